@@ -14,8 +14,8 @@ from typing import Literal
 
 from harness.errors import UnknownName, UsageError
 
-Kind = Literal["suite", "model", "grader", "metric", "protocol"]
-KINDS: tuple[Kind, ...] = ("suite", "model", "grader", "metric", "protocol")
+Kind = Literal["suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity"]
+KINDS: tuple[Kind, ...] = ("suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity")
 Entry = tuple[str, str]
 
 _CATALOG: dict[Kind, dict[str, Entry]] = {
@@ -79,6 +79,9 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         ),
         "greedy": ("harness.run.protocols:GREEDY", "one sample at temperature 0"),
     },
+    "rubric": {},
+    "judging": {},
+    "diversity": {},
 }
 
 _PARTS: dict[Kind, tuple[str, ...]] = {
@@ -87,6 +90,9 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "grader": ("grade",),
     "metric": ("__call__",),
     "protocol": ("apply",),
+    "rubric": (),
+    "judging": ("asks", "fold", "summarise"),
+    "diversity": ("__call__",),
 }
 """What a plugin's object must have, so that a wrong one is told before anything is spent."""
 

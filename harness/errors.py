@@ -10,7 +10,8 @@
     │   ├── MissingExtra           3   names the command that installs it
     │   └── MissingKey             3   names the environment variable
     ├── ModelError                 3   a model that cannot answer at all: unreachable, refused, not found
-    └── TooManyFailures            1   the run finished, but too much is unscored or failed
+    ├── TooManyFailures            1   the run finished, but too much is unscored or failed
+    └── BudgetReached              5   stopped at --budget; the same command with a larger one goes on
 
 `Interrupted` (exit 130) is how Ctrl-C looks once everything generated so far is safely on disk.
 """
@@ -91,6 +92,12 @@ class TooManyFailures(HarnessError):
     """Finished and stored, but too many samples are unscored or failed for the scores to be trusted."""
 
     exit_code = 1
+
+
+class BudgetReached(HarnessError):
+    """The budget is spent: what was judged is stored, and a larger budget goes on from there."""
+
+    exit_code = 5
 
 
 class Interrupted(HarnessError):

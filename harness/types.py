@@ -45,6 +45,8 @@ class Problem:
     """A reference chain of thought, where the data has one."""
     cluster: str = ""
     """Problems that share a passage or template share a cluster; empty means the problem is its own cluster."""
+    temperature: float | None = None
+    """The benchmark's own temperature for this problem (MT-Bench sets it by category); None is the run's."""
     meta: Mapping[str, Json] = field(default_factory=dict)
     """Facts about the problem: subset, level, `order` (the permutation of the options shown). Not stored with a run."""
 
@@ -79,6 +81,10 @@ class Request:
     stop: tuple[str, ...]
     seed: int
     """Derived with `harness.run.spec.request_seed`; 0 <= seed < 2**31."""
+    schema: Mapping[str, Json] | None = None
+    """JSON schema that the reply should follow, for engines that can constrain; the others leave it to the reader."""
+    top_logprobs: int = 0
+    """How many alternatives of the first generated token to report in `Completion.alternatives`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,9 @@ class Completion:
     """Sum of the chosen tokens' log-probabilities (nats), where the engine gives it."""
     error: str | None = None
     """Why there is no usable text (finish == "error"): redacted, one line."""
+    alternatives: Mapping[str, float] | None = None
+    """Token text -> log-probability (nats) of the first generated token's most likely alternatives, where asked for
+    (`Request.top_logprobs`) and where the engine gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +246,12 @@ class Suite:
     reply_schema: tuple[tuple[str, Literal["string", "array", "number", "object"]], ...] = ()
     """Required keys of a JSON reply and their types, for the "json" format check."""
     reference_scores: tuple[ReferenceScore, ...] = ()
+    judging: str = ""
+    """Catalog name of the judging protocol that scores the answers of this suite; empty if its grader does."""
+    baseline: DataRef | None = None
+    """The opponent's answers, normalised rows {"id", "output"}, for a suite judged pairwise."""
+    follow_up: Callable[[Problem, Completion], Problem | None] | None = None
+    """(problem, the model's first answer) -> the next turn's problem, with an id of its own; None if there is none."""
 
 
 class Grader(Protocol):

@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "trl", "vllm", "openai", "pandas", "datasets", "numpy", "pyarrow", "rich", "sympy")
 
+PACKAGES = ("harness", "judges", "rubrics")
+
 # Lower tiers never import higher ones. A module's tier is that of its longest listed prefix.
 TIERS: list[tuple[str, ...]] = [
     ("harness", "harness.types", "harness.errors", "harness.catalog", "harness.redact", "harness.hashing"),
@@ -25,6 +27,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.synth",
         "harness.models",
     ),
+    ("judges", "rubrics"),
     ("harness.suites",),
     ("harness.config", "harness.run"),
     ("harness.ranking", "harness.leaderboard", "harness.compare", "harness.power", "harness.report", "harness.interop"),
@@ -58,11 +61,11 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name == "harness" or name.startswith("harness.")}
+    return {name for name in found if name.partition(".")[0] in PACKAGES}
 
 
 def modules() -> list[tuple[str, Path]]:
-    files = sorted((ROOT / "harness").rglob("*.py"))
+    files = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
     return [(".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), file) for file in files]
 
 
