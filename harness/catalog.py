@@ -80,6 +80,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "greedy": ("harness.run.protocols:GREEDY", "one sample at temperature 0"),
     },
     "rubric": {},
+    # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging, e.g. "judges.protocols.x:build".
     "judging": {},
     "diversity": {},
 }
@@ -91,7 +92,7 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "metric": ("__call__",),
     "protocol": ("apply",),
     "rubric": (),
-    "judging": ("asks", "fold", "summarise"),
+    "judging": ("__call__",),
     "diversity": ("__call__",),
 }
 """What a plugin's object must have, so that a wrong one is told before anything is spent."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from harness.types import Completion, Estimate, Json, Message, Status
@@ -223,6 +224,26 @@ class Summary:
     """Problem id -> the headline's value on that problem, for paired tests: their mean is the headline and their
     spread gives its standard error (influence-function pseudo-values where the headline is not a plain mean)."""
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingOptions:
+    """What a user may say about how to judge; a protocol refuses (`ConfigError`) what it does not support."""
+
+    rubric: str | None = None
+    """Rubric in place of the protocol's own default (catalog name or path)."""
+    weighting: str | None = None
+    """One of the rubric's named weightings."""
+    prompt: Literal["auto", "own", "official"] = "auto"
+    """"official": the benchmark's own prompt text, read from where it is installed; "auto" takes it where it is found,
+    unless a rubric is named; "own" is our rubric."""
+    repeats: int = 1
+    temperature: float | None = None
+    """None is the protocol's own (0 for rubrics)."""
+    orders: Literal["both", "random"] | None = None
+    """None is the protocol's own ("both" for rubrics)."""
+    data_dir: Path | None = None
+    """As `--data-dir`: where the benchmark's own files are."""
 
 
 class Judging(Protocol):
