@@ -249,7 +249,9 @@ class JudgingOptions:
 class Judging(Protocol):
     """A way to judge answers: a rubric, or the protocol of a benchmark. Instances are frozen."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the judging is called in files and tables."""
 
     def identity(self) -> Mapping[str, Json]:
         """Everything that can change a verdict but the judge model: rubric ids, orders, repeats, sampling."""
