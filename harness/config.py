@@ -44,6 +44,30 @@ class RunConfig:
     """Seconds that one answer may take to grade."""
     model_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the engine (`harness show hf` lists them)."""
+    judge: tuple[str, ...] = ()
+    """Models that judge, each "engine:rest"; several are a panel."""
+    judge_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the judges' engine."""
+    rubric: str | None = None
+    """Rubric to judge by: a name (`harness list rubrics`) or a TOML file; None is the suite's own protocol."""
+    weighting: str | None = None
+    """One of the rubric's named weightings."""
+    prompt: str = "auto"
+    """A benchmark's own judge prompt: "official", "own" (our rubric) or "auto" (official where it is installed)."""
+    repeats: int = 1
+    """How often each question is put to the judge."""
+    orders: str | None = None
+    """"both" or "random"; None is the protocol's own."""
+    judge_temperature: float | None = None
+    """None is the protocol's own: 0 for rubrics."""
+    aggregate: str = "mean"
+    """How a panel decides: "mean", "median" or "majority"."""
+    samples: int | None = None
+    """Judge only that many samples of each problem; None is all that are stored."""
+    budget: str | None = None
+    """Stop judging, resumably, once so much is spent: "200ktok", "5usd"."""
+    allow_self: bool = False
+    """Let a model judge its own answers."""
 
 
 def resolve(
@@ -86,10 +110,10 @@ def _layer(config: RunConfig, values: Mapping[str, object], source: str) -> RunC
             close = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ConfigError(f"{source}: unknown setting {key!r}.{hint} Known: {', '.join(sorted(known))}")
-        if key == "model_options":
+        if key in ("model_options", "judge_options"):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{source}: model_options is a table, e.g. model_options.dtype=float32")
-            changes[key] = {**config.model_options, **{name: _plain(item) for name, item in value.items()}}
+                raise ConfigError(f"{source}: {key} is a table, e.g. {key}.dtype=float32")
+            changes[key] = {**getattr(config, key), **{name: _plain(item) for name, item in value.items()}}
         else:
             changes[key] = _convert(key, value, known[key], source)
     return replace(config, **changes)
@@ -106,6 +130,8 @@ def _convert(key: str, value: object, kind: str, source: str) -> object:
         if kind.startswith("tuple"):
             parts: Sequence[object] = value.split(",") if isinstance(value, str) else list(value)  # type: ignore[call-overload]
             return tuple(str(part).strip() for part in parts)
+        if kind == "bool":
+            return _FLAGS[str(value).lower()]
         if isinstance(value, bool):
             raise ValueError
         if kind.startswith("int"):
@@ -117,9 +143,17 @@ def _convert(key: str, value: object, kind: str, source: str) -> object:
         if not isinstance(value, str):
             raise ValueError
         return value
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError):
         wanted = kind.replace(" | None", "").replace("tuple[str, ...]", "list")
         raise ConfigError(f"{source}: {key} = {value!r} is not {'an' if wanted == 'int' else 'a'} {wanted}") from None
+
+
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_CHOICES = {
+    "prompt": ("auto", "own", "official"),
+    "orders": ("both", "random", None),
+    "aggregate": ("mean", "median", "majority"),
+}
 
 
 def validate(config: RunConfig) -> None:
@@ -128,12 +162,21 @@ def validate(config: RunConfig) -> None:
         raise ConfigError("no suite: say --suite NAME (`harness list suites`)")
     if not config.model:
         raise ConfigError("no model: say --model NAME (`harness list models`)")
-    if any(contains_secret(name) for name in config.model):
-        raise ConfigError("a model's name looks like a secret: names are stored, keys belong in environment variables")
+    validate_settings(config)
+
+
+def validate_settings(config: RunConfig) -> None:
+    """Everything that `validate` checks but the presence of a suite and a model; raises `ConfigError`."""
+    for models, word in ((config.model, "model"), (config.judge, "judge")):
+        if any(contains_secret(name) for name in models):
+            raise ConfigError(f"a {word}'s name looks like a secret: names are stored, keys belong in the environment")
+        if twice := [name for name in models if models.count(name) > 1]:
+            raise ConfigError(f"the {word} {twice[0]!r} is named twice")
     if not config.results_dir.strip():
         raise ConfigError("results_dir is empty: name a folder, or leave it out")
-    if twice := [name for name in config.model if config.model.count(name) > 1]:
-        raise ConfigError(f"the model {twice[0]!r} is named twice")
+    for name, allowed in _CHOICES.items():
+        if getattr(config, name) not in allowed:
+            raise ConfigError(f"{name} = {getattr(config, name)!r}: choose from {', '.join(filter(None, allowed))}")
     rules: list[tuple[str, float | None, float, float]] = [
         ("n", config.n, 1, 100_000),
         ("limit", config.limit, 1, 10**9),
@@ -144,6 +187,9 @@ def validate(config: RunConfig) -> None:
         ("max_failures", config.max_failures, 0, 1),
         ("grading_workers", config.grading_workers, 1, 1024),
         ("grading_timeout", config.grading_timeout, 0.01, 3600),
+        ("repeats", config.repeats, 1, 100),
+        ("judge_temperature", config.judge_temperature, 0, 10),
+        ("samples", config.samples, 1, 100_000),
     ]
     for name, value, low, high in rules:
         if value is not None and not low <= value <= high:

@@ -19,7 +19,7 @@ from typing import TypeAlias
 from harness.errors import StoreError, UnknownName, UsageError
 from harness.ranking import Aligned
 from harness.run.checked import read_checked
-from harness.run.locate import list_runs
+from harness.run.locate import JUDGED, list_runs
 from harness.run.result import RunResult
 from harness.stats.multiple import holm, rank_groups
 from harness.stats.paired import Paired
@@ -46,6 +46,8 @@ class GroupKey:
     sampling: tuple[tuple[str, str], ...]
     """Temperature, top_p, max_tokens, stop; n is left out: it changes the error, not what is estimated."""
     imported_from: str | None
+    judge: str | None = None
+    """Rubric, judge and opponent of judged runs: two judges' scores are two rankings."""
 
     def describe(self) -> str:
         """Suite, version and protocol on one line."""
@@ -53,6 +55,8 @@ class GroupKey:
         parts = [f"{self.suite}@{self.suite_version}"]
         if self.imported_from is not None:
             parts.append(f"imported from {self.imported_from}")
+        if self.judge is not None:
+            parts.append(f"judged with {self.judge}")
         if self.limit is not None:
             parts.append(f"a subset of {self.limit} problems")
         words = {"temperature": "T", "top_p": "top-p", "max_tokens": "max tokens"}
@@ -123,6 +127,7 @@ def group_key(result: RunResult) -> GroupKey:
         limit=result.limit,
         sampling=tuple((name, _plain(result.sampling[name])) for name in [*known, *other]),
         imported_from=result.imported_from,
+        judge=result.judge,
     )
 
 
@@ -136,9 +141,12 @@ def load_results(results_dir: Path) -> tuple[list[RunResult], tuple[str, ...], t
     refused: list[str] = []
     unfinished: list[str] = []
     with _no_collection():
-        for directory in list_runs(results_dir):
+        directories = list_runs(results_dir)
+        judged = {directory.name.partition(JUDGED)[0] for directory in directories if JUDGED in directory.name}
+        for directory in directories:
             if not (directory / "result.json").exists():
-                unfinished.append(directory.name)
+                if directory.name not in judged:  # answers that only judges score: their runs carry the results
+                    unfinished.append(directory.name)
                 continue
             try:
                 results.append(read_checked(directory))
@@ -188,7 +196,8 @@ def build(
 
 
 def _sort_key(key: GroupKey) -> tuple[str, ...]:
-    return tuple(str(part) for part in (key.suite, key.imported_from or "", key.suite_version, key.limit, key.sampling))
+    parts = (key.suite, key.judge or "", key.imported_from or "", key.suite_version, key.limit, key.sampling)
+    return tuple(str(part) for part in parts)
 
 
 def _select(
@@ -336,7 +345,7 @@ def _split_notes(groups: Mapping[Key, Sequence[Standing]]) -> tuple[str, ...]:
     notes = []
     for suite, keys in sorted(by_suite.items()):
         if len(keys) > 1:
-            names = ("suite_version", "data_sha256", "limit", "sampling", "imported_from")
+            names = ("suite_version", "data_sha256", "limit", "sampling", "imported_from", "judge")
             differ = [name for name in names if len({getattr(key, name) for key in keys}) > 1]
             words = {"suite_version": "version", "data_sha256": "data", "imported_from": "tool"}
             what = ", ".join(words.get(name, name) for name in differ)

@@ -34,10 +34,10 @@ def _problem(result: RunResult) -> str:
     for name in ("run_id", "suite", "suite_version", "model", "headline", "data_sha256", "finished"):
         if not isinstance(getattr(result, name), str):
             return f"{name} is not a text"
-    for name in ("protocol", "imported_from"):
+    for name in ("protocol", "imported_from", "judge"):
         if not isinstance(getattr(result, name), str | None):
             return f"{name} is not a text"
-    for name in ("sampling", "graders", "totals", "model_identity", "environment"):
+    for name in ("sampling", "graders", "totals", "model_identity", "environment", "judging"):
         if not isinstance(getattr(result, name), Mapping):
             return f"{name} is not a table"
     if not all(isinstance(version, str) for version in result.graders.values()):

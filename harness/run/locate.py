@@ -9,6 +9,8 @@ from pathlib import Path
 from harness.errors import StoreError, UsageError
 
 RUNS = "runs"
+JUDGED = "@"
+"""In the id of a judged run: stands between the id of the run judged and what judged it. No other id has it."""
 
 
 def runs_folder(results_dir: Path) -> Path:
@@ -46,7 +48,9 @@ def find_run(results_dir: Path, name: str) -> Path:
     runs = {run.name: run for run in list_runs(results_dir)}
     if name in runs:
         return runs[name]
-    for matches in ([i for i in runs if i.startswith(name)], [i for i in runs if name in i]):
+    # Few letters mean the run itself, not what was judged of it, unless they say so.
+    meant = [run for run in runs if JUDGED in name or JUDGED not in run]
+    for matches in ([i for i in meant if i.startswith(name)], [i for i in meant if name in i]):
         if len(matches) == 1 and name:
             return runs[matches[0]]
         if matches and name:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.config import RunConfig, validate
-from harness.errors import ConfigError, Interrupted, StoreError, TooManyFailures, UsageError
+from harness.errors import Interrupted, StoreError, TooManyFailures, UsageError
 from harness.grading.pool import GradingPool
 from harness.metrics import parse_metric
 from harness.models import load_model
-from harness.run.checked import read_checked, spec_problem
+from harness.run.checked import read_checked
 from harness.run.generate import OpenJob, Progress, generate, open_jobs
 from harness.run.plan import Job, make_jobs, plan_suites
 from harness.run.result import RunResult, write_result
 from harness.run.score import Scorer
-from harness.run.store import SPEC, iter_records, read_graded, read_spec, write_graded
+from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
+from harness.run.store import iter_records, read_graded, read_spec, write_graded
+from harness.run.stored import stored_job
 from harness.run.summarise import summarise
 from harness.types import Graded, Model
+
+if TYPE_CHECKING:
+    from harness.run.judging import JudgeProgress
 
 T = TypeVar("T")
 
@@ -40,40 +43,41 @@ class Outcome:
     """Runs in which nothing could be scored, each with its first reason."""
 
 
-def run(config: RunConfig, progress: Callable[[str], Progress]) -> Outcome:
-    """Run a config to the end.
+def run(
+    config: RunConfig, progress: Callable[[str], Progress], judge_progress: Callable[[], JudgeProgress] | None = None
+) -> Outcome:
+    """Run a config to the end: generate, grade, and judge where a judge is named.
 
-    `progress` makes a progress display for a model's name. Raises what planning raises before anything is spent, and
-    `Interrupted` on Ctrl-C or SIGTERM, once everything generated is on disk.
+    `progress` makes a progress display for a model's name, `judge_progress` one for judging. Raises what planning
+    raises before anything is spent, and `Interrupted` on Ctrl-C or SIGTERM, once everything generated is on disk.
     """
     validate(config)
     finished: list[RunResult | str] = []
     try:
-        with _sigterm_interrupts():
+        with sigterm_interrupts():
             plans = plan_suites(config)
             models = [load_model(spec, config.model_options) for spec in config.model]
+            judged = bool(config.judge or config.rubric or config.budget or any(plan.suite.judging for plan in plans))
+            if judged:
+                from harness.run.judges import check_judging  # only here: most runs are graded
+
+                check_judging([plan.suite for plan in plans], models, config)
+            directories: list[Path] = []
             for model in models:
                 jobs = make_jobs(plans, model.name, model.describe(), config)
                 finished += _run_model(model, jobs, config, progress(model.name))
+                directories += [job.directory for job in jobs]
+            if judged:
+                from harness.run.judging import judge_case, prepare
+
+                assert judge_progress is not None
+                finished += [judge_case(prepare(path, config), config, judge_progress()) for path in directories]
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise Interrupted(
             "interrupted: everything generated so far is stored; run the same command again to resume"
         ) from None
     results = tuple(item for item in finished if isinstance(item, RunResult))
     return Outcome(results, tuple(item for item in finished if isinstance(item, str)))
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM stops like Ctrl-C, at any moment; only the main thread may ask for signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
 def _run_model(model: Model, jobs: Sequence[Job], config: RunConfig, progress: Progress) -> list[RunResult | str]:
@@ -88,34 +92,31 @@ def _run_model(model: Model, jobs: Sequence[Job], config: RunConfig, progress: P
         seconds = time.monotonic() - started
         made = sum(len(job.missing) for job in opened)
         # Suites share the engine, so each is charged its share of the wall time.
-        return [_finish(job, model, seconds * len(job.missing) / made if job.missing else 0.0) for job in opened]
+        finished = [_finish(job, model, seconds * len(job.missing) / made if job.missing else 0.0) for job in opened]
+        return [item for item in finished if item is not None]
 
 
 async def _generate(model: Model, opened: Sequence[OpenJob], progress: Progress) -> None:
     """Generate, then close the model; SIGTERM cancels the task, so that what is in flight ends in order."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    assert task is not None
-    main = threading.current_thread() is threading.main_thread()
-    if main:
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
+    with cancel_on_sigterm():
         try:
             await generate(model, opened, progress)
         finally:
             await model.close()
-    finally:
-        if main:
-            loop.remove_signal_handler(signal.SIGTERM)
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _finish(opened: OpenJob, model: Model, seconds: float) -> RunResult | str:
+def _finish(opened: OpenJob, model: Model, seconds: float) -> RunResult | str | None:
     """Write scores and result of one run; compact its records once nothing is missing.
 
     `seconds` is what this call spent generating for this run; what earlier calls spent is added. Returns the reason,
-    not a result, if no sample has a score: there is no number to report then, and zero would be a lie.
+    not a result, if no sample has a score: there is no number to report then, and zero would be a lie. None for answers
+    that only a judge can score.
     """
     job, directory = opened.job, opened.job.directory
+    if job.suite.judging:
+        if opened.store.complete():
+            opened.store.compact()
+        return None
     graded = opened.scorer.finish()
     if all(row.score.value is None for row in graded):
         why = next((row.score.why for row in graded), "nothing was generated")
@@ -142,7 +143,9 @@ def rescore(directory: Path, config: RunConfig) -> tuple[list[Graded], list[Grad
     `DataError` if the suite's data cannot be loaded.
     """
     stored = read_spec(directory)
-    job = _stored_job(directory, stored, config)
+    job = stored_job(directory, stored, config)
+    if job.suite.judging:
+        raise UsageError(f"{job.suite.name} is judged, not graded: say `harness judge {directory.name} --judge NAME`")
     old_graded, old_result = _readable(read_graded, directory) or [], _readable(read_checked, directory)
     with GradingPool(workers=config.grading_workers, timeout=config.grading_timeout) as pool:
         scorer = Scorer(job, pool)
@@ -159,40 +162,6 @@ def rescore(directory: Path, config: RunConfig) -> tuple[list[Graded], list[Grad
     write_graded(directory, graded)
     write_result(directory, result)
     return old_graded, graded, result
-
-
-def _stored_job(directory: Path, stored: dict[str, Any], config: RunConfig) -> Job:
-    """The job of a stored run as this code would plan it now."""
-    if tool := stored.get("imported_from"):
-        raise StoreError(f"{directory} was imported from {tool}: no completions are stored that could be graded again")
-    try:
-        if problem := spec_problem(stored):
-            raise ConfigError(problem)
-        asked = replace(
-            config,
-            suite=(stored["suite"],),
-            model=(stored["model"],),
-            seed=stored["seed"],
-            limit=stored["limit"],
-            temperature=stored["temperature"],
-            top_p=stored["top_p"],
-            max_tokens=stored["max_tokens"],
-            protocol=stored["protocol"],
-            n=1,
-        )
-        validate(asked)
-    except ConfigError as error:
-        raise StoreError(
-            f"{directory / SPEC} is damaged ({error}): restore it, or move the folder away to start again"
-        ) from error
-    job = make_jobs(plan_suites(asked), stored["model"], stored["model_identity"], asked)[0]
-    for field in ("suite_version", "data_sha256"):
-        if stored[field] != getattr(job.spec, field):
-            raise StoreError(
-                f"{directory} was made with {field} {stored[field]!r}, the suite has {getattr(job.spec, field)!r} now: "
-                "its answers belong to other questions"
-            )
-    return replace(job, directory=directory)
 
 
 def _readable(read: Callable[[Path], T], directory: Path) -> T | None:

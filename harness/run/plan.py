@@ -98,6 +98,10 @@ def check_metrics(suite: Suite, n: int, asked: tuple[str, ...]) -> None:
     Raises `ConfigError` for a metric that n does not support or a format check that the suite does not record,
     `UnknownName` for a metric that is not listed.
     """
+    if suite.judging:
+        if asked:
+            raise ConfigError(f"suite {suite.name!r} is scored by a judge: --metric {asked[0]} is of graded suites")
+        return
     if suite.metrics[:1] != ("avg@n",):
         raise ConfigError(f"suite {suite.name!r}: its first metric must be avg@n, by which problems are paired")
     for name in asked:

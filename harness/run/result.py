@@ -69,6 +69,10 @@ class RunResult:
     protocol: str | None = None
     imported_from: str | None = None
     """"lighteval" or "lm-eval" for a run of another tool."""
+    judge: str | None = None
+    """What judged the answers, "rubric@version#hash by model"; None for a graded run."""
+    judging: Mapping[str, Json] = field(default_factory=dict)
+    """Of a judged run: `judged_from` (run id), `protocol`, `judges`, `against`, counts and tokens of judgments."""
     warnings: tuple[str, ...] = ()
     schema: int = field(default=SCHEMA)
 

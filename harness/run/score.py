@@ -27,7 +27,9 @@ class Scorer:
         self.scored = 0
 
     def add(self, problem: Problem, attempt: int, completion: Completion) -> None:
-        """Start grading one completion; returns at once."""
+        """Start grading one completion; returns at once. Answers that only a judge can score are left to it."""
+        if self._job.suite.judging:
+            return
         completion = with_answer(completion)
         verdict = score_completion(problem, completion)
         future = None

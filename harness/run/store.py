@@ -256,6 +256,10 @@ class RunStore:
         place = self._index.get(key)
         return place is not None and place.finish != "error" and place.prompt_hash == prompt
 
+    def complete(self) -> bool:
+        """True if nothing that was asked for failed."""
+        return all(place.finish != "error" for place in self._index.values())
+
     def current(self) -> Iterator[Record]:
         """Stream the stored records, each key once, as it counts now."""
         self.sync()

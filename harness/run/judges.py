@@ -1,0 +1,113 @@
+"""Who judges and how: from a suite's protocol or the user's rubric to a `Judging`, and which judges are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, cast
+
+from harness import catalog
+from harness.config import RunConfig
+from harness.errors import ConfigError, UsageError
+from harness.models import load_model
+from harness.types import Json, Model, Suite
+from judges.budget import Budget
+from judges.pairwise import PairwiseJudging
+from judges.pointwise import RubricJudging
+from judges.rubric import load_rubric
+from judges.types import Judging, JudgingOptions, Part
+
+
+def choose_judging(suite: Suite, config: RunConfig) -> Judging:
+    """The suite's own protocol, unless a rubric is named that judges in another way.
+
+    A rubric that a protocol can use (the same kind as its own) takes the place of the protocol's prompt, so that a
+    judge prompt can be tried out on AlpacaEval with all of its statistics. Raises `ConfigError` if nothing says how to
+    judge, and what loading a rubric raises.
+    """
+    if suite.judging:
+        build = cast(Callable[[JudgingOptions], Judging], catalog.load("judging", suite.judging))
+        if config.rubric is None:
+            return build(judging_options(config))
+        load_rubric(config.rubric, config.weighting)  # a broken rubric is told as such, not taken for another kind
+        with suppress(ConfigError):
+            return build(judging_options(config))
+    if config.rubric is None:
+        raise ConfigError(f"{suite.name} is no judged suite: say how with --rubric NAME (`harness list rubrics`)")
+    return rubric_judging(config.rubric, config)
+
+
+def rubric_judging(name: str, config: RunConfig) -> Judging:
+    """A rubric on its own: pairwise in both orders, everything else one answer at a time."""
+    rubric = load_rubric(name, config.weighting)
+    temperature = config.judge_temperature if config.judge_temperature is not None else 0.0
+    if rubric.kind == "pairwise":
+        orders = cast(Literal["both", "random"], config.orders or "both")
+        return PairwiseJudging(rubric, orders=orders, repeats=config.repeats, temperature=temperature)
+    if config.orders is not None:
+        raise ConfigError(f"orders = {config.orders!r}: rubric {rubric.name!r} shows one answer, it has no order")
+    return RubricJudging(rubric, repeats=config.repeats, temperature=temperature)
+
+
+def judging_options(config: RunConfig) -> JudgingOptions:
+    """What a protocol is told."""
+    return JudgingOptions(
+        rubric=config.rubric,
+        weighting=config.weighting,
+        prompt=cast(Literal["auto", "own", "official"], config.prompt),
+        repeats=config.repeats,
+        temperature=config.judge_temperature,
+        orders=cast(Literal["both", "random"] | None, config.orders),
+        data_dir=Path(config.data_dir) if config.data_dir is not None else None,
+    )
+
+
+def judging_part(judging: Judging) -> Part:
+    """Which part of a completion this way of judging looks at."""
+    if isinstance(judging, RubricJudging | PairwiseJudging):
+        return judging.rubric.part
+    return "answer"
+
+
+def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunConfig) -> None:
+    """Refuse what could not be judged in the end, before anything is generated.
+
+    Raises `ConfigError`, `UsageError`, `UnknownName`, and what loading a judge raises.
+    """
+    judged = [suite.name for suite in suites if suite.judging]
+    if not config.judge:
+        if judged or config.rubric is not None or config.budget is not None:
+            what = f"{judged[0]} is scored by a judge" if judged else "a rubric or a budget is for judging"
+            raise ConfigError(f"{what}: say --judge NAME, e.g. --judge openai:gpt-4.1 --judge-arg base_url=…")
+        return
+    for suite in suites:
+        judging = choose_judging(suite, config)
+        if judging.needs_opponent() and suite.baseline is None:
+            raise ConfigError(
+                f"{suite.name} has no baseline to hold answers against: run it first, then say "
+                "`harness judge RUN --against RUN --rubric NAME`"
+            )
+    if config.budget is not None:
+        Budget.parse(config.budget)
+    judges = [load_model(name, config.judge_options) for name in config.judge]
+    refuse_self(judges, [(model.name, model.describe()) for model in models], config.allow_self)
+
+
+def refuse_self(judges: Sequence[Model], judged: Sequence[tuple[str, Mapping[str, Json]]], allowed: bool) -> None:
+    """Raise `UsageError` if a judge is one of the models (name, identity) it is to judge: it would prefer itself."""
+    for judge in judges:
+        for name, identity in judged:
+            if not allowed and _same_model(judge, name, identity):
+                raise UsageError(
+                    f"the judge {judge.name!r} is the model being judged, and models prefer their own answers: "
+                    "name another judge, or say --allow-self"
+                )
+
+
+def _same_model(judge: Model, name: str, theirs: Mapping[str, Json]) -> bool:
+    mine = judge.describe()
+    if judge.name == name or mine == theirs:
+        return True
+    # One name at two addresses may be two checkpoints, but far more often it is one model.
+    return mine.get("model") is not None and mine.get("model") == theirs.get("model")

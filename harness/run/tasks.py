@@ -1,0 +1,124 @@
+"""Stored completions as tasks for a judge: which question, which answer, and what it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.answers import with_answer
+from harness.data import load_rows
+from harness.errors import DataError, StoreError, UsageError
+from harness.run.plan import Job
+from harness.run.spec import prompt_hash
+from harness.run.store import iter_records
+from harness.types import Completion, Message, Problem
+from judges.types import Part, Task
+
+_NOTHING = Completion(text="", finish="error", error="no answer")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a run holds for judging."""
+
+    tasks: tuple[Task, ...]
+    """Every attempt, by problem."""
+    failed: Mapping[tuple[str, int], str]
+    """(problem id, attempt) -> reason of the attempts that have no answer: nothing to judge, and counted."""
+    tokens: Mapping[tuple[str, int], tuple[int | None, int | None]]
+    """(problem id, attempt) -> tokens in and out of the completion."""
+    empty: int
+    """Answers without any text: judged as they are, and worth a warning."""
+
+
+def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> Answers:
+    """The stored answers of a run, at most `samples` per problem, as tasks without an opponent.
+
+    Raises `StoreError` if a completion belongs to another prompt, `DataError` if there is none.
+    """
+    stored = {(record.problem_id, record.attempt): record for record in iter_records(directory)}
+    tasks: list[Task] = []
+    failed: dict[tuple[str, int], str] = {}
+    tokens: dict[tuple[str, int], tuple[int | None, int | None]] = {}
+    attempts = sorted({attempt for _, attempt in stored})[:samples]
+    for first in job.problems:
+        for attempt in attempts:
+            for problem in _turns(first, attempt, job, {key: r.completion for key, r in stored.items()}):
+                key = (problem.id, attempt)
+                record = stored.get(key)
+                if record is None:
+                    failed[key] = "never generated: run the same `harness run` command again"
+                    tasks.append(_task(problem, attempt, _NOTHING, part))
+                    continue
+                if record.prompt_hash != prompt_hash(problem.messages):
+                    raise StoreError(
+                        f"{directory}: the answer to {problem.id!r} was made from another prompt than the suite has now"
+                    )
+                tokens[key] = (record.completion.tokens_in, record.completion.tokens_out)
+                if record.completion.finish == "error":
+                    failed[key] = record.completion.error or "generation failed"
+                tasks.append(_task(problem, attempt, record.completion, part))
+    if len(failed) == len(tasks):
+        raise DataError(f"{directory}: no completion is stored that could be judged")
+    empty = sum(not task.answers[-1].strip() for task in tasks) - len(failed)
+    return Answers(tuple(tasks), failed, tokens, empty)
+
+
+def _turns(
+    first: Problem, attempt: int, job: Job, completions: Mapping[tuple[str, int], Completion]
+) -> Iterator[Problem]:
+    """The problem and, for a suite of several turns, what follows from the answers so far."""
+    problem: Problem | None = first
+    while problem is not None:
+        yield problem
+        completion = completions.get((problem.id, attempt))
+        if job.suite.follow_up is None or completion is None:
+            return
+        problem = job.suite.follow_up(problem, with_answer(completion))
+
+
+def _task(problem: Problem, attempt: int, completion: Completion, part: Part) -> Task:
+    turns, earlier = conversation(problem.messages)
+    return Task(
+        problem_id=problem.id,
+        attempt=attempt,
+        turns=turns,
+        answers=(*earlier, answer_part(completion, part)),
+        reference=problem.reference,
+        cluster=problem.cluster,
+        meta=problem.meta,
+    )
+
+
+def conversation(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(what the user said turn by turn, what the assistant said before the last of them).
+
+    A system message belongs to what was asked: it is put before the first turn.
+    """
+    system = "\n\n".join(message.content for message in messages if message.role == "system")
+    turns = [message.content for message in messages if message.role == "user"]
+    answers = tuple(message.content for message in messages if message.role == "assistant")
+    if len(turns) != len(answers) + 1:
+        raise UsageError("judging needs user and assistant messages in turn, the last one by the user")
+    return ((f"{system}\n\n{turns[0]}" if system else turns[0]), *turns[1:]), answers
+
+
+def answer_part(completion: Completion, part: Part) -> str:
+    """The text to judge; an answer that was never given (a think block that was never closed) is empty."""
+    completed = with_answer(completion)
+    if part == "answer":
+        return completed.answer_text or ""
+    whole = "\n\n".join(text for text in (completed.reasoning, completed.answer_text) if text)
+    return (completed.reasoning or whole) if part == "reasoning" else whole
+
+
+def baseline_answers(job: Job, data_dir: Path | None) -> dict[str, tuple[str, ...]]:
+    """Problem id -> the suite's own opponent's answer. Raises `DataError` if an answer is missing."""
+    assert job.suite.baseline is not None
+    rows = {str(row["id"]): (str(row["output"]),) for row in load_rows(job.suite.baseline, data_dir)}
+    missing = [problem.id for problem in job.problems if problem.id not in rows]
+    if missing:
+        shown = ", ".join(map(repr, missing[:5]))
+        raise DataError(f"{job.suite.name}: the baseline has no answer to {len(missing)} problems: {shown}")
+    return rows
