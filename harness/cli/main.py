@@ -18,10 +18,11 @@ from harness.errors import HarnessError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.run", "Evaluate models on suites; resumes where it stopped."),
     "score": ("harness.cli.score", "Grade a stored run again, generating nothing."),
+    "judge": ("harness.cli.judge", "Judge stored runs, and find out how far a judge can be trusted."),
     "leaderboard": ("harness.cli.leaderboard", "Rank all stored runs, with intervals and ties."),
     "compare": ("harness.cli.compare", "Compare runs problem by problem."),
     "plan": ("harness.cli.plan", "Say which difference a suite can detect, and what it takes."),
-    "list": ("harness.cli.listing", "List suites, models, graders, metrics, protocols or runs."),
+    "list": ("harness.cli.listing", "List suites, models, graders, metrics, rubrics, protocols or runs."),
     "show": ("harness.cli.show", "Show everything about one name or one stored run."),
     "check": ("harness.cli.check", "Check suites: gold must score 1, near misses 0."),
     "import": ("harness.cli.importing", "Bring result files of lighteval or lm-eval into the leaderboard."),
@@ -68,7 +69,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     epilog="Exit codes: 0 done, 1 too many unscored or failed samples, 2 wrong usage or data, "
-    "3 something must be installed or started first, 130 interrupted (resumable).",
+    "3 something must be installed or started first, 5 the budget is spent (resumable), 130 interrupted (resumable).",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="harness")

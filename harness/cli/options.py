@@ -40,6 +40,61 @@ data_dir = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
 
 
+def pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE options as a mapping."""
+    found: dict[str, str] = {}
+    for value in values:
+        key, equals, rest = value.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{value!r} is not of the form key=value", ctx, parameter)
+        found[key.strip()] = rest
+    return found
+
+
+def judging(function: F) -> F:
+    """Everything that says who judges and how; the parameters are named as in `harness.config.RunConfig`."""
+    flags = [
+        click.option(
+            "--judge", multiple=True, metavar="ENGINE:NAME", help="Model that judges; repeat it for a panel of judges."
+        ),
+        click.option(
+            "--judge-arg",
+            "judge_options",
+            multiple=True,
+            metavar="KEY=VALUE",
+            callback=pairs,
+            help="Option of the judge's engine, e.g. base_url=…",
+        ),
+        click.option("--rubric", metavar="NAME|FILE", help="Judge prompt (`harness list rubrics`) or a TOML file."),
+        click.option("--weighting", metavar="NAME", help="One of the rubric's named weightings."),
+        click.option(
+            "--prompt",
+            type=click.Choice(["auto", "own", "official"]),
+            help="A benchmark's own judge prompt where it is installed, or our rubric. [default: auto]",
+        ),
+        click.option("--repeats", type=int, help="Ask the judge that often. [default: 1]"),
+        click.option(
+            "--orders", type=click.Choice(["both", "random"]), help="Which answer is shown first in pairwise judgments."
+        ),
+        click.option("--judge-temperature", type=float, help="Sampling temperature of the judge."),
+        click.option(
+            "--aggregate",
+            type=click.Choice(["mean", "median", "majority"]),
+            help="How a panel decides. [default: mean]",
+        ),
+        click.option("--samples", type=int, help="Judge only that many samples of each problem."),
+        click.option(
+            "--budget",
+            metavar="AMOUNT",
+            help="Stop judging, resumably, at so much: 200ktok, 5usd (prices: --judge-arg).",
+        ),
+        click.option("--allow-self", is_flag=True, default=None, help="Let a model judge its own answers."),
+    ]
+    for flag in reversed(flags):
+        function = flag(function)
+    return function
+
+
 def output_format(function: F) -> F:
     """`--format table|md|csv|json`, with `--json` as a short form."""
     formats = click.Choice(["table", "md", "csv", "json"])

@@ -1,64 +1,48 @@
-"""Progress of a run on stderr: a live bar on a terminal, a line every half minute elsewhere. stdout stays data."""
+"""Progress on stderr: a live bar on a terminal, a line every half minute elsewhere. stdout stays data."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.report.text import clean
 from harness.run.score import Scorer
 from harness.types import Completion
+from judges.types import Judgment
 
 _LINE_EVERY_S = 30.0
 _REFRESH_S = 0.2
 
 
-class RunProgress:
-    """Completions done and stored, tokens/s, errors, ETA and the running score of one model."""
+class _Meter:
+    """So many of so many done, at what rate, until when; what else is worth saying is the subclass's."""
 
-    def __init__(self, model: str, *, quiet: bool = False) -> None:
-        self._model = clean(model, 40)
+    def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._live = not quiet and sys.stderr.isatty()
-        self._done = self._tokens = self._errors = self._total = self._stored = 0
+        self._name = ""
+        self._done = self._tokens = self._errors = self._total = 0
         self._started = self._shown = time.monotonic()
 
-    def start(self, total: int, stored: int) -> None:
-        """See `harness.run.generate.Progress`."""
-        self._total, self._stored = total, stored
+    def _begin(self, name: str, total: int) -> None:
+        self._name, self._total = clean(name, 40), total
+        self._done = self._tokens = self._errors = 0
         self._started = self._shown = time.monotonic()
-        if self._quiet:
-            return
-        if stored:
-            self._write(f"{self._model}: {stored} completions found in the store\n")
-        if total:
-            self._write(f"{self._model}: {total} completions to make\n")
 
-    def advance(self, completion: Completion, scorers: Sequence[Scorer]) -> None:
-        """See `harness.run.generate.Progress`."""
+    def _step(self, tokens: int, failed: bool, more: Callable[[], list[str]]) -> None:
+        """Count one; `more` is what is said beside rate and ETA, asked only when a line is shown."""
         self._done += 1
-        self._tokens += completion.tokens_out or 0
-        self._errors += completion.finish == "error"
+        self._tokens += tokens
+        self._errors += failed
         now = time.monotonic()
         if self._quiet or now - self._shown < (_REFRESH_S if self._live else _LINE_EVERY_S):
             return
         self._shown = now
-        self._show(now, scorers)
-
-    def _show(self, now: float, scorers: Sequence[Scorer]) -> None:
         seconds = max(now - self._started, 1e-9)
         left = (self._total - self._done) * seconds / max(self._done, 1)
-        scored = sum(scorer.scored for scorer in scorers)
-        parts = [
-            f"{self._model}: {self._done}/{self._total}",
-            f"{self._tokens / seconds:,.0f} tokens/s",
-            f"ETA {_duration(left)}",
-        ]
-        if scored:
-            parts.append(f"score so far {100 * sum(scorer.right for scorer in scorers) / scored:.1f} %")
-        if self._errors:
-            parts.append(f"{self._errors} errors")
+        parts = [f"{self._name}: {self._done}/{self._total}", f"{self._tokens / seconds:,.0f} tokens/s"]
+        parts += [f"ETA {_duration(left)}", *more()]
         line = "  ".join(parts)
         if self._live:
             width = 20
@@ -67,26 +51,83 @@ class RunProgress:
         else:
             self._write(f"{line}\n")
 
-    def finish(self) -> None:
-        """See `harness.run.generate.Progress`."""
+    def _end(self, noun: str, failed: str) -> None:
         if self._quiet or not self._total:
             return
         seconds = time.monotonic() - self._started
         rate = self._tokens / max(seconds, 1e-9)
         start = "\r\x1b[2K" if self._live else ""
-        errors = f", {self._errors} errors" if self._errors else ""
+        errors = f", {self._errors} {failed}" if self._errors else ""
         self._write(
-            f"{start}{self._model}: {self._done}/{self._total} completions in {_duration(seconds)}, "
+            f"{start}{self._name}: {self._done}/{self._total} {noun} in {_duration(seconds)}, "
             f"{rate:,.0f} tokens/s{errors}\n"
         )
 
     def _write(self, text: str) -> None:
         """Show it; a reader that went away or a full log ends the display, never the run."""
+        if self._quiet:
+            return
         try:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:
             self._quiet = True
+
+
+class RunProgress(_Meter):
+    """Completions done and stored, tokens/s, errors, ETA and the running score of one model."""
+
+    def __init__(self, model: str, *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self._model = model
+
+    def start(self, total: int, stored: int) -> None:
+        """See `harness.run.generate.Progress`."""
+        self._begin(self._model, total)
+        if stored:
+            self._write(f"{self._name}: {stored} completions found in the store\n")
+        if total:
+            self._write(f"{self._name}: {total} completions to make\n")
+
+    def advance(self, completion: Completion, scorers: Sequence[Scorer]) -> None:
+        """See `harness.run.generate.Progress`."""
+        self._step(completion.tokens_out or 0, completion.finish == "error", lambda: self._more(scorers))
+
+    def _more(self, scorers: Sequence[Scorer]) -> list[str]:
+        scored = sum(scorer.scored for scorer in scorers)
+        score = [f"score so far {100 * sum(scorer.right for scorer in scorers) / scored:.1f} %"] if scored else []
+        return score + ([f"{self._errors} errors"] if self._errors else [])
+
+    def finish(self) -> None:
+        """See `harness.run.generate.Progress`."""
+        self._end("completions", "errors")
+
+
+class JudgeProgress(_Meter):
+    """Judgments settled, how many of them came from the cache, and how many could not be read."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self._cached = 0
+
+    def start(self, judge: str, total: int) -> None:
+        """See `harness.run.judging.JudgeProgress`."""
+        self._begin(f"judge {judge}", total)
+        self._cached = 0
+        self._write(f"{self._name}: {total} judgments\n")
+
+    def advance(self, judgment: Judgment) -> None:
+        """See `harness.run.judging.JudgeProgress`."""
+        self._cached += judgment.cached
+        self._step(0 if judgment.cached else judgment.tokens_out or 0, judgment.verdict is None, self._more)
+
+    def _more(self) -> list[str]:
+        parts = [f"{self._cached} cached"] if self._cached else []
+        return parts + ([f"{self._errors} unscored"] if self._errors else [])
+
+    def finish(self) -> None:
+        """See `harness.run.judging.JudgeProgress`."""
+        self._end("judgments" + (f" ({self._cached} cached)" if self._cached else ""), "unscored")
 
 
 def _duration(seconds: float) -> str:

@@ -11,17 +11,6 @@ from click.core import ParameterSource
 from harness.cli import options
 
 
-def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE options as a mapping."""
-    pairs: dict[str, str] = {}
-    for value in values:
-        key, equals, rest = value.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"{value!r} is not of the form key=value", ctx, parameter)
-        pairs[key.strip()] = rest
-    return pairs
-
-
 @click.command("run")
 @click.option(
     "--suite", multiple=True, metavar="NAME[:N],…", help="Suites to ask; NAME:N sets the samples per problem."
@@ -36,8 +25,13 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.option("--protocol", metavar="NAME", help="Sampling preset, e.g. r1 (`harness list protocols`).")
 @click.option("--metric", multiple=True, metavar="NAME", help="Metric to report beside the suite's own, e.g. pass@16.")
 @click.option(
-    "--model-arg", multiple=True, metavar="KEY=VALUE", callback=_pairs, help="Option of the engine, e.g. dtype=float32."
+    "--model-arg",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=options.pairs,
+    help="Option of the engine, e.g. dtype=float32.",
 )
+@options.judging
 @click.option(
     "--config", "config_file", type=options.FilePath(dir_okay=False, path_type=Path), help="TOML file of settings."
 )
@@ -61,7 +55,6 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 def command(
     config_file: Path | None,
     assignments: tuple[str, ...],
-    model_arg: dict[str, str],
     data_dir: Path | None,
     dry_run: bool,
     quiet: bool,
@@ -74,13 +67,16 @@ def command(
     Completions are stored as they come. The same command resumes after any interruption, and raising --n only makes
     the samples that are missing.
 
+    Suites that only a judge can score (alpaca_eval, arena_hard, mt_bench) need --judge; with --rubric, any suite's
+    answers are judged as well as graded.
+
     \b
     harness run --suite synth --model smollm2
     harness run --suite aime,gpqa --protocol r1 --model openai:my-model --model-arg base_url=http://localhost:8000/v1
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.config import resolve, validate
 
-    given = {**flags, "model_options": model_arg, "data_dir": str(data_dir) if data_dir is not None else None}
+    given = {**flags, "data_dir": str(data_dir) if data_dir is not None else None}
     ctx = click.get_current_context()
     # What a file or --set says is said for this run, so it wins over a variable that is set for every run.
     environment = {
@@ -97,11 +93,11 @@ def command(
         show_plan(config, form)
         return
 
-    from harness.cli.progress import RunProgress
+    from harness.cli.progress import JudgeProgress, RunProgress
     from harness.report.runs import show_results
     from harness.run.pipeline import check_failures, run
 
-    outcome = run(config, lambda model: RunProgress(model, quiet=quiet))
+    outcome = run(config, lambda model: RunProgress(model, quiet=quiet), lambda: JudgeProgress(quiet=quiet))
     try:
         if outcome.results or form == "json":
             click.echo(show_results(outcome.results, form), nl=False)

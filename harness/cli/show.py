@@ -109,8 +109,14 @@ def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, A
 
 
 def _problem_facts(directory: Path, problem: str) -> dict[str, Any]:
+    from harness.run.judging import VERDICTS, read_judgments
     from harness.run.store import iter_records, read_graded
 
+    if (directory / VERDICTS).exists():
+        judgments = [row for row in read_judgments(directory) if row["problem_id"] == problem]
+        if not judgments:
+            raise UsageError(f"{directory.name} has no judgment of problem {problem!r}")
+        return {f"judgment {number}": row for number, row in enumerate(judgments, start=1)}
     records = {record.attempt: record for record in iter_records(directory) if record.problem_id == problem}
     if not records:
         raise UsageError(f"{directory.name} has no completion for problem {problem!r}")

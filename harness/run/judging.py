@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from harness import __version__
 from harness.config import RunConfig
-from harness.errors import ConfigError, DataError, StoreError, UsageError
+from harness.errors import ConfigError, DataError, Interrupted, StoreError, UsageError
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.models import load_model
@@ -30,7 +30,7 @@ from harness.run.judges import choose_judging, judging_part, refuse_self
 from harness.run.locate import JUDGED
 from harness.run.plan import Job
 from harness.run.result import Item, RunResult, write_atomically, write_result
-from harness.run.signals import cancel_on_sigterm
+from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import SPEC, read_spec, write_graded
 from harness.run.stored import stored_job
 from harness.run.tasks import Answers, baseline_answers, load_answers
@@ -148,6 +148,15 @@ def judge_case(case: Case, config: RunConfig, progress: JudgeProgress) -> RunRes
     return _write(case, config, models, per_judge, time.monotonic() - started)
 
 
+def judge_stored(directory: Path, against: Path | None, config: RunConfig, progress: JudgeProgress) -> RunResult:
+    """`harness judge RUN` as one call; Ctrl-C and SIGTERM raise `Interrupted` once every reply is in the cache."""
+    try:
+        with sigterm_interrupts():
+            return judge_case(prepare(directory, config, against), config, progress)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise Interrupted("interrupted: every judgment so far is stored; run the same command again to go on") from None
+
+
 def _opponent_spec(case: Case) -> list[dict[str, Any]]:
     return [read_spec(case.base.parent / case.opponent)] if case.opponent not in (None, "baseline") else []
 
@@ -197,6 +206,25 @@ def _write(
 
 def _line(judgment: Judgment) -> str:
     return json.dumps(asdict(judgment), ensure_ascii=False, separators=(",", ":"))
+
+
+def read_judgments(directory: Path) -> list[dict[str, Any]]:
+    """Every line of verdicts.jsonl, as stored. Raises `StoreError` naming the line that is damaged."""
+    path, rows = directory / VERDICTS, []
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for line in stream:
+                row = json.loads(line)
+                if not isinstance(row, dict) or not isinstance(row.get("problem_id"), str):
+                    raise ValueError("not a judgment")
+                rows.append(row)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(
+            f"{path}, line {len(rows) + 1} is damaged ({error}): write it again with the same `harness judge`"
+        ) from error
+    return rows
 
 
 def _fold(case: Case, judgments: Sequence[Sequence[Judgment]]) -> list[Judged]:

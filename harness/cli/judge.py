@@ -1,0 +1,109 @@
+"""`harness judge`: judge stored runs, compare judge prompts, test a judge, score official judgments."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli import options
+
+SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("harness.cli.judge", "Judge a stored RUN; `harness judge RUN` is short for it."),
+}
+"""Subcommand -> (module that exports it as `command`, one-line help)."""
+
+
+class JudgeGroup(click.Group):
+    """Subcommands imported on first use; anything that is no subcommand is a run to judge."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand."""
+        if cmd_name == "run":
+            return judge_run
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        found = import_module(SUBCOMMANDS[cmd_name][0]).command
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in SUBCOMMANDS.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before anything that names no subcommand and does not ask for help."""
+        if args and args[0] not in SUBCOMMANDS and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("judge", cls=JudgeGroup)
+def command() -> None:
+    """Judge stored runs with a model and a rubric, and find out how far that judge can be trusted.
+
+    \b
+    harness judge RUN --rubric cot_math --judge openai:gpt-4.1
+    harness judge RUN --against OTHER_RUN --rubric pairwise_5 --judge openai:gpt-4.1
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+
+@click.command("run")
+@click.argument("run")
+@click.option("--against", metavar="RUN", help="Pairwise rubrics: the run whose answers these are held against.")
+@options.judging
+@click.option("--max-failures", type=float, help="Share of answers without a score that is tolerated. [default: 0.02]")
+@options.data_dir
+@options.results_dir
+@click.option("--dry-run", is_flag=True, help="Show how much there is to judge and the first prompt; ask nothing.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.output_format
+def judge_run(
+    run: str,
+    against: str | None,
+    data_dir: Path | None,
+    results_dir: Path,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    form: str,
+    **flags: Any,
+) -> None:
+    """Judge the stored answers of RUN (a run id, the beginning of one, or a path); nothing is generated.
+
+    A suite with a protocol of its own (alpaca_eval, arena_hard, mt_bench) is judged by it; every other needs --rubric.
+    The result is a judged run of its own on the leaderboard. Replies are cached: the same judgment is never paid for
+    twice, and an interrupted or out-of-budget command goes on where it stopped.
+    """
+    from harness.config import resolve, validate_settings
+    from harness.run.locate import find_run
+
+    folders = {"data_dir": str(data_dir) if data_dir is not None else None, "results_dir": str(results_dir)}
+    config = resolve(None, (), {**flags, **folders})
+    validate_settings(config)
+    directory = find_run(results_dir, run)
+    other = find_run(results_dir, against) if against is not None else None
+    form = "json" if as_json else form
+    if dry_run:
+        from harness.cli.judge_preview import show_preview
+
+        show_preview(directory, other, config, form)
+        return
+
+    from harness.cli.progress import JudgeProgress
+    from harness.report.judged import show_judged
+    from harness.run.judging import judge_stored
+    from harness.run.pipeline import Outcome, check_failures
+
+    result = judge_stored(directory, other, config, JudgeProgress(quiet=quiet))
+    try:
+        click.echo(show_judged([result], form), nl=False)
+    finally:
+        check_failures(Outcome((result,), ()), config.max_failures)
