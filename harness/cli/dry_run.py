@@ -10,14 +10,16 @@ import click
 from harness.config import RunConfig
 from harness.models import load_model
 from harness.report.table import Column, Format, Table, render
-from harness.run.plan import Job, expect, first_prompt, make_jobs, plan_suites
+from harness.run.plan import Job, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures
 from harness.run.store import stored_keys
+from harness.run.turns import count_stored, count_turns
 from harness.types import Json, Model
 
 
 def show_plan(config: RunConfig, form: str) -> None:
     """Print the plan of a config: requests to make, expected tokens, cost and time, and the first prompt."""
     plans = plan_suites(config)
+    refuse_temperatures(plans, config)
     rows: list[dict[str, Json]] = []
     prompt: list[dict[str, Json]] = []
     for spec in config.model:
@@ -54,13 +56,14 @@ def show_plan(config: RunConfig, form: str) -> None:
 
 def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
     sampling = job.spec.sampling
-    total = len(job.problems) * sampling.n
     done = stored_keys(job.directory)
     stored = sum(
         done.get((problem.id, attempt)) == job.prompt_hashes[problem.id] for problem, attempt in job.attempts()
     )
+    if job.suite.follow_up is not None:
+        stored = count_stored(job, job.directory)
     each = expect(job, results_dir)
-    requests = total - stored
+    requests = count_turns(job) - stored
     tokens_in, tokens_out = round(each.tokens_in * requests), round(each.tokens_out * requests)
     environment = model.environment()
     price_in, price_out = environment.get("price_in"), environment.get("price_out")

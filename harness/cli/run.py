@@ -26,6 +26,7 @@ from harness.cli import options
 @click.option("--metric", multiple=True, metavar="NAME", help="Metric to report beside the suite's own, e.g. pass@16.")
 @click.option(
     "--model-arg",
+    "model_options",
     multiple=True,
     metavar="KEY=VALUE",
     callback=options.pairs,

@@ -109,8 +109,8 @@ def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, A
 
 
 def _problem_facts(directory: Path, problem: str) -> dict[str, Any]:
-    from harness.run.judging import VERDICTS, read_judgments
     from harness.run.store import iter_records, read_graded
+    from harness.run.verdicts import VERDICTS, read_judgments
 
     if (directory / VERDICTS).exists():
         judgments = [row for row in read_judgments(directory) if row["problem_id"] == problem]

@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +24,6 @@ from harness.errors import ConfigError, DataError, Interrupted, StoreError, Usag
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.models import load_model
-from harness.redact import redact
 from harness.run.checked import read_checked
 from harness.run.judges import choose_judging, judging_part, refuse_self
 from harness.run.locate import JUDGED
@@ -34,6 +33,7 @@ from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import SPEC, read_spec, write_graded
 from harness.run.stored import stored_job
 from harness.run.tasks import Answers, baseline_answers, load_answers
+from harness.run.verdicts import write_judgments
 from harness.types import Graded, Json, Model
 from judges.ask import judge_tasks
 from judges.budget import Budget
@@ -42,7 +42,6 @@ from judges.panel import panel_agreement, panel_fold
 from judges.summary import graded as graded_rows
 from judges.types import Judged, Judging, Judgment, Summary, Task
 
-VERDICTS = "verdicts.jsonl"
 CACHE = "judgments.sqlite"
 
 
@@ -198,33 +197,10 @@ def _write(
     result = _result(case, summary, rows, judged, directory.name, facts, warnings, models)
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / SPEC, json.dumps(spec, ensure_ascii=False, indent=1) + "\n")
-    write_atomically(directory / VERDICTS, "".join(f"{redact(_line(judgment))}\n" for judgment in flat))
+    write_judgments(directory, flat)
     write_graded(directory, rows)
     write_result(directory, result)
     return result
-
-
-def _line(judgment: Judgment) -> str:
-    return json.dumps(asdict(judgment), ensure_ascii=False, separators=(",", ":"))
-
-
-def read_judgments(directory: Path) -> list[dict[str, Any]]:
-    """Every line of verdicts.jsonl, as stored. Raises `StoreError` naming the line that is damaged."""
-    path, rows = directory / VERDICTS, []
-    try:
-        with path.open(encoding="utf-8") as stream:
-            for line in stream:
-                row = json.loads(line)
-                if not isinstance(row, dict) or not isinstance(row.get("problem_id"), str):
-                    raise ValueError("not a judgment")
-                rows.append(row)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise StoreError(
-            f"{path}, line {len(rows) + 1} is damaged ({error}): write it again with the same `harness judge`"
-        ) from error
-    return rows
 
 
 def _fold(case: Case, judgments: Sequence[Sequence[Judgment]]) -> list[Judged]:

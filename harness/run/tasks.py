@@ -113,7 +113,7 @@ def answer_part(completion: Completion, part: Part) -> str:
     return (completed.reasoning or whole) if part == "reasoning" else whole
 
 
-def baseline_answers(job: Job, data_dir: Path | None) -> dict[str, tuple[str, ...]]:
+def baseline_answers(job: Job, data_dir: Path | None) -> Mapping[str, tuple[str, ...]]:
     """Problem id -> the suite's own opponent's answer. Raises `DataError` if an answer is missing."""
     assert job.suite.baseline is not None
     rows = {str(row["id"]): (str(row["output"]),) for row in load_rows(job.suite.baseline, data_dir)}
