@@ -1,0 +1,158 @@
+"""What moves a judge besides quality: the position, the length, lists, its own name.
+
+Every raw rate stands beside that of the labels on the same pairs: longer answers often are better, so only what the
+judge prefers *in excess of people* is a bias. `pulls` separates the influences from each other: a logistic regression
+of the votes on label, length, lists and position at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.types import Estimate
+from judges.lab.agreement import Value, difference, share
+from judges.lab.logistic import Coefficient, fit
+from judges.lab.sets import Pair
+from judges.lab.votes import SIGN, Outcome
+
+Feature = Callable[[Pair], int]
+"""+1 if `a` has more of something, -1 if `b` has, 0 if neither: pairs with 0 say nothing and are left out."""
+
+_ITEM = re.compile(r"^[ \t]{0,8}(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """How often the judge, and the labels, side with the answer that has more of something."""
+
+    judge: Estimate
+    """Mean over pairs; a tie counts 1/2."""
+    human: Estimate
+    """Of the labels, on the same pairs."""
+    excess: Estimate
+    """Judge minus labels, paired."""
+
+
+def length(text: str) -> int:
+    """Length in characters, the unit of AlpacaEval's length control."""
+    return len(text)
+
+
+def longer(pair: Pair) -> int:
+    """Which answer (of the last turn) has more characters."""
+    gap = length(pair.a[-1]) - length(pair.b[-1])
+    return (gap > 0) - (gap < 0)
+
+
+def has_list(text: str) -> bool:
+    """True for at least two lines that start as an item of a bullet or numbered list."""
+    return len(_ITEM.findall(text)) >= 2
+
+
+def listed(pair: Pair) -> int:
+    """Which answer (of the last turn) has a list, where only one has."""
+    return int(has_list(pair.a[-1])) - int(has_list(pair.b[-1]))
+
+
+def own(names: Sequence[str]) -> Feature:
+    """Which answer was written by a model of one of these names, where only one was."""
+    known = {bare_name(name) for name in names}
+
+    def feature(pair: Pair) -> int:
+        return int(bare_name(pair.model_a) in known) - int(bare_name(pair.model_b) in known)
+
+    return feature
+
+
+def bare_name(model: str) -> str:
+    """A model's name without engine, folder and case: "openai:Org/GPT-4" -> "gpt-4"."""
+    return model.rpartition(":")[2].rpartition("/")[2].casefold() if model else ""
+
+
+def preference(outcomes: Sequence[Outcome], feature: Feature) -> Preference | None:
+    """Judge and labels on the scored pairs in which the feature differs; None if there are none."""
+    apart = [outcome for outcome in outcomes if outcome.scored and feature(outcome.pair) != 0]
+    of_judge = sides_with(feature)
+
+    def of_label(outcome: Outcome) -> float:
+        return (1 + feature(outcome.pair) * SIGN[outcome.pair.label]) / 2
+
+    def excess(outcome: Outcome) -> float | None:
+        value = of_judge(outcome)
+        return None if value is None else value - of_label(outcome)
+
+    judge, human, more = share(apart, of_judge), share(apart, of_label), difference(apart, excess)
+    return Preference(judge, human, more) if judge is not None and human is not None and more is not None else None
+
+
+def sides_with(feature: Feature) -> Value:
+    """Per pair: how often its votes choose the answer that has more of something, a tie counting 1/2.
+
+    None where neither has more, or where the pair is not scored.
+    """
+
+    def value(outcome: Outcome) -> float | None:
+        more = feature(outcome.pair)
+        if not outcome.scored or more == 0:
+            return None
+        return outcome.mean({vote: (1 + more * SIGN[vote.choice]) / 2 for vote in outcome.votes})
+
+    return value
+
+
+def first(outcome: Outcome) -> float | None:
+    """Per pair: how often the answer shown first wins, a tie counting 1/2; 0.5 is fair. None without both orders."""
+    if not outcome.scored or len(outcome.orders) < 2:
+        return None
+    return outcome.mean({vote: (1 + vote.first * SIGN[vote.choice]) / 2 for vote in outcome.votes})
+
+
+@dataclass(frozen=True)
+class Pulls:
+    """What one unit of each influence adds to the log odds of a vote, all others held fixed."""
+
+    label: Coefficient
+    """Being the labelled answer rather than the other: the judge's skill."""
+    length: Coefficient
+    """Being twice as long."""
+    lists: Coefficient | None
+    """Being the only one with a list; None if that never happens."""
+    first: Coefficient | None
+    """Being shown first rather than second; None for answers judged alone."""
+    n_pairs: int
+
+
+def pulls(outcomes: Sequence[Outcome]) -> Pulls | None:
+    """Logistic regression of the votes (a tie is half a vote for each side); None where it cannot be fitted.
+
+    Each vote's row: label (+1 or -1 for `a`; 0 a tie), log2 of the ratio of lengths, list difference, position. There
+    is no intercept, since the letters a and b mean nothing. A coefficient for being one *rather than the other* is
+    twice that of the +1/-1 code.
+    """
+    rows: list[tuple[float, ...]] = []
+    votes: list[float] = []
+    weights: list[float] = []
+    clusters: list[str] = []
+    scored = [outcome for outcome in outcomes if outcome.scored]
+    for outcome in scored:
+        pair = outcome.pair
+        ratio = math.log2((length(pair.a[-1]) + 1) / (length(pair.b[-1]) + 1))
+        for vote in outcome.votes:
+            rows.append((SIGN[pair.label] / 2, ratio, float(listed(pair)), vote.first / 2))
+            votes.append((1 + SIGN[vote.choice]) / 2)
+            weights.append(1 / len(outcome.votes) * len(outcome.orders))
+            clusters.append(pair.cluster or f"\0{pair.id}")
+    if not rows:
+        return None
+    x = np.array(rows)
+    used = [column for column in range(4) if np.abs(x[:, column]).max() > 0]
+    found = fit(x[:, used], np.array(votes), np.array(weights), clusters)
+    if found is None or not {0, 1} <= set(used):
+        return None
+    named = dict(zip(used, found, strict=True))
+    return Pulls(named[0], named[1], named.get(2), named.get(3), len(scored))

@@ -1,0 +1,147 @@
+"""Dimensions of a rubric of kind "points": does the judge give the same level again, and do better answers get more?
+
+Reliability is Krippendorff's alpha over repeats (another sample of the same question), with levels as numbers;
+discrimination is how much higher the labelled answer is rated than the rejected one. A dimension that is not reliable
+cannot discriminate, and one that gives every answer the same level does neither, however often it repeats itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.stats.errors import cluster_codes
+from harness.types import Estimate
+from judges.lab.agreement import difference, share
+from judges.lab.votes import Outcome, Side
+from judges.types import Judgment, Verdict
+
+RESAMPLES = 1000
+TOTAL = "total"
+"""Name of the row for the whole verdict, in every kind of rubric."""
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DimensionReport:
+    """One dimension (or the total) of a rubric."""
+
+    key: str
+    mean: float
+    """Mean level (1-5) of all readable verdicts; of the total: mean value times 100."""
+    sd: float
+    """Standard deviation over answers: 0 says that the dimension tells nothing apart."""
+    reliability: Estimate | None
+    """Krippendorff's alpha over repeats; None with one repeat, or where everything has the same level."""
+    gap: Estimate | None
+    """Mean level of the labelled answer minus that of the rejected one, paired."""
+    auc: Estimate | None
+    """Share of pairs in which the labelled answer has the higher level, equal levels 1/2: 0.5 is chance."""
+
+
+def dimension_reports(outcomes: Sequence[Outcome], seed: int = 0) -> list[DimensionReport]:
+    """Every dimension that occurs, in order of the rubric, and the total; only the total of rubrics without any.
+
+    For a pairwise rubric only the reliability of the total means anything, and only that is given.
+    """
+    keys = [TOTAL]
+    for judgment in _judgments(outcomes):
+        if judgment.verdict is not None and judgment.verdict.marks:
+            keys = [mark.dimension for mark in judgment.verdict.marks] + keys
+            break
+    return [report for key in keys if (report := _report(key, outcomes, seed)) is not None]
+
+
+def _judgments(outcomes: Iterable[Outcome]) -> Iterable[Judgment]:
+    for outcome in outcomes:
+        for side in outcome.judgments.values():
+            yield from side
+
+
+def _level(verdict: Verdict, key: str) -> float | None:
+    if key == TOTAL:
+        return 100.0 * verdict.value
+    return next((float(mark.level) for mark in verdict.marks if mark.dimension == key), None)
+
+
+def _levels(judgments: Iterable[Judgment], key: str) -> list[float]:
+    found = (_level(judgment.verdict, key) for judgment in judgments if judgment.verdict is not None)
+    return [level for level in found if level is not None]
+
+
+def _report(key: str, outcomes: Sequence[Outcome], seed: int) -> DimensionReport | None:
+    units: list[list[float]] = []
+    clusters: list[str] = []
+    for outcome in outcomes:
+        for side in outcome.judgments.values():
+            for _, group in itertools.groupby(sorted(side, key=lambda j: j.order), key=lambda j: j.order):
+                units.append(_levels(group, key))
+                clusters.append(outcome.pair.cluster or f"\0{outcome.pair.id}")
+    means = [math.fsum(unit) / len(unit) for unit in units if unit]
+    if not means:
+        return None
+    alone = any("b" in outcome.judgments for outcome in outcomes)
+    return DimensionReport(
+        key=key,
+        mean=math.fsum(means) / len(means),
+        sd=float(np.std(means)),
+        reliability=reliability(units, clusters, seed),
+        gap=difference(outcomes, lambda outcome: _gap(outcome, key)) if alone else None,
+        auc=share([o for o in outcomes if _gap(o, key) is not None], lambda o: _higher(_gap(o, key)))
+        if alone
+        else None,
+    )
+
+
+def _gap(outcome: Outcome, key: str) -> float | None:
+    """Level of the labelled answer minus that of the other; None without a winner or without both."""
+    if outcome.pair.label == "tie":
+        return None
+    better: Side = outcome.pair.label
+    worse: Side = "b" if better == "a" else "a"
+    high, low = (_levels(outcome.judgments.get(side, ()), key) for side in (better, worse))
+    return math.fsum(high) / len(high) - math.fsum(low) / len(low) if high and low else None
+
+
+def _higher(gap: float | None) -> float | None:
+    return None if gap is None else 0.5 if abs(gap) < 1e-9 else float(gap > 0)
+
+
+def reliability(units: Sequence[Sequence[float]], clusters: Sequence[str], seed: int = 0) -> Estimate | None:
+    """Krippendorff's alpha with the interval metric, and its bootstrap interval over clusters.
+
+    `units` are the repeated values of one question to the judge each; units with fewer than two values say nothing. None
+    if there are no others, or if all values are equal (alpha is then undefined, not perfect).
+    """
+    kept = [(np.array(unit), cluster) for unit, cluster in zip(units, clusters, strict=True) if len(unit) >= 2]
+    if not kept:
+        return None
+    codes, count = cluster_codes([cluster for _, cluster in kept])
+    sums = np.zeros((count, 4))  # values, their sum, sum of squares, and within-unit disagreement
+    for code, (values, _) in zip(codes, kept, strict=True):
+        m = len(values)
+        within = 2 * m * float(((values - values.mean()) ** 2).sum()) / (m - 1)
+        sums[code] += (m, values.sum(), (values**2).sum(), within)
+    value = float(_alpha(sums.sum(axis=0)[None])[0])
+    if math.isnan(value):
+        return None
+    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    drawn = _alpha(weights @ sums)
+    drawn = drawn[~np.isnan(drawn)]
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    values_used = int(sums[:, 0].sum())
+    return Estimate(value, float(low), float(high), float(np.std(drawn)), len(kept), values_used)
+
+
+def _alpha(sums: Array) -> Array:
+    """1 - observed / expected disagreement, for each row of (n, sum, sum of squares, within)."""
+    n, total, squares, within = sums.T
+    expected = 2 * (n * squares - total**2) / (n * (n - 1))
+    flat = expected <= 1e-9 * np.maximum(squares / n, 1e-300)
+    result: Array = np.where(flat, np.nan, 1 - (within / n) / np.where(flat, 1.0, expected))
+    return result

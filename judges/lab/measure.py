@@ -1,0 +1,89 @@
+"""Everything that is measured about one judge with one rubric, in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.types import Estimate, Json
+from judges.lab.agreement import Value, alpha, kappa, share
+from judges.lab.bias import Preference, Pulls, first, listed, longer, own, preference, pulls, sides_with
+from judges.lab.marks import DimensionReport, dimension_reports
+from judges.lab.replies import Replies, replies
+from judges.lab.votes import SIGN, Outcome
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What one judge with one rubric is worth on a set of pairs."""
+
+    shares: Mapping[str, Estimate]
+    """Means over pairs of the values in `pair_values`, by name; one that no pair has is absent."""
+    kappa: Estimate | None
+    alpha: Estimate | None
+    preferences: Mapping[str, Preference]
+    """"longer", "lists" and "own" where the set can tell: judge, labels, excess."""
+    pulls: Pulls | None
+    dimensions: tuple[DimensionReport, ...]
+    replies: Replies
+    subsets: Mapping[str, Mapping[str, Estimate]]
+    """Subset -> the shares again, where there is more than one."""
+    pairs: int
+    scored: int
+
+
+def pair_values(own_names: Sequence[str]) -> dict[str, Value]:
+    """Name -> per-pair value in [0, 1]; what can be averaged, and compared pair by pair."""
+    values: dict[str, Value] = {
+        "accuracy": lambda outcome: outcome.accuracy,
+        "strict": lambda outcome: outcome.strict,
+        "flips": lambda outcome: outcome.flipped if outcome.scored else None,
+        "consistent": lambda outcome: outcome.consistent if outcome.scored else None,
+        "first": first,
+        "ties": _ties,
+        "longer": sides_with(longer),
+        "lists": sides_with(listed),
+    }
+    return values | ({"own": sides_with(own(own_names))} if own_names else {})
+
+
+def _ties(outcome: Outcome) -> float | None:
+    if not outcome.scored:
+        return None
+    return outcome.mean({vote: float(vote.choice == "tie") for vote in outcome.votes})
+
+
+def measure(
+    outcomes: Sequence[Outcome], environment: Mapping[str, Json], own_names: Sequence[str] = (), seed: int = 0
+) -> Measures:
+    """Measure the outcomes of one judge with one rubric; `environment` is the judge's, for its prices."""
+    features = {"longer": longer, "lists": listed} | ({"own": own(own_names)} if own_names else {})
+    names = sorted({outcome.pair.subset for outcome in outcomes})
+    groups = {name: [outcome for outcome in outcomes if outcome.pair.subset == name] for name in names}
+    return Measures(
+        shares=_shares(outcomes, own_names),
+        kappa=kappa(outcomes),
+        alpha=alpha(outcomes),
+        preferences={
+            name: found for name, feature in features.items() if (found := preference(outcomes, feature)) is not None
+        },
+        pulls=pulls(outcomes),
+        dimensions=tuple(dimension_reports(outcomes, seed)),
+        replies=replies(outcomes, environment),
+        subsets={name: _shares(group, own_names) for name, group in groups.items()} if len(names) > 1 else {},
+        pairs=len(outcomes),
+        scored=sum(outcome.scored for outcome in outcomes),
+    )
+
+
+def _shares(outcomes: Sequence[Outcome], own_names: Sequence[str]) -> dict[str, Estimate]:
+    found = {}
+    for name, value in pair_values(own_names).items():
+        asked = outcomes
+        if name == "accuracy":  # a pair without a better answer is no missing value
+            asked = [outcome for outcome in outcomes if SIGN[outcome.pair.label]]
+        elif name not in ("strict", "ties"):  # nor is one in which neither answer is longer
+            asked = [outcome for outcome in outcomes if value(outcome) is not None]
+        if (estimate := share(asked, value)) is not None:
+            found[name] = estimate
+    return found

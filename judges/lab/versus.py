@@ -1,0 +1,115 @@
+"""Two prompts (or two judges) on the same frozen pairs: the paired difference, what changed, and why it might have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.stats.paired import Paired, paired_differences
+from judges.lab.agreement import Value
+from judges.lab.measure import pair_values
+from judges.lab.sets import Label
+from judges.lab.votes import Outcome
+from judges.render import render
+from judges.types import Rubric, Task
+
+
+@dataclass(frozen=True)
+class Change:
+    """A pair on which the two verdicts differ."""
+
+    id: str
+    subset: str
+    question: str
+    """The last thing the user said."""
+    label: Label
+    before: Label
+    after: Label
+    gain: float
+    """Accuracy after minus before, in [-1, 1]; 0 for two different wrong verdicts."""
+    reason_before: str
+    reason_after: str
+
+
+@dataclass(frozen=True)
+class Versus:
+    """The second of two arms against the first."""
+
+    differences: Mapping[str, Paired]
+    """Name of a per-pair value -> second minus first over the pairs that both have it; "strict" by McNemar's test."""
+    changes: tuple[Change, ...]
+    """Biggest losses first, biggest gains last."""
+    compared: int
+    """Pairs that both arms scored."""
+
+    @property
+    def worse(self) -> tuple[Change, ...]:
+        """Changes that cost agreement, biggest first."""
+        return tuple(change for change in self.changes if change.gain < 0)
+
+    @property
+    def better(self) -> tuple[Change, ...]:
+        """Changes that gained agreement, biggest first."""
+        return tuple(sorted((c for c in self.changes if c.gain > 0), key=lambda change: (-change.gain, change.id)))
+
+
+def versus(first: Sequence[Outcome], second: Sequence[Outcome], own_names: Sequence[str] = ()) -> Versus:
+    """Compare two arms' outcomes of the same pairs, in the same order."""
+    couples = list(zip(first, second, strict=True))
+    assert all(one.pair.id == other.pair.id for one, other in couples)
+    differences = {}
+    for name, value in pair_values(own_names).items():
+        if (found := _paired(couples, value, mcnemar=name == "strict")) is not None:
+            differences[name] = found
+    changes = [change for one, other in couples if (change := _change(one, other)) is not None]
+    return Versus(
+        differences,
+        tuple(sorted(changes, key=lambda change: (change.gain, change.id))),
+        sum(one.scored and other.scored for one, other in couples),
+    )
+
+
+def _paired(couples: Sequence[tuple[Outcome, Outcome]], value: Value, *, mcnemar: bool) -> Paired | None:
+    gaps, clusters, dropped = [], [], []
+    for one, other in couples:
+        before, after = value(one), value(other)
+        if before is None or after is None:
+            dropped.append(one.pair.id)
+            continue
+        gaps.append(after - before)
+        clusters.append(one.pair.cluster)
+    if not gaps:
+        return None
+    return paired_differences(np.array(gaps), clusters, mcnemar=mcnemar, dropped=dropped)
+
+
+def _change(one: Outcome, other: Outcome) -> Change | None:
+    before, after = one.verdict, other.verdict
+    if before is None or after is None or before == after:
+        return None
+    value: Value = (lambda o: o.strict) if one.pair.label == "tie" else (lambda o: o.accuracy)
+    was, now = value(one), value(other)
+    assert was is not None and now is not None
+    pair = one.pair
+    return Change(
+        pair.id, pair.subset, pair.turns[-1], pair.label, before, after, now - was, one.reason(), other.reason()
+    )
+
+
+def prompt_text(rubric: Rubric) -> str:
+    """The whole prompt as a judge would get it, with stand-ins for question and answers."""
+    task = Task("", 0, ("(the question)",), ("(an answer)",), ("(the other answer)",), "(the reference)")
+    if not rubric.reference_template and "{reference}" not in rubric.template:
+        task = Task("", 0, task.turns, task.answers, task.opponent)
+    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in render(rubric, task))
+
+
+def prompt_diff(first: Rubric, second: Rubric) -> str:
+    """Unified diff of two rubrics' whole prompts; empty if they say the same."""
+    lines = difflib.unified_diff(
+        prompt_text(first).splitlines(), prompt_text(second).splitlines(), first.id, second.id, lineterm="", n=2
+    )
+    return "\n".join(lines)
