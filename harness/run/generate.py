@@ -1,4 +1,8 @@
-"""Generate what is missing: one event loop, one stream of requests over all suites, each completion stored at once."""
+"""Generate what is missing: one event loop, one stream of requests over all suites, each completion stored at once.
+
+Suites of several turns take a round of requests for each turn, all suites together: what is asked next is known only
+once the turn before is answered (`harness.run.turns`).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,10 @@ from typing import Protocol
 from harness.grading.pool import GradingPool
 from harness.run.plan import Job
 from harness.run.score import Scorer
-from harness.run.spec import make_request
+from harness.run.spec import make_request, prompt_hash
 from harness.run.store import RunStore
-from harness.types import Completion, Model, Record, Request
+from harness.run.turns import NOT_ASKED, by_key, count_turns, follow_up, later_turns, walk
+from harness.types import Completion, Model, Problem, Record, Request
 
 
 class Progress(Protocol):
@@ -36,6 +41,33 @@ class OpenJob:
     store: RunStore
     scorer: Scorer
     missing: list[Request]
+    """Requests to make; a later turn joins them once the turn before is answered."""
+    waiting: int = 0
+    """Later turns that cannot be asked yet."""
+
+    def store_completion(self, problem: Problem, attempt: int, seed: int, completion: Completion) -> None:
+        """Append one completion, and a line of the log if it failed."""
+        known = self.job.prompt_hashes.get(problem.id)
+        made_from = known if known is not None else prompt_hash(problem.messages)
+        self.store.append(Record(problem.id, attempt, seed, made_from, completion))
+        if completion.error is not None:
+            self.store.log(f"{problem.id} attempt {attempt}: {completion.error}")
+
+    def next_turn(self, request: Request, completion: Completion) -> Request | None:
+        """The request that follows from an answer; None after the last turn."""
+        problem = follow_up(self.job.suite, request.problem, completion)
+        if problem is None:
+            return None
+        self.missing.append(make_request(problem, request.attempt, self.job.spec.sampling))
+        return self.missing[-1]
+
+    def skip_turns(self, request: Request) -> int:
+        """Store the turns after one without an answer as failed, so that they are counted and, later, made again."""
+        skipped = list(later_turns(self.job.suite, request.problem))
+        for problem in skipped:
+            seed = make_request(problem, request.attempt, self.job.spec.sampling).seed
+            self.store_completion(problem, request.attempt, seed, NOT_ASKED)
+        return len(skipped)
 
 
 def open_jobs(jobs: Sequence[Job], pool: GradingPool, stack: ExitStack) -> list[OpenJob]:
@@ -49,6 +81,9 @@ def open_jobs(jobs: Sequence[Job], pool: GradingPool, stack: ExitStack) -> list[
         scorer = Scorer(job, pool)
         for record in store.current():
             scorer.add_record(record)
+        if job.suite.follow_up is not None:
+            opened.append(_open_turns(job, store, scorer))
+            continue
         missing = [
             make_request(problem, attempt, job.spec.sampling)
             for problem, attempt in job.attempts()
@@ -58,29 +93,54 @@ def open_jobs(jobs: Sequence[Job], pool: GradingPool, stack: ExitStack) -> list[
     return opened
 
 
+def _open_turns(job: Job, store: RunStore, scorer: Scorer) -> OpenJob:
+    """As `open_jobs` for several turns: of every conversation the first turn without an answer is missing."""
+    stored = by_key(store.current())
+    missing: list[Request] = []
+    waiting = 0
+    for first, attempt in job.attempts():
+        asked = False
+        for problem, record in walk(job.suite, first, attempt, stored):
+            if asked:
+                waiting += 1
+            elif record is None or record.completion.finish == "error":
+                missing.append(make_request(problem, attempt, job.spec.sampling))
+                asked = True
+    return OpenJob(job, store, scorer, missing, waiting)
+
+
 async def generate(model: Model, opened: Sequence[OpenJob], progress: Progress) -> None:
     """Make every missing completion. Each is stored before it is graded; an interrupt loses only what is in flight."""
     pairs = [(job, request) for job in opened for request in job.missing]
-    # The longest expected completions first, so that one suite's long tail does not idle the engine at the end.
-    pairs.sort(key=lambda pair: -pair[1].max_tokens)
-    # Engines hand back the request object itself, so its identity finds the job: problem ids may repeat across suites.
-    owner = {id(request): job for job, request in pairs}
-    stored = sum(len(job.job.problems) * job.job.spec.sampling.n - len(job.missing) for job in opened)
-    progress.start(len(pairs), stored)
-    scorers = [job.scorer for job in opened]
+    total = len(pairs) + sum(job.waiting for job in opened)
+    progress.start(total, sum(count_turns(job.job) for job in opened) - total)
     try:
-        if pairs:
-            async for request, completion in model.generate([request for _, request in pairs]):
-                job = owner[id(request)]
-                problem = request.problem
-                job.store.append(
-                    Record(problem.id, request.attempt, request.seed, job.job.prompt_hashes[problem.id], completion)
-                )
-                if completion.error is not None:
-                    job.store.log(f"{problem.id} attempt {request.attempt}: {completion.error}")
-                job.scorer.add(problem, request.attempt, completion)
-                progress.advance(completion, scorers)
+        while pairs:
+            pairs = await _round(model, opened, pairs, progress)
     finally:
         progress.finish()
         for job in opened:
             job.store.sync()
+
+
+async def _round(
+    model: Model, opened: Sequence[OpenJob], pairs: list[tuple[OpenJob, Request]], progress: Progress
+) -> list[tuple[OpenJob, Request]]:
+    """One stream of requests; returns those that follow from its answers."""
+    # The longest expected completions first, so that one suite's long tail does not idle the engine at the end.
+    pairs.sort(key=lambda pair: -pair[1].max_tokens)
+    # Engines hand back the request object itself, so its identity finds the job: problem ids may repeat across suites.
+    owner = {id(request): job for job, request in pairs}
+    scorers = [job.scorer for job in opened]
+    following: list[tuple[OpenJob, Request]] = []
+    async for request, completion in model.generate([request for _, request in pairs]):
+        job = owner[id(request)]
+        job.store_completion(request.problem, request.attempt, request.seed, completion)
+        job.scorer.add(request.problem, request.attempt, completion)
+        progress.advance(completion, scorers)
+        if completion.finish == "error":
+            for _ in range(job.skip_turns(request)):
+                progress.advance(NOT_ASKED, scorers)
+        elif (turn := job.next_turn(request, completion)) is not None:
+            following.append((job, turn))
+    return following

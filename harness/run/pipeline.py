@@ -18,7 +18,7 @@ from harness.metrics import parse_metric
 from harness.models import load_model
 from harness.run.checked import read_checked
 from harness.run.generate import OpenJob, Progress, generate, open_jobs
-from harness.run.plan import Job, make_jobs, plan_suites
+from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
 from harness.run.result import RunResult, write_result
 from harness.run.score import Scorer
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
@@ -56,6 +56,7 @@ def run(
     try:
         with sigterm_interrupts():
             plans = plan_suites(config)
+            refuse_temperatures(plans, config)
             models = [load_model(spec, config.model_options) for spec in config.model]
             judged = bool(config.judge or config.rubric or config.budget or any(plan.suite.judging for plan in plans))
             if judged:

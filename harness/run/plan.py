@@ -68,6 +68,7 @@ def plan_suites(config: RunConfig) -> list[SuitePlan]:
         sampling = _sampling(suite, config, protocol, own_n)
         check_metrics(suite, sampling.n, config.metric)
         problems = load_problems(suite, data_dir, config.seed, config.limit)
+        _check_samples(suite, problems, sampling)
         plans.append(SuitePlan(suite, problems, sampling, config.metric))
     return plans
 
@@ -77,19 +78,41 @@ def _sampling(suite: Suite, config: RunConfig, protocol: Protocol | None, own_n:
     if protocol is not None:
         sampling = protocol.apply(suite.name, sampling)
     n = own_n if own_n is not None else config.n
-    sampling = replace(
+    return replace(
         sampling,
         n=n if n is not None else sampling.n,
         temperature=config.temperature if config.temperature is not None else sampling.temperature,
         top_p=config.top_p if config.top_p is not None else sampling.top_p,
         max_tokens=config.max_tokens if config.max_tokens is not None else sampling.max_tokens,
     )
-    if sampling.n > 1 and sampling.temperature == 0:
+
+
+def _check_samples(suite: Suite, problems: Sequence[Problem], sampling: Sampling) -> None:
+    """Refuse several samples where they would all be the same, and turns that nothing could score."""
+    own = {problem.temperature for problem in problems} - {None}
+    if sampling.n > 1 and 0 in (own or {sampling.temperature}):
+        where = "its protocol has some problems at temperature 0, where" if own else "n ="
         raise ConfigError(
-            f"{suite.name}: n = {sampling.n} samples at temperature 0 are {sampling.n} copies of one answer; "
-            "say --n 1 or --temperature 0.6"
+            f"{suite.name}: {where} {sampling.n} samples {'' if own else 'at temperature 0 '}are {sampling.n} copies "
+            f"of one answer; say --n 1{'' if own else ' or --temperature 0.6'}"
         )
-    return sampling
+    if suite.follow_up is not None and not suite.judging:
+        raise ConfigError(f"suite {suite.name!r} has several turns, which only a judging protocol can score")
+
+
+def refuse_temperatures(plans: Sequence[SuitePlan], config: RunConfig) -> None:
+    """Refuse a temperature of the user's, or of a preset, for suites whose problems have their own.
+
+    Not part of `plan_suites`, which also plans runs again from what they stored. Raises `ConfigError`.
+    """
+    said = f"--temperature {config.temperature:g}" if config.temperature is not None else None
+    said = said if config.protocol is None else f"--protocol {config.protocol}"
+    for plan in plans:
+        if said is not None and any(problem.temperature is not None for problem in plan.problems):
+            raise ConfigError(
+                f"{plan.suite.name}: its protocol has a temperature for each category of questions, and scores at "
+                f"another one are not comparable: leave out {said}, or run this suite by itself"
+            )
 
 
 def check_metrics(suite: Suite, n: int, asked: tuple[str, ...]) -> None:

@@ -77,11 +77,11 @@ class RunSpec:
 
 
 def make_request(problem: Problem, attempt: int, sampling: Sampling) -> Request:
-    """The request for one attempt at one problem."""
+    """The request for one attempt at one problem, at the problem's own temperature where it has one."""
     return Request(
         problem=problem,
         attempt=attempt,
-        temperature=sampling.temperature,
+        temperature=problem.temperature if problem.temperature is not None else sampling.temperature,
         top_p=sampling.top_p,
         max_tokens=sampling.max_tokens,
         stop=sampling.stop,
