@@ -196,6 +196,8 @@ class HubRef:
     split: str
     revision: str
     """A commit of the data set's repository; a branch only where another library's task names no commit."""
+    file: str = ""
+    """One file of the repository (a JSON list of objects, or JSON lines), where its layout is no standard one."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
-from harness.data.local import Raw
+from harness.data.local import Raw, read_list
 from harness.errors import MissingExtra, PrerequisiteError
 from harness.types import HubRef
 
@@ -20,6 +21,9 @@ def read_hub(ref: HubRef) -> Iterator[Raw]:
 
     Raises `MissingExtra` without `datasets`, `PrerequisiteError` if the hub is unreachable or refuses.
     """
+    if ref.file:
+        yield from read_list(fetch_file(ref.repo, ref.file, ref.revision))
+        return
     try:
         import datasets
         from huggingface_hub import constants
@@ -37,6 +41,23 @@ def read_hub(ref: HubRef) -> Iterator[Raw]:
         raise PrerequisiteError(_advice(ref, error, offline)) from error
     for number, fields in enumerate(table):
         yield Raw(fields, f"hub data set {ref.repo}, split {ref.split}, row {number}")
+
+
+def fetch_file(repo: str, name: str, revision: str) -> Path:
+    """One file of a hub data set, downloaded or from the cache.
+
+    Raises `MissingExtra` without `huggingface_hub`, `PrerequisiteError` if the hub is unreachable or refuses.
+    """
+    try:
+        from huggingface_hub import constants, hf_hub_download
+    except ImportError as error:
+        raise MissingExtra("loading benchmark data from the hub", "hub") from error
+    offline = constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT)
+    try:
+        path = hf_hub_download(repo, name, repo_type="dataset", revision=revision, local_files_only=offline)
+    except Exception as error:  # as in `read_hub`
+        raise PrerequisiteError(_advice(HubRef(repo, None, "", revision), error, offline)) from error
+    return Path(path)
 
 
 @cache

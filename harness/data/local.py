@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from harness.errors import DataError
 from harness.types import Json
@@ -58,6 +58,28 @@ def read_file(folder: Path, name: str, password: str | None) -> Iterator[Raw]:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def read_list(path: Path) -> Iterator[Raw]:
+    """The rows of a JSON list of objects, or of JSON lines: benchmarks' own files come in both.
+
+    Raises `DataError` as `read_file`, and for a file of more than `MAX_MEMBER_BYTES`.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_MEMBER_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_MEMBER_BYTES:
+        raise DataError(f"{path} is larger than {MAX_MEMBER_BYTES} bytes, more than is accepted")
+    if data.lstrip()[:1] != b"[":
+        yield from _rows(io.BytesIO(data), str(path))
+        return
+    for number, value in enumerate(_json(data, str(path))):
+        where = f"{path}, entry {number}"
+        if not isinstance(value, dict):
+            raise DataError(f"{where}: expected a JSON object, found {type(value).__name__}")
+        yield Raw(value, where)
+
+
 def _member(path: Path, password: str | None) -> bytes:
     """The one `<stem>.jsonl` of a zip, decrypted in memory."""
     name = f"{path.stem}.jsonl"
@@ -88,15 +110,19 @@ def _rows(stream: IO[bytes], path: str) -> Iterator[Raw]:
 
 
 def _parse(line: bytes, where: str) -> Mapping[str, Json]:
+    value = _json(line, where)
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def _json(data: bytes, where: str) -> Any:
     try:
-        value = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 ({error.reason} at byte {error.start})") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not valid JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: expected a JSON object, found {type(value).__name__}")
-    return value
 
 
 def _no_constant(name: str) -> float:
