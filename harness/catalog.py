@@ -79,7 +79,15 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         ),
         "greedy": ("harness.run.protocols:GREEDY", "one sample at temperature 0"),
     },
-    "rubric": {},
+    # Entries are files: "package:file.toml", read by `judges.rubric.load_rubric`.
+    "rubric": {
+        "cot_math": ("rubrics:cot_math.toml", "mathematical reasoning on five dimensions, with a calculation label"),
+        "cot_quality": ("rubrics:cot_quality.toml", "reasoning of any kind on five dimensions; two weightings"),
+        "rating_10": ("rubrics:rating_10.toml", "one answer rated 1 to 10, against a reference where there is one"),
+        "pairwise_5": ("rubrics:pairwise_5.toml", "two answers, five verdicts from A>>B to B>>A"),
+        "pairwise_2": ("rubrics:pairwise_2.toml", "two answers, one token: for log-probability preferences"),
+        "structure_match": ("rubrics:structure_match.toml", "whether two reasoning steps match: yes or no"),
+    },
     # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging, e.g. "judges.protocols.x:build".
     "judging": {},
     "diversity": {},

@@ -29,6 +29,7 @@ MAX_BYTES = 256 * 1024
 HASH_DIGITS = 12
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_MAX_TOKENS = 2048
 _KEYS = {"version", "kind", "summary", "source", "template", "system", "reference_template", "part", "max_tokens"}
 _OWN_KEYS: dict[RubricKind, set[str]] = {
     "points": {"dimensions", "weightings"},
@@ -173,7 +174,7 @@ def _version(root: Table) -> str:
 
 
 def _max_tokens(root: Table) -> int:
-    value = root.integer("max_tokens", Rubric.__dataclass_fields__["max_tokens"].default)
+    value = root.integer("max_tokens", _MAX_TOKENS)
     if value < 1:
         root.fail("max_tokens", f"'max_tokens' must be at least 1, not {value}")
     return value

@@ -42,6 +42,8 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
     if kind == "suite":
         return _suite_facts(name)
     entry, summary = catalog.entries(kind)[name]
+    if kind == "rubric":
+        return {"summary": summary, "defined in": entry} | _rubric_facts(name)
     thing = catalog.load(kind, name)
     facts: dict[str, Any] = {"summary": summary, "defined in": entry}
     if kind == "model":
@@ -72,6 +74,29 @@ def _suite_facts(name: str) -> dict[str, Any]:
     facts["sampling"] = dataclasses.asdict(suite.sampling)
     facts["reference_scores"] = [dataclasses.asdict(score) for score in suite.reference_scores]
     return facts
+
+
+def _rubric_facts(name: str) -> dict[str, Any]:
+    from judges.rubric import load_rubric, weightings
+
+    rubric = load_rubric(name)
+    facts: dict[str, Any] = {"id": rubric.id, "kind": rubric.kind, "source": rubric.source, "judged": rubric.part}
+    facts |= {"reply": rubric.reply, "max_tokens": rubric.max_tokens}
+    if rubric.kind == "points":
+        facts["dimensions"] = {
+            one.key: {"name": one.name, "question": one.question, "weight": one.weight, "labels": one.labels}
+            | {f"level {level}": text for level, text in enumerate(one.levels, 1)}
+            for one in rubric.dimensions
+        }
+        facts["weightings"] = {
+            one: {dimension.key: dimension.weight for dimension in load_rubric(name, one).dimensions}
+            for one in weightings(name)
+        }
+    elif rubric.kind == "rating":
+        facts["scale"] = f"{rubric.low} to {rubric.high}"
+    else:
+        facts["choices"] = [dataclasses.asdict(choice) for choice in rubric.choices]
+    return facts | {"system": rubric.system, "template": rubric.template, "with reference": rubric.reference_template}
 
 
 def _engine_options(build: object) -> dict[str, str]:
