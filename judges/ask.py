@@ -1,0 +1,317 @@
+"""Ask a judge everything that a judging wants to know about a list of answers.
+
+    judgments = await judge_tasks(judge, judging, tasks, cache)      # one list per task, in the order of its asks
+
+All asks of all tasks are one stream of requests. What the cache holds is not asked; what is asked twice is asked once;
+each reply is stored before it is read. A reply that cannot be read is asked for once more, ahead of what still waits,
+so that no second wave follows the first. After that the judgment has no verdict and says why: a failure never becomes a
+score, and never stops the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from harness.answers import with_answer
+from harness.errors import BudgetReached, ModelError
+from harness.models.base import Inflow
+from harness.redact import one_line
+from harness.types import Completion, Model, Problem, Request
+
+from .budget import Budget, Meter, Prices
+from .cache import Cache, ask_seed, reply_key, storable
+from .reading import ask_again, read_verdict
+from .tally import Tally
+from .types import Ask, Judging, Judgment, Malformed, Task, Verdict
+
+NO_REPLY = "the judge gave no reply: "
+"""How `Judgment.why` begins where the request itself failed; every other reason is about a reply."""
+_AHEAD = 4096
+"""Requests handed to the engine and not answered yet: more than any engine's concurrency, few enough for memory."""
+_PLANNED_AT_ONCE = 256
+
+
+async def judge_tasks(
+    judge: Model,
+    judging: Judging,
+    tasks: Sequence[Task],
+    cache: Cache,
+    budget: Budget | None = None,
+    on_judgment: Callable[[Judgment], None] | None = None,
+    *,
+    tally: Tally | None = None,
+) -> list[list[Judgment]]:
+    """Every judgment of every task: one list per task, in the order of `Judging.asks`.
+
+    `on_judgment` is called as each is settled, in any order; `tally` counts as they come. Every reply is in the cache
+    before anything else happens to it, so whatever stops this, the same call goes on from there.
+    Raises `DataError` before anything is asked if a task lacks what the judging needs, `BudgetReached` once the budget
+    is spent and what was in flight is settled, `ConfigError` for a budget in money without prices, `ModelError` if the
+    judge cannot answer at all, `StoreError` if the cache fails.
+    """
+    session = _Session(judge, judging, tasks, cache, budget, on_judgment, tally if tally is not None else Tally())
+    await session.plan()
+    await session.ask_missing()
+    return session.finished()
+
+
+@dataclass(slots=True)
+class _Place:
+    """One judgment on its way: which ask of which task, and its first reply if that could not be read."""
+
+    task: int
+    ask: int
+    first: Completion | None = None
+    reason: str = ""
+    requested: bool = False
+    """True once a request was made for this judgment."""
+
+
+@dataclass(slots=True)
+class _Question:
+    """One distinct thing to ask, and every judgment that waits for the reply."""
+
+    key: str
+    places: list[_Place] = field(default_factory=list)
+    request: Request | None = None
+    """Kept while the engine has it, so that no other object takes its identity."""
+
+    @property
+    def is_second_try(self) -> bool:
+        """True if the first reply could not be read."""
+        return self.places[0].first is not None
+
+
+class _Session:
+    """The state of one call of `judge_tasks`."""
+
+    def __init__(
+        self,
+        judge: Model,
+        judging: Judging,
+        tasks: Sequence[Task],
+        cache: Cache,
+        budget: Budget | None,
+        on_judgment: Callable[[Judgment], None] | None,
+        tally: Tally,
+    ) -> None:
+        self._judge, self._judging, self._tasks, self._cache = judge, judging, tasks, cache
+        self._on_judgment, self._tally = on_judgment, tally
+        self._identity = judge.describe()
+        self._prices = Prices.of(judge.environment())
+        self._meter = Meter(budget, judge) if budget is not None else None
+        self._results: list[list[Judgment | None]] = []
+        self._questions: dict[str, _Question] = {}
+        """By key: what was neither found nor answered yet."""
+        self._queue: deque[_Question] = deque()
+        """Not with the engine yet."""
+        self._asked: dict[int, _Question] = {}
+        """By identity of the request: engines hand back the very object."""
+        self._rendered: tuple[int, Sequence[Ask]] = (-1, ())
+        self._mine = 0
+        """Judgments settled by this call; the tally may hold those of other calls."""
+
+    # --- what is there, what is missing ---
+
+    async def plan(self) -> None:
+        """Render every ask, settle those that the cache can answer, queue the rest.
+
+        Only keys are kept of what is queued: the messages of 100,000 asks would fill the memory.
+        """
+        batch: list[tuple[_Place, Ask, str]] = []
+        for index in range(len(self._tasks)):
+            asks = self._asks(index)
+            self._results.append([None] * len(asks))
+            batch += [(_Place(index, n), ask, reply_key(self._identity, ask)) for n, ask in enumerate(asks)]
+            self._tally.total += len(asks)
+            if len(batch) >= _PLANNED_AT_ONCE:
+                self._look_up(batch)
+                batch = []
+                await asyncio.sleep(0)  # an interrupt is heard here
+        self._look_up(batch)
+
+    def _look_up(self, batch: list[tuple[_Place, Ask, str]]) -> None:
+        stored = self._cache.get_many(key for _, _, key in batch)
+        for place, ask, key in batch:
+            if key in stored:
+                self._read(place, ask, stored[key])
+            else:
+                self._await_reply(key, place)
+
+    def _await_reply(self, key: str, place: _Place, *, next_one: bool = False) -> None:
+        """Let a judgment wait for a reply, which is asked for unless it is already."""
+        question = self._questions.get(key)
+        if question is None:
+            question = self._questions[key] = _Question(key)
+            if next_one:
+                self._queue.appendleft(question)
+            else:
+                self._queue.append(question)
+        question.places.append(place)
+
+    def _asks(self, task: int) -> Sequence[Ask]:
+        if self._rendered[0] != task:
+            self._rendered = (task, self._judging.asks(self._tasks[task]))
+        return self._rendered[1]
+
+    def _ask(self, place: _Place) -> Ask:
+        ask = self._asks(place.task)[place.ask]
+        return ask if place.first is None else ask_again(ask, place.first, place.reason)
+
+    # --- requests ---
+
+    async def ask_missing(self) -> None:
+        """Make every request that is missing, as far as the budget reaches."""
+        left: list[Request] = []
+        while requests := [*left, *self._admit()]:
+            left = await self._generate(Inflow(requests))
+        if self._queue:
+            assert self._meter is not None
+            raise BudgetReached(
+                f"stopped at the budget: {self._mine:,} of {sum(map(len, self._results)):,} judgments by "
+                f"{self._judge.name} done, spent {self._meter.budget}; raise --budget and run the same command again "
+                "(what is done is stored and costs nothing)"
+            )
+
+    async def _generate(self, inflow: Inflow) -> list[Request]:
+        """One call of the engine; returns the requests that it did not take."""
+        answered = 0
+        stream = self._judge.generate(inflow)
+        try:
+            async for request, completion in stream:
+                question = self._asked.pop(id(request), None)
+                if question is None:
+                    raise ModelError(f"{self._judge.name} answered a request twice, or one that was never made")
+                answered += 1
+                self._receive(question, request, storable(completion))
+                for more in self._admit():
+                    inflow.add(more, next_one=self._asked[id(more)].is_second_try)
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()  # now, not when the collector finds it: it may hold connections
+        left = [request for request in inflow.take_all() if id(request) in self._asked]
+        if answered == 0 or len(left) < len(self._asked):
+            raise ModelError(f"{self._judge.name} ended without answering {len(self._asked)} of its requests")
+        return left
+
+    def _admit(self) -> list[Request]:
+        """The next requests of what waits, as far as the window and the budget allow."""
+        admitted: list[Request] = []
+        while self._queue and len(self._asked) < _AHEAD:
+            question = self._queue[0]
+            ask = self._ask(question.places[0])
+            stored = self._cache.get(question.key)  # another process may have asked it since
+            if stored is not None:
+                self._queue.popleft()
+                self._settle(question, stored)
+                continue
+            request = self._request(question.places[0], ask)
+            if self._meter is not None and not self._meter.reserve(request):
+                break
+            self._queue.popleft()
+            self._asked[id(request)] = question
+            question.request = request
+            admitted.append(request)
+        return admitted
+
+    def _request(self, place: _Place, ask: Ask) -> Request:
+        task = self._tasks[place.task]
+        problem = Problem(task.problem_id, ask.messages, target="", grader="exact")
+        return Request(
+            problem=problem,
+            attempt=task.attempt,
+            temperature=ask.temperature,
+            top_p=1.0,
+            max_tokens=ask.max_tokens,
+            stop=(),
+            seed=ask_seed(ask),
+            schema=ask.schema,
+            top_logprobs=ask.top_logprobs,
+        )
+
+    def _receive(self, question: _Question, request: Request, completion: Completion) -> None:
+        """Store a reply, then read it."""
+        if completion.finish != "error":
+            self._cache.put(question.key, self._judge.name, completion)
+        if self._meter is not None:
+            self._meter.settle(request, completion)
+        self._tally.count_reply(completion, self._prices)
+        question.places[0].requested = True
+        self._settle(question, completion)
+
+    # --- replies ---
+
+    def _settle(self, question: _Question, completion: Completion) -> None:
+        del self._questions[question.key]
+        for place in question.places:
+            self._read(place, self._ask(place), completion)
+
+    def _read(self, place: _Place, ask: Ask, completion: Completion) -> None:
+        """Turn a reply into a judgment, or into a second question."""
+        if completion.finish == "error":
+            self._tally.errors += 1
+            self._finish(place, ask, completion, None, NO_REPLY + (completion.error or "no reason given"))
+            return
+        completion = with_answer(completion)
+        try:
+            verdict = read_verdict(ask, completion)
+        except Malformed as error:
+            if place.first is None:
+                self._retry(place, ask, completion, one_line(error))
+                return
+            self._tally.malformed += 1
+            self._finish(place, ask, completion, None, one_line(error))
+        except Exception as error:  # a mistake in a reader must not lose the other judgments
+            self._tally.malformed += 1
+            why = f"the reader of replies failed: {type(error).__name__}: {one_line(error)}"
+            self._finish(place, ask, completion, None, why)
+        else:
+            self._finish(place, ask, completion, verdict, "")
+
+    def _retry(self, place: _Place, ask: Ask, completion: Completion, reason: str) -> None:
+        self._tally.retried += 1
+        place.first, place.reason = completion, reason
+        again = ask_again(ask, completion, reason)
+        key = reply_key(self._identity, again)
+        stored = self._cache.get(key)
+        if stored is not None:
+            self._read(place, again, stored)
+        else:
+            self._await_reply(key, place, next_one=True)
+
+    def _finish(self, place: _Place, ask: Ask, completion: Completion, verdict: Verdict | None, why: str) -> None:
+        task, first = self._tasks[place.task], place.first
+        last = first if completion.finish == "error" and first is not None else completion
+        judgment = Judgment(
+            problem_id=task.problem_id,
+            attempt=task.attempt,
+            judge=self._judge.name,
+            rubric=self._judging.rubric_id(task),
+            order=ask.order,
+            repeat=ask.repeat,
+            verdict=verdict,
+            raw=last.text,
+            why=why,
+            tries=1 if first is None else 2,
+            tokens_in=_sum(completion.tokens_in, first.tokens_in if first is not None else 0),
+            tokens_out=_sum(completion.tokens_out, first.tokens_out if first is not None else 0),
+            cached=not place.requested,
+        )
+        self._results[place.task][place.ask] = judgment
+        self._mine += 1
+        self._tally.done += 1
+        self._tally.cached += judgment.cached
+        if self._on_judgment is not None:
+            self._on_judgment(judgment)
+
+    def finished(self) -> list[list[Judgment]]:
+        """All judgments; every one is there once `ask_missing` has returned."""
+        return [[judgment for judgment in row if judgment is not None] for row in self._results]
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    """Tokens of two tries; None if either is not known: part of a sum is not a smaller sum."""
+    return None if one is None or other is None else one + other

@@ -1,0 +1,258 @@
+"""Judge replies by what was asked: the same question to the same judge is never paid for twice.
+
+One sqlite file for all runs. The key is a hash over everything that can change the reply (`reply_key`); the value is
+the reply as received, so that a better reader of replies needs no new requests. Each reply is committed as it comes: a
+`kill -9` loses only what was in flight, and several processes may use the file at once. Failed requests are not stored.
+
+    with Cache(Path("results/judge-cache.sqlite")) as cache:
+        found = cache.get_many(keys)
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+
+from harness.errors import StoreError
+from harness.hashing import canonical_json
+from harness.redact import redact
+from harness.types import Completion, Json
+
+from .types import Ask
+
+SCHEMA = 1
+_APPLICATION = 0x4A554447  # "JUDG": tells this file from any other sqlite database
+_BUSY_S = 30.0
+_TRIES_FOR_WAL = 200
+_CHUNK = 500
+"""Keys in one query: sqlite's smallest limit on parameters is 999."""
+_TABLE = """
+CREATE TABLE replies (
+    key TEXT PRIMARY KEY,
+    judge TEXT NOT NULL,
+    created REAL NOT NULL,
+    text TEXT NOT NULL,
+    finish TEXT NOT NULL,
+    reasoning TEXT,
+    opened_think INTEGER NOT NULL,
+    tokens_in INTEGER,
+    tokens_out INTEGER,
+    alternatives TEXT
+)
+"""
+_COLUMNS = "text, finish, reasoning, opened_think, tokens_in, tokens_out, alternatives"
+
+
+def ask_seed(ask: Ask) -> int:
+    """Sampling seed of an ask, 0 <= seed < 2**31: another repeat of the same question is another seed."""
+    digest = sha256(_encode(canonical_json({**_content(ask), "repeat": ask.repeat}))).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+def reply_key(judge: Mapping[str, Json], ask: Ask) -> str:
+    """Identity of a reply, 64 hex digits: who is asked (`Model.describe()`), what, and how it is sampled."""
+    return sha256(_encode(canonical_json({"judge": judge, **_content(ask), "seed": ask_seed(ask)}))).hexdigest()
+
+
+def _content(ask: Ask) -> dict[str, Json]:
+    return {
+        "messages": [[message.role, message.content] for message in ask.messages],
+        "temperature": ask.temperature,
+        "max_tokens": ask.max_tokens,
+        "schema": ask.schema,
+        "top_logprobs": ask.top_logprobs,
+    }
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def storable(completion: Completion) -> Completion:
+    """The reply as it is stored: secrets masked, and no half surrogate pairs, which UTF-8 cannot hold."""
+    reasoning = completion.reasoning
+    error = completion.error
+    return replace(
+        completion,
+        text=_clean(completion.text),
+        reasoning=_clean(reasoning) if reasoning is not None else None,
+        error=_clean(error) if error is not None else None,
+    )
+
+
+def _clean(text: str) -> str:
+    text = redact(text)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+class Cache:
+    """The file of replies; a context manager. `Cache(None)` lives in memory and ends with the process.
+
+    Every method raises `StoreError` for a file that cannot be read or written, with what to do about it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the file, or make it. `path`: a local file; network file systems lack the locks that sharing needs."""
+        self.path = path
+        self._name = str(path) if path is not None else "the judge cache in memory"
+        with self._explained():
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            # Autocommit: every reply is its own transaction.
+            self._db = sqlite3.connect(path if path is not None else ":memory:", timeout=_BUSY_S, isolation_level=None)
+        try:
+            with self._explained():
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        version = self._number("user_version")
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version == 0 and tables == 0:
+            self._db.execute(_TABLE)
+            self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+        elif self._number("application_id") != _APPLICATION:
+            raise StoreError(f"{self._name} is another program's database: name another file for the judge cache")
+        elif version != SCHEMA:
+            raise StoreError(
+                f"{self._name} has schema {version}, this version of harness reads {SCHEMA}: "
+                "name another file for the judge cache, or use the version that wrote it"
+            )
+        self._db.execute("COMMIT")
+        self._use_wal()
+
+    def _use_wal(self) -> None:
+        """Let readers and a writer work side by side. The switch itself does not wait for other processes: we do."""
+        for attempt in range(_TRIES_FOR_WAL):
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or attempt == _TRIES_FOR_WAL - 1:
+                    raise
+                time.sleep(0.05)
+        # A commit survives the death of the process; only a power cut may take the last ones.
+        self._db.execute("PRAGMA synchronous = NORMAL")
+
+    def _number(self, pragma: str) -> int:
+        value = self._db.execute(f"PRAGMA {pragma}").fetchone()[0]
+        assert isinstance(value, int)
+        return value
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Completion]:
+        """Key -> reply, for those that are stored."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[str, Completion] = {}
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            with self._explained():
+                query = f"SELECT key, {_COLUMNS} FROM replies WHERE key IN ({marks})"
+                for key, *row in self._db.execute(query, chunk):
+                    found[key] = self._completion(row)
+        return found
+
+    def get(self, key: str) -> Completion | None:
+        """One reply, or None."""
+        return self.get_many([key]).get(key)
+
+    def put(self, key: str, judge: str, completion: Completion) -> None:
+        """Store one reply, at once and for good; a reply that another process stored first is kept.
+
+        Raises `ValueError` for a failed request (finish "error"): asked again, it may well be answered.
+        """
+        if completion.finish == "error":
+            raise ValueError("a failed request is no reply and is not cached")
+        stored = storable(completion)
+        alternatives = None
+        if stored.alternatives is not None:
+            alternatives = json.dumps({_clean(token): value for token, value in stored.alternatives.items()})
+        row = (
+            *(key, judge, time.time(), stored.text, stored.finish, stored.reasoning, int(stored.opened_think)),
+            *(stored.tokens_in, stored.tokens_out, alternatives),
+        )
+        with self._explained():
+            self._db.execute(
+                f"INSERT OR IGNORE INTO replies (key, judge, created, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", row
+            )
+
+    def count(self) -> int:
+        """Number of replies stored."""
+        with self._explained():
+            count = self._db.execute("SELECT count(*) FROM replies").fetchone()[0]
+        assert isinstance(count, int)
+        return count
+
+    def close(self) -> None:
+        """Close the file; everything is stored already."""
+        self._db.close()
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _completion(self, row: list[object]) -> Completion:
+        text, finish, reasoning, opened_think, tokens_in, tokens_out, alternatives = row
+        if not (
+            isinstance(text, str)
+            and (finish == "stop" or finish == "length")
+            and isinstance(reasoning, str | None)
+            and isinstance(tokens_in, int | None)
+            and isinstance(tokens_out, int | None)
+        ):
+            raise sqlite3.DatabaseError("a stored reply has a field of the wrong type")
+        return Completion(
+            text=text,
+            finish=finish,
+            reasoning=reasoning,
+            opened_think=bool(opened_think),
+            tokens_in=tokens_in,
+            tokens_out=tokens_out,
+            alternatives=_alternatives(alternatives),
+        )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what sqlite and the file system say into one `StoreError` that tells what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error) or "busy" in str(error):
+                advice = "another process holds it: wait for that one, or name another file"
+            else:
+                advice = "check that the folder is local, writable and not full, or name another file"
+            raise StoreError(f"{self._name}, the judge cache, cannot be used ({error}): {advice}") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"{self._name} is damaged or no judge cache ({error}): move it away, and what it held is asked again; "
+                "verdicts of finished runs are stored with the runs"
+            ) from error
+        except OSError as error:
+            raise StoreError(f"{self._name}, the judge cache, cannot be made ({error}): name another file") from error
+
+
+def _alternatives(text: object) -> dict[str, float] | None:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, int | float) for value in found.values()):
+        raise sqlite3.DatabaseError("a stored reply's alternatives are no table of numbers")
+    return {token: float(value) for token, value in found.items()}
