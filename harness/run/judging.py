@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from harness import __version__
 from harness.config import RunConfig
@@ -38,7 +38,7 @@ from harness.types import Graded, Json, Model
 from judges.ask import judge_tasks
 from judges.budget import Budget
 from judges.cache import Cache
-from judges.panel import panel_agreement, panel_fold
+from judges.panel import How, panel_agreement, panel_fold
 from judges.summary import graded as graded_rows
 from judges.types import Judged, Judging, Judgment, Summary, Task
 
@@ -179,7 +179,7 @@ def _write(
     """Fold, summarise and store."""
     tasks = case.answers.tasks
     folded = [_fold(case, judgments) for judgments in per_judge]
-    judged = folded[0] if len(folded) == 1 else panel_fold(folded, config.aggregate)
+    judged = folded[0] if len(folded) == 1 else panel_fold(folded, cast(How, config.aggregate))
     summary = case.judging.summarise(tasks, judged)
     spec = _spec(case, config, models)
     directory = case.base.parent / _run_id(case, models, spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,10 @@ from harness.answers import with_answer
 from harness.data import load_rows
 from harness.errors import DataError, StoreError, UsageError
 from harness.run.plan import Job
-from harness.run.spec import prompt_hash
-from harness.run.store import iter_records
+from harness.run.store import Key, iter_records
+from harness.run.turns import by_key, walk
 from harness.types import Completion, Message, Problem
 from judges.types import Part, Task
-
-_NOTHING = Completion(text="", finish="error", error="no answer")
 
 
 @dataclass(frozen=True)
@@ -24,9 +22,9 @@ class Answers:
 
     tasks: tuple[Task, ...]
     """Every attempt, by problem."""
-    failed: Mapping[tuple[str, int], str]
+    failed: Mapping[Key, str]
     """(problem id, attempt) -> reason of the attempts that have no answer: nothing to judge, and counted."""
-    tokens: Mapping[tuple[str, int], tuple[int | None, int | None]]
+    tokens: Mapping[Key, tuple[int | None, int | None]]
     """(problem id, attempt) -> tokens in and out of the completion."""
     empty: int
     """Answers without any text: judged as they are, and worth a warning."""
@@ -37,45 +35,33 @@ def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> 
 
     Raises `StoreError` if a completion belongs to another prompt, `DataError` if there is none.
     """
-    stored = {(record.problem_id, record.attempt): record for record in iter_records(directory)}
+    stored = by_key(iter_records(directory))
     tasks: list[Task] = []
-    failed: dict[tuple[str, int], str] = {}
-    tokens: dict[tuple[str, int], tuple[int | None, int | None]] = {}
-    attempts = sorted({attempt for _, attempt in stored})[:samples]
+    failed: dict[Key, str] = {}
+    tokens: dict[Key, tuple[int | None, int | None]] = {}
     for first in job.problems:
-        for attempt in attempts:
-            for problem in _turns(first, attempt, job, {key: r.completion for key, r in stored.items()}):
+        for attempt in sorted({attempt for _, attempt in stored})[:samples]:
+            for problem, record in walk(job.suite, first, attempt, stored):
                 key = (problem.id, attempt)
-                record = stored.get(key)
-                if record is None:
-                    failed[key] = "never generated: run the same `harness run` command again"
-                    tasks.append(_task(problem, attempt, _NOTHING, part))
-                    continue
-                if record.prompt_hash != prompt_hash(problem.messages):
-                    raise StoreError(
-                        f"{directory}: the answer to {problem.id!r} was made from another prompt than the suite has now"
-                    )
-                tokens[key] = (record.completion.tokens_in, record.completion.tokens_out)
-                if record.completion.finish == "error":
-                    failed[key] = record.completion.error or "generation failed"
-                tasks.append(_task(problem, attempt, record.completion, part))
+                completion = record.completion if record is not None else _missing(problem, key in stored, directory)
+                tasks.append(_task(problem, attempt, completion, part))
+                tokens[key] = (completion.tokens_in, completion.tokens_out)
+                if completion.finish == "error":
+                    failed[key] = completion.error or "generation failed"
     if len(failed) == len(tasks):
         raise DataError(f"{directory}: no completion is stored that could be judged")
     empty = sum(not task.answers[-1].strip() for task in tasks) - len(failed)
     return Answers(tuple(tasks), failed, tokens, empty)
 
 
-def _turns(
-    first: Problem, attempt: int, job: Job, completions: Mapping[tuple[str, int], Completion]
-) -> Iterator[Problem]:
-    """The problem and, for a suite of several turns, what follows from the answers so far."""
-    problem: Problem | None = first
-    while problem is not None:
-        yield problem
-        completion = completions.get((problem.id, attempt))
-        if job.suite.follow_up is None or completion is None:
-            return
-        problem = job.suite.follow_up(problem, with_answer(completion))
+def _missing(problem: Problem, stale: bool, directory: Path) -> Completion:
+    """Stands for an answer that was never generated; one that was made from another prompt is refused."""
+    if stale:
+        raise StoreError(
+            f"{directory}: the answer to {problem.id!r} was made from another prompt than the suite has now: "
+            "run the same `harness run` command again"
+        )
+    return Completion(text="", finish="error", error="never generated: run the same `harness run` command again")
 
 
 def _task(problem: Problem, attempt: int, completion: Completion, part: Part) -> Task:

@@ -1,0 +1,117 @@
+"""`harness judge check`: try canaries on a judge and a rubric, and fail if it falls for one."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from harness.cli import options
+from harness.types import Json
+
+if TYPE_CHECKING:
+    from harness.report.table import Table
+
+
+@click.command("check")
+@options.judging
+@click.option("--probes", type=click.IntRange(min=1), default=20, show_default=True, help="Questions to try.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which questions.")
+@options.results_dir
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.output_format
+def command(probes: int, seed: int, results_dir: Path, quiet: bool, as_json: bool, form: str, **flags: Any) -> None:
+    """Try canaries on a judge prompt: a constant answer, an empty one, an echo, a hidden instruction, and others.
+
+    Exit code 1 if the judge values one of them as highly as the right answer on more than a tenth of the questions.
+
+    \b
+    harness judge check --rubric cot_math --judge openai:gpt-4.1
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+    from harness.config import resolve, validate_settings
+    from harness.errors import ConfigError
+
+    config = resolve(None, (), {**flags, "results_dir": str(results_dir), "seed": seed})
+    validate_settings(config)
+    if len(config.judge) != 1 or config.rubric is None:
+        raise ConfigError("canaries try one rubric on one judge: say --rubric NAME --judge ENGINE:NAME")
+    rows = asyncio.run(_try(config, probes, quiet=quiet))
+    _report(rows, "json" if as_json else form, f"{config.rubric} by {config.judge[0]}")
+
+
+async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]:
+    from harness.cli.progress import JudgeProgress
+    from harness.models import load_model
+    from harness.run.judges import rubric_judging
+    from harness.run.judging import CACHE
+    from judges import canaries
+    from judges.ask import judge_tasks
+    from judges.budget import Budget
+    from judges.cache import Cache
+    from judges.rubric import load_rubric
+
+    rubric = load_rubric(config.rubric, config.weighting)
+    canaries.check_rubric(rubric)
+    judging = rubric_judging(config.rubric, config)
+    asked = canaries.probes(count, config.seed)
+    tasks = canaries.canary_tasks(rubric, asked)
+    budget = Budget.parse(config.budget) if config.budget is not None else None
+    judge = load_model(config.judge[0], config.judge_options)
+    progress = JudgeProgress(quiet=quiet)
+    progress.start(judge.name, sum(len(judging.asks(task)) for task in tasks))
+    with Cache(Path(config.results_dir) / CACHE) as cache:
+        try:
+            judgments = await judge_tasks(judge, judging, tasks, cache, budget, progress.advance)
+        finally:
+            progress.finish()
+            await judge.close()
+    judged = [judging.fold(task, found) for task, found in zip(tasks, judgments, strict=True)]
+    return [
+        {
+            "canary": finding.canary,
+            "what": canaries.EXPECTED[finding.canary],
+            "passed": finding.passed,
+            "probes": finding.probes,
+            "fooled": finding.fooled,
+            "unscored": finding.unscored,
+            "gold_minus_canary": finding.advantage,
+            "low": finding.low,
+        }
+        for finding in canaries.findings(rubric, asked, judged)
+    ]
+
+
+def _report(rows: list[dict[str, Json]], form: str, title: str) -> None:
+    from harness.errors import TooManyFailures
+    from harness.report.table import Format, render
+
+    try:
+        click.echo(render([_table(rows, title)], cast(Format, form), tty=sys.stdout.isatty()), nl=False)
+    finally:
+        failed = [str(row["canary"]) for row in rows if not row["passed"]]
+        if failed:
+            raise TooManyFailures(
+                f"the judge falls for {len(failed)} of {len(rows)} canaries ({', '.join(failed)}): "
+                "change the rubric or the judge before trusting its scores"
+            )
+
+
+def _table(rows: list[dict[str, Json]], title: str) -> Table:
+    from harness.report.table import Column, Table
+
+    def number(name: str) -> Any:
+        return lambda row: "" if row[name] is None else f"{row[name]:+.2f}"
+
+    columns = (
+        Column("canary", lambda row: str(row["canary"])),
+        Column("passed", lambda row: "yes" if row["passed"] else "NO"),
+        Column("fooled", lambda row: f"{row['fooled']}/{row['probes']}", right=True),
+        Column("unscored", lambda row: str(row["unscored"]), right=True),
+        Column("gold - canary", number("gold_minus_canary"), right=True),
+        Column("at least", number("low"), right=True),
+        Column("what it is", lambda row: str(row["what"])),
+    )
+    return Table(f"Canaries: {title}", columns, tuple(rows), ())
