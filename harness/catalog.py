@@ -34,6 +34,14 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "agieval": ("harness.suites.agieval:AGIEVAL", "AGIEval English multiple choice"),
         "arc_easy": ("harness.suites.arc:ARC_EASY", "ARC Easy, 2,376 science questions"),
         "arc_challenge": ("harness.suites.arc:ARC_CHALLENGE", "ARC Challenge, 1,172 science questions"),
+        "arena_hard": (
+            "harness.suites.arena_hard:ARENA_HARD",
+            "Arena-Hard v0.1, 500 hard prompts judged against gpt-4-0314",
+        ),
+        "arena_hard_v2": (
+            "harness.suites.arena_hard:ARENA_HARD_V2",
+            "Arena-Hard v2, hard prompts and creative writing, a baseline for each",
+        ),
         "synth": (
             "harness.suites.synth:SYNTH",
             "generated arithmetic and word problems with known structure; needs no data",
@@ -89,7 +97,16 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "structure_match": ("rubrics:structure_match.toml", "whether two reasoning steps match: yes or no"),
     },
     # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging, e.g. "judges.protocols.x:build".
-    "judging": {},
+    "judging": {
+        "arena_hard": (
+            "judges.protocols.arena_hard:build",
+            "Arena-Hard v0.1: two games against the baseline, share of votes won",
+        ),
+        "arena_hard_v2": (
+            "judges.protocols.arena_hard:build_v2",
+            "Arena-Hard v2: the same, per category",
+        ),
+    },
     "diversity": {},
 }
 

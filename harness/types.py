@@ -223,6 +223,8 @@ class DataRef:
     """Published password of a zip that must never be unpacked to disk (GPQA)."""
     generate: Callable[[], Sequence[Mapping[str, Json]]] | None = None
     """For data that our own code generates from a seed: no file and no hub."""
+    combine: Callable[[Sequence[Mapping[str, Json]]], Sequence[Mapping[str, Json]]] | None = None
+    """All normalised rows -> the rows that count, for data that must be joined from several files."""
 
 
 @dataclass(frozen=True)

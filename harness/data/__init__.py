@@ -52,6 +52,8 @@ def load_rows(ref: DataRef, data_dir: Path | None = None) -> list[Row]:
     else:
         source = ", ".join(f"hub data set {hub.repo} at {hub.revision}" for hub in ref.hub)
         rows = _hub_rows(ref)
+    if ref.combine is not None and ref.generate is None:  # rows that `pinned` keeps have been combined before
+        rows = [dict(row) for row in ref.combine(rows)]
     _check(ref, rows, source)
     return sorted(rows, key=_natural)
 
