@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from harness.config import RunConfig
+from harness.errors import PrerequisiteError
 from harness.models import load_model
 from harness.report.text import clean
 from harness.run.judging import prepare
@@ -21,21 +23,21 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
     """Print the plan; no judge is asked."""
     case = prepare(directory, config, against)
     asks = [ask for task in case.open for ask in case.judging.asks(task)]
-    models = [load_model(name, config.judge_options) for name in config.judge]
+    judges = max(len(config.judge), 1)
     tokens_in = math.ceil(sum(len(m.content) for ask in asks for m in ask.messages) / _CHARS_PER_TOKEN)
     most_out = sum(ask.max_tokens for ask in asks)
-    prices = [model.environment() for model in models]
+    prices = [_environment(name, config) for name in config.judge]
     costs = [_cost(tokens_in, most_out, price.get("price_in"), price.get("price_out")) for price in prices]
     facts: dict[str, Json] = {
         "run": directory.name,
         "against": case.opponent,
         "answers": len(case.answers.tasks),
         "failed": len(case.answers.failed),
-        "judges": [model.name for model in models],
+        "judges": list(config.judge),
         "judging": dict(case.judging.identity()),
-        "judgments": len(asks) * max(len(models), 1),
-        "tokens_in": tokens_in * max(len(models), 1),
-        "tokens_out_at_most": most_out * max(len(models), 1),
+        "judgments": len(asks) * judges,
+        "tokens_in": tokens_in * judges,
+        "tokens_out_at_most": most_out * judges,
         "cost_at_most": sum(cost for cost in costs if cost is not None) if any(c is not None for c in costs) else None,
         "first_prompt": [{"role": message.role, "content": message.content} for message in asks[0].messages],
     }
@@ -49,6 +51,14 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
         click.echo(f"\n--- {message.role}")
         for line in message.content.splitlines():
             click.echo(clean(line, 2000))
+
+
+def _environment(name: str, config: RunConfig) -> Mapping[str, Json]:
+    """Where the prices are; a judge that is not set up yet may still be planned for."""
+    try:
+        return load_model(name, config.judge_options).environment()
+    except PrerequisiteError:
+        return {}
 
 
 def _cost(tokens_in: int, tokens_out: int, price_in: Json, price_out: Json) -> float | None:
