@@ -78,7 +78,8 @@ def choices(root: Table, rubric: Rubric) -> None:
         if choice.label != choice.label.strip() or "\n" in choice.label:
             table.fail("label", f"label {choice.label!r} must be one line without spaces around it")
     labels = [choice.label for choice in rubric.choices]
-    _distinct(root, "choices", labels)
+    for place, table in enumerate(tables):
+        _distinct(table, "label", labels[: place + 1])
     if rubric.kind == "pairwise":
         _mirrored(tables, rubric)
     if rubric.reply == "token":
@@ -111,10 +112,11 @@ def _told_apart(tables: Sequence[Table], labels: Sequence[str]) -> None:
 
 def _distinct(table: Table, key: str, labels: Sequence[str]) -> None:
     """Labels differ in more than capitals: a judge does not keep to them."""
-    folded = [label.casefold() for label in labels]
+    seen: set[str] = set()
     for label in labels:
-        if folded.count(label.casefold()) > 1:
+        if label.casefold() in seen:
             table.fail(key, f"label {label!r} is there twice")
+        seen.add(label.casefold())
 
 
 def templates(root: Table, rubric: Rubric) -> None:

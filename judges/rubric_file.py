@@ -138,8 +138,7 @@ def parse(name: str, text: str) -> Table:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         message = str(error)
         found = _SYNTAX_LINE.search(message)
-        line = found.group(1) if found else None
-        line = line if line is not None else str(text.count("\n") + 1)
+        line = found.group(1) if found is not None and found.group(1) else text.rstrip().count("\n") + 1
         raise ConfigError(f"{name}:{line}: not valid TOML: {_SYNTAX_LINE.sub('', message)}") from error
     return Table(Source(name, text, locate(text)), (), values)
 
@@ -163,7 +162,8 @@ def locate(text: str) -> dict[Path, int]:
             repeated = text.startswith("[[", position)
             keys, end = _keys(text, position + (2 if repeated else 1))
             table = _resolved(keys, counts, repeated)
-            lines.setdefault(table, line)
+            for size in range(1, len(table) + 1):
+                lines.setdefault(table[:size], line)
             end = text.find("\n", end)
             end = len(text) if end < 0 else end
         else:
