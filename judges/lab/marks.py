@@ -19,7 +19,7 @@ from harness.stats.errors import cluster_codes
 from harness.types import Estimate
 from judges.lab.agreement import difference, share
 from judges.lab.votes import Outcome, Side
-from judges.types import Judgment, Verdict
+from judges.types import Judgment, Order, Verdict
 
 RESAMPLES = 1000
 TOTAL = "total"
@@ -47,7 +47,7 @@ class DimensionReport:
 def dimension_reports(outcomes: Sequence[Outcome], seed: int = 0) -> list[DimensionReport]:
     """Every dimension that occurs, in order of the rubric, and the total; only the total of rubrics without any.
 
-    For a pairwise rubric only the reliability of the total means anything, and only that is given.
+    Of a pairwise rubric only the reliability of the total means anything, and it needs repeats.
     """
     keys = [TOTAL]
     for judgment in _judgments(outcomes):
@@ -63,14 +63,16 @@ def _judgments(outcomes: Iterable[Outcome]) -> Iterable[Judgment]:
             yield from side
 
 
-def _level(verdict: Verdict, key: str) -> float | None:
-    if key == TOTAL:
-        return 100.0 * verdict.value
-    return next((float(mark.level) for mark in verdict.marks if mark.dimension == key), None)
+def _level(verdict: Verdict, order: Order, key: str) -> float | None:
+    if key != TOTAL:
+        return next((float(mark.level) for mark in verdict.marks if mark.dimension == key), None)
+    # A preference is taken for the answer shown first: which one is called `a` is the file's choice, and were it always
+    # the better one, all values would be alike and nothing would be left to be reliable about.
+    return 100.0 * (1.0 - verdict.value if order == "opponent_first" else verdict.value)
 
 
 def _levels(judgments: Iterable[Judgment], key: str) -> list[float]:
-    found = (_level(judgment.verdict, key) for judgment in judgments if judgment.verdict is not None)
+    found = (_level(one.verdict, one.order, key) for one in judgments if one.verdict is not None)
     return [level for level in found if level is not None]
 
 
@@ -85,16 +87,22 @@ def _report(key: str, outcomes: Sequence[Outcome], seed: int) -> DimensionReport
     means = [math.fsum(unit) / len(unit) for unit in units if unit]
     if not means:
         return None
+    repeated = reliability(units, clusters, seed)
     alone = any("b" in outcome.judgments for outcome in outcomes)
+    if not alone and repeated is None:
+        return None
+
+    def higher(outcome: Outcome) -> float | None:
+        gap = _gap(outcome, key)
+        return None if gap is None else 0.5 if abs(gap) < 1e-9 else float(gap > 0)
+
     return DimensionReport(
         key=key,
         mean=math.fsum(means) / len(means),
         sd=float(np.std(means)),
-        reliability=reliability(units, clusters, seed),
+        reliability=repeated,
         gap=difference(outcomes, lambda outcome: _gap(outcome, key)) if alone else None,
-        auc=share([o for o in outcomes if _gap(o, key) is not None], lambda o: _higher(_gap(o, key)))
-        if alone
-        else None,
+        auc=share([one for one in outcomes if _gap(one, key) is not None], higher) if alone else None,
     )
 
 
@@ -108,15 +116,11 @@ def _gap(outcome: Outcome, key: str) -> float | None:
     return math.fsum(high) / len(high) - math.fsum(low) / len(low) if high and low else None
 
 
-def _higher(gap: float | None) -> float | None:
-    return None if gap is None else 0.5 if abs(gap) < 1e-9 else float(gap > 0)
-
-
 def reliability(units: Sequence[Sequence[float]], clusters: Sequence[str], seed: int = 0) -> Estimate | None:
     """Krippendorff's alpha with the interval metric, and its bootstrap interval over clusters.
 
-    `units` are the repeated values of one question to the judge each; units with fewer than two values say nothing. None
-    if there are no others, or if all values are equal (alpha is then undefined, not perfect).
+    `units` are the repeated values of one question to the judge each; units with fewer than two values say nothing.
+    None if there are no others, or if all values are equal (alpha is then undefined, not perfect).
     """
     kept = [(np.array(unit), cluster) for unit, cluster in zip(units, clusters, strict=True) if len(unit) >= 2]
     if not kept:

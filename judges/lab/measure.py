@@ -38,7 +38,7 @@ def pair_values(own_names: Sequence[str]) -> dict[str, Value]:
         "accuracy": lambda outcome: outcome.accuracy,
         "strict": lambda outcome: outcome.strict,
         "flips": lambda outcome: outcome.flipped if outcome.scored else None,
-        "consistent": lambda outcome: outcome.consistent if outcome.scored else None,
+        "reversed": lambda outcome: outcome.reversed if outcome.scored else None,
         "first": first,
         "ties": _ties,
         "longer": sides_with(longer),

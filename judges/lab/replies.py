@@ -11,9 +11,9 @@ import numpy as np
 
 from harness.stats.errors import mean_interval
 from harness.types import Estimate, Json
+from judges.ask import NO_REPLY
 from judges.budget import Prices
 from judges.lab.votes import Outcome
-from judges.types import Judgment
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,11 @@ class Replies:
     requested: int
     """Judgments for which a request was made in this run; the others came from the cache."""
     unscored: int
-    """Two replies could not be read, or the judge gave none."""
+    """Two replies could not be read."""
+    errors: int
+    """The judge gave no reply at all."""
     why: Mapping[str, int]
-    """Reasons of the unscored, most frequent first."""
+    """Why there is no verdict: reason -> judgments, most frequent first."""
     malformed: Estimate
     """Share of judgments whose first reply could not be read, whether the second could or not."""
     notes: Mapping[str, float]
@@ -52,10 +54,11 @@ def replies(outcomes: Sequence[Outcome], environment: Mapping[str, Json]) -> Rep
     rows = [(judgment, outcome) for outcome in outcomes for side in outcome.judgments.values() for judgment in side]
     judgments = [judgment for judgment, _ in rows]
     failed = [judgment for judgment in judgments if judgment.verdict is None]
+    errors = [judgment for judgment in failed if judgment.why.startswith(NO_REPLY)]
     readable = [judgment.verdict for judgment in judgments if judgment.verdict is not None]
     noted = Counter(note for verdict in readable for note in set(verdict.notes))
     malformed = mean_interval(
-        np.array([float(_was_malformed(judgment)) for judgment in judgments]),
+        np.array([float(judgment.tries > 1) for judgment in judgments]),
         [outcome.pair.cluster or f"\0{outcome.pair.id}" for _, outcome in rows],
     )
     tokens_in, tokens_out = (_mean([getattr(j, name) for j in judgments]) for name in ("tokens_in", "tokens_out"))
@@ -66,7 +69,8 @@ def replies(outcomes: Sequence[Outcome], environment: Mapping[str, Json]) -> Rep
     return Replies(
         judgments=len(judgments),
         requested=sum(not judgment.cached for judgment in judgments),
-        unscored=len(failed),
+        unscored=len(failed) - len(errors),
+        errors=len(errors),
         why=dict(Counter(_kind(judgment.why) for judgment in failed).most_common()),
         malformed=Estimate(malformed.value, malformed.low, malformed.high, malformed.se, len(outcomes), len(judgments)),
         notes={note: count / len(readable) for note, count in noted.most_common()},
@@ -75,10 +79,6 @@ def replies(outcomes: Sequence[Outcome], environment: Mapping[str, Json]) -> Rep
         cost_per_1000=None if cost is None else 1000 * cost,
         cost_per_1000_pairs=None if cost is None else 1000 * cost * len(judgments) / len(outcomes),
     )
-
-
-def _was_malformed(judgment: Judgment) -> bool:
-    return judgment.tries > 1
 
 
 def _kind(why: str) -> str:

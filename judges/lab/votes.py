@@ -4,7 +4,8 @@ A pairwise rubric is asked in both orders, and every readable reply is one vote.
 time (points, rating, label) is asked about both, and repeat i of one answer against repeat i of the other is one vote
 for the higher value; equal values are a tie. A pair is *scored* if there is a vote in every order that was asked for,
 since a vote in one order alone would carry the judge's taste for a position into every mean; otherwise it is missing:
-never wrong, never a tie.
+never wrong, never a tie. A vote is a choice and no more: how strongly the judge put it ("A>>B", log-probabilities)
+matters to a leaderboard, not to whether people agree.
 """
 
 from __future__ import annotations
@@ -96,15 +97,18 @@ class Outcome:
 
     @property
     def flipped(self) -> float | None:
-        """Share of repeats in which the winner changed with the order; None without a repeat that has both orders."""
+        """Share of repeats whose decision (a, b, tie) was not the same in both orders; None where no repeat has both.
+
+        A tie in one order and a winner in the other is a flip as well: the order decided whether there is a winner.
+        """
         both = self._both()
-        return math.fsum(x * y < 0 for x, y in both) / len(both) if both else None
+        return math.fsum(x != y for x, y in both) / len(both) if both else None
 
     @property
-    def consistent(self) -> float | None:
-        """Share of repeats with the same verdict in both orders, ties included; None as `flipped`."""
+    def reversed(self) -> float | None:
+        """Share of repeats in which the winner in one order was the loser in the other; None as `flipped`."""
         both = self._both()
-        return math.fsum(x == y for x, y in both) / len(both) if both else None
+        return math.fsum(x * y < 0 for x, y in both) / len(both) if both else None
 
     def _both(self) -> list[tuple[int, int]]:
         if len(self.orders) < 2:

@@ -1,0 +1,118 @@
+"""`harness judge lab`: measure judge prompts on answers whose better one is known, and compare them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import cast
+
+import click
+
+from harness.cli import options
+from harness.report.table import Format
+
+
+@click.command("lab")
+@click.option(
+    "--rubric",
+    "rubrics",
+    multiple=True,
+    required=True,
+    metavar="NAME|FILE",
+    help="Judge prompt (`harness list rubrics`) or a TOML file; repeat it to compare prompts.",
+)
+@click.option(
+    "--set",
+    "set_name",
+    required=True,
+    metavar="NAME|FILE",
+    help="llmbar, mt_bench_human, judgebench, or a JSONL file of question, a, b and label.",
+)
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    required=True,
+    metavar="ENGINE:NAME",
+    help="Model that judges; repeat it to compare judges.",
+)
+@click.option(
+    "--judge-arg",
+    "judge_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=options.pairs,
+    help="Option of every judge's engine, e.g. base_url=… or price_in=….",
+)
+@click.option("--subset", metavar="NAME", help="One subset of the set; all: LLMBar with its side sets.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only that many pairs, the same for every prompt.")
+@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Ask everything that often.")
+@click.option("--judge-temperature", type=click.FloatRange(min=0), default=0.0, show_default=True)
+@click.option(
+    "--self-name", "own_names", multiple=True, metavar="NAME", help="The judge's name in the set, for self-preference."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of --limit and of the bootstrap.")
+@click.option("--budget", metavar="AMOUNT", help="Stop judging, resumably, at so much: 200ktok, 5usd.")
+@click.option(
+    "--show", default=5, show_default=True, type=click.IntRange(min=0), help="Changed pairs to list, per direction."
+)
+@options.data_dir
+@options.results_dir
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.output_format
+def command(
+    rubrics: tuple[str, ...],
+    set_name: str,
+    judges: tuple[str, ...],
+    judge_options: dict[str, str],
+    subset: str | None,
+    limit: int | None,
+    repeats: int,
+    judge_temperature: float,
+    own_names: tuple[str, ...],
+    seed: int,
+    budget: str | None,
+    show: int,
+    data_dir: Path | None,
+    results_dir: Path,
+    quiet: bool,
+    as_json: bool,
+    form: str,
+) -> None:
+    """Measure judge prompts on pairs of answers whose better one is known, and compare them pair by pair.
+
+    Every prompt and every judge sees the same frozen pairs: pairwise rubrics in both orders, other rubrics one answer
+    at a time. Shows agreement with the labels, what position, length, lists and the judge's own name do to the verdict,
+    replies that could not be read, cost, and for two prompts the paired difference, a diff of the prompts and the pairs
+    that changed. Replies are cached: what was asked once costs nothing again.
+
+    \b
+    harness judge lab --set llmbar --rubric pairwise_5 --rubric ./mine.toml --judge openai:gpt-4.1
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+    from harness.cli.progress import JudgeProgress
+    from harness.errors import UsageError
+    from harness.models import load_model
+    from harness.report.lab import lab_text
+    from harness.run.judging import CACHE
+    from judges.budget import Budget
+    from judges.cache import Cache
+    from judges.lab.report import lab
+    from judges.lab.run import Arm
+    from judges.lab.sets import load_set
+    from judges.rubric import load_rubric
+
+    prompts = [load_rubric(name) for name in rubrics]
+    if len({(prompt.name, prompt.id) for prompt in prompts}) < len(prompts) or len(set(judges)) < len(judges):
+        raise UsageError("the same --rubric or --judge is named twice: a prompt is compared with another one")
+    spent = Budget.parse(budget) if budget is not None else None
+    pairs = load_set(set_name, data_dir, subset=subset, limit=limit, seed=seed)
+    models = [load_model(name, judge_options) for name in judges]
+    arms = [
+        Arm.of(model, prompt, repeats=repeats, temperature=judge_temperature) for model in models for prompt in prompts
+    ]
+    with Cache(results_dir / CACHE) as cache:
+        report = lab(
+            pairs, arms, cache, budget=spent, own_names=own_names, seed=seed, progress=JudgeProgress(quiet=quiet)
+        )
+    chosen = cast(Format, "json" if as_json else form)
+    click.echo(lab_text(report, chosen, show=show, tty=chosen == "table" and sys.stdout.isatty()), nl=False)

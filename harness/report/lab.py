@@ -1,0 +1,394 @@
+"""The judge laboratory as tables: one row per measure, one column per judge prompt, and the paired difference.
+
+Everything a table shows is in its rows as plain numbers; `lab_json` adds what no table can hold: every pair's verdicts,
+the prompts' diff, the items that changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+from harness.report.table import Column, Format, Row, Table, render
+from harness.report.text import clean, p_value, percent, signed, with_interval
+from harness.stats.paired import Paired
+from harness.types import Estimate, Json
+from judges.lab.measure import Measures
+from judges.lab.report import ArmReport, Comparison, LabReport
+from judges.lab.versus import Change
+from judges.lab.votes import Outcome
+
+Getter = Callable[[Measures], "Estimate | float | None"]
+_SHARE, _PLAIN = 100.0, 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """One measure: its row in the table."""
+
+    key: str
+    title: str
+    get: Getter
+    scale: float = _SHARE
+    compare: str = ""
+    """Name in `Versus.differences`, where the measure is compared pair by pair."""
+
+
+def _share(name: str) -> Getter:
+    return lambda measures: measures.shares.get(name)
+
+
+def _preference(name: str, part: str) -> Getter:
+    def get(measures: Measures) -> Estimate | None:
+        found = measures.preferences.get(name)
+        return None if found is None else {"judge": found.judge, "human": found.human, "excess": found.excess}[part]
+
+    return get
+
+
+def _pull(name: str) -> Getter:
+    def get(measures: Measures) -> Estimate | None:
+        found = getattr(measures.pulls, name) if measures.pulls is not None else None
+        if found is None or measures.pulls is None:
+            return None
+        return Estimate(found.value, found.low, found.high, found.se, measures.pulls.n_pairs, measures.pulls.n_pairs)
+
+    return get
+
+
+def _pct(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+_LINES: tuple[_Line, ...] = (
+    _Line("accuracy", "agrees with the label (a flip is half)", _share("accuracy"), compare="accuracy"),
+    _Line("strict", "agrees in both orders (a flip is wrong)", _share("strict"), compare="strict"),
+    _Line("kappa", "Cohen's kappa with the label", lambda m: m.kappa, _PLAIN),
+    _Line("alpha", "Krippendorff's alpha with the label", lambda m: m.alpha, _PLAIN),
+    _Line("flips", "verdict changes with the order", _share("flips"), compare="flips"),
+    _Line("reversed", "  winner becomes loser", _share("reversed"), compare="reversed"),
+    _Line("first", "prefers the answer shown first (fair: 50)", _share("first"), compare="first"),
+    _Line("ties", "sees a tie", _share("ties"), compare="ties"),
+    _Line("longer", "prefers the longer answer", _preference("longer", "judge"), compare="longer"),
+    _Line("longer_human", "  the labels do", _preference("longer", "human")),
+    _Line("longer_excess", "  in excess of the labels", _preference("longer", "excess")),
+    _Line("lists", "prefers the answer with a list", _preference("lists", "judge"), compare="lists"),
+    _Line("lists_human", "  the labels do", _preference("lists", "human")),
+    _Line("lists_excess", "  in excess of the labels", _preference("lists", "excess")),
+    _Line("own", "prefers its own answer", _preference("own", "judge"), compare="own"),
+    _Line("own_human", "  the labels do", _preference("own", "human")),
+    _Line("own_excess", "  in excess of the labels", _preference("own", "excess")),
+    _Line("pull_label", "log odds for the labelled answer", _pull("label"), _PLAIN),
+    _Line("pull_length", "log odds for twice the length", _pull("length"), _PLAIN),
+    _Line("pull_lists", "log odds for the only list", _pull("lists"), _PLAIN),
+    _Line("pull_first", "log odds for being first", _pull("first"), _PLAIN),
+    _Line("malformed", "first reply malformed", lambda m: m.replies.malformed),
+    _Line("unscored", "judgments unreadable twice", lambda m: _pct(m.replies.unscored, m.replies.judgments)),
+    _Line("errors", "judgments without a reply", lambda m: _pct(m.replies.errors, m.replies.judgments)),
+    _Line("missing", "pairs without a verdict", lambda m: _pct(m.pairs - m.scored, m.pairs)),
+    _Line("tokens_in", "prompt tokens per judgment", lambda m: m.replies.tokens_in, _PLAIN),
+    _Line("tokens_out", "reply tokens per judgment", lambda m: m.replies.tokens_out, _PLAIN),
+    _Line("tokens_per_1000", "tokens per 1,000 judgments", lambda m: m.replies.tokens_per_1000, _PLAIN),
+    _Line("cost_per_1000", "cost per 1,000 judgments", lambda m: m.replies.cost_per_1000, _PLAIN),
+    _Line("cost_per_1000_pairs", "cost per 1,000 pairs", lambda m: m.replies.cost_per_1000_pairs, _PLAIN),
+)
+
+
+def lab_text(report: LabReport, form: Format, *, show: int, tty: bool = False) -> str:
+    """The whole report in one format; `show` changed pairs per comparison and direction in the readable ones."""
+    tables = lab_tables(report, show)
+    if form == "json":
+        return render(tables[:1], form, extra=lab_json(report))
+    if form == "csv":
+        return render(tables[:1], form)
+    text = render(tables, form, tty=tty)
+    for comparison in report.comparisons:
+        if comparison.diff:
+            shown = "\n".join(clean(line, 400) if line.strip() else line for line in comparison.diff.splitlines())
+            text += f"\n```diff\n{shown}\n```\n" if form == "md" else f"\n{shown}\n"
+    return text
+
+
+def lab_tables(report: LabReport, show: int) -> list[Table]:
+    """Measures, subsets, dimensions, then what changed in each comparison."""
+    tables = [_measures(report)]
+    if subsets := _subsets(report):
+        tables.append(subsets)
+    tables += [table for arm in report.arms if (table := _dimensions(arm)) is not None]
+    for comparison in report.comparisons:
+        tables += _changes(comparison, show)
+    return tables
+
+
+def _measures(report: LabReport) -> Table:
+    rows: list[Row] = []
+    for line in (*_LINES, *_notes_lines(report)):
+        found = {arm.name: _plain(line.get(arm.measures)) for arm in report.arms}
+        if all(value is None for value in found.values()):
+            continue
+        differences: dict[str, Json] = {
+            f"{one.second} - {one.first}": _difference(one.result.differences.get(line.compare))
+            for one in report.comparisons
+        }
+        rows.append(
+            {"measure": line.key, "title": line.title, "scale": line.scale, "arms": found, "differences": differences}
+        )
+    columns = [Column("", lambda row: str(row["title"]))]
+    columns += [_arm_column(arm.name) for arm in report.arms]
+    several = len(report.comparisons) > 1
+    for comparison in report.comparisons:
+        name = f"{comparison.second} - {comparison.first}"
+        columns += [_difference_column(name, several=several), _p_column(name, several=several)]
+    title = f"{report.pairs.name}: {len(report.pairs.pairs)} pairs, labels of {report.pairs.source}"
+    return Table(title, tuple(columns), tuple(rows), tuple(_notes(report)))
+
+
+def _notes_lines(report: LabReport) -> list[_Line]:
+    """A row for every kind of note that any verdict has."""
+    names = sorted({name for arm in report.arms for name in arm.measures.replies.notes})
+
+    def getter(name: str) -> Getter:
+        return lambda measures: measures.replies.notes.get(name, 0.0)
+
+    return [_Line(f"note:{name}", f"verdicts with {name.replace('_', ' ')}", getter(name)) for name in names]
+
+
+def _plain(value: Estimate | float | None) -> Json:
+    if isinstance(value, Estimate):
+        plain: dict[str, Json] = {"value": value.value, "low": value.low, "high": value.high, "se": value.se}
+        plain["n_pairs"] = value.n_problems
+        if value.bounds is not None:
+            plain["bounds"] = list(value.bounds)
+        return plain
+    return value
+
+
+def _difference(paired: Paired | None) -> Json:
+    if paired is None:
+        return None
+    return {
+        **{name: getattr(paired, name) for name in ("diff", "low", "high", "se", "p", "test", "n_problems")},
+        **{name: getattr(paired, name) for name in ("wins", "losses", "ties")},
+    }
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: Json) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _arm_column(name: str) -> Column:
+    def show(row: Row) -> str:
+        value = _mapping(row["arms"]).get(name)
+        scale = _number(row["scale"])
+        if isinstance(value, Mapping):
+            low, high = _number(value["low"]), _number(value["high"])
+            if scale == _PLAIN:
+                return f"{_number(value['value']):.2f} [{low:.2f}, {high:.2f}]"
+            return with_interval(_number(value["value"]), low, high, scale)
+        if value is None:
+            return "-"
+        number = _number(value)
+        return percent(number) if scale == _SHARE else f"{number:,.0f}" if number >= 100 else f"{number:.2f}"
+
+    return Column(name, show, right=True)
+
+
+def _difference_column(name: str, *, several: bool) -> Column:
+    def show(row: Row) -> str:
+        found = _mapping(_mapping(row["differences"]).get(name))
+        if not found:
+            return "-"
+        return f"{signed(_number(found['diff']))} [{signed(_number(found['low']))}, {signed(_number(found['high']))}]"
+
+    return Column(f"{name} [95 % CI]" if several else "second - first [95 % CI]", show, right=True)
+
+
+def _p_column(name: str, *, several: bool) -> Column:
+    def show(row: Row) -> str:
+        found = _mapping(_mapping(row["differences"]).get(name))
+        return p_value(_number(found["p"])) if found else "-"
+
+    return Column(f"p ({name})" if several else "p", show, right=True)
+
+
+def _notes(report: LabReport) -> list[str]:
+    notes = list(report.pairs.notes)
+    if report.humans is not None and report.humans_decided is not None:
+        notes.append(
+            f"two people agree on {_percent(report.humans)} of {report.humans.n_problems} pairs with several votes "
+            f"({_percent(report.humans_decided)} where neither saw a tie): a judge cannot be expected to do better"
+        )
+    for arm in report.arms:
+        missing = arm.measures.pairs - arm.measures.scored
+        if missing:
+            bounds = arm.measures.shares["accuracy"].bounds if "accuracy" in arm.measures.shares else None
+            could = f"; accuracy could be {percent(bounds[0])} to {percent(bounds[1])} with them" if bounds else ""
+            why = ", ".join(f"{clean(reason, 80)} ({n})" for reason, n in list(arm.measures.replies.why.items())[:3])
+            notes.append(f"{arm.name}: {missing} pairs have no verdict and are left out{could}; why: {why}")
+        if not arm.arm.pairwise:
+            notes.append(f"{arm.name} judges one answer at a time: the higher value wins, and there is no order")
+    for comparison in report.comparisons:
+        if comparison.p_holm is not None and len(report.comparisons) > 1:
+            notes.append(
+                f"{comparison.second} - {comparison.first}: p of the accuracy difference corrected for "
+                f"{len(report.comparisons)} comparisons (Holm): {p_value(comparison.p_holm)}"
+            )
+    return notes
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{with_interval(estimate.value, estimate.low, estimate.high)} %"
+
+
+def _subsets(report: LabReport) -> Table | None:
+    names = sorted({name for arm in report.arms for name in arm.measures.subsets})
+    if not names:
+        return None
+    rows: list[Row] = []
+    for name in names:
+        arms: dict[str, Json] = {}
+        for arm in report.arms:
+            shares = arm.measures.subsets.get(name, {})
+            arms[arm.name] = _plain(shares.get("accuracy"))
+        size = sum(pair.subset == name for pair in report.pairs.pairs)
+        rows.append({"subset": name, "pairs": size, "scale": _SHARE, "arms": arms})
+    columns = (
+        Column("subset", lambda row: str(row["subset"])),
+        Column("pairs", lambda row: str(row["pairs"]), right=True),
+        *(_arm_column(arm.name) for arm in report.arms),
+    )
+    return Table("Agrees with the label, by subset", columns, tuple(rows))
+
+
+def _dimensions(arm: ArmReport) -> Table | None:
+    if not arm.measures.dimensions:
+        return None
+    rows: list[Row] = [
+        {
+            "dimension": one.key,
+            "mean": one.mean,
+            "sd": one.sd,
+            "reliability": _plain(one.reliability),
+            "gap": _plain(one.gap),
+            "auc": _plain(one.auc),
+        }
+        for one in arm.measures.dimensions
+    ]
+    columns = (
+        Column("dimension", lambda row: str(row["dimension"])),
+        Column("mean", lambda row: f"{_number(row['mean']):.2f}", right=True),
+        Column("sd", lambda row: f"{_number(row['sd']):.2f}", right=True),
+        Column("reliability (alpha over repeats)", lambda row: _interval(row["reliability"]), right=True),
+        Column("labelled minus rejected", lambda row: _interval(row["gap"]), right=True),
+        Column("labelled one is higher", lambda row: _interval(row["auc"], _SHARE), right=True),
+    )
+    return Table(f"{arm.name}: dimensions", columns, tuple(rows))
+
+
+def _interval(value: Json, scale: float = _PLAIN) -> str:
+    found = _mapping(value)
+    if not found:
+        return "-"
+    numbers = [scale * _number(found[name]) for name in ("value", "low", "high")]
+    digits = 1 if scale == _SHARE else 2
+    middle, low, high = (f"{number:.{digits}f}" for number in numbers)
+    return f"{middle} [{low}, {high}]"
+
+
+def _changes(comparison: Comparison, show: int) -> list[Table]:
+    result = comparison.result
+    other = len(result.changes) - len(result.worse) - len(result.better)
+    tables = []
+    for direction, changes in (("got worse", result.worse), ("got better", result.better)):
+        rows = tuple(_change_row(change) for change in changes[:show])
+        left = len(changes) - len(rows)
+        notes = [f"and {left} more; --show {len(changes)} lists all"] if left else []
+        if direction == "got better" and other:
+            notes.append(f"{other} more changed from one wrong verdict to another")
+        title = f"{len(changes)} of {result.compared} pairs {direction}, {comparison.first} to {comparison.second}"
+        tables.append(Table(title, _CHANGE_COLUMNS if show else (), rows, tuple(notes)))
+    return tables
+
+
+_CHANGE_COLUMNS = (
+    Column("pair", lambda row: str(row["id"])),
+    Column("label", lambda row: str(row["label"])),
+    Column("first", lambda row: str(row["before"])),
+    Column("second", lambda row: str(row["after"])),
+    Column("question", lambda row: clean(str(row["question"]), 60)),
+    Column("why (first)", lambda row: clean(str(row["reason_before"]), 90)),
+    Column("why (second)", lambda row: clean(str(row["reason_after"]), 90)),
+)
+
+
+def _change_row(change: Change) -> dict[str, Json]:
+    return dataclasses.asdict(change)
+
+
+def lab_json(report: LabReport) -> dict[str, Json]:
+    """What the rows of the first table leave out."""
+    return {
+        "set": {
+            "name": report.pairs.name,
+            "source": report.pairs.source,
+            "pairs": len(report.pairs.pairs),
+            "content": report.pairs.content,
+            "notes": list(report.pairs.notes),
+        },
+        "seed": report.seed,
+        "human_agreement": {"all": _plain(report.humans), "without_ties": _plain(report.humans_decided)},
+        "arms": [_arm_json(arm) for arm in report.arms],
+        "comparisons": [
+            {
+                "first": one.first,
+                "second": one.second,
+                "compared": one.result.compared,
+                "p_holm": one.p_holm,
+                "differences": {name: _difference(found) for name, found in one.result.differences.items()},
+                "changes": [_change_row(change) for change in one.result.changes],
+                "diff": one.diff,
+            }
+            for one in report.comparisons
+        ],
+    }
+
+
+def _arm_json(arm: ArmReport) -> dict[str, Json]:
+    replies = arm.measures.replies
+    return {
+        "name": arm.name,
+        "judge": arm.arm.judge.name,
+        "identity": dict(arm.arm.judge.describe()),
+        "rubric": arm.arm.rubric.id,
+        "judging": dict(arm.arm.judging.identity()),
+        "pairs": arm.measures.pairs,
+        "scored": arm.measures.scored,
+        "replies": {**dataclasses.asdict(replies), "malformed": _plain(replies.malformed)},
+        "dimensions": [
+            {**dataclasses.asdict(one), **{name: _plain(getattr(one, name)) for name in ("reliability", "gap", "auc")}}
+            for one in arm.measures.dimensions
+        ],
+        "subsets": {
+            name: {key: _plain(value) for key, value in shares.items()} for name, shares in arm.measures.subsets.items()
+        },
+        "items": [_item_json(outcome) for outcome in arm.outcomes],
+    }
+
+
+def _item_json(outcome: Outcome) -> dict[str, Json]:
+    votes: Sequence[Json] = [
+        {"choice": vote.choice, "order": vote.order, "repeat": vote.repeat, "reason": vote.reason}
+        for vote in outcome.votes
+    ]
+    return {
+        "id": outcome.pair.id,
+        "subset": outcome.pair.subset,
+        "label": outcome.pair.label,
+        "verdict": outcome.verdict,
+        "accuracy": outcome.accuracy,
+        "votes": votes,
+    }

@@ -1,0 +1,179 @@
+"""A whole session in the laboratory: every arm measured on the same pairs, and every comparison worth making."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.stats.multiple import holm
+from harness.types import Estimate, Model
+from judges.budget import Budget
+from judges.cache import Cache
+from judges.lab.agreement import human_agreement
+from judges.lab.measure import Measures, measure
+from judges.lab.run import Arm
+from judges.lab.sets import PairSet
+from judges.lab.versus import Versus, prompt_diff, versus
+from judges.lab.votes import Outcome
+from judges.types import Judgment
+
+
+class Progress(Protocol):
+    """Who is told how the judging goes."""
+
+    def start(self, judge: str, total: int) -> None:
+        """Called once for each arm: judgments to make, found in the cache or not."""
+
+    def advance(self, judgment: Judgment) -> None:
+        """Called as each judgment is settled."""
+
+    def finish(self) -> None:
+        """Called when an arm is done, however it ends."""
+
+
+@dataclass(frozen=True)
+class ArmReport:
+    """One judge with one rubric, measured."""
+
+    name: str
+    """Short and unique in the report: the rubric, the judge, or both, whatever tells the arms apart."""
+    arm: Arm
+    measures: Measures
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The second of two arms against the first: the same judge with another prompt, or another judge with the same."""
+
+    first: str
+    second: str
+    result: Versus
+    p_holm: float | None
+    """p of the accuracy difference, corrected for all comparisons of the report."""
+    diff: str
+    """Unified diff of the two prompts; empty if they are the same."""
+
+
+@dataclass(frozen=True)
+class LabReport:
+    """Everything that `harness judge lab` shows."""
+
+    pairs: PairSet
+    arms: tuple[ArmReport, ...]
+    comparisons: tuple[Comparison, ...]
+    humans: Estimate | None
+    """Agreement of two people, ties included; None if the set has one vote per pair."""
+    humans_decided: Estimate | None
+    """The same over votes that are no ties."""
+    seed: int
+    own_names: tuple[str, ...]
+
+
+def lab(
+    pairs: PairSet,
+    arms: Sequence[Arm],
+    cache: Cache,
+    *,
+    budget: Budget | None = None,
+    own_names: Sequence[str] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> LabReport:
+    """Ask every arm about every pair, measure, and compare.
+
+    `own_names` are names under which a judge's own answers appear in the set, besides its own name. Raises what
+    `judges.ask.judge_tasks` raises; what was judged until then is in the cache, and the same call goes on from there.
+    """
+    names = _names(arms)
+    outcomes = asyncio.run(_ask(arms, names, pairs, cache, budget, progress))
+    reports = tuple(
+        ArmReport(
+            name,
+            arm,
+            measure(found, arm.judge.environment(), _own(arm.judge, own_names), seed),
+            tuple(found),
+        )
+        for name, arm, found in zip(names, arms, outcomes, strict=True)
+    )
+    return LabReport(
+        pairs=pairs,
+        arms=reports,
+        comparisons=_comparisons(reports, own_names),
+        humans=human_agreement(pairs.pairs, ties=True),
+        humans_decided=human_agreement(pairs.pairs, ties=False),
+        seed=seed,
+        own_names=tuple(own_names),
+    )
+
+
+def _own(judge: Model, own_names: Sequence[str]) -> list[str]:
+    return [judge.name, *own_names]
+
+
+async def _ask(
+    arms: Sequence[Arm],
+    names: Sequence[str],
+    pairs: PairSet,
+    cache: Cache,
+    budget: Budget | None,
+    progress: Progress | None,
+) -> list[list[Outcome]]:
+    """One arm after the other, in one event loop: a judge that serves two rubrics keeps its connections."""
+    outcomes = []
+    try:
+        for name, arm in zip(names, arms, strict=True):
+            if progress is not None:
+                progress.start(name, arm.size(pairs.pairs))
+            told: Callable[[Judgment], None] | None = progress.advance if progress is not None else None
+            try:
+                outcomes.append(await arm.run(pairs.pairs, cache, budget, told))
+            finally:
+                if progress is not None:
+                    progress.finish()
+    finally:
+        for judge in {id(arm.judge): arm.judge for arm in arms}.values():
+            await judge.close()
+    return outcomes
+
+
+def _names(arms: Sequence[Arm]) -> list[str]:
+    """What tells the arms apart, no more: the rubric where all have one judge, the judge where all have one rubric."""
+    rubrics, judges = [arm.rubric for arm in arms], [arm.judge.name for arm in arms]
+    named = [rubric.name for rubric in rubrics]
+    if len(set(named)) < len({rubric.id for rubric in rubrics}):  # two files of one name
+        named = [f"{rubric.name}#{rubric.content_hash[:6]}" for rubric in rubrics]
+    if len(set(judges)) == 1:
+        return named
+    if len(set(named)) == 1:
+        return judges
+    return [f"{rubric} by {judge}" for rubric, judge in zip(named, judges, strict=True)]
+
+
+def _comparisons(arms: Sequence[ArmReport], own_names: Sequence[str]) -> tuple[Comparison, ...]:
+    """Every later arm against the first that differs from it in one thing: the prompt, or the judge."""
+    couples = []
+    for position, second in enumerate(arms):
+        earlier = arms[:position]
+        same_judge = next((one for one in earlier if one.arm.judge is second.arm.judge), None)
+        same_rubric = next((one for one in earlier if one.arm.rubric == second.arm.rubric), None)
+        couples += [(first, second) for first in (same_judge, same_rubric) if first is not None]
+    results = []
+    for first, second in couples:
+        judges = {first.arm.judge.name, second.arm.judge.name}
+        own = _own(second.arm.judge, own_names) if len(judges) == 1 else own_names  # two judges: two selves
+        results.append(versus(first.outcomes, second.outcomes, own))
+    tested = [result.differences["accuracy"].p for result in results if "accuracy" in result.differences]
+    corrected = iter(holm(tested))
+    return tuple(
+        Comparison(
+            first.name,
+            second.name,
+            result,
+            next(corrected) if "accuracy" in result.differences else None,
+            prompt_diff(first.arm.rubric, second.arm.rubric),
+        )
+        for (first, second), result in zip(couples, results, strict=True)
+    )
