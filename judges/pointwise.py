@@ -14,6 +14,7 @@ from functools import partial
 
 from harness.errors import UsageError
 from harness.types import Json, Status
+from judges.ask import NO_REPLY
 from judges.evidence import invented
 from judges.parse import PARSER_VERSION, parse_reply
 from judges.render import render
@@ -129,7 +130,7 @@ def check_sampling(repeats: int, temperature: float) -> None:
 def unscored(task: Task, judgments: Sequence[Judgment]) -> Judged:
     """No value: "unscored" if the judge said something that could not be read, "error" if it said nothing at all."""
     failed = [one for one in judgments if one.verdict is None]
-    said = next((one for one in failed if one.raw or one.tries > 1), None)
+    said = next((one for one in failed if not one.why.startswith(NO_REPLY)), None)
     why = (said or failed[0]).why if failed else "there is no judgment"
     status: Status = "unscored" if said is not None else "error"
     return Judged(task.problem_id, task.attempt, None, status, why=why, cluster=task.cluster)
