@@ -38,6 +38,7 @@ from harness.types import Graded, Json, Model
 from judges.ask import judge_tasks
 from judges.budget import Budget
 from judges.cache import Cache
+from judges.flags import flag_answers
 from judges.panel import How, panel_agreement, panel_fold
 from judges.summary import graded as graded_rows
 from judges.types import Judged, Judging, Judgment, Summary, Task
@@ -271,11 +272,9 @@ def _warnings(case: Case, judged: Sequence[Judged]) -> list[str]:
     missing = [item for item in judged if item.value is None]
     if missing:
         found.append(f"{len(missing)} of {len(judged)} answers have no score, the first: {missing[0].why}")
-    if case.answers.empty:
-        found.append(
-            f"{case.answers.empty} of {len(judged)} answers are empty (cut before the answer, or nothing said) "
-            "and were judged as such"
-        )
+    answered = case.open
+    signs = flag_answers([task.answers[-1] for task in answered], [task.turns[-1] for task in answered])
+    found += [f"the answers of {case.job.spec.model}: {sign}" for sign in signs]
     return found
 
 

@@ -26,8 +26,6 @@ class Answers:
     """(problem id, attempt) -> reason of the attempts that have no answer: nothing to judge, and counted."""
     tokens: Mapping[Key, tuple[int | None, int | None]]
     """(problem id, attempt) -> tokens in and out of the completion."""
-    empty: int
-    """Answers without any text: judged as they are, and worth a warning."""
 
 
 def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> Answers:
@@ -50,8 +48,7 @@ def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> 
                     failed[key] = completion.error or "generation failed"
     if len(failed) == len(tasks):
         raise DataError(f"{directory}: no completion is stored that could be judged")
-    empty = sum(not task.answers[-1].strip() for task in tasks) - len(failed)
-    return Answers(tuple(tasks), failed, tokens, empty)
+    return Answers(tuple(tasks), failed, tokens)
 
 
 def _missing(problem: Problem, stale: bool, directory: Path) -> Completion:
