@@ -49,7 +49,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "synth_easy": ("harness.suites.synth:SYNTH_EASY", "levels 1 and 2 of synth, 100 problems: the quick look"),
     },
     "model": {
-        "mock": ("harness.models.mock:build", "mock:gold|wrong|garbled|silent|slow: deterministic stand-ins"),
+        "mock": ("harness.models.mock:build", "mock:gold|wrong|garbled|silent|slow|judge: deterministic stand-ins"),
         "openai": ("harness.models.openai:build", "openai:<model>: any OpenAI-compatible endpoint"),
         "hf": ("harness.models.hf:build", "hf:<path or hub id>: transformers, LoRA adapters, GGUF files"),
         "vllm": ("harness.models.vllm:build", "vllm:<path or hub id>: vLLM in process"),

@@ -7,7 +7,9 @@ Layers of this engine: `hf_source` finds the weights and names them, `hf_load` l
 `hf_decode` is the decode loop over `hf_cache`, `hf_sampling` chooses tokens. This file puts them behind the `Model`
 protocol: the loop runs in a worker thread, and completions come back as their rows finish. Code that comes with a
 checkpoint is never run (`trust_remote_code` stays off). The checkpoint's own generation defaults (repetition penalty,
-top-k and the like) are not applied: sampling is exactly what the run's spec says.
+top-k and the like) are not applied: sampling is exactly what the run's spec says. A request's JSON schema is not
+enforced here: what reads the reply must cope. `top_logprobs` are of the first token generated, which for a model that
+thinks is the first of its thoughts.
 """
 
 from __future__ import annotations
@@ -173,7 +175,8 @@ class HfModel:
                 emit(request, Completion(text="", finish="error", tokens_in=len(prompt.tokens) or None, error=new))
                 continue
             opened[key] = prompt.opened_think
-            jobs.append(Job(key, prompt.tokens, new, request.temperature, request.top_p, request.seed, request.stop))
+            sampling = (request.temperature, request.top_p, request.seed, request.stop, request.top_logprobs)
+            jobs.append(Job(key, prompt.tokens, new, *sampling))
 
         def finish(decoded: Decoded) -> None:
             request = requests[decoded.job.key]
@@ -194,4 +197,5 @@ def _completion(decoded: Decoded, opened_think: bool) -> Completion:
         tokens_out=decoded.tokens_out,
         seconds=decoded.seconds,
         logprob=decoded.logprob,
+        alternatives=decoded.alternatives,
     )

@@ -11,9 +11,10 @@ Models with sliding windows or state spaces keep the library's own cache: the sa
 from __future__ import annotations
 
 import inspect
+import math
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,8 @@ class Job:
     top_p: float
     seed: int
     stop: tuple[str, ...] = ()
+    top_logprobs: int = 0
+    """How many alternatives of the first token to report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Decoded:
     logprob: float = 0.0
     seconds: float = 0.0
     error: str | None = None
+    alternatives: Mapping[str, float] | None = None
+    """Token text -> log-probability (nats) of the first token's likeliest alternatives, where the job asked."""
 
 
 @dataclass(slots=True)
@@ -69,6 +74,7 @@ class _Row:
     """Leftmost column it attends to, in absolute columns (see `_Batch.origin`)."""
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
+    alternatives: Mapping[str, float] | None = None
 
 
 @dataclass(slots=True)
@@ -274,6 +280,9 @@ class Decoder:
     def _choose(self, logits_RV: Tensor, rows: Sequence[_Row | None]) -> Tensor:
         """Choose and note one token for each row."""
         used = [row for row in rows if row is not None]
+        for place, row in enumerate(used):
+            if row.job.top_logprobs > 0 and not row.tokens:
+                row.alternatives = self._alternatives(logits_RV[place], row.job.top_logprobs)
         choice = choose(
             logits_RV,
             [row.job.temperature for row in used],
@@ -285,13 +294,26 @@ class Decoder:
             row.logprob += logprob
         return torch.tensor(choice.token_B, device=self._device)
 
+    def _alternatives(self, logits_V: Tensor, count: int) -> dict[str, float]:
+        """The likeliest tokens under the model itself: before temperature and nucleus."""
+        logits_V = logits_V.float()
+        top = logits_V.topk(min(count, logits_V.shape[0]))
+        logprobs = (top.values - logits_V.logsumexp(-1)).tolist()
+        found: dict[str, float] = {}
+        for token, logprob in zip(top.indices.tolist(), logprobs, strict=True):
+            text = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            if logprob > -math.inf:
+                # Parts of characters all read as U+FFFD: what reads alike is added up.
+                found[text] = math.log(math.exp(found[text]) + math.exp(logprob)) if text in found else logprob
+        return found
+
     def _settle(self, row: _Row, finish: Callable[[Decoded], None]) -> bool:
         """Emit a row that is done; says whether it was."""
         text, reason = self._verdict(row)
         if reason is None:
             return False
         seconds = time.perf_counter() - row.started
-        finish(Decoded(row.job, text, reason, len(row.tokens), row.logprob, seconds))
+        finish(Decoded(row.job, text, reason, len(row.tokens), row.logprob, seconds, None, row.alternatives))
         return True
 
     def _verdict(self, row: _Row) -> tuple[str, Finish | None]:

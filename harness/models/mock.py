@@ -5,6 +5,7 @@
     mock:garbled   noise: mixed scripts, unbalanced braces, stray control words
     mock:silent    an empty reply
     mock:slow      as gold, after `latency` seconds
+    mock:judge     judgments at random, in the form asked for: see `harness.models.mock_judge`
 
 The same (problem, attempt, seed) always gets the same reply. They serve demos, tests and canaries: a suite on which
 `mock:gold` does not score 1, or `mock:wrong` scores above 0, has a broken grader.
@@ -26,13 +27,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.errors import UnknownName
 from harness.grading import get_grader
 from harness.models.base import answer_concurrently
 from harness.models.options import parse_options
 from harness.types import Completion, Json, Problem, Request
+
+if TYPE_CHECKING:
+    from harness.models.mock_judge import MockJudge
 
 Kind = Literal["gold", "wrong", "garbled", "silent", "slow"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -77,10 +81,14 @@ class MockOptions:
             raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
 
 
-def build(rest: str, options: Mapping[str, str]) -> MockModel:
-    """The engine's entry: "gold", "wrong", "garbled", "silent" or "slow"; raises `UnknownName` for any other."""
+def build(rest: str, options: Mapping[str, str]) -> MockModel | MockJudge:
+    """The engine's entry: "gold", "wrong", "garbled", "silent", "slow" or "judge"; `UnknownName` for any other."""
+    if rest == "judge":
+        from harness.models.mock_judge import build_judge
+
+        return build_judge(options)
     if rest not in KINDS:
-        raise UnknownName("mock model", rest, KINDS)
+        raise UnknownName("mock model", rest, (*KINDS, "judge"))
     kind: Kind = rest
     if kind == "slow" and "latency" not in options:
         options = {**options, "latency": "0.05"}

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
 from harness.models.base import answer_concurrently
-from harness.models.openai_reply import Failure
+from harness.models.openai_reply import Failure, with_hint
 from harness.models.options import parse_options
 from harness.redact import one_line, register_secret
 from harness.types import Completion, Json, Request
@@ -44,6 +44,7 @@ _REJECTIONS_BEFORE_SUCCESS = 16
 _TRIES_TO_REACH = 3
 """Tries per endpoint, while none was ever reached: a wrong address should not take a minute to be told."""
 _RESERVED = frozenset({"model", "messages", "stream", "n"})
+_OMITTABLE = ("temperature", "top_p", "stop", "seed", "max_tokens", "response_format", "logprobs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class OpenAIOptions:
     seed: bool = True
     """Send the request's seed."""
     omit: tuple[str, ...] = ()
-    """Fields not to send, for servers that refuse them: temperature, top_p, stop, seed, max_tokens."""
+    """Fields not to send, for servers that refuse them: temperature, top_p, stop, seed, max_tokens, response_format
+    (the JSON schema that a judge's reply is held to), logprobs (with top_logprobs)."""
     checkpoint: str = ""
     """What is served, in your own words: part of the run's identity in place of the addresses. Say it to tell two
     checkpoints under one name apart, or to go on with a run on another server."""
@@ -92,11 +94,8 @@ class OpenAIOptions:
                 raise ValueError(f"{name} must be positive, not {value:g}")
         if (self.price_in or 0) < 0 or (self.price_out or 0) < 0:
             raise ValueError("price_in and price_out must not be negative")
-        unknown = set(self.omit) - {"temperature", "top_p", "stop", "seed", "max_tokens"}
-        if unknown:
-            raise ValueError(
-                f"omit knows temperature, top_p, stop, seed and max_tokens, not {', '.join(sorted(unknown))}"
-            )
+        if unknown := set(self.omit) - set(_OMITTABLE):
+            raise ValueError(f"omit knows {', '.join(_OMITTABLE)}, not {', '.join(sorted(unknown))}")
 
 
 def build(rest: str, options: Mapping[str, str]) -> OpenAIModel:
@@ -166,7 +165,7 @@ class OpenAIModel:
         self._succeeded = False
         self._rejected = self._gave_up = 0
         self._served: set[str] = set()
-        self._logprobs_missing = False
+        self._logprobs_missing = self._schema_ignored = False
         self._mean_out = 256.0
 
     def describe(self) -> Mapping[str, Json]:
@@ -198,6 +197,8 @@ class OpenAIModel:
         }
         if self._logprobs_missing:
             found["logprobs"] = "asked for, but the server gives none"
+        if self._schema_ignored:
+            found["response_format"] = "a JSON schema was sent, but the server does not hold replies to it"
         return found
 
     async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
@@ -231,10 +232,17 @@ class OpenAIModel:
             body["stop"] = list(request.stop)
         if options.seed:
             body["seed"] = request.seed
-        if options.logprobs:
+        if options.logprobs or request.top_logprobs > 0:
             body["logprobs"] = True
+        if request.top_logprobs > 0:
+            body["top_logprobs"] = request.top_logprobs
+        if request.schema is not None:
+            schema: Json = {"name": "reply", "strict": True, "schema": request.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
         for name in options.omit:
             body.pop(options.max_tokens_field if name == "max_tokens" else name, None)
+            if name == "logprobs":
+                body.pop("top_logprobs", None)
         return {**body, **self._extra_body}
 
     async def _answer(self, request: Request) -> Completion:
@@ -251,10 +259,14 @@ class OpenAIModel:
             try:
                 reply = await endpoint.chat(body, self._options.timeout)
             except Failure as error:
-                failure = error
+                failure = with_hint(error, body)
             else:
                 self._note_success(endpoint, reply.completion, reply.served_model, expected)
-                return dataclasses.replace(reply.completion, seconds=time.monotonic() - started)
+                self._note_ignored(request, reply.completion)
+                completion = dataclasses.replace(reply.completion, seconds=time.monotonic() - started)
+                if request.top_logprobs == 0:  # a server may tell without being asked: nobody wants to store it
+                    return dataclasses.replace(completion, alternatives=None)
+                return completion
             endpoint.failed(failure)
             if self._is_final(failure, endpoint, attempt + 1):
                 break
@@ -262,7 +274,7 @@ class OpenAIModel:
             if failure.kind != "refused" and not others and attempt < self._options.retries:
                 await asyncio.sleep(self._delay(failure, attempt, rng))
         await self._note_failure(failure)
-        return Completion(text="", finish="error", error=one_line(failure))
+        return Completion(text="", finish="error", error=one_line(failure, 500))
 
     def _is_final(self, failure: Failure, endpoint: Endpoint, tries: int) -> bool:
         """True if trying this request again is of no use."""
@@ -294,11 +306,18 @@ class OpenAIModel:
         self._succeeded, self._gave_up = True, 0
         if served is not None and len(self._served) < 8:
             self._served.add(one_line(served, 80))
-        if self._options.logprobs and completion.logprob is None:
-            self._logprobs_missing = True
         if completion.tokens_out is not None:
             self._mean_out += 0.1 * (completion.tokens_out - self._mean_out)
             self._pace.correct(expected, (completion.tokens_in or 0) + completion.tokens_out)
+
+    def _note_ignored(self, request: Request, completion: Completion) -> None:
+        """Remember what the server was asked for and silently left out."""
+        omitted, asked = self._options.omit, request.top_logprobs > 0
+        if completion.finish != "error" and "logprobs" not in omitted:
+            self._logprobs_missing |= self._options.logprobs and completion.logprob is None
+            self._logprobs_missing |= asked and completion.alternatives is None
+        if completion.finish == "stop" and request.schema is not None and "response_format" not in omitted:
+            self._schema_ignored |= not completion.text.rstrip().endswith("}")
 
     async def _note_failure(self, failure: Failure) -> None:
         """Raise `ModelError` once failures of single requests add up to a model that answers nothing."""

@@ -31,6 +31,9 @@ _RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
 _REFUSED_STATUS = frozenset({401, 402, 403, 404})
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "account_deactivated"})
 """429 that no waiting cures."""
+_ALTERNATIVES_MAX = 100
+_TOKEN_MAX = 200
+"""Characters of a token's text that are kept: no vocabulary has longer ones."""
 _COUNT_MAX = 2**31 - 1
 """A larger token count is nonsense, and would not fit the stored column."""
 
@@ -110,6 +113,7 @@ def _completion(choice: Mapping[str, Any], message: Mapping[str, Any], usage: ob
         tokens_in=_count(usage, "prompt_tokens"),
         tokens_out=_count(usage, "completion_tokens"),
         logprob=_logprob(choice.get("logprobs")),
+        alternatives=_alternatives(choice.get("logprobs")),
         error=error,
     )
 
@@ -158,6 +162,45 @@ def _logprob(logprobs: object) -> float | None:
     values = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
     numbers = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
     return float(sum(numbers)) if len(numbers) == len(values) else None
+
+
+def _alternatives(logprobs: object) -> dict[str, float] | None:
+    """Token -> log-probability at the first generated token: its top alternatives, and the token itself."""
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    first = tokens[0] if isinstance(tokens, list) and tokens else None
+    top = first.get("top_logprobs") if isinstance(first, dict) else None
+    if not isinstance(top, list) or not top:
+        return None
+    found: dict[str, float] = {}
+    for entry in [*top[:_ALTERNATIVES_MAX], first]:
+        token, value = (entry.get("token"), entry.get("logprob")) if isinstance(entry, dict) else (None, None)
+        # Not a number, or above 0, is no log-probability; a token twice is the same token in other bytes.
+        if isinstance(token, str) and isinstance(value, int | float) and -math.inf < value <= 1e-6:
+            found.setdefault(_clean(token[:_TOKEN_MAX]), min(float(value), 0.0))
+    return found or None
+
+
+_HINTS = (
+    (
+        "response_format",
+        ("response_format", "json_schema", "schema", "guided", "grammar", "structured"),
+        "JSON schemas",
+    ),
+    ("logprobs", ("logprob",), "log-probabilities"),
+)
+
+
+def with_hint(failure: Failure, body: Mapping[str, object]) -> Failure:
+    """The failure, and which option leaves out the field that the server seems to refuse."""
+    if failure.kind != "rejected":
+        return failure
+    said = failure.message.lower()
+    for field, words, what in _HINTS:
+        if field in body and any(word in said for word in words):
+            hint = f"{failure.message}. If the server does not know {what}, leave them out: --model-arg omit={field}"
+            hint += " (of a judge: --judge-arg)"
+            return Failure("rejected", hint, failure.retry_after, failure.blames_endpoint)
+    return failure
 
 
 def error_message(data: object) -> str:

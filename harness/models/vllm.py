@@ -5,7 +5,9 @@
 
 Requests are handed over as they are, up to `concurrency` at once, so that vLLM's own scheduler always has work; each
 completion comes back the moment it is finished. Prompts are rendered by the same code as in the `hf` engine, and
-sampling is exactly what the spec says: the checkpoint's own generation defaults do not apply.
+sampling is exactly what the spec says: the checkpoint's own generation defaults do not apply. A request's JSON schema
+holds the reply from its first token on, so that a model that thinks first cannot do so under one. `top_logprobs` are
+of the first token generated; vLLM allows at most 20 unless told otherwise.
 
 vLLM runs its engine in a child process that is spawned, so a script that uses this must guard its main part with
 `if __name__ == "__main__":` (the `harness` command does). On a CPU set VLLM_CPU_KVCACHE_SPACE to the GiB that the
@@ -239,19 +241,22 @@ class VllmModel:
             raise ModelError(f"vLLM's engine died: {error}; its own messages are above") from error
         except ValueError as error:
             return Completion(text="", finish="error", tokens_in=tokens_in, error=str(error).replace("\n", " "))
-        return _completion(final, tokens_in, prompt.opened_think, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return _completion(final, tokens_in, prompt.opened_think, seconds, with_top=request.top_logprobs > 0)
 
     def _sampling(self, request: Request, max_tokens: int) -> object:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
+        logprobs = request.top_logprobs if request.top_logprobs > 0 else 0 if self.options.logprobs else None
         return SamplingParams(
             temperature=request.temperature,
             top_p=request.top_p,
             max_tokens=max_tokens,
             stop=list(request.stop) or None,
             seed=request.seed,
-            logprobs=0 if self.options.logprobs else None,
+            logprobs=logprobs,
+            structured_outputs=_constraint(request.schema),
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
@@ -263,7 +268,15 @@ class VllmModel:
         return LoRARequest("adapter", _ADAPTER_ID, self.source.adapter)
 
 
-def _completion(final: Any, tokens_in: int | None, opened_think: bool, seconds: float) -> Completion:
+def _constraint(schema: Mapping[str, Json] | None) -> object:
+    if schema is None:
+        return None
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return StructuredOutputsParams(json=dict(schema))
+
+
+def _completion(final: Any, tokens_in: int | None, opened_think: bool, seconds: float, *, with_top: bool) -> Completion:
     """A finished output of vLLM's as a completion; an aborted one is an error, never a short answer."""
     output = final.outputs[0] if final is not None and final.outputs else None
     if output is None or output.finish_reason not in ("stop", "length"):
@@ -278,4 +291,15 @@ def _completion(final: Any, tokens_in: int | None, opened_think: bool, seconds: 
         tokens_out=len(output.token_ids),
         seconds=seconds,
         logprob=output.cumulative_logprob,
+        alternatives=_alternatives(output.logprobs) if with_top else None,
     )
+
+
+def _alternatives(logprobs: Any) -> dict[str, float] | None:
+    """Of the first token: vLLM gives for each position a table of token id -> (log-probability, text, rank)."""
+    if not logprobs:
+        return None
+    found: dict[str, float] = {}
+    for entry in sorted(logprobs[0].values(), key=lambda entry: -entry.logprob):
+        found.setdefault(entry.decoded_token or "", entry.logprob)
+    return found
