@@ -34,6 +34,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "agieval": ("harness.suites.agieval:AGIEVAL", "AGIEval English multiple choice"),
         "arc_easy": ("harness.suites.arc:ARC_EASY", "ARC Easy, 2,376 science questions"),
         "arc_challenge": ("harness.suites.arc:ARC_CHALLENGE", "ARC Challenge, 1,172 science questions"),
+        "alpaca_eval": (
+            "harness.suites.alpaca_eval:ALPACA_EVAL",
+            "AlpacaEval 2, 805 instructions judged against GPT-4 Turbo",
+        ),
         "arena_hard": (
             "harness.suites.arena_hard:ARENA_HARD",
             "Arena-Hard v0.1, 500 hard prompts judged against gpt-4-0314",
@@ -41,6 +45,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "arena_hard_v2": (
             "harness.suites.arena_hard:ARENA_HARD_V2",
             "Arena-Hard v2, hard prompts and creative writing, a baseline for each",
+        ),
+        "mt_bench": (
+            "harness.suites.mt_bench:MT_BENCH",
+            "MT-Bench, 80 questions of two turns, rated from 1 to 10 by a judge",
         ),
         "synth": (
             "harness.suites.synth:SYNTH",
@@ -98,6 +106,8 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
     },
     # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging, e.g. "judges.protocols.x:build".
     "judging": {
+        "mt_bench": ("judges.protocols.mt_bench:build", "MT-Bench: each turn rated from 1 to 10"),
+        "mt_bench_pair": ("judges.protocols.mt_bench:build_pair", "MT-Bench pairwise: a win is a win in both orders"),
         "arena_hard": (
             "judges.protocols.arena_hard:build",
             "Arena-Hard v0.1: two games against the baseline, share of votes won",
@@ -105,6 +115,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "arena_hard_v2": (
             "judges.protocols.arena_hard:build_v2",
             "Arena-Hard v2: the same, per category",
+        ),
+        "alpaca_eval": (
+            "judges.protocols.alpaca_eval:build",
+            "AlpacaEval 2: preference over GPT-4 Turbo, length-controlled win rate",
         ),
     },
     "diversity": {},

@@ -29,8 +29,8 @@ ALPHA = 0.05
 HEADLINE = "headline"
 ALL_METRICS = "all"
 LOWER_IS_BETTER = frozenset({"tokens_out", "tokens_in", "truncated"})
-NOT_A_SHARE = frozenset({"tokens_out", "tokens_in"})
-"""Metrics in their own unit; every other one is a share, shown in percent."""
+NOT_A_SHARE = frozenset({"tokens_out", "tokens_in", "rating"})
+"""Metrics in their own unit, parts such as "rating:math" included; every other one is a share, shown in percent."""
 MAX_PAIRS = 2000  # on a larger board, runs are tested only against the best of their group: it must stay quick
 TRUNCATED_WARNING = 0.02
 
@@ -112,7 +112,7 @@ class Board:
 
 def is_share(metric: str, value: float) -> bool:
     """True if a metric is shown in percent. Other tools' metrics are named "metric,filter" and may be on any scale."""
-    return metric.partition(",")[0] not in NOT_A_SHARE and 0.0 <= value <= 1.0
+    return metric.partition(",")[0].partition(":")[0] not in NOT_A_SHARE and 0.0 <= value <= 1.0
 
 
 def group_key(result: RunResult) -> GroupKey:

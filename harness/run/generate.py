@@ -15,7 +15,7 @@ from harness.grading.pool import GradingPool
 from harness.run.plan import Job
 from harness.run.score import Scorer
 from harness.run.spec import make_request, prompt_hash
-from harness.run.store import RunStore
+from harness.run.store import RunStore, as_stored
 from harness.run.turns import NOT_ASKED, by_key, count_turns, follow_up, later_turns, walk
 from harness.types import Completion, Model, Problem, Record, Request
 
@@ -54,8 +54,14 @@ class OpenJob:
             self.store.log(f"{problem.id} attempt {attempt}: {completion.error}")
 
     def next_turn(self, request: Request, completion: Completion) -> Request | None:
-        """The request that follows from an answer; None after the last turn."""
-        problem = follow_up(self.job.suite, request.problem, completion)
+        """The request that follows from an answer; None after the last turn.
+
+        It follows from the answer as it was stored, so that the run is the same when it is opened again.
+        """
+        if self.job.suite.follow_up is None:
+            return None
+        stored = as_stored(Record(request.problem.id, request.attempt, request.seed, "", completion))
+        problem = follow_up(self.job.suite, request.problem, stored.completion)
         if problem is None:
             return None
         self.missing.append(make_request(problem, request.attempt, self.job.spec.sampling))

@@ -79,6 +79,17 @@ def record_from_json(row: dict[str, Any]) -> Record:
     return record
 
 
+def _line(record: Record) -> bytes:
+    line = redact(json.dumps(record_to_json(record), ensure_ascii=False, separators=(",", ":")))
+    # A lone surrogate, which a server's JSON can carry, has no UTF-8 form: it becomes "?", not a lost record.
+    return line.encode("utf-8", "replace")
+
+
+def as_stored(record: Record) -> Record:
+    """The record as it will be read from the disk: redacted, and without what UTF-8 cannot hold."""
+    return record_from_json(json.loads(_line(record)))
+
+
 def iter_records(directory: Path) -> Iterator[Record]:
     """Stream every stored record in the order written; where a key comes twice (a retry), the later one counts.
 
@@ -271,9 +282,7 @@ class RunStore:
         """Add one completion: safe from the death of this process at once, from a power cut within about a second."""
         if self._stream is None:
             self._stream = (self.directory / RECORDS).open("ab", buffering=0)
-        line = redact(json.dumps(record_to_json(record), ensure_ascii=False, separators=(",", ":")))
-        # A lone surrogate, which a server's JSON can carry, has no UTF-8 form: it becomes "?", not a lost record.
-        rest = memoryview(line.encode("utf-8", "replace") + b"\n")
+        rest = memoryview(_line(record) + b"\n")
         with self._writing():
             while rest:  # an unbuffered write may take only a part, as on a disk that is about to be full
                 rest = rest[self._stream.write(rest) :]
