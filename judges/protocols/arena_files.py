@@ -20,6 +20,7 @@ from harness.data.local import Raw, read_file
 from harness.errors import DataError
 from harness.hashing import short_hash
 from harness.types import Json, Message
+from judges.types import Judgment, Task
 
 V01_BASELINE = "gpt-4-0314"
 """Opponent of v0.1, whose files do not name it."""
@@ -113,6 +114,26 @@ def pair_row(pair: Pair) -> dict[str, Json]:
         "baseline": pair.baseline,
         "games": [None if game is None else _game_row(game) for game in pair.games],
     }
+
+
+def pair_of(task: Task, judgments: Sequence[Judgment], *, model: str, baseline: str) -> Pair:
+    """Our judgments of one answer, as the official files hold them: the first repeat of both games.
+
+    Tools that read the verdict from the judge's text look for double brackets; where our rubric had it put otherwise,
+    it is repeated in brackets below the reply.
+    """
+    games: list[Game | None] = []
+    for order in ("opponent_first", "candidate_first"):
+        found = next((one for one in judgments if one.order == order and one.repeat == 0), None)
+        if found is None or found.verdict is None:
+            games.append(None)
+            continue
+        label = found.verdict.label
+        bracketed = f"[[{label}]]"
+        games.append(Game(label, found.raw if bracketed in found.raw else f"{found.raw}\n\n{bracketed}"))
+    category = str(task.meta.get("category") or "")
+    judge = judgments[0].judge if judgments else ""
+    return Pair(task.problem_id, category, judge, model, baseline, (games[0], games[1]))
 
 
 def read_battle(raw: Raw) -> tuple[str, str, str, float]:

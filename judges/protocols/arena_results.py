@@ -12,9 +12,10 @@ from typing import Literal
 
 from harness.data.local import Raw
 from harness.errors import DataError
-from judges.protocols.arena_files import Pair, read_battle, read_pair
+from judges.protocols.arena_files import Answer, Pair, read_battle, read_pair
 from judges.protocols.arena_labels import LABELS, parse_label
 from judges.protocols.arena_score import ROUNDS, ModelScore, Votes, bradley_terry_scores, mean_scores
+from judges.protocols.arena_style import Control, Style, StyleScores, style_of, style_scores
 from judges.types import Malformed
 
 _SHOWN = 5
@@ -102,6 +103,36 @@ def score_judgments(
             )
         )
     return results
+
+
+def score_with_style(
+    rows: Sequence[Raw],
+    answers: Sequence[Answer],
+    *,
+    control: Control = "all",
+    rounds: int = ROUNDS,
+    seed: int = 0,
+    emulate: Literal["official"] | None = None,
+) -> list[tuple[str, StyleScores]]:
+    """(judge, style-controlled scores) per judge and category; `answers` are those of all models and baselines.
+
+    Recorded token counts are used if every answer has one, else our own count for all. Raises `DataError` as
+    `read_verdicts`, for an answer that is missing and for one that stands twice.
+    """
+    recorded = all("token_len" in answer.metadata for answer in answers)
+    styles: dict[tuple[str, str], Style] = {}
+    for answer in answers:
+        key = (answer.model, answer.uid)
+        if key in styles:
+            raise DataError(f"the answer of {answer.model!r} to {answer.uid!r} stands twice")
+        styles[key] = style_of(answer.output, answer.metadata if recorded else None)
+    found = []
+    for verdicts in read_verdicts(rows):
+        for category in sorted({vote.category for vote in verdicts.votes}):
+            votes = [vote for vote in verdicts.votes if vote.category == category]
+            scores = style_scores(votes, styles, control=control, rounds=rounds, seed=seed, emulate=emulate)
+            found.append((verdicts.judge, scores))
+    return found
 
 
 def _judges(pairs: Sequence[Pair]) -> list[str]:
