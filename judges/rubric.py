@@ -21,8 +21,10 @@ from harness import catalog
 from harness.errors import ConfigError, UnknownName, UsageError
 from harness.hashing import canonical_json, short_hash
 from judges import rubric_check
+from judges.render import render
 from judges.rubric_file import Table, parse
-from judges.types import LEVELS, Choice, Dimension, Part, Rubric, RubricKind
+from judges.schema import reply_schema
+from judges.types import LEVELS, Choice, Dimension, Part, Rubric, RubricKind, Task
 
 MAX_BYTES = 256 * 1024
 """A rubric is a few pages; anything longer is another file by mistake."""
@@ -38,6 +40,11 @@ _OWN_KEYS: dict[RubricKind, set[str]] = {
     "label": {"choices", "reply"},
 }
 """Keys that only some kinds have."""
+_PROBES = (
+    Task("one", 0, ("~~~",), ("<|x|>\x00",), opponent=("",), reference="r"),
+    Task("two", 0, ("q1", "q2"), ("a1", "a2"), opponent=("b1", "b2")),
+)
+"""Tasks that show every feature of rendering: fences, replaced characters, references, conversations."""
 
 
 def load_rubric(name_or_path: str, weighting: str | None = None) -> Rubric:
@@ -61,10 +68,15 @@ def load_rubric(name_or_path: str, weighting: str | None = None) -> Rubric:
 
 
 def content_hash(rubric: Rubric) -> str:
-    """12 hex digits over every field but the name and the hash itself."""
+    """12 hex digits over every field but the name and the hash itself, and over what the judge gets to see.
+
+    The prompts of two made-up tasks and the reply schema are hashed too, so that a change of how rubrics are rendered
+    gives every rubric a new id, as a change of its own text does: verdicts of two prompts are never taken for one.
+    """
     facts = dataclasses.asdict(rubric)
     del facts["name"], facts["content_hash"]
-    return short_hash(canonical_json(facts), HASH_DIGITS)
+    prompts = [[message.content for message in render(rubric, task)] for task in _PROBES]
+    return short_hash(canonical_json({**facts, "prompts": prompts, "schema": reply_schema(rubric)}), HASH_DIGITS)
 
 
 def weightings(name_or_path: str) -> tuple[str, ...]:

@@ -7,8 +7,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from harness import catalog
+from harness.cli.show import command
 from harness.errors import ConfigError, UnknownName, UsageError
 from judges.render import render
 from judges.rubric import MAX_BYTES, load_rubric, weightings
@@ -144,9 +146,9 @@ def test_ids_are_the_same_on_every_machine(given: dict[str, str | None]) -> None
 
 
 def test_unknown_names_come_with_a_suggestion(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="unknown rubric 'cot_maths'. Did you mean 'cot_math'?"):
+    with pytest.raises(UnknownName, match=r"unknown rubric 'cot_maths'\. Did you mean 'cot_math'\?"):
         load_rubric("cot_maths")
-    with pytest.raises(UnknownName, match="unknown weighting 'promt'. Did you mean 'prompt'?"):
+    with pytest.raises(UnknownName, match=r"unknown weighting 'promt'\. Did you mean 'prompt'\?"):
         load_rubric("cot_quality", "promt")
     with pytest.raises(UnknownName, match="unknown weighting 'x'"):
         load_rubric("cot_math", "x")
@@ -167,7 +169,9 @@ def test_files_that_are_no_rubric(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="larger than 256 KiB"):
         load_rubric(write(tmp_path, POINTS + "#" * MAX_BYTES))
     (tmp_path / "latin.toml").write_bytes(POINTS.replace("Is it true?", "Est-ce vrai, l\xe0?").encode("latin-1"))
-    with pytest.raises(ConfigError, match=rf"latin\.toml:{POINTS[: POINTS.index('Is it true')].count(chr(10)) + 1}: not"):
+    with pytest.raises(
+        ConfigError, match=rf"latin\.toml:{POINTS[: POINTS.index('Is it true')].count(chr(10)) + 1}: not"
+    ):
         load_rubric(str(tmp_path / "latin.toml"))
 
 
@@ -184,3 +188,13 @@ def test_a_plugin_brings_a_rubric(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name in ("lost", "bad"):
         with pytest.raises(UsageError, match=f"rubric '{name}' .* cannot be read"):
             load_rubric(name)
+
+
+def test_show_tells_what_a_rubric_asks() -> None:
+    shown = CliRunner().invoke(command, ["cot_quality"])
+    assert shown.exit_code == 0, shown.output
+    for text in (load_rubric("cot_quality").id, "weight: 25.0", "level 5: ", "prompt:", "relevance: 15.0", "{answer}"):
+        assert text in shown.output
+    facts = json.loads(CliRunner().invoke(command, ["pairwise_5", "--json"]).output)["rubric"]
+    assert [choice["label"] for choice in facts["choices"]] == ["A>>B", "A>B", "A=B", "B>A", "B>>A"]
+    assert json.loads(CliRunner().invoke(command, ["rating_10", "--json"]).output)["rubric"]["scale"] == "1 to 10"
