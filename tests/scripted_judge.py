@@ -95,10 +95,10 @@ class ScriptedJudge:
 
     def _points(self, pair: Pair, side: str, keys: Sequence[str], rng: random.Random) -> str:
         chances = self.errors.levels["better" if side == pair.label else "worse"]
-        entries = {
-            key: {"reason": "so it seems", "evidence": [], "level": rng.choices(range(1, 6), chances)[0]}
-            for key in keys
-        }
+        levels = {key: rng.choices(range(1, 6), chances)[0] for key in keys or ("rating",)}
+        if not keys:
+            return json.dumps({"reason": "so it seems", "rating": 2 * levels["rating"]})
+        entries = {key: {"reason": "so it seems", "evidence": [], "level": level} for key, level in levels.items()}
         return json.dumps({"dimensions": entries, "overall": f"{side} of {pair.id}"})
 
     def choose(self, _: int, body: dict[str, Any]) -> Reply:

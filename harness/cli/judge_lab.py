@@ -90,7 +90,7 @@ def command(
     harness judge lab --set llmbar --rubric pairwise_5 --rubric ./mine.toml --judge openai:gpt-4.1
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.cli.progress import JudgeProgress
-    from harness.errors import UsageError
+    from harness.errors import TooManyFailures, UsageError
     from harness.models import load_model
     from harness.report.lab import lab_text
     from harness.run.judging import CACHE
@@ -115,4 +115,11 @@ def command(
             pairs, arms, cache, budget=spent, own_names=own_names, seed=seed, progress=JudgeProgress(quiet=quiet)
         )
     chosen = cast(Format, "json" if as_json else form)
-    click.echo(lab_text(report, chosen, show=show, tty=chosen == "table" and sys.stdout.isatty()), nl=False)
+    try:
+        click.echo(lab_text(report, chosen, show=show, tty=chosen == "table" and sys.stdout.isatty()), nl=False)
+    finally:  # whether anybody reads the report or not
+        if silent := [arm.name for arm in report.arms if arm.measures.scored == 0]:
+            raise TooManyFailures(
+                f"not one reply of {', '.join(silent)} could be read: nothing was measured. Look at the judge's own "
+                "words with --json, or judge one answer with `harness judge` first"
+            )

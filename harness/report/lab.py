@@ -7,19 +7,20 @@ the prompts' diff, the items that changed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping
 
+from harness.report.lab_json import change_row, difference_of, lab_json, plain
 from harness.report.table import Column, Format, Row, Table, render
 from harness.report.text import clean, p_value, percent, signed, with_interval
-from harness.stats.paired import Paired
 from harness.types import Estimate, Json
 from judges.lab.measure import Measures
 from judges.lab.report import ArmReport, Comparison, LabReport
-from judges.lab.versus import Change
-from judges.lab.votes import Outcome
 
 Getter = Callable[[Measures], "Estimate | float | None"]
 _SHARE, _PLAIN = 100.0, 1.0
+_DETECTABLE = 1.96 + 0.84  # standard errors: 80 % power at a two-sided 5 %
+_DIFF_LINES = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +62,23 @@ def _pct(part: int, whole: int) -> float:
 
 
 _LINES: tuple[_Line, ...] = (
-    _Line("accuracy", "agrees with the label (a flip is half)", _share("accuracy"), compare="accuracy"),
-    _Line("strict", "agrees in both orders (a flip is wrong)", _share("strict"), compare="strict"),
+    _Line("accuracy", "agrees with the label, per vote (a flip is half)", _share("accuracy"), compare="accuracy"),
+    _Line("strict", "agrees over all votes on a pair (a flip is wrong)", _share("strict"), compare="strict"),
     _Line("kappa", "Cohen's kappa with the label", lambda m: m.kappa, _PLAIN),
     _Line("alpha", "Krippendorff's alpha with the label", lambda m: m.alpha, _PLAIN),
     _Line("flips", "verdict changes with the order", _share("flips"), compare="flips"),
-    _Line("reversed", "  winner becomes loser", _share("reversed"), compare="reversed"),
+    _Line("reversed", "… from winner to loser", _share("reversed"), compare="reversed"),
     _Line("first", "prefers the answer shown first (fair: 50)", _share("first"), compare="first"),
     _Line("ties", "sees a tie", _share("ties"), compare="ties"),
     _Line("longer", "prefers the longer answer", _preference("longer", "judge"), compare="longer"),
-    _Line("longer_human", "  the labels do", _preference("longer", "human")),
-    _Line("longer_excess", "  in excess of the labels", _preference("longer", "excess")),
+    _Line("longer_human", "… the labels do", _preference("longer", "human")),
+    _Line("longer_excess", "… in excess of the labels", _preference("longer", "excess")),
     _Line("lists", "prefers the answer with a list", _preference("lists", "judge"), compare="lists"),
-    _Line("lists_human", "  the labels do", _preference("lists", "human")),
-    _Line("lists_excess", "  in excess of the labels", _preference("lists", "excess")),
+    _Line("lists_human", "… the labels do", _preference("lists", "human")),
+    _Line("lists_excess", "… in excess of the labels", _preference("lists", "excess")),
     _Line("own", "prefers its own answer", _preference("own", "judge"), compare="own"),
-    _Line("own_human", "  the labels do", _preference("own", "human")),
-    _Line("own_excess", "  in excess of the labels", _preference("own", "excess")),
+    _Line("own_human", "… the labels do", _preference("own", "human")),
+    _Line("own_excess", "… in excess of the labels", _preference("own", "excess")),
     _Line("pull_label", "log odds for the labelled answer", _pull("label"), _PLAIN),
     _Line("pull_length", "log odds for twice the length", _pull("length"), _PLAIN),
     _Line("pull_lists", "log odds for the only list", _pull("lists"), _PLAIN),
@@ -104,9 +105,16 @@ def lab_text(report: LabReport, form: Format, *, show: int, tty: bool = False) -
     text = render(tables, form, tty=tty)
     for comparison in report.comparisons:
         if comparison.diff:
-            shown = "\n".join(clean(line, 400) if line.strip() else line for line in comparison.diff.splitlines())
-            text += f"\n```diff\n{shown}\n```\n" if form == "md" else f"\n{shown}\n"
+            shown = _shown_diff(comparison.diff)
+            text += f"\n~~~~~~~~diff\n{shown}\n~~~~~~~~\n" if form == "md" else f"\n{shown}\n"
     return text
+
+
+def _shown_diff(diff: str) -> str:
+    """A diff that keeps its indentation and is safe to print; long ones are cut."""
+    lines = ["".join(c for c in line if not unicodedata.category(c).startswith("C")) for line in diff.split("\n")]
+    left = len(lines) - _DIFF_LINES
+    return "\n".join(lines[:_DIFF_LINES] + ([f"({left} more lines; --json has them)"] if left > 0 else []))
 
 
 def lab_tables(report: LabReport, show: int) -> list[Table]:
@@ -123,11 +131,11 @@ def lab_tables(report: LabReport, show: int) -> list[Table]:
 def _measures(report: LabReport) -> Table:
     rows: list[Row] = []
     for line in (*_LINES, *_notes_lines(report)):
-        found = {arm.name: _plain(line.get(arm.measures)) for arm in report.arms}
+        found = {arm.name: plain(line.get(arm.measures)) for arm in report.arms}
         if all(value is None for value in found.values()):
             continue
         differences: dict[str, Json] = {
-            f"{one.second} - {one.first}": _difference(one.result.differences.get(line.compare))
+            f"{one.second} - {one.first}": difference_of(one.result.differences.get(line.compare))
             for one in report.comparisons
         }
         rows.append(
@@ -151,25 +159,6 @@ def _notes_lines(report: LabReport) -> list[_Line]:
         return lambda measures: measures.replies.notes.get(name, 0.0)
 
     return [_Line(f"note:{name}", f"verdicts with {name.replace('_', ' ')}", getter(name)) for name in names]
-
-
-def _plain(value: Estimate | float | None) -> Json:
-    if isinstance(value, Estimate):
-        plain: dict[str, Json] = {"value": value.value, "low": value.low, "high": value.high, "se": value.se}
-        plain["n_pairs"] = value.n_problems
-        if value.bounds is not None:
-            plain["bounds"] = list(value.bounds)
-        return plain
-    return value
-
-
-def _difference(paired: Paired | None) -> Json:
-    if paired is None:
-        return None
-    return {
-        **{name: getattr(paired, name) for name in ("diff", "low", "high", "se", "p", "test", "n_problems")},
-        **{name: getattr(paired, name) for name in ("wins", "losses", "ties")},
-    }
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:
@@ -231,7 +220,22 @@ def _notes(report: LabReport) -> list[str]:
             notes.append(f"{arm.name}: {missing} pairs have no verdict and are left out{could}; why: {why}")
         if not arm.arm.pairwise:
             notes.append(f"{arm.name} judges one answer at a time: the higher value wins, and there is no order")
+        if arm.arm.judging.identity().get("temperature") == 0 and _repeats(arm) > 1:
+            notes.append(
+                f"{arm.name}: repeats at temperature 0 agree with each other more than they would when sampled"
+            )
+    if any(arm.measures.pulls is not None for arm in report.arms):
+        notes.append(
+            "log odds: one logistic regression of all votes on label, length (log2), lists and position together; "
+            "0 is no influence, 0.7 doubles the odds"
+        )
     for comparison in report.comparisons:
+        accuracy = comparison.result.differences.get("accuracy")
+        if accuracy is not None and accuracy.p > 0.05:
+            notes.append(
+                f"{comparison.second} - {comparison.first}: with these pairs, a true difference in agreement below "
+                f"{percent(_DETECTABLE * accuracy.se)} points goes unnoticed more than one time in five"
+            )
         if comparison.p_holm is not None and len(report.comparisons) > 1:
             notes.append(
                 f"{comparison.second} - {comparison.first}: p of the accuracy difference corrected for "
@@ -240,20 +244,25 @@ def _notes(report: LabReport) -> list[str]:
     return notes
 
 
+def _repeats(arm: ArmReport) -> int:
+    repeats = arm.arm.judging.identity().get("repeats")
+    return repeats if isinstance(repeats, int) else 1
+
+
 def _percent(estimate: Estimate) -> str:
     return f"{with_interval(estimate.value, estimate.low, estimate.high)} %"
 
 
 def _subsets(report: LabReport) -> Table | None:
     names = sorted({name for arm in report.arms for name in arm.measures.subsets})
-    if not names:
+    if not any("accuracy" in shares for arm in report.arms for shares in arm.measures.subsets.values()):
         return None
     rows: list[Row] = []
     for name in names:
         arms: dict[str, Json] = {}
         for arm in report.arms:
             shares = arm.measures.subsets.get(name, {})
-            arms[arm.name] = _plain(shares.get("accuracy"))
+            arms[arm.name] = plain(shares.get("accuracy"))
         size = sum(pair.subset == name for pair in report.pairs.pairs)
         rows.append({"subset": name, "pairs": size, "scale": _SHARE, "arms": arms})
     columns = (
@@ -272,9 +281,9 @@ def _dimensions(arm: ArmReport) -> Table | None:
             "dimension": one.key,
             "mean": one.mean,
             "sd": one.sd,
-            "reliability": _plain(one.reliability),
-            "gap": _plain(one.gap),
-            "auc": _plain(one.auc),
+            "reliability": plain(one.reliability),
+            "gap": plain(one.gap),
+            "auc": plain(one.auc),
         }
         for one in arm.measures.dimensions
     ]
@@ -304,7 +313,7 @@ def _changes(comparison: Comparison, show: int) -> list[Table]:
     other = len(result.changes) - len(result.worse) - len(result.better)
     tables = []
     for direction, changes in (("got worse", result.worse), ("got better", result.better)):
-        rows = tuple(_change_row(change) for change in changes[:show])
+        rows = tuple(change_row(change) for change in changes[:show])
         left = len(changes) - len(rows)
         notes = [f"and {left} more; --show {len(changes)} lists all"] if left else []
         if direction == "got better" and other:
@@ -323,72 +332,3 @@ _CHANGE_COLUMNS = (
     Column("why (first)", lambda row: clean(str(row["reason_before"]), 90)),
     Column("why (second)", lambda row: clean(str(row["reason_after"]), 90)),
 )
-
-
-def _change_row(change: Change) -> dict[str, Json]:
-    return dataclasses.asdict(change)
-
-
-def lab_json(report: LabReport) -> dict[str, Json]:
-    """What the rows of the first table leave out."""
-    return {
-        "set": {
-            "name": report.pairs.name,
-            "source": report.pairs.source,
-            "pairs": len(report.pairs.pairs),
-            "content": report.pairs.content,
-            "notes": list(report.pairs.notes),
-        },
-        "seed": report.seed,
-        "human_agreement": {"all": _plain(report.humans), "without_ties": _plain(report.humans_decided)},
-        "arms": [_arm_json(arm) for arm in report.arms],
-        "comparisons": [
-            {
-                "first": one.first,
-                "second": one.second,
-                "compared": one.result.compared,
-                "p_holm": one.p_holm,
-                "differences": {name: _difference(found) for name, found in one.result.differences.items()},
-                "changes": [_change_row(change) for change in one.result.changes],
-                "diff": one.diff,
-            }
-            for one in report.comparisons
-        ],
-    }
-
-
-def _arm_json(arm: ArmReport) -> dict[str, Json]:
-    replies = arm.measures.replies
-    return {
-        "name": arm.name,
-        "judge": arm.arm.judge.name,
-        "identity": dict(arm.arm.judge.describe()),
-        "rubric": arm.arm.rubric.id,
-        "judging": dict(arm.arm.judging.identity()),
-        "pairs": arm.measures.pairs,
-        "scored": arm.measures.scored,
-        "replies": {**dataclasses.asdict(replies), "malformed": _plain(replies.malformed)},
-        "dimensions": [
-            {**dataclasses.asdict(one), **{name: _plain(getattr(one, name)) for name in ("reliability", "gap", "auc")}}
-            for one in arm.measures.dimensions
-        ],
-        "subsets": {
-            name: {key: _plain(value) for key, value in shares.items()} for name, shares in arm.measures.subsets.items()
-        },
-        "items": [_item_json(outcome) for outcome in arm.outcomes],
-    }
-
-
-def _item_json(outcome: Outcome) -> dict[str, Json]:
-    votes: Sequence[Json] = [
-        {"choice": vote.choice, "order": vote.order, "repeat": vote.repeat, "reason": vote.reason}
-        for vote in outcome.votes
-    ]
-    return {
-        "id": outcome.pair.id,
-        "subset": outcome.pair.subset,
-        "label": outcome.pair.label,
-        "verdict": outcome.verdict,
-        "accuracy": outcome.accuracy,
-        "votes": votes,
-    }

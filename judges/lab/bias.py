@@ -61,7 +61,7 @@ def listed(pair: Pair) -> int:
 
 def own(names: Sequence[str]) -> Feature:
     """Which answer was written by a model of one of these names, where only one was."""
-    known = {bare_name(name) for name in names}
+    known = {bare_name(name) for name in names} - {""}
 
     def feature(pair: Pair) -> int:
         return int(bare_name(pair.model_a) in known) - int(bare_name(pair.model_b) in known)
@@ -70,8 +70,8 @@ def own(names: Sequence[str]) -> Feature:
 
 
 def bare_name(model: str) -> str:
-    """A model's name without engine, folder and case: "openai:Org/GPT-4" -> "gpt-4"."""
-    return model.rpartition(":")[2].rpartition("/")[2].casefold() if model else ""
+    """A model's name without folder and case: "Org/GPT-4" -> "gpt-4"."""
+    return model.rpartition("/")[2].casefold()
 
 
 def preference(outcomes: Sequence[Outcome], feature: Feature) -> Preference | None:

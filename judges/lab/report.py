@@ -110,7 +110,8 @@ def lab(
 
 
 def _own(judge: Model, own_names: Sequence[str]) -> list[str]:
-    return [judge.name, *own_names]
+    """Names under which the judge's own answers may appear: its name at its engine, and those that the user gives."""
+    return [judge.name.partition(":")[2] or judge.name, *own_names]
 
 
 async def _ask(
@@ -122,11 +123,12 @@ async def _ask(
     progress: Progress | None,
 ) -> list[list[Outcome]]:
     """One arm after the other, in one event loop: a judge that serves two rubrics keeps its connections."""
+    sizes = [arm.size(pairs.pairs) for arm in arms]  # what cannot be asked is told before anything is spent
     outcomes = []
     try:
-        for name, arm in zip(names, arms, strict=True):
+        for name, arm, size in zip(names, arms, sizes, strict=True):
             if progress is not None:
-                progress.start(name, arm.size(pairs.pairs))
+                progress.start(name, size)
             told: Callable[[Judgment], None] | None = progress.advance if progress is not None else None
             try:
                 outcomes.append(await arm.run(pairs.pairs, cache, budget, told))

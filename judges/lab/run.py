@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.errors import UsageError
 from harness.types import Json, Model
 from judges.ask import judge_tasks
 from judges.budget import Budget
@@ -13,6 +14,7 @@ from judges.lab.sets import Pair
 from judges.lab.votes import Outcome, pairwise_outcome, pointwise_outcome
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
+from judges.templates import fields
 from judges.types import Judging, Judgment, Rubric, Task
 
 
@@ -26,9 +28,17 @@ class Arm:
 
     @classmethod
     def of(cls, judge: Model, rubric: Rubric, *, repeats: int = 1, temperature: float = 0.0) -> Arm:
-        """A pairwise rubric is asked in both orders; any other is asked about each answer alone."""
+        """A pairwise rubric is asked in both orders; any other is asked about each answer alone.
+
+        Raises `UsageError` for a rubric that looks at two texts and yet prefers neither (structure_match).
+        """
         if rubric.kind == "pairwise":
             return cls(judge, rubric, PairwiseJudging(rubric, orders="both", repeats=repeats, temperature=temperature))
+        if "answer_b" in fields(rubric.template):
+            raise UsageError(
+                f"rubric {rubric.name!r} says something about two texts but not which is better: "
+                "the laboratory needs a pairwise rubric, or one that judges a single answer"
+            )
         return cls(judge, rubric, RubricJudging(rubric, repeats=repeats, temperature=temperature))
 
     @property

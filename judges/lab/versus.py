@@ -14,6 +14,7 @@ from judges.lab.measure import pair_values
 from judges.lab.sets import Label
 from judges.lab.votes import Outcome
 from judges.render import render
+from judges.templates import fields
 from judges.types import Rubric, Task
 
 
@@ -101,9 +102,9 @@ def _change(one: Outcome, other: Outcome) -> Change | None:
 
 def prompt_text(rubric: Rubric) -> str:
     """The whole prompt as a judge would get it, with stand-ins for question and answers."""
-    task = Task("", 0, ("(the question)",), ("(an answer)",), ("(the other answer)",), "(the reference)")
-    if not rubric.reference_template and "{reference}" not in rubric.template:
-        task = Task("", 0, task.turns, task.answers, task.opponent)
+    # The sets have no references, so the template is the one without, unless it asks for one itself.
+    reference = "(the reference)" if "reference" in fields(rubric.template) else None
+    task = Task("", 0, ("(the question)",), ("(an answer)",), ("(the other answer)",), reference)
     return "\n\n".join(f"[{message.role}]\n{message.content}" for message in render(rubric, task))
 
 
