@@ -64,9 +64,10 @@ def reply_key(judge: Mapping[str, Json], ask: Ask) -> str:
 def _content(ask: Ask) -> dict[str, Json]:
     return {
         "messages": [[message.role, message.content] for message in ask.messages],
-        "temperature": ask.temperature,
+        "temperature": float(ask.temperature),
         "max_tokens": ask.max_tokens,
-        "schema": ask.schema,
+        # As text: the order of its properties is the order in which they are written, reason before verdict.
+        "schema": json.dumps(ask.schema) if ask.schema is not None else None,
         "top_logprobs": ask.top_logprobs,
     }
 
