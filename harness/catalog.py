@@ -78,6 +78,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "pass@k": ("harness.metrics.passk:pass_at_k", "unbiased estimator of Chen et al. 2021"),
         "pass_first@k": ("harness.metrics.passk:pass_first_k", "any of the first k samples is right"),
         "maj@k": ("harness.metrics.passk:maj_at_k", "majority vote over the first k samples"),
+        "pass_gap@k": ("harness.metrics.passk:pass_gap_k", "pass@k - pass@1: what the best of k samples adds"),
+        "maj_gap@k": ("harness.metrics.passk:maj_gap_k", "maj@k - avg@n: what a majority vote adds"),
+        "distinct_answers": ("harness.metrics.diversity_answers:distinct_answers", "different answers to a problem"),
+        "answer_entropy": ("harness.metrics.diversity_answers:answer_entropy", "entropy of the answers, in bits"),
         "em": ("harness.metrics.accuracy:exact_match", "share of graded answers that match, no-answers left out"),
         "format:think": ("harness.metrics.format:think", "share of replies with exactly one closed think block"),
         "format:boxed": ("harness.metrics.format:boxed", "share of replies with a boxed answer"),
@@ -121,7 +125,23 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "AlpacaEval 2: preference over GPT-4 Turbo, length-controlled win rate",
         ),
     },
-    "diversity": {},
+    # Entries are `harness.metrics.diversity.Measure`s: how different the responses of a run are.
+    "diversity": {
+        "distinct-1": ("harness.metrics.diversity_text:DISTINCT_1", "different words over all words"),
+        "distinct-2": ("harness.metrics.diversity_text:DISTINCT_2", "different word pairs over all word pairs"),
+        "ead": ("harness.metrics.diversity_text:EAD", "different words over those expected of so many draws"),
+        "self-bleu": (
+            "harness.metrics.diversity_text:SELF_BLEU",
+            "BLEU of each response against the others; less is more",
+        ),
+        "dispersion": ("harness.metrics.diversity_embed:DISPERSION", "1 / mean cosine of embeddings to their mean"),
+        "step-dispersion": (
+            "harness.metrics.diversity_embed:STEP_DISPERSION",
+            "the same, step by step of the reasoning",
+        ),
+        "vendi": ("harness.metrics.diversity_embed:VENDI", "effective number of different embeddings"),
+        "nli": ("harness.metrics.diversity_nli:NLI", "contradictions less entailments between responses"),
+    },
 }
 
 _PARTS: dict[Kind, tuple[str, ...]] = {

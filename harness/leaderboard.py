@@ -29,8 +29,10 @@ ALPHA = 0.05
 HEADLINE = "headline"
 ALL_METRICS = "all"
 LOWER_IS_BETTER = frozenset({"tokens_out", "tokens_in", "truncated"})
-NOT_A_SHARE = frozenset({"tokens_out", "tokens_in", "rating"})
+NOT_A_SHARE = frozenset({"tokens_out", "tokens_in", "rating", "distinct_answers", "answer_entropy"})
 """Metrics in their own unit, parts such as "rating:math" included; every other one is a share, shown in percent."""
+_GAPS = ("pass_gap@", "maj_gap@")
+"""Differences of two shares: in percentage points even where they are negative."""
 MAX_PAIRS = 2000  # on a larger board, runs are tested only against the best of their group: it must stay quick
 TRUNCATED_WARNING = 0.02
 
@@ -112,7 +114,8 @@ class Board:
 
 def is_share(metric: str, value: float) -> bool:
     """True if a metric is shown in percent. Other tools' metrics are named "metric,filter" and may be on any scale."""
-    return metric.partition(",")[0].partition(":")[0] not in NOT_A_SHARE and 0.0 <= value <= 1.0
+    in_percent = metric.partition(",")[0].partition(":")[0] not in NOT_A_SHARE
+    return in_percent and (0.0 <= value <= 1.0 or metric.startswith(_GAPS))
 
 
 def group_key(result: RunResult) -> GroupKey:

@@ -1,4 +1,4 @@
-"""pass@k in both definitions of the literature, and majority vote.
+"""pass@k in both definitions of the literature, majority vote, and what each gains over a single sample.
 
 A problem enters with its *scored* samples if there are at least k of them; with fewer it is missing: left out of the
 value, seen in `n_problems`, and covered by the bounds. Fewer than k attempts made at all is a usage error: no metric
@@ -8,6 +8,7 @@ here ever turns a lack of samples into a number.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from harness.errors import UsageError
 from harness.metrics.table import Table
 from harness.stats.errors import Array
+from harness.stats.paired import paired_differences
 from harness.types import Estimate, Graded
 
 
@@ -73,18 +75,46 @@ def maj_at_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     strongest right, answer. Raises as `pass_at_k`.
     """
     table, k = _open(graded, k, "maj@k")
-    size = len(table.problems)
-    values = np.full(size, np.nan)
-    low, high = np.empty(size), np.empty(size)
-    ends = np.cumsum(table.attempts)
-    for i, (start, end) in enumerate(zip(ends - table.attempts, ends, strict=True)):
-        rows = table.rows[start:end]
-        scored = [row for row in rows if row.score.value is not None]
-        if len(scored) >= k:
-            values[i] = _majority(scored[:k])
-        low[i], high[i] = _majority_bounds(rows[:k])
+    values, low, high = _majorities(table, k)
     missing = bool(np.isnan(table.values).any())
     return table.estimate(values, k * int((~np.isnan(values)).sum()), (low, high) if missing else None)
+
+
+def pass_gap_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
+    """pass@k - pass@1: what the best of k samples adds to a single one, from the differences on each problem.
+
+    0 where samples of a problem are all right or all wrong; a model that lost its diversity loses this gap first. The
+    interval is that of a paired difference (`harness.stats.paired`), since both come from the same samples. No bounds.
+    Raises as `pass_at_k`.
+    """
+    table, k = _open(graded, k, "pass_gap@k")
+    right = table.total(np.nan_to_num(table.values))
+    scored = table.count(~np.isnan(table.values))
+    values = unbiased(scored, right, k) - unbiased(scored, right, 1)
+    estimate = _gap(table, values, _entered(table, values))
+    return replace(estimate, low=max(0.0, estimate.low))
+
+
+def maj_gap_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
+    """maj@k - avg@n: what a vote over the first k scored samples adds to a single sample; may be negative.
+
+    From the differences on each problem, with the interval of a paired difference. No bounds. Raises as `maj_at_k`.
+    """
+    table, k = _open(graded, k, "maj_gap@k")
+    scored = table.count(~np.isnan(table.values))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = table.total(np.nan_to_num(table.values)) / scored
+    values = _majorities(table, k)[0] - mean
+    return _gap(table, values, _entered(table, values))
+
+
+def _gap(table: Table, values: Array, samples: int) -> Estimate:
+    """The mean of differences per problem (NaN: missing) with the interval of a paired difference."""
+    estimate = table.estimate(values, samples, share=False)
+    known = ~np.isnan(values)
+    clusters = [cluster for cluster, keep in zip(table.clusters, known, strict=True) if keep]
+    outcome = paired_differences(values[known], clusters, mcnemar=False)
+    return replace(estimate, low=min(outcome.low, estimate.value), high=max(outcome.high, estimate.value))
 
 
 def _open(graded: Sequence[Graded], k: int | None, metric: str) -> tuple[Table, int]:
@@ -105,6 +135,21 @@ def _open(graded: Sequence[Graded], k: int | None, metric: str) -> tuple[Table, 
 def _entered(table: Table, values: Array) -> int:
     """Scored samples of the problems that have a value."""
     return int(table.count(~np.isnan(table.values))[~np.isnan(values)].sum())
+
+
+def _majorities(table: Table, k: int) -> tuple[Array, Array, Array]:
+    """Per problem: is the majority of the first k scored samples right (NaN: too few), and what it could have been."""
+    size = len(table.problems)
+    values = np.full(size, np.nan)
+    low, high = np.empty(size), np.empty(size)
+    ends = np.cumsum(table.attempts)
+    for i, (start, end) in enumerate(zip(ends - table.attempts, ends, strict=True)):
+        rows = table.rows[start:end]
+        scored = [row for row in rows if row.score.value is not None]
+        if len(scored) >= k:
+            values[i] = _majority(scored[:k])
+        low[i], high[i] = _majority_bounds(rows[:k])
+    return values, low, high
 
 
 def _votes(rows: Sequence[Graded]) -> tuple[dict[str, int], dict[str, float]]:
