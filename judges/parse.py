@@ -42,6 +42,8 @@ PARSER_VERSION = 1
 """Raised whenever the same reply may be read as another verdict."""
 MAX_QUOTES = 16
 """Most pieces of evidence for one dimension."""
+MAX_OBJECTS = 16
+"""Most objects with the deciding key: each is looked up in the text under judgment."""
 
 _DECIDES: Final[Mapping[RubricKind, Literal["dimensions", "rating", "verdict"]]] = {
     "points": "dimensions",
@@ -94,6 +96,8 @@ class _Notes:
 def _deciding_object(text: str, key: str, judged_text: str, notes: _Notes) -> JsonObject:
     """The one object with the deciding key that is the judge's own."""
     found = find_objects(text, key)
+    if len(found) > MAX_OBJECTS:
+        raise Malformed(f"{len(found)} verdicts: reply with exactly one JSON object that has {key!r}")
     candidate = squeezed(judged_text)
     own = [one for one in found if squeezed(text[one.start : one.end]) not in candidate]
     if not own:
