@@ -20,7 +20,7 @@ from harness.data import data_folder
 from harness.data.local import read_file
 from harness.errors import DataError, PrerequisiteError
 from harness.types import Json
-from judges.protocols.alpaca_glm import GlmData, Gamed
+from judges.protocols.alpaca_glm import Gamed, GlmData
 
 SIZE = 805
 """Instructions of AlpacaEval."""
@@ -70,10 +70,11 @@ def _from_folder(folder: Path) -> GlmData | None:
 
 def _with_gamed(rows: Iterator[Row], column: str, source: str, difficulty: tuple[np.ndarray, str] | None) -> GlmData:
     """The gamed rows, with the difficulties that they repeat or, where it exists, those of the file of its own."""
+    keys = ("std_delta_len", "instruction_difficulty", column)
     indices, values = [], []
     for row, where in rows:
         indices.append(_index(row.get("index"), where))
-        values.append([_number(row.get(key), key, where) for key in ("std_delta_len", "instruction_difficulty", column)])
+        values.append([_number(row.get(key), key, where) for key in keys])
         if not 0.0 <= values[-1][2] <= 1.0:
             raise DataError(f"{where}: {column} should be in [0, 1], is {values[-1][2]}")
     if sorted(indices) != sorted([*range(SIZE), *range(SIZE)]):

@@ -78,7 +78,7 @@ class Rows:
     preference: Array
     """For the model, in [0, 1]; NaN where there is none. Such rows are predicted but teach nothing, as published."""
     delta: Array
-    """Baseline's length less the model's, in characters."""
+    """Baseline's length less the model's, in characters; NaN where the model gave no answer."""
     index: Indices
     """Instruction of each row, 0-based."""
     difficulty: Array | None
@@ -110,9 +110,9 @@ class Fit:
 def fit_glm(rows: Rows, gamed: Gamed | None, c: float | None = None) -> Fit:
     """Fit and predict at equal length. `c` fixes the inverse penalty instead of choosing it.
 
-    Raises `DataError` if fewer than five rows have a preference.
+    Raises `DataError` if fewer than five rows have a preference and a length.
     """
-    known = np.flatnonzero(~np.isnan(rows.preference))
+    known = np.flatnonzero(~np.isnan(rows.preference) & ~np.isnan(rows.delta))
     if len(known) < FOLDS:
         raise DataError(f"a length-controlled win rate needs at least {FOLDS} annotated rows, found {len(known)}")
     scale = _spread(rows.delta)
@@ -197,7 +197,7 @@ def _formula(rows: Rows, gamed: Gamed | None) -> Formula:
 
 def _spread(delta: Array) -> float:
     """Standard deviation of the length differences; 1 where all are equal, so that nothing is divided by zero."""
-    spread = float(np.std(delta, ddof=1))
+    spread = float(np.nanstd(delta, ddof=1))
     return spread if spread > 0.0 else 1.0
 
 
@@ -273,9 +273,13 @@ def _parameter_influence(
 
 def _spread_influence(delta: Array) -> Array:
     """Influence of each row on the standard deviation of the length differences, summing to 0."""
-    squares = (delta - delta.mean()) ** 2
-    variance = float(squares.mean())
-    return (squares - variance) / (2.0 * math.sqrt(variance)) if variance > 0.0 else np.zeros_like(delta)
+    squares = (delta - np.nanmean(delta)) ** 2
+    variance = float(np.nanmean(squares))
+    if variance <= 0.0:
+        return np.zeros_like(delta)
+    known = ~np.isnan(delta)
+    influence: Array = np.where(known, (squares - variance) / (2.0 * math.sqrt(variance)), 0.0)
+    return influence * (len(delta) / int(known.sum()))
 
 
 def _score_of_spread(rows: Rows, known: Indices, scale: float, beta: Array) -> Array:
