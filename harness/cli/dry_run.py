@@ -39,7 +39,7 @@ def show_plan(config: RunConfig, form: str) -> None:
         Column("tokens from", lambda row: str(row["tokens_source"])),
         Column("cost", lambda row: "-" if row["cost"] is None else f"{row['cost']:,.2f}", right=True),
         Column("hours", lambda row: "-" if row["hours"] is None else f"{row['hours']:,.2f}", right=True),
-        Column("temperature", lambda row: f"{row['temperature']:g}", right=True),
+        Column("temperature", lambda row: str(row["temperature"]), right=True),
         Column("max tokens", lambda row: f"{row['max_tokens']:,}", right=True),
         Column("run", lambda row: str(row["run_id"])),
     )
@@ -82,7 +82,7 @@ def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
         "tokens_source": each.source,
         "cost": cost,
         "hours": each.seconds * requests / 3600 if each.seconds is not None else None,
-        "temperature": sampling.temperature,
+        "temperature": "by question" if any(p.temperature is not None for p in job.problems) else sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
         "seed": sampling.seed,

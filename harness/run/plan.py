@@ -111,7 +111,7 @@ def refuse_temperatures(plans: Sequence[SuitePlan], config: RunConfig) -> None:
         if said is not None and any(problem.temperature is not None for problem in plan.problems):
             raise ConfigError(
                 f"{plan.suite.name}: its protocol has a temperature for each category of questions, and scores at "
-                f"another one are not comparable: leave out {said}, or run this suite by itself"
+                f"another one are not comparable: leave out {said} (suites that need it go in a command of their own)"
             )
 
 

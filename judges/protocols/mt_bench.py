@@ -108,6 +108,9 @@ class MtBenchJudging:
 
         Everything, the items included, is on that scale. Raises `DataError` if no answer has a rating.
         """
+        if judged and all(one.value is None for one in judged):
+            why = judged[0].why or "no reason given"
+            raise DataError(f"{NAME}: none of the {len(judged)} answers has a readable rating; the first: {why}")
         rated = [_rated(task, one) for task, one in zip(tasks, judged, strict=True)]
         warnings = []
         if lost := sum(one.turn == 2 and one.rating is None for one in rated):
