@@ -145,7 +145,7 @@ def _template(root: Table, rubric: Rubric, key: str, text: str, inner: Sequence[
             root.fail(key, "{reference} belongs into 'reference_template', used where a task has one", "{reference}")
         _known(root, key, field, allowed)
     for field in (*needed, *sorted(ours)):
-        if field not in found and (field in MATERIAL or field not in inner):
+        if field not in found and field not in inner:
             root.fail(key, f"the {key} misses the field {{{field}}}")
     _alone(root, key, text)
 

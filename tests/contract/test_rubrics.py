@@ -88,6 +88,13 @@ def test_its_schema_takes_a_good_reply_and_no_other(name: str) -> None:
     reply = good_reply(rubric)
     assert valid(schema, reply)
     assert not valid(schema, reply | {"total": 80})
+    for key, outside in (("rating", rubric.low - 1), ("rating", rubric.high + 1), ("verdict", "maybe")):
+        assert key not in reply or not valid(schema, reply | {key: outside})
+    for key, mark in reply.get("dimensions", {}).items():
+        for level in (0, LEVELS + 1, "4", 4.0, True, None):
+            assert not valid(schema, reply | {"dimensions": reply["dimensions"] | {key: mark | {"level": level}}})
+        fewer = {other: value for other, value in reply["dimensions"].items() if other != key}
+        assert not valid(schema, reply | {"dimensions": fewer})
     for key in reply:
         assert not valid(schema, {other: value for other, value in reply.items() if other != key})
 

@@ -122,6 +122,7 @@ def test_a_weighting_is_another_rubric_that_asks_the_same(tmp_path: Path) -> Non
         ("Question:", "Question: "),
         ('"a", "b"', '"a.", "b"'),
         ("for tests", "for all tests"),
+        ('source = "ours"', 'source = "mine"'),
         ("weight = 60", "weight = 60.5\n#"),
         ('kind = "points"', 'kind = "points"\nmax_tokens = 99'),
         ('kind = "points"', 'kind = "points"\npart = "all"'),

@@ -15,7 +15,7 @@ from judges.fencing import fence
 from judges.render import render
 from judges.rubric import content_hash, load_rubric
 from judges.templates import MATERIAL, BadTemplate, fields, fill
-from judges.types import Task
+from judges.types import Dimension, Rubric, Task
 
 _ODD = "~~~～∼`\n\r\x0b\x0c\x1c\x85\u2028\u2029 \t\x00<|>{}s/"
 HOSTILE = st.text(
@@ -136,6 +136,39 @@ Reply to turn 2 of 2 (to be judged):
 
 Which answer is better?"""
     )
+
+
+def test_dimensions_and_reply_format_as_the_judge_sees_them() -> None:
+    dimensions = (
+        Dimension("truth", "Truth", "Is it true?", 60, ("l1", "l2", "l3", "l4", "l5"), ("yes", "no")),
+        Dimension("grace", "Grace", "Is it graceful?", 40, ("g1", "g2", "g3", "g4", "g5")),
+    )
+    template = "{dimensions}\n--\n{reply_format}"
+    rubric = Rubric("x", "1", "points", "s", "s", template, dimensions=dimensions)
+    criteria, _, form = render(rubric, TASK)[0].content.partition("\n--\n")
+    assert (
+        criteria
+        == """1. Truth (key: truth)
+   Is it true?
+   Level 5: l5
+   Level 4: l4
+   Level 3: l3
+   Level 2: l2
+   Level 1: l1
+   Also a label, one of: yes, no
+
+2. Grace (key: grace)
+   Is it graceful?
+   Level 5: g5
+   Level 4: g4
+   Level 3: g3
+   Level 2: g2
+   Level 1: g1"""
+    )
+    truth = '{"reason": "<one or two sentences>", "evidence": ["<quote>"], "level": <1 to 5>, "label": "<yes | no>"}'
+    grace = '{"reason": "<one or two sentences>", "evidence": ["<quote>"], "level": <1 to 5>}'
+    assert f'"dimensions": {{\n    "truth": {truth},\n    "grace": {grace}\n  }},\n  "overall"' in form
+    assert "60" not in criteria + form, "weights are no business of the judge"
 
 
 @pytest.mark.parametrize(
