@@ -94,11 +94,15 @@ def _read_path(path: Path) -> str:
             return _decoded(str(path), file.read(MAX_BYTES + 1))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a NUL in the path
+        raise ConfigError(f"{str(path)!r} is no path: {error}") from error
 
 
 def _read_entry(name: str) -> tuple[str, str]:
     """(what to call it in errors, text) of a catalog entry "package:file"."""
     known = catalog.entries("rubric")
+    if name not in known and ("/" in name or "\\" in name):
+        raise ConfigError(f"{name!r} is no rubric: a path to one ends in '.toml'")
     if name not in known:
         raise UnknownName("rubric", name, known)
     entry = known[name][0]
@@ -201,6 +205,8 @@ def _dimensions(root: Table, weighting: str | None) -> tuple[Dimension, ...]:
     named = {name: _weights(root, name, dimensions) for name in root.table("weightings").values}
     if weighting is None:
         return dimensions
+    if not named:
+        raise UsageError(f"{root.source.name} has no weightings besides its own; leave the weighting out")
     if weighting not in named:
         raise UnknownName("weighting", weighting, named)
     return tuple(dataclasses.replace(one, weight=named[weighting][one.key]) for one in dimensions)

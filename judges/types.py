@@ -88,7 +88,8 @@ class Rubric:
     """"token": the reply is one label and nothing else, so that its log-probability can be read."""
     max_tokens: int = 2048
     content_hash: str = ""
-    """First 12 hex digits of the sha256 over everything above but the name: two texts, two hashes."""
+    """First 12 hex digits of the sha256 over everything above but the name, and over the prompts and reply schema that
+    are made from it: two texts, two hashes."""
 
     @property
     def id(self) -> str:

@@ -151,7 +151,7 @@ def test_unknown_names_come_with_a_suggestion(tmp_path: Path) -> None:
         load_rubric("cot_maths")
     with pytest.raises(UnknownName, match=r"unknown weighting 'promt'\. Did you mean 'prompt'\?"):
         load_rubric("cot_quality", "promt")
-    with pytest.raises(UnknownName, match="unknown weighting 'x'"):
+    with pytest.raises(UsageError, match=r"rubrics/cot_math\.toml has no weightings besides its own"):
         load_rubric("cot_math", "x")
     with pytest.raises(UsageError, match="of kind 'rating' and has no weightings"):
         load_rubric("rating_10", "prompt")
@@ -160,6 +160,10 @@ def test_unknown_names_come_with_a_suggestion(tmp_path: Path) -> None:
 def test_files_that_are_no_rubric(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read: No such file"):
         load_rubric(str(tmp_path / "absent.toml"))
+    with pytest.raises(ConfigError, match=r"is no path: embedded null byte"):
+        load_rubric("x\0/mine.toml")
+    with pytest.raises(ConfigError, match=r"is no rubric: a path to one ends in '\.toml'"):
+        load_rubric(str(tmp_path))
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(ConfigError, match=r"folder\.toml: cannot be read"):
         load_rubric(str(tmp_path / "folder.toml"))
