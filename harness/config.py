@@ -50,6 +50,8 @@ class RunConfig:
     """Options of the judges' engine."""
     rubric: str | None = None
     """Rubric to judge by: a name (`harness list rubrics`) or a TOML file; None is the suite's own protocol."""
+    judging: str | None = None
+    """Judging protocol (`harness list judging`) in place of the suite's own."""
     weighting: str | None = None
     """One of the rubric's named weightings."""
     prompt: str = "auto"

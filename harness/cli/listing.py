@@ -10,7 +10,7 @@ from harness import catalog
 from harness.cli import options
 from harness.errors import UnknownName
 
-_PLURALS = {f"{kind}s": kind for kind in catalog.KINDS}
+_PLURALS = {kind if kind in ("judging", "diversity") else f"{kind}s": kind for kind in catalog.KINDS}
 
 
 @click.command("list")

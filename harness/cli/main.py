@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "judge": ("harness.cli.judge", "Judge stored runs, and find out how far a judge can be trusted."),
     "leaderboard": ("harness.cli.leaderboard", "Rank all stored runs, with intervals and ties."),
     "compare": ("harness.cli.compare", "Compare runs problem by problem."),
+    "diversity": ("harness.cli.diversity", "Measure how different the responses of a run are."),
     "plan": ("harness.cli.plan", "Say which difference a suite can detect, and what it takes."),
     "list": ("harness.cli.listing", "List suites, models, graders, metrics, rubrics, protocols or runs."),
     "show": ("harness.cli.show", "Show everything about one name or one stored run."),

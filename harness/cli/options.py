@@ -66,6 +66,9 @@ def judging(function: F) -> F:
             help="Option of the judge's engine, e.g. base_url=…",
         ),
         click.option("--rubric", metavar="NAME|FILE", help="Judge prompt (`harness list rubrics`) or a TOML file."),
+        click.option(
+            "--judging", metavar="NAME", help="Judging protocol (`harness list judging`) in place of the suite's own."
+        ),
         click.option("--weighting", metavar="NAME", help="One of the rubric's named weightings."),
         click.option(
             "--prompt",

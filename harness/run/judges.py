@@ -26,11 +26,14 @@ def choose_judging(suite: Suite, config: RunConfig) -> Judging:
     judge prompt can be tried out on AlpacaEval with all of its statistics. Raises `ConfigError` if nothing says how to
     judge, and what loading a rubric raises.
     """
-    if suite.judging:
-        build = cast(Callable[[JudgingOptions], Judging], catalog.load("judging", suite.judging))
+    protocol = config.judging or suite.judging
+    if protocol:
+        build = cast(Callable[[JudgingOptions], Judging], catalog.load("judging", protocol))
         if config.rubric is None:
             return build(judging_options(config))
         load_rubric(config.rubric, config.weighting)  # a broken rubric is told as such, not taken for another kind
+        if config.judging is not None:
+            return build(judging_options(config))
         with suppress(ConfigError):
             return build(judging_options(config))
     if config.rubric is None:

@@ -181,24 +181,24 @@ def _write(
     tasks = case.answers.tasks
     folded = [_fold(case, judgments) for judgments in per_judge]
     judged = folded[0] if len(folded) == 1 else panel_fold(folded, cast(How, config.aggregate))
-    summary = case.judging.summarise(tasks, judged)
     spec = _spec(case, config, models)
     directory = case.base.parent / _run_id(case, models, spec)
+    flat = [judgment for judgments in per_judge for per_task in judgments for judgment in per_task]
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / SPEC, json.dumps(spec, ensure_ascii=False, indent=1) + "\n")
+    write_judgments(directory, flat)  # before any number: what the judge said is there even if none follows from it
+    summary = case.judging.summarise(tasks, judged)
     rows = [
         replace(row, tokens_in=tokens[0], tokens_out=tokens[1])
         for row in graded_rows(judged)
         for tokens in [case.answers.tokens.get((row.problem_id, row.attempt), (None, None))]
     ]
-    flat = [judgment for judgments in per_judge for per_task in judgments for judgment in per_task]
     warnings = [*summary.warnings, *_warnings(case, judged)]
     agreement: dict[str, Json] = {}
     if len(models) > 1:
         agreement = {"aggregate": config.aggregate, "agreement": dict(panel_agreement(folded))}
     facts = {**spec, "judgments": _counts(flat), "seconds": round(seconds, 3), **agreement}
     result = _result(case, summary, rows, judged, directory.name, facts, warnings, models)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / SPEC, json.dumps(spec, ensure_ascii=False, indent=1) + "\n")
-    write_judgments(directory, flat)
     write_graded(directory, rows)
     write_result(directory, result)
     return result
@@ -245,7 +245,8 @@ def _label(case: Case, models: Sequence[Model], config_aggregate: Json) -> str:
     how = f" ({config_aggregate})" if len(models) > 1 else ""
     against = f" against {case.opponent}" if case.opponent is not None else ""
     digest = short_hash(canonical_json(case.judging.identity()), 6)
-    return f"{what} [{', '.join(ids)}] by {by}{how}{against} ({digest})".strip()
+    prompt = f"{what} [{', '.join(ids)}]" if what else ids[0]
+    return f"{prompt} by {by}{how}{against} ({digest})"
 
 
 def _counts(judgments: Sequence[Judgment]) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.config import RunConfig, validate
-from harness.errors import Interrupted, StoreError, TooManyFailures, UsageError
+from harness.errors import DataError, Interrupted, StoreError, TooManyFailures, UsageError
 from harness.grading.pool import GradingPool
 from harness.metrics import parse_metric
 from harness.models import load_model
@@ -72,7 +72,11 @@ def run(
                 from harness.run.judging import judge_case, prepare
 
                 assert judge_progress is not None
-                finished += [judge_case(prepare(path, config), config, judge_progress()) for path in directories]
+                for path in directories:
+                    try:
+                        finished.append(judge_case(prepare(path, config), config, judge_progress()))
+                    except DataError as error:  # nothing in it could be scored; the others may be fine
+                        finished.append(f"{path.name}: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise Interrupted(
             "interrupted: everything generated so far is stored; run the same command again to resume"
