@@ -13,6 +13,7 @@ from harness.cli import options
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.judge", "Judge a stored RUN; `harness judge RUN` is short for it."),
     "lab": ("harness.cli.judge_lab", "Compare judge prompts on answers whose better one is known."),
+    "score": ("harness.cli.judge_score", "Score judgments in a benchmark's own files."),
     "check": ("harness.cli.judge_check", "Try canaries on a judge: answers that must not win."),
 }
 """Subcommand -> (module that exports it as `command`, one-line help)."""
