@@ -23,6 +23,7 @@ from typing import Any
 from harness.types import Completion, Json, Request
 from judges.lab.bias import listed
 from judges.lab.sets import Label, Pair
+from judges.lab.votes import Outcome, Vote
 from tests.stub_server import Reply
 
 _FENCED = re.compile(r"^(~{5,})\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
@@ -108,6 +109,13 @@ class ScriptedJudge:
     def model(self, name: str = "scripted:judge") -> ScriptedModel:
         """The same judge without a server."""
         return ScriptedModel(name, self)
+
+    def sample(self, pair: Pair, rng: random.Random) -> Outcome:
+        """One pair judged in both orders, without prompts and replies: for simulations."""
+        joint = self._joint(pair)
+        first, second = rng.choices(list(joint), list(joint.values()))[0]
+        votes = (Vote(first, "candidate_first", 0), Vote(second, "opponent_first", 0))
+        return Outcome(pair, votes, ("candidate_first", "opponent_first"))
 
     def expected(self, pairs: Sequence[Pair]) -> dict[str, float]:
         """The true value of what the laboratory measures, averaged over the pairs: by enumeration, not simulation."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from harness.stats.agreement import krippendorff_alpha
 from harness.stats.errors import cluster_codes
 from harness.types import Estimate
 from judges.lab.agreement import difference, share
@@ -122,7 +123,11 @@ def reliability(units: Sequence[Sequence[float]], clusters: Sequence[str], seed:
     `units` are the repeated values of one question to the judge each; units with fewer than two values say nothing.
     None if there are no others, or if all values are equal (alpha is then undefined, not perfect).
     """
-    kept = [(np.array(unit), cluster) for unit, cluster in zip(units, clusters, strict=True) if len(unit) >= 2]
+    kept = [
+        (np.array(unit, dtype=np.float64), cluster)
+        for unit, cluster in zip(units, clusters, strict=True)
+        if len(unit) >= 2
+    ]
     if not kept:
         return None
     codes, count = cluster_codes([cluster for _, cluster in kept])
@@ -131,8 +136,9 @@ def reliability(units: Sequence[Sequence[float]], clusters: Sequence[str], seed:
         m = len(values)
         within = 2 * m * float(((values - values.mean()) ** 2).sum()) / (m - 1)
         sums[code] += (m, values.sum(), (values**2).sum(), within)
-    value = float(_alpha(sums.sum(axis=0)[None])[0])
-    if math.isnan(value):
+    repeats = max(len(values) for values, _ in kept)
+    value = krippendorff_alpha([[*values, *[None] * (repeats - len(values))] for values, _ in kept], "interval")
+    if value is None:
         return None
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     drawn = _alpha(weights @ sums)
@@ -143,7 +149,7 @@ def reliability(units: Sequence[Sequence[float]], clusters: Sequence[str], seed:
 
 
 def _alpha(sums: Array) -> Array:
-    """1 - observed / expected disagreement, for each row of (n, sum, sum of squares, within)."""
+    """`krippendorff_alpha` for each row of (n, sum, sum of squares, within): a thousand resamples in one go."""
     n, total, squares, within = sums.T
     expected = 2 * (n * squares - total**2) / (n * (n - 1))
     flat = expected <= 1e-9 * np.maximum(squares / n, 1e-300)
