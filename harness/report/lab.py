@@ -64,12 +64,18 @@ def _pct(part: int, whole: int) -> float:
 _LINES: tuple[_Line, ...] = (
     _Line("accuracy", "agrees with the label, per vote (a flip is half)", _share("accuracy"), compare="accuracy"),
     _Line("strict", "agrees over all votes on a pair (a flip is wrong)", _share("strict"), compare="strict"),
+    _Line("person", "agrees with a single person's vote", _share("person"), compare="person"),
+    _Line("person_decided", "… where neither sees a tie", _share("person_decided"), compare="person_decided"),
     _Line("kappa", "Cohen's kappa with the label", lambda m: m.kappa, _PLAIN),
     _Line("alpha", "Krippendorff's alpha with the label", lambda m: m.alpha, _PLAIN),
     _Line("flips", "verdict changes with the order", _share("flips"), compare="flips"),
     _Line("reversed", "… from winner to loser", _share("reversed"), compare="reversed"),
     _Line("first", "prefers the answer shown first (fair: 50)", _share("first"), compare="first"),
     _Line("ties", "sees a tie", _share("ties"), compare="ties"),
+    _Line(
+        "right_longer", "agrees where the label is the longer answer", _share("right_longer"), compare="right_longer"
+    ),
+    _Line("right_shorter", "… where it is the shorter", _share("right_shorter"), compare="right_shorter"),
     _Line("longer", "prefers the longer answer", _preference("longer", "judge"), compare="longer"),
     _Line("longer_human", "… the labels do", _preference("longer", "human")),
     _Line("longer_excess", "… in excess of the labels", _preference("longer", "excess")),
@@ -120,6 +126,8 @@ def _shown_diff(diff: str) -> str:
 def lab_tables(report: LabReport, show: int) -> list[Table]:
     """Measures, subsets, dimensions, then what changed in each comparison."""
     tables = [_measures(report)]
+    if len(report.comparisons) > 1:
+        tables.append(_comparisons(report))
     if subsets := _subsets(report):
         tables.append(subsets)
     tables += [table for arm in report.arms if (table := _dimensions(arm)) is not None]
@@ -143,10 +151,9 @@ def _measures(report: LabReport) -> Table:
         )
     columns = [Column("", lambda row: str(row["title"]))]
     columns += [_arm_column(arm.name) for arm in report.arms]
-    several = len(report.comparisons) > 1
-    for comparison in report.comparisons:
-        name = f"{comparison.second} - {comparison.first}"
-        columns += [_difference_column(name, several=several), _p_column(name, several=several)]
+    if len(report.comparisons) == 1:
+        (only,) = report.comparisons
+        columns += _difference_columns(f"{only.second} - {only.first}")
     title = f"{report.pairs.name}: {len(report.pairs.pairs)} pairs, labels of {report.pairs.source}"
     return Table(title, tuple(columns), tuple(rows), tuple(_notes(report)))
 
@@ -186,22 +193,51 @@ def _arm_column(name: str) -> Column:
     return Column(name, show, right=True)
 
 
-def _difference_column(name: str, *, several: bool) -> Column:
-    def show(row: Row) -> str:
-        found = _mapping(_mapping(row["differences"]).get(name))
-        if not found:
-            return "-"
-        return f"{signed(_number(found['diff']))} [{signed(_number(found['low']))}, {signed(_number(found['high']))}]"
+def _difference_columns(name: str) -> list[Column]:
+    def difference(row: Row) -> str:
+        return _change_with_interval(_mapping(row["differences"]).get(name))
 
-    return Column(f"{name} [95 % CI]" if several else "second - first [95 % CI]", show, right=True)
+    def p(row: Row) -> str:
+        return _p(_mapping(row["differences"]).get(name))
+
+    return [Column("second - first [95 % CI]", difference, right=True), Column("p", p, right=True)]
 
 
-def _p_column(name: str, *, several: bool) -> Column:
-    def show(row: Row) -> str:
-        found = _mapping(_mapping(row["differences"]).get(name))
-        return p_value(_number(found["p"])) if found else "-"
+def _change_with_interval(value: Json) -> str:
+    found = _mapping(value)
+    if not found:
+        return "-"
+    return f"{signed(_number(found['diff']))} [{signed(_number(found['low']))}, {signed(_number(found['high']))}]"
 
-    return Column(f"p ({name})" if several else "p", show, right=True)
+
+def _p(value: Json) -> str:
+    found = _mapping(value)
+    return p_value(_number(found["p"])) if found else "-"
+
+
+def _comparisons(report: LabReport) -> Table:
+    """One row per comparison, where there are too many for columns beside the measures."""
+    shown = (("accuracy", "per vote"), ("strict", "all votes"), ("flips", "flips"), ("longer", "longer"))
+    rows: list[Row] = [
+        {
+            "first": one.first,
+            "second": one.second,
+            "p_holm": one.p_holm,
+            "differences": {name: difference_of(found) for name, found in one.result.differences.items()},
+        }
+        for one in report.comparisons
+    ]
+
+    def column(name: str, title: str) -> Column:
+        return Column(title, lambda row: _change_with_interval(_mapping(row["differences"]).get(name)), right=True)
+
+    columns = [Column("first", lambda row: str(row["first"])), Column("second", lambda row: str(row["second"]))]
+    columns += [column(name, title) for name, title in shown]
+    columns += [
+        Column("p (per vote)", lambda row: _p(_mapping(row["differences"]).get("accuracy")), right=True),
+        Column("p (Holm)", lambda row: p_value(_number(row["p_holm"])), right=True),
+    ]
+    return Table("Second minus first on the same pairs [95 % CI]", tuple(columns), tuple(rows))
 
 
 def _notes(report: LabReport) -> list[str]:
@@ -225,21 +261,18 @@ def _notes(report: LabReport) -> list[str]:
                 f"{arm.name}: repeats at temperature 0 agree with each other more than they would when sampled"
             )
     if any(arm.measures.pulls is not None for arm in report.arms):
-        notes.append(
+        notes += [
             "log odds: one logistic regression of all votes on label, length (log2), lists and position together; "
-            "0 is no influence, 0.7 doubles the odds"
-        )
+            "0 is no influence, 0.7 doubles the odds",
+            "an excess over the labels may come from plain errors: a coin has one where the labels lean to one side, "
+            "and no log odds",
+        ]
     for comparison in report.comparisons:
         accuracy = comparison.result.differences.get("accuracy")
         if accuracy is not None and accuracy.p > 0.05:
             notes.append(
                 f"{comparison.second} - {comparison.first}: with these pairs, a true difference in agreement below "
                 f"{percent(_DETECTABLE * accuracy.se)} points goes unnoticed more than one time in five"
-            )
-        if comparison.p_holm is not None and len(report.comparisons) > 1:
-            notes.append(
-                f"{comparison.second} - {comparison.first}: p of the accuracy difference corrected for "
-                f"{len(report.comparisons)} comparisons (Holm): {p_value(comparison.p_holm)}"
             )
     return notes
 

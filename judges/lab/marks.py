@@ -143,9 +143,10 @@ def reliability(units: Sequence[Sequence[float]], clusters: Sequence[str], seed:
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     drawn = _alpha(weights @ sums)
     drawn = drawn[~np.isnan(drawn)]
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    values_used = int(sums[:, 0].sum())
-    return Estimate(value, float(low), float(high), float(np.std(drawn)), len(kept), values_used)
+    low, high = (float(end) for end in np.quantile(drawn, (0.025, 0.975)))
+    if value == 1.0:  # nothing to resample: were this share of the questions answered by chance, none might have shown
+        low = 0.025 ** (1 / count)
+    return Estimate(value, low, high, float(np.std(drawn)), len(kept), int(sums[:, 0].sum()))
 
 
 def _alpha(sums: Array) -> Array:

@@ -41,6 +41,10 @@ def pair_values(own_names: Sequence[str]) -> dict[str, Value]:
         "reversed": lambda outcome: outcome.reversed if outcome.scored else None,
         "first": first,
         "ties": _ties,
+        "person": _person,
+        "person_decided": _person_decided,
+        "right_longer": lambda outcome: _right_where(outcome, longer_label=1),
+        "right_shorter": lambda outcome: _right_where(outcome, longer_label=-1),
         "longer": sides_with(longer),
         "lists": sides_with(listed),
     }
@@ -51,6 +55,26 @@ def _ties(outcome: Outcome) -> float | None:
     if not outcome.scored:
         return None
     return outcome.mean({vote: float(vote.choice == "tie") for vote in outcome.votes})
+
+
+def _person(outcome: Outcome) -> float | None:
+    """Share of the single votes of people that are the verdict, ties included: what two people's agreement is to them.
+
+    The label is a majority and so less noisy than a person: agreement with it is no match for a human ceiling.
+    """
+    votes, verdict = outcome.pair.votes, outcome.verdict
+    return None if verdict is None or not votes else sum(vote == verdict for vote in votes) / len(votes)
+
+
+def _person_decided(outcome: Outcome) -> float | None:
+    """As `_person`, over votes that are no ties, where the verdict is none either."""
+    votes, verdict = [vote for vote in outcome.pair.votes if vote != "tie"], outcome.verdict
+    return None if verdict in (None, "tie") or not votes else sum(vote == verdict for vote in votes) / len(votes)
+
+
+def _right_where(outcome: Outcome, longer_label: int) -> float | None:
+    """Accuracy where the labelled answer is the longer one (1) or the shorter one (-1)."""
+    return outcome.accuracy if longer(outcome.pair) * SIGN[outcome.pair.label] == longer_label else None
 
 
 def measure(

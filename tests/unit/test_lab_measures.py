@@ -15,7 +15,7 @@ from judges.lab.agreement import alpha, kappa, share
 from judges.lab.bias import first, has_list, listed, longer, own, preference, pulls
 from judges.lab.logistic import fit
 from judges.lab.marks import dimension_reports, reliability
-from judges.lab.measure import measure
+from judges.lab.measure import measure, pair_values
 from judges.lab.replies import replies
 from judges.lab.sets import Label, Pair
 from judges.lab.votes import Outcome, Vote, pairwise_outcome, pointwise_outcome
@@ -275,3 +275,36 @@ def test_subsets_and_ties() -> None:
     found = measure(outcomes, {})
     assert set(found.subsets) == {"x", "y"} and found.subsets["x"]["accuracy"].value == 0.75
     assert "own" not in found.preferences and found.shares["ties"].value == 0.0
+
+
+def test_llmbars_own_statistics_of_gpt_4_come_out() -> None:
+    """Adversarial-Manual, vanilla prompt: 35 and 39 of 46 right in the two orders, 33 in both (LLMBar's repository)."""
+    counts = {("b", "b"): 33, ("b", "a"): 35 - 33, ("a", "b"): 39 - 33, ("a", "a"): 46 - 33 - 2 - 6}
+    rows: list[Outcome] = []
+    for choices, count in counts.items():
+        rows += [outcome(*choices, label="b", number=len(rows) + i) for i in range(count)]
+    shares = {name: share(rows, get) for name, get in pair_values([]).items()}
+    published = {"accuracy": 0.80434783, "strict": 0.71739130, "flips": 1 - 0.82608696}
+    for name, value in published.items():
+        got = shares[name]
+        assert got is not None and got.value == pytest.approx(value, abs=1e-8)
+    # By position: LLMBar counts by output number, and its 0.19 says that nearly all of these labels are 2.
+    beyond = kappa(rows)
+    assert beyond is not None and beyond.value == pytest.approx(2 * published["accuracy"] - 1, abs=1e-6)
+
+
+def test_a_person_is_a_fairer_measure_than_the_majority() -> None:
+    values = pair_values([])
+    got = outcome("a", "a", votes=("a", "a", "b", "tie"))
+    assert (values["person"](got), values["person_decided"](got)) == (0.5, pytest.approx(2 / 3))
+    flip = outcome("a", "b", votes=("tie", "a"))
+    assert (values["person"](flip), values["person_decided"](flip)) == (0.5, None)
+    assert values["person"](outcome("a", "a")) is None
+
+
+def test_length_errors_are_told_from_plain_errors() -> None:
+    values = pair_values([])
+    long, short = outcome("a", "a", label="a", a="x" * 9, b="x"), outcome("a", "a", label="b", a="x" * 9, b="x")
+    assert (values["right_longer"](long), values["right_shorter"](long)) == (1.0, None)
+    assert (values["right_longer"](short), values["right_shorter"](short)) == (None, 0.0)
+    assert values["right_longer"](outcome("a", "a", a="same", b="size")) is None

@@ -175,3 +175,24 @@ def test_the_mock_judge_is_a_coin(tmp_path: Path, pairs_file: Path) -> None:
         done = invoke(tmp_path, "--judge", "mock:judge", "--rubric", rubric, "--set", str(pairs_file), "--quiet")
         assert done.exit_code == 0, done.output
         assert "agrees with the label" in done.stdout and done.stderr == ""
+
+
+def test_several_prompts_and_judges_are_compared_in_one_thing_at_a_time(edited: Path) -> None:
+    pairs = synthetic_pairs(20)
+    models = [ScriptedJudge(pairs, ErrorModel(variant=name)).model(f"s:{name}") for name in ("x", "y")]
+    rubrics = [load_rubric(name) for name in ("pairwise_5", str(edited))]
+    arms = [Arm.of(model, rubric) for model in models for rubric in rubrics]
+    with Cache(None) as cache:
+        found = lab(PairSet("mine", tuple(pairs), "hash", "made up"), arms, cache)
+    assert [(one.first, one.second) for one in found.comparisons] == [
+        ("pairwise_5 by s:x", "edited by s:x"),
+        ("pairwise_5 by s:x", "pairwise_5 by s:y"),
+        ("pairwise_5 by s:y", "edited by s:y"),
+        ("edited by s:x", "edited by s:y"),
+    ]
+    assert all(
+        one.p_holm is not None and one.p_holm >= one.result.differences["accuracy"].p for one in found.comparisons
+    )
+    text = lab_text(found, "table", show=0)
+    assert "Second minus first on the same pairs" in text and "p (Holm)" in text
+    assert max(len(line) for line in text.splitlines()) <= 240
