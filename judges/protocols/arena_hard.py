@@ -154,8 +154,8 @@ class ArenaHardJudging:
             warnings.append(
                 "categories have different baselines: the overall score is their mix, published scores are per category"
             )
-        styles, dropped = _style_estimates(tasks, judged, named)
-        estimates |= styles
+        controlled, style_warnings = _style_estimates(tasks, judged, named)
+        estimates |= controlled
         missing = len(judged) - len(scored)
         if missing:
             warnings.append(
@@ -167,7 +167,7 @@ class ArenaHardJudging:
                 f"the judge's preference changed with the order of answers on {sum(flips)} of {len(flips)} problems: "
                 "its verdicts follow the position more than the answers"
             )
-        return Summary(HEADLINE, estimates, overall.items, (*warnings, *dropped))
+        return Summary(HEADLINE, estimates, overall.items, (*warnings, *style_warnings))
 
     @property
     def _prompt_id(self) -> str:
@@ -259,9 +259,10 @@ def _decision(lead: float) -> int:
 
 def _style_estimates(
     tasks: Sequence[Task], judged: Sequence[Judged], categories: Sequence[str]
-) -> tuple[dict[str, Estimate], tuple[str, ...]]:
+) -> tuple[dict[str, Estimate], list[str]]:
     """Style-controlled score per category, from the first attempt at each problem."""
     estimates: dict[str, Estimate] = {}
+    warnings: list[str] = []
     for category in categories:
         votes, styles = [], {}
         for task, one in zip(tasks, judged, strict=True):
@@ -274,16 +275,24 @@ def _style_estimates(
             styles["baseline", task.problem_id] = style_of(task.opponent[-1])
         if len(votes) < _MIN_STYLE_PROBLEMS:
             continue
-        score = style_scores(votes, styles).scores[0]
+        found = style_scores(votes, styles)
+        if found.extrapolated:
+            warnings.append(
+                f"no {STYLE}{f' of {category}' if category else ''}: nearly all answers differ from the baseline's in "
+                f"one direction ({', '.join(found.extrapolated['model'])}), nothing to compare at equal style"
+            )
+            continue
+        score = found.scores[0]
         counts: dict[str, int] = {status: len(votes) if status == "scored" else 0 for status in STATUSES}
         estimates[STYLE if len(categories) == 1 else f"{STYLE}:{category}"] = Estimate(
             score.score, score.low, score.high, score.se, score.n_problems, score.n_problems, counts
         )
-    note = (
-        f"{STYLE} counts words and punctuation marks for tokens: for comparison among runs here, not with "
-        "published style-controlled scores",
-    )
-    return estimates, note if estimates else ()
+    if estimates:
+        warnings.append(
+            f"{STYLE} counts words and punctuation marks for tokens: for comparison among runs here, not with "
+            "published style-controlled scores"
+        )
+    return estimates, warnings
 
 
 def _read_label(inverted: bool, completion: Completion) -> Verdict:

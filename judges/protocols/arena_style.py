@@ -41,6 +41,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _RIDGE = 1e-6  # keeps the fit finite where one model won every vote
 _STEPS = 100
 _TOLERANCE = 1e-9
+_BOTH_SIDES = 0.025  # share of answers that must lie at or beyond the baseline's style on either side
 _CHUNK = 4_000_000  # cells (rounds x rows) held in memory at once
 
 
@@ -66,6 +67,9 @@ class StyleScores:
     coefficient_ses: Mapping[str, float]
     tokens: Tokens
     control: Control
+    extrapolated: Mapping[str, tuple[str, ...]]
+    """Model -> features in which nearly all of its answers lie on one side of the baseline's: its score at equal style
+    is then a guess beyond the data. Models without such a feature are left out."""
 
 
 def style_of(text: str, metadata: Mapping[str, Json] | None = None) -> Style:
@@ -144,6 +148,7 @@ def style_scores(
         coefficient_ses={name: float(ses[i]) if spread[i] > 0 else 0.0 for i, name in enumerate(names)},
         tokens=table.tokens,
         control=control,
+        extrapolated=_extrapolated(table, columns),
     )
 
 
@@ -213,6 +218,17 @@ def _scaled(table: _Table, columns: Sequence[int], *, centred: bool) -> tuple[Ar
     spread = np.where(spread > 1e-12, spread, 0.0)
     shifted = raw - mean if centred else raw
     return np.divide(shifted, spread, out=np.zeros_like(raw), where=spread > 0.0), spread
+
+
+def _extrapolated(table: _Table, columns: Sequence[int]) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for number, model in enumerate(table.names):
+        own = table.differences[table.models == number]
+        sides = np.minimum((own <= 0.0).mean(axis=0), (own >= 0.0).mean(axis=0))
+        names = tuple(FEATURES[column] for column in columns if sides[column] < _BOTH_SIDES)
+        if names:
+            found[model] = names
+    return found
 
 
 def _fit_rounds(table: _Table, features: Array, counts: Array, start: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,14 @@ def test_the_summary_is_the_mean_vote_with_its_problem_clustered_error() -> None
     assert (found.n_problems, found.n_samples, found.bounds) == (120, 120, None)
     assert "arena_score_style" in summary.estimates
     assert any("published style-controlled" in warning for warning in summary.warnings)
+
+
+def test_no_style_score_where_all_answers_are_shorter() -> None:
+    tasks, rows = judged(random_judged(80))
+    short = [replace(one, answers=("Yes.",)) for one in tasks]
+    summary = build(OWN).summarise(short, rows)
+    assert set(summary.estimates) == {"arena_score"}
+    assert any("in one direction (length)" in warning for warning in summary.warnings)
 
 
 def test_what_is_missing_is_counted_and_bounded() -> None:

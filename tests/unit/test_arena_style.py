@@ -141,6 +141,15 @@ def test_the_official_centring_controls_nothing_for_one_model() -> None:
     assert ours.scores[0].score < raw - 0.05
 
 
+def test_a_score_beyond_the_data_is_told() -> None:
+    rows, styles = simulate(200, {"m": 0.0, "longest": 0.0}, 1.0, longer=0.1)
+    for row in rows:
+        if row.model == "longest":
+            styles["longest", row.uid] = replace(styles["longest", row.uid], tokens=4000.0)
+    found = style_scores(rows, styles, control="length", rounds=10)
+    assert found.extrapolated == {"longest": ("length",)}
+
+
 def test_the_fit_is_the_logistic_regression() -> None:
     sklearn = pytest.importorskip("sklearn.linear_model")
     rows, styles = simulate(300, {"m": 0.3, "n": -0.7}, 1.0, longer=0.3, seed=5)
