@@ -33,6 +33,7 @@ maximum of 256."""
 MAX_STEPS = 64
 """Steps of a response that are embedded; later ones are left out."""
 _BATCH = 32
+_BUNDLED_ON_CPU = 8, "eager"  # batch and attention: 1.4 times as quick as 32 and sdpa, measured on two cores
 _CHUNK = 512  # texts between two reports of progress
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
 
@@ -60,8 +61,11 @@ class Embedder:
             self._source = find_source(name.removeprefix("hf:"), HfOptions())
         self._name = name or BUNDLED
         self._max_tokens = max_tokens if max_tokens is not None or name else BUNDLED_TOKENS
+        self._batch, self._attention = _BATCH, ""
         self._device = "cuda" if import_extra("torch", "embeddings", "hf").cuda.is_available() else "cpu"
         self._dtype = resolve_dtype(dtype, self._device != "cpu")
+        if not name and self._device == "cpu":
+            self._batch, self._attention = _BUNDLED_ON_CPU
         self._progress = progress
         self._model: Any = None
         self._known: dict[str, npt.NDArray[np.float32]] = {}
@@ -79,6 +83,10 @@ class Embedder:
     def _load(self) -> None:
         library = import_extra("sentence_transformers", "embeddings", "judge")
         torch = import_extra("torch", "embeddings", "hf")
+        import_extra("transformers", "embeddings", "hf").utils.logging.disable_progress_bar()
+        kwargs: dict[str, Any] = {"dtype": getattr(torch, self._dtype)}
+        if self._attention:  # any other model decides for itself
+            kwargs["attn_implementation"] = self._attention
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # other libraries' notes about their own defaults
@@ -87,7 +95,7 @@ class Embedder:
                     device=self._device,
                     revision=self._source.revision,
                     trust_remote_code=False,
-                    model_kwargs={"dtype": getattr(torch, self._dtype)},
+                    model_kwargs=kwargs,
                 )
         except (OSError, ValueError, ImportError) as error:
             raise ModelError(f"{self._name!r} does not load as an embedder: {error}") from error
@@ -104,7 +112,7 @@ class Embedder:
         new = sorted({text for text in texts if text not in self._known}, key=lambda text: (len(text), text))
         for start in range(0, len(new), _CHUNK):
             chunk = new[start : start + _CHUNK]
-            rows = self._model.encode(chunk, batch_size=_BATCH, show_progress_bar=False, convert_to_numpy=False)
+            rows = self._model.encode(chunk, batch_size=self._batch, show_progress_bar=False, convert_to_numpy=False)
             self._known.update(zip(chunk, (row.float().cpu().numpy() for row in rows), strict=True))
             if self._progress is not None:
                 self._progress(start + len(chunk), len(new))

@@ -92,6 +92,7 @@ class NliModel:
         """`name`: folder or hub id, with or without "hf:". `progress` is told how many pairs have been read."""
         self._torch = import_extra("torch", "NLI diversity", "hf")
         library = import_extra("transformers", "NLI diversity", "hf")
+        library.utils.logging.disable_progress_bar()
         source = find_source(name.removeprefix("hf:"), HfOptions())
         self._device = "cuda" if self._torch.cuda.is_available() else "cpu"
         self.dtype = resolve_dtype(dtype, self._device != "cpu")

@@ -1,0 +1,200 @@
+"""`harness diversity`: how different the responses of a run are, within prompts and across prompts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from harness.cli import options
+from harness.report.table import Format
+
+if TYPE_CHECKING:
+    from harness.metrics.diversity import Form, Measure, Tools
+    from harness.run.responses import Responses
+    from judges.types import Part
+
+_USUAL = ("distinct-1", "distinct-2", "ead", "self-bleu", "dispersion", "vendi")
+_OF_ANSWERS = ("distinct_answers", "answer_entropy")
+_EVERY_S = 5.0
+_MODULES = {"sacrebleu": ("sacrebleu",), "embedder": ("sentence_transformers",), "nli": ("transformers",)}
+
+
+@click.command("diversity")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN [RUN...]")
+@click.option(
+    "--metric", "metrics", multiple=True, help="A measure (`harness list diversity`) or a metric; repeatable."
+)
+@click.option(
+    "--form",
+    "which",
+    type=click.Choice(["within", "across", "both"]),
+    default="both",
+    show_default=True,
+    help="Responses to one prompt, the j-th responses of all prompts, or both.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["answer", "reasoning", "all"]),
+    default="answer",
+    show_default=True,
+    help="What of a completion is looked at; reasoning is everything where there is no think block.",
+)
+@click.option("--n", "samples", type=click.IntRange(min=1), help="Look at the first N samples of each problem.")
+@click.option("--keep-truncated", is_flag=True, help="Count completions that were cut by the token limit.")
+@click.option("--embedder", default="", help="Folder or hub id of a sentence-transformers model.")
+@click.option(
+    "--embed-tokens",
+    type=click.IntRange(min=8),
+    help="Tokens of a text that are embedded, from its start [default: 128; the model's own with --embedder].",
+)
+@click.option("--nli", help="hf:<folder or hub id> of an NLI model; adds the measure nli.")
+@click.option("--nli-labels", help="Order of its outputs, if its labels do not say: contradiction,neutral,entailment.")
+@click.option(
+    "--bleu-tokenizer",
+    type=click.Choice(["13a", "intl", "zh", "char"]),
+    default="13a",
+    show_default=True,
+    help="sacrebleu's tokenizer for self-bleu; zh for Chinese.",
+)
+@options.results_dir
+@options.output_format
+def command(
+    runs: tuple[str, ...],
+    metrics: tuple[str, ...],
+    which: Literal["within", "across", "both"],
+    part: Part,
+    samples: int | None,
+    keep_truncated: bool,
+    embedder: str,
+    embed_tokens: int | None,
+    nli: str | None,
+    nli_labels: str | None,
+    bleu_tokenizer: str,
+    results_dir: Path,
+    form: Format,
+    as_json: bool,
+) -> None:
+    """Measure how different the stored responses of a RUN are, with intervals.
+
+    RUN is a run id, a unique beginning of one, or a path. With several runs of one suite, the others are compared with
+    the first on the same prompts and equally many responses. Needs runs with several samples per problem (--n), but
+    for --form across. Scores are kept in the run's diversity.json.
+    """
+    from harness.metrics.diversity import FORMS
+    from harness.report.diversity import diversity_tables
+    from harness.report.table import render
+    from harness.run.diversity import measure_runs
+    from harness.run.locate import find_run
+    from harness.run.responses import Choice, length_notes, on_equal_terms
+
+    forms: Sequence[Form] = FORMS if which == "both" else (which,)
+    progress = _Progress()
+    choice = Choice(part=part, samples=samples, keep_truncated=keep_truncated)
+    loaded, notes = on_equal_terms([find_run(results_dir, run) for run in runs], choice)
+    names, skipped = _names(metrics, loaded, nli)
+    tools = _tools(names, embedder, embed_tokens, nli, nli_labels, bleu_tokenizer, progress)
+    lines = measure_runs(loaded, names, forms, tools, progress.line)
+    form = "json" if as_json else form
+    tables = diversity_tables(lines, [*notes, *skipped, *length_notes(loaded)])
+    if form in ("json", "csv"):
+        tables = tables[:1]  # the steps are inside the rows
+    extra = {"notes": list(tables[0].notes)}
+    click.echo(render(tables, form, tty=form == "table" and sys.stdout.isatty(), extra=extra), nl=False)
+
+
+def _names(asked: Sequence[str], runs: Sequence[Responses], nli: str | None) -> tuple[list[str], list[str]]:
+    """The measures to compute, and notes on usual ones that cannot be; one that was asked for is never left out."""
+    from harness import catalog
+    from harness.errors import UnknownName, UsageError
+    from harness.metrics import parse_metric
+
+    measures = catalog.entries("diversity")
+    if asked:
+        for name in asked:
+            if name in measures:
+                continue
+            try:
+                parse_metric(name)
+            except UnknownName:
+                raise UnknownName("measure", name, [*measures, *catalog.entries("metric")]) from None
+        if "nli" in asked and nli is None:
+            raise UsageError("nli needs a model: name a sequence-classification model with --nli hf:<folder or hub id>")
+        return [*dict.fromkeys([*asked, *(["nli"] if nli is not None else [])])], []
+    names, notes = [], []
+    for name in [*_USUAL, *(["nli"] if nli is not None else [])]:
+        needs = _measure(name).needs
+        if all(find_spec(module) is not None for module in _MODULES.get(needs, ())):
+            names.append(name)
+        else:
+            notes.append(f"{name} is left out: pip install 'llm-harness[judge]' has what it needs")
+    if all(run.attempts > 1 and any(row.score.answer is not None for row in run.graded) for run in runs):
+        names += _OF_ANSWERS
+    return names, notes
+
+
+def _measure(name: str) -> Measure:
+    from typing import cast
+
+    from harness import catalog
+
+    return cast("Measure", catalog.load("diversity", name))
+
+
+def _tools(
+    names: Sequence[str],
+    embedder: str,
+    embed_tokens: int | None,
+    nli: str | None,
+    nli_labels: str | None,
+    bleu_tokenizer: str,
+    progress: _Progress,
+) -> Tools:
+    """What the measures need and nothing else: no model is looked for that no measure reads."""
+    from harness import catalog
+    from harness.metrics.diversity import Tools
+
+    embed = entail = None
+    needs = {_measure(name).needs for name in names if name in catalog.entries("diversity")}
+    if "embedder" in needs:
+        from harness.metrics.diversity_embed import Embedder
+
+        embed = Embedder(embedder, max_tokens=embed_tokens, progress=progress.embedded)
+    if "nli" in needs and nli is not None:
+        from harness.metrics.diversity_nli import NliModel
+
+        labels = [label.strip() for label in nli_labels.split(",")] if nli_labels is not None else None
+        entail = NliModel(nli, labels=labels, progress=progress.read)
+    return Tools(embed=embed, entail=entail, bleu_tokenizer=bleu_tokenizer)
+
+
+class _Progress:
+    """Lines on stderr: what is being measured, and every few seconds how far it is."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def line(self, text: str) -> None:
+        """What begins now."""
+        from harness.report.text import clean
+
+        click.echo(clean(text), err=True)
+        self._last = time.monotonic()
+
+    def embedded(self, done: int, total: int) -> None:
+        """See `harness.metrics.diversity_embed.Embedder`."""
+        self._sometimes(f"  {done} of {total} texts embedded")
+
+    def read(self, pairs: int) -> None:
+        """See `harness.metrics.diversity_nli.NliModel`."""
+        self._sometimes(f"  {pairs} pairs read")
+
+    def _sometimes(self, text: str) -> None:
+        if time.monotonic() - self._last >= _EVERY_S:
+            self._last = time.monotonic()
+            click.echo(text, err=True)

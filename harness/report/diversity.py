@@ -1,0 +1,114 @@
+"""Diversity of runs as a table: one row per measure, form and run, runs of one measure next to each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from harness.report.table import Column, Row, Table
+from harness.report.text import p_value
+from harness.run.diversity import Difference, Line
+from harness.stats.multiple import holm
+from harness.types import Estimate, Json
+
+_STEPS_SHOWN = 16
+
+
+def diversity_tables(lines: Sequence[Line], notes: Sequence[str]) -> list[Table]:
+    """The overview, and for measures of steps their course over the steps."""
+    tested = [line.versus.p for line in lines if line.versus is not None and not math.isnan(line.versus.p)]
+    adjusted = iter(holm(tested))
+    rows = tuple(_row(line, adjusted) for line in lines)
+    found = list(notes)
+    if any(line.versus is not None for line in lines):
+        found.append("difference: minus the first run, on the same prompts, with as many responses to each")
+    if len(tested) > 1:
+        found.append(f"p (Holm) is corrected for the {len(tested)} comparisons shown")
+    overview = Table("Diversity", _COLUMNS, rows, tuple(found))
+    return [overview, *(_course(line) for line in lines if line.scores.curve)]
+
+
+def _row(line: Line, adjusted: Iterator[float]) -> Row:
+    versus = line.versus
+    tested = versus is not None and not math.isnan(versus.p)
+    counts = line.scores.estimate.counts
+    return {
+        "metric": line.scores.measure,
+        "form": line.scores.form,
+        "run": line.run.directory.name,
+        "model": line.run.model,
+        **_numbers(line.scores.estimate),
+        "undefined": counts.get("undefined", 0),
+        "short": counts.get("short", 0),
+        "higher_is_more_diverse": line.higher_is_more_diverse,
+        "attempts": line.run.attempts,
+        "left_out": dict(line.run.left_out),
+        "versus": None if versus is None else _versus(versus, next(adjusted) if tested else math.nan),
+        "curve": [_numbers(point) for point in line.scores.curve],
+    }
+
+
+def _numbers(estimate: Estimate) -> dict[str, Json]:
+    names = ("value", "low", "high", "se", "n_problems", "n_samples")
+    return {name: getattr(estimate, name) for name in names}
+
+
+def _versus(versus: Difference, p_holm: float) -> Mapping[str, Json]:
+    return {"value": versus.value, "low": versus.low, "high": versus.high, "p": versus.p, "p_holm": p_holm}
+
+
+def _float(value: Json) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _interval(row: Mapping[str, Json], sign: str = "") -> str:
+    value, low, high = (_float(row[name]) for name in ("value", "low", "high"))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{value:{sign}.3f} ± ?"
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def _difference(row: Row) -> str:
+    versus = row["versus"]
+    return _interval(versus, "+") if isinstance(versus, Mapping) else "-"
+
+
+def _p(row: Row, name: str) -> str:
+    versus = row["versus"]
+    return p_value(_float(versus[name])) if isinstance(versus, Mapping) else "-"
+
+
+def _metric(row: Row) -> str:
+    return str(row["metric"]) + ("" if row["higher_is_more_diverse"] else " (lower is more diverse)")
+
+
+def _prompts(row: Row) -> str:
+    unused = [f"{row[name]} {name}" for name in ("undefined", "short") if row[name]]
+    return f"{row['n_problems']}" + (f" ({', '.join(unused)})" if unused else "")
+
+
+def _course(line: Line) -> Table:
+    points = line.scores.curve[:_STEPS_SHOWN]
+    rows = tuple({"step": i + 1, **_numbers(point)} for i, point in enumerate(points))
+    columns = (
+        Column("step", lambda row: str(row["step"]), right=True),
+        Column("D [95 % CI]", _interval, right=True),
+        Column("prompts", lambda row: str(row["n_problems"]), right=True),
+        Column("responses", lambda row: str(row["n_samples"]), right=True),
+    )
+    more = len(line.scores.curve) - len(points)
+    notes = (f"and {more} more steps; --json has them all",) if more else ()
+    return Table(f"{line.run.model}: {line.scores.measure} by step", columns, rows, notes)
+
+
+_COLUMNS = (
+    Column("metric", _metric),
+    Column("form", lambda row: str(row["form"])),
+    Column("model", lambda row: str(row["model"])),
+    Column("value [95 % CI]", _interval, right=True),
+    Column("difference [95 % CI]", _difference, right=True),
+    Column("p", lambda row: _p(row, "p"), right=True),
+    Column("p (Holm)", lambda row: _p(row, "p_holm"), right=True),
+    Column("prompts", _prompts, right=True),
+    Column("responses", lambda row: str(row["n_samples"]), right=True),
+)

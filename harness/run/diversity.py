@@ -1,0 +1,227 @@
+"""Diversity of stored runs: every measure on every run, and the differences to the first one.
+
+Scores are kept in `diversity.json` of the run's folder, each with a hash over the texts and settings it came from: the
+same question again is answered from there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from harness import catalog
+from harness.errors import DataError, UsageError
+from harness.hashing import canonical_json, short_hash
+from harness.metrics import estimate
+from harness.metrics.diversity import Corpus, Form, Group, Measure, Scores, Tools, across, curve, jackknife, within
+from harness.run.responses import Responses
+from harness.run.result import write_atomically
+from harness.stats.distributions import t_two_sided
+from harness.stats.errors import mean_interval
+from harness.stats.paired import paired_differences
+from harness.types import Estimate, Graded, Json
+
+FILE = "diversity.json"
+_SCHEMA = 1
+_OPEN = {"low": -math.inf, "high": math.inf, "se": math.nan}  # what JSON has no number for
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A run minus the first run on the same problems."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measure in one form on one run."""
+
+    run: Responses
+    scores: Scores
+    higher_is_more_diverse: bool
+    versus: Difference | None = None
+    """Against the first run; None for the first run itself."""
+
+
+def measure_runs(
+    runs: Sequence[Responses], names: Sequence[str], forms: Sequence[Form], tools: Tools, report: Report
+) -> tuple[Line, ...]:
+    """Every measure in every form on every run; the first run is what differences are against.
+
+    `names` are of the catalog's kinds "diversity" and "metric". Raises `UsageError` if a measure within a prompt has
+    only one response per prompt, `DataError` if a measure is undefined everywhere.
+    """
+    lines: list[Line] = []
+    texts = [name for name in names if name in catalog.entries("diversity")]
+    if texts and "within" in forms and max(len(found) for found in runs[0].texts.values()) < 2:
+        raise UsageError(  # before anything is embedded
+            f"{texts[0]} within a prompt needs at least 2 usable responses to a prompt, and {runs[0].directory.name} "
+            "has one each: run it with --n 4 (or another number), or ask for --form across"
+        )
+    for name in names:
+        if name in texts:
+            measure = cast(Measure, catalog.load("diversity", name))
+            found = [_scores(run, measure, forms, tools, report) for run in runs]
+            lines += _lines(runs, found, measure.higher_is_more_diverse)
+        else:
+            lines += _lines(runs, [[graded_scores(run, name)] for run in runs], True)
+    return tuple(lines)
+
+
+def _lines(runs: Sequence[Responses], found: Sequence[Sequence[Scores]], higher: bool) -> list[Line]:
+    clusters = runs[0].corpus().clusters
+    return [
+        Line(run, scores[i], higher, None if run is runs[0] else difference(scores[i], found[0][i], clusters))
+        for i in range(len(found[0]))
+        for run, scores in zip(runs, found, strict=True)
+    ]
+
+
+def graded_scores(run: Responses, name: str) -> Scores:
+    """A metric of graded answers with its value on each problem. Raises `UsageError` if the run has no grades."""
+    if not run.graded:
+        raise UsageError(
+            f"{name} needs graded answers, and {run.directory.name} has none: grade it with `harness score`"
+        )
+    by_problem: dict[str, list[Graded]] = {}
+    for row in run.graded:
+        by_problem.setdefault(row.problem_id, []).append(row)
+    values: dict[str, float] = {}
+    for problem, rows in by_problem.items():
+        try:
+            values[problem] = estimate(name, rows).value
+        except DataError:  # too few scored samples of this problem: it is missing, as in the metric itself
+            continue
+    return Scores(name, "within", estimate(name, run.graded), problems=values)
+
+
+def difference(scores: Scores, reference: Scores, clusters: Mapping[str, str]) -> Difference | None:
+    """`scores` minus `reference`, given the clusters of problems; None where nothing is common to both."""
+    if scores.form == "across":
+        if len(scores.blocks) != len(reference.blocks):
+            return None
+        gaps = np.array(scores.blocks) - np.array(reference.blocks)
+        se, half = jackknife(gaps)
+        value = scores.estimate.value - reference.estimate.value
+        p = t_two_sided(value / se, len(gaps) - 1) if se > 0.0 else math.nan
+        return Difference(value, value - half, value + half, p)
+    common = sorted(scores.problems.keys() & reference.problems.keys())
+    if not common:
+        return None
+    gaps = np.array([scores.problems[problem] - reference.problems[problem] for problem in common])
+    grouped = [clusters.get(problem, "") for problem in common]
+    # Student's interval: the one of `paired` is made for right-or-wrong scores, whose differences can be as large as 1.
+    mean = mean_interval(gaps, grouped, share=False)
+    return Difference(mean.value, mean.low, mean.high, paired_differences(gaps, grouped, mcnemar=False).p)
+
+
+# --- scores that are stored with the run -----------------------------------------------------------------------------
+
+
+def _scores(run: Responses, measure: Measure, forms: Sequence[Form], tools: Tools, report: Report) -> list[Scores]:
+    corpus = run.corpus()
+    prints = {form: _fingerprint(corpus, measure, form, tools) for form in forms}
+    known = _stored(run.directory)
+    found = {form: _from_json(known.get(f"{measure.name}/{form}"), prints[form]) for form in forms}
+    if any(scores is None for scores in found.values()):
+        report(f"{run.model}: {measure.name}")
+        group: Group = measure(corpus.texts, tools)
+        for form in forms:
+            scores = within(measure, corpus, group) if form == "within" else across(measure, corpus, group)
+            if form == "within" and measure.curve is not None:
+                scores = replace(scores, curve=curve(measure, corpus, tools))
+            found[form] = scores
+            known[f"{measure.name}/{form}"] = {
+                "of": prints[form],
+                "settings": _settings(measure, tools),
+                **_to_json(scores),
+            }
+        text = json.dumps({"schema": _SCHEMA, "scores": known}, ensure_ascii=False, allow_nan=False)
+        write_atomically(run.directory / FILE, text + "\n")
+    return [scores for scores in found.values() if scores is not None]
+
+
+def _settings(measure: Measure, tools: Tools) -> dict[str, Json]:
+    """What besides the texts decides a measure's value."""
+    settings: dict[str, Json] = {"version": measure.version}
+    if measure.needs == "sacrebleu":
+        settings["bleu_tokenizer"] = tools.bleu_tokenizer
+    if measure.name == "ead":
+        settings["vocabulary"] = tools.vocabulary
+    if measure.needs == "embedder" and tools.embed is not None:
+        settings |= tools.embed.identity()
+    if measure.needs == "nli" and tools.entail is not None:
+        settings |= {"pairs": tools.nli_pairs, **tools.entail.identity()}
+    return settings
+
+
+def _fingerprint(corpus: Corpus, measure: Measure, form: Form, tools: Tools) -> str:
+    everything = [
+        measure.name,
+        form,
+        _settings(measure, tools),
+        list(corpus.texts),
+        list(corpus.sizes.items()),
+        dict(corpus.clusters),
+    ]
+    return short_hash(canonical_json(everything))
+
+
+def _stored(directory: Path) -> dict[str, Any]:
+    """What `diversity.json` holds; empty if it is absent, damaged or of another schema, since it can be made again."""
+    try:
+        stored = json.loads((directory / FILE).read_text(encoding="utf-8"))
+        return dict(stored["scores"]) if stored["schema"] == _SCHEMA else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def _to_json(scores: Scores) -> dict[str, Json]:
+    return {
+        "measure": scores.measure,
+        "form": scores.form,
+        "estimate": _estimate_to_json(scores.estimate),
+        "problems": dict(scores.problems),
+        "blocks": [block if math.isfinite(block) else None for block in scores.blocks],
+        "curve": [_estimate_to_json(point) for point in scores.curve],
+    }
+
+
+def _estimate_to_json(found: Estimate) -> dict[str, Json]:
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(found).items()
+    }
+
+
+def _from_json(row: Any, fingerprint: str) -> Scores | None:
+    """Stored scores that came from these very texts and settings, else None."""
+    try:
+        if row["of"] != fingerprint:
+            return None
+        return Scores(
+            measure=row["measure"],
+            form=row["form"],
+            estimate=_estimate_from_json(row["estimate"]),
+            problems={problem: float(value) for problem, value in row["problems"].items()},
+            blocks=tuple(math.nan if block is None else float(block) for block in row["blocks"]),
+            curve=tuple(_estimate_from_json(point) for point in row["curve"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _estimate_from_json(row: dict[str, Any]) -> Estimate:
+    known: dict[str, Any] = {name: _OPEN.get(name) if value is None else value for name, value in row.items()}
+    return Estimate(**known)
