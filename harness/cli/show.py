@@ -7,13 +7,16 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness import catalog
 from harness.cli import options
 from harness.errors import StoreError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from harness.types import DataRef
 
 
 @click.command("show")
@@ -64,16 +67,21 @@ def _suite_facts(name: str) -> dict[str, Any]:
 
     suite = load_suite(name)
     facts = {field.name: getattr(suite, field.name) for field in dataclasses.fields(suite) if field.name != "render"}
-    data = suite.data
-    facts["data"] = {
+    facts["data"] = _data_facts(suite.data)
+    facts["baseline"] = _data_facts(suite.baseline) if suite.baseline is not None else None
+    facts["follow_up"] = "the next turn follows from the answer" if suite.follow_up is not None else None
+    facts["sampling"] = dataclasses.asdict(suite.sampling)
+    facts["reference_scores"] = [dataclasses.asdict(score) for score in suite.reference_scores]
+    return facts
+
+
+def _data_facts(data: DataRef) -> dict[str, Any]:
+    return {
         "rows": data.rows,
         "sha256": data.sha256,
         "files": ", ".join(data.files),
         "hub": [dataclasses.asdict(ref) for ref in data.hub],
     }
-    facts["sampling"] = dataclasses.asdict(suite.sampling)
-    facts["reference_scores"] = [dataclasses.asdict(score) for score in suite.reference_scores]
-    return facts
 
 
 def _rubric_facts(name: str) -> dict[str, Any]:
@@ -134,7 +142,7 @@ def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, A
 
 
 def _problem_facts(directory: Path, problem: str) -> dict[str, Any]:
-    from harness.run.store import iter_records, read_graded
+    from harness.run.store import SCORES, iter_records, read_graded
     from harness.run.verdicts import VERDICTS, read_judgments
 
     if (directory / VERDICTS).exists():
@@ -145,7 +153,8 @@ def _problem_facts(directory: Path, problem: str) -> dict[str, Any]:
     records = {record.attempt: record for record in iter_records(directory) if record.problem_id == problem}
     if not records:
         raise UsageError(f"{directory.name} has no completion for problem {problem!r}")
-    scores = {row.attempt: row.score for row in read_graded(directory) if row.problem_id == problem}
+    graded = read_graded(directory) if (directory / SCORES).exists() else []  # a judged suite's answers are not graded
+    scores = {row.attempt: row.score for row in graded if row.problem_id == problem}
     return {
         f"attempt {attempt}": {
             "verdict": dataclasses.asdict(scores[attempt]) if attempt in scores else "not graded",

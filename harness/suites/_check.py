@@ -1,8 +1,9 @@
 """What `harness check` does for one suite: is the data the pinned data, and do graders and targets fit together?
 
 For every problem a reply with the gold answer must score 1 and a reply with a near miss must score 0, through the same
-extraction and grading as a real completion. A row whose gold no grader can confirm carries its reason in
-`meta["ungradable"]`: it is counted and shown apart, and is a failure once it passes, so that the list cannot go stale.
+extraction and grading as a real completion. A suite that a judge scores has no gold: its rows and
+prompts are checked. A row whose gold no grader can confirm carries its reason in `meta["ungradable"]`: it is counted
+and shown apart, and is a failure once it passes, so that the list cannot go stale.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def check_suite(suite: Suite, data_dir: Path | None, limit: int | None, pool: Gr
     """Check one suite; raises `DataError` or `PrerequisiteError` where its data does not load."""
     started = time.monotonic()
     problems = load_problems(suite, data_dir, seed=0, limit=limit)
-    replies = [(problem, kind) for problem in problems for kind in ("gold", "wrong")]
+    replies = [] if suite.judging else [(problem, kind) for problem in problems for kind in ("gold", "wrong")]
     pending = [_submit(problem, kind, pool) for problem, kind in replies]
     failed = [
         failure

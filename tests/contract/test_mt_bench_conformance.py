@@ -122,6 +122,23 @@ def test_the_official_prompts_are_the_ones_that_the_stored_judgments_name(shared
     assert "answer" in judging.asks(task)[0].messages[-1].content
 
 
+def harness(*arguments: str) -> Any:
+    """A command's JSON output."""
+    command = [sys.executable, "-m", "harness", *arguments, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_check_and_show_know_a_suite_without_gold(shared_data: Path) -> None:
+    need(shared_data, QUESTIONS)
+    (row,) = harness("check", "--suite", "mt_bench", "--data-dir", str(shared_data))["rows"]
+    assert (row["status"], row["problems"], row["failures"]) == ("ok", 80, [])
+    shown = harness("show", "mt_bench")
+    assert shown["suite"]["data"]["rows"] == 80
+    assert " at 0x" not in json.dumps(shown)
+
+
 def start(results: Path, data: Path, latency: float) -> subprocess.Popen[str]:
     model = ("--model", "mock:slow", "--model-arg", f"latency={latency}", "--model-arg", "concurrency=8")
     judge = ("--judge", "mock:judge", "--prompt", "own", "--quiet", "--json")
@@ -160,6 +177,8 @@ def test_a_killed_run_goes_on_and_is_judged_in_full(after: int, tmp_path: Path, 
     assert len(records) == len({record.problem_id for record in records}) == 160, "every turn once, none twice"
     kept = {(record.problem_id, record.attempt): record for record in records}
     assert all(kept[key] == record for key, record in survived.items())
+    shown = harness("show", directory.name, "--problem", "111/2", "--results-dir", str(tmp_path))
+    assert "the answer is" in shown["attempt 0"]["text"]
     (rating,) = [row for row in json.loads(out)["rows"] if row["metric"] == "rating"]
     assert 1 <= rating["value"] <= 10
     assert rating["n_samples"] == 160
