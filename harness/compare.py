@@ -159,10 +159,12 @@ def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
             versions = f"{a.graders[name]} and {b.graders[name]}"
             notes.append(f"warning: grader {name} is {versions}: run `harness score` on both")
     for result in (a, b):
-        if (bounds := result.estimates[result.headline].bounds) is not None:
+        estimate = result.estimates[result.headline]
+        if (bounds := estimate.bounds) is not None:
+            scale, unit = (100, " %") if is_share(result.headline, estimate.value) else (1, "")
             notes.append(
                 f"warning: {result.run_id} has missing scores; its value could be "
-                f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} %"
+                f"{scale * bounds[0]:.1f} to {scale * bounds[1]:.1f}{unit}"
             )
     return notes
 

@@ -323,7 +323,8 @@ def _notes(standings: Sequence[Standing]) -> tuple[str, ...]:
             )
         if missing:
             bounds = s.estimate.bounds
-            could = f"; the value could be {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}" if bounds is not None else ""
+            scale = 100 if is_share(s.metric, s.estimate.value) else 1
+            could = f"; the value could be {scale * bounds[0]:.1f} to {scale * bounds[1]:.1f}" if bounds else ""
             notes.append(f"warning: {s.model}: {missing} of {total} samples unscored or failed{could}")
     versions = {(name, version) for s in standings for name, version in s.result.graders.items()}
     for name in sorted({name for name, _ in versions}):

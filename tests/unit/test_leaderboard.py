@@ -16,7 +16,8 @@ from stored_runs import coin, make_run
 from harness.cli.leaderboard import command
 from harness.errors import StoreError, UnknownName
 from harness.leaderboard import Standing, build, load_results
-from harness.run.result import read_result, write_result
+from harness.run.result import Item, read_result, write_result
+from harness.types import Estimate
 
 KEYS = ["suite", "model", "metric", "value", "low", "high", "n_problems", "n_samples", "counts"]
 
@@ -114,6 +115,20 @@ def test_missing_and_truncated_are_warned_about(tmp_path: Path) -> None:
     out = board(tmp_path).stdout
     assert "mock:gap: 2 of 4 samples unscored or failed; the value could be 25.0 to 75.0" in out
     assert "mock:cut: 4 of 100 samples cut" in out
+
+
+def test_a_rating_is_shown_on_its_own_scale(tmp_path: Path) -> None:
+    bounds = (2.5, 7.0)
+    for name, value in (("rating", 4.0), ("rating:math", 1.0)):
+        estimate = Estimate(value, value, value, 0.0, 3, 3, {"scored": 3, "unscored": 1}, bounds)
+        estimates, items = {name: estimate}, {f"p{i}": Item(value, 1) for i in range(3)}
+        make_run(tmp_path, "mock:rated", [1.0], headline=name, estimates=estimates, items=items, suite=name[-4:])
+    out = board(tmp_path).stdout
+    assert "4.0" in out
+    assert "1.0" in out
+    assert "400" not in out
+    assert "100.0" not in out
+    assert out.count("1 of 4 samples unscored or failed; the value could be 2.5 to 7.0") == 2
 
 
 def test_grader_versions_that_differ_are_warned_about(tmp_path: Path) -> None:
