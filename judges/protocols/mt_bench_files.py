@@ -93,8 +93,14 @@ def category_of(question_id: int) -> str:
 
 
 def read_rows(paths: Iterable[Path]) -> list[Raw]:
-    """Rows of JSON-lines files. Raises `MissingData` or `DataError` naming file and line."""
-    return [raw for path in paths for raw in read_file(path.parent, path.name, None)]
+    """Rows of JSON-lines files. Raises `MissingData` or `DataError` naming file and line, and for a file of no rows."""
+    rows: list[Raw] = []
+    for path in paths:
+        found = list(read_file(path.parent, path.name, None))
+        if not found:
+            raise DataError(f"{path} is empty")
+        rows += found
+    return rows
 
 
 def read_questions(path: Path, references: Path | None = None) -> list[Question]:

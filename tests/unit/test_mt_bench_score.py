@@ -89,7 +89,7 @@ def test_models_and_judges_are_apart_and_the_best_is_first(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "no judgments"),
+        ([], r"rows\.jsonl is empty"),
         ([single(), single(score=8)], r"1 judgments stand twice: .*rows\.jsonl:2 \(as .*rows\.jsonl:1\)"),
         ([single(score=-1)], "m: none of the 1 judged answers has a rating"),
         ([single(dup=1)], "m: none of the 0 judged"),
@@ -149,7 +149,7 @@ def test_pairs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "no judgments"),
+        ([], r"rows\.jsonl is empty"),
         ([pair(), pair()], "stand twice"),
         ([pair(), pair("b", "a")], "stand twice"),
         ([pair(games=("error", "error"))], "none of its 1 pairs"),
@@ -162,6 +162,12 @@ def test_pairs(tmp_path: Path) -> None:
 def test_bad_pair_rows_are_refused_by_name(tmp_path: Path, rows: list[Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         score_pairs(tmp_path, *rows)
+
+
+def test_no_rows_are_no_scores() -> None:
+    for scored in (of_judgments, of_pairs):
+        with pytest.raises(DataError, match="no judgments to score"):
+            scored([])
 
 
 def test_attempts_are_averaged_within_a_problem() -> None:
