@@ -52,24 +52,33 @@ _COLUMNS = "text, finish, reasoning, opened_think, tokens_in, tokens_out, altern
 
 def ask_seed(ask: Ask) -> int:
     """Sampling seed of an ask, 0 <= seed < 2**31: another repeat of the same question is another seed."""
-    digest = sha256(_encode(canonical_json({**_content(ask), "repeat": ask.repeat}))).digest()
-    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+    return _seed(_content(ask), ask.repeat)
 
 
 def reply_key(judge: Mapping[str, Json], ask: Ask) -> str:
     """Identity of a reply, 64 hex digits: who is asked (`Model.describe()`), what, and how it is sampled."""
-    return sha256(_encode(canonical_json({"judge": judge, **_content(ask), "seed": ask_seed(ask)}))).hexdigest()
+    content = _content(ask)
+    # No part can run into the next: line breaks within JSON are escaped.
+    parts = (canonical_json(judge), content, str(_seed(content, ask.repeat)))
+    return sha256(_encode("\n".join(parts))).hexdigest()
 
 
-def _content(ask: Ask) -> dict[str, Json]:
-    return {
-        "messages": [[message.role, message.content] for message in ask.messages],
-        "temperature": float(ask.temperature),
-        "max_tokens": ask.max_tokens,
-        # As text: the order of its properties is the order in which they are written, reason before verdict.
-        "schema": json.dumps(ask.schema) if ask.schema is not None else None,
-        "top_logprobs": ask.top_logprobs,
-    }
+def _seed(content: str, repeat: int) -> int:
+    digest = sha256(_encode(f"{content}\n{repeat}")).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+def _content(ask: Ask) -> str:
+    return canonical_json(
+        {
+            "messages": [[message.role, message.content] for message in ask.messages],
+            "temperature": float(ask.temperature),
+            "max_tokens": ask.max_tokens,
+            # As text: the order of its properties is the order in which they are written, reason before verdict.
+            "schema": json.dumps(ask.schema) if ask.schema is not None else None,
+            "top_logprobs": ask.top_logprobs,
+        }
+    )
 
 
 def _encode(text: str) -> bytes:
