@@ -1,4 +1,4 @@
-"""`harness export`: write a run as result files of lm-eval or lighteval."""
+"""`harness export`: write a run as files of another tool or of its benchmark."""
 
 from __future__ import annotations
 
@@ -11,21 +11,33 @@ from harness.cli import options
 
 @click.command("export")
 @click.argument("run")
-@click.option("--to", "tool", required=True, metavar="TOOL", help="lm-eval or lighteval.")
+@click.option(
+    "--to", "tool", required=True, metavar="TOOL", help="lm-eval or lighteval; alpaca_eval, arena_hard or mt_bench."
+)
 @click.option(
     "--out", required=True, type=options.FilePath(path_type=Path, file_okay=False), help="Folder to write to."
 )
 @click.option("--texts/--no-texts", default=True, show_default=True, help="Export completions too (lm-eval samples).")
+@options.data_dir
 @options.results_dir
-def command(run: str, tool: str, out: Path, texts: bool, results_dir: Path) -> int:
+def command(run: str, tool: str, out: Path, texts: bool, data_dir: Path | None, results_dir: Path) -> int:
     """Write RUN (id, unique beginning, or path) in another tool's format; prints the files.
 
     lm-eval gets totals and one sample row per problem, lighteval gets totals. Texts of suites whose authors ask not
-    to show them in plain text (GPQA) are never exported.
+    to show them in plain text (GPQA) are never exported. Runs of alpaca_eval, arena_hard and mt_bench become the
+    benchmark's own answer files, and, if RUN is a judged one, its judgment files too.
     """
+    from harness.config import RunConfig
+    from harness.interop.benchmarks import BENCHMARKS, export_benchmark
     from harness.interop.exporting import export_run
     from harness.run.locate import find_run
 
-    for path in export_run(find_run(results_dir, run), tool, out, texts=texts):
+    directory = find_run(results_dir, run)
+    if tool in BENCHMARKS:
+        folder = str(data_dir) if data_dir is not None else None
+        paths = export_benchmark(directory, tool, out, RunConfig(data_dir=folder, results_dir=str(results_dir)))
+    else:
+        paths = export_run(directory, tool, out, texts=texts)
+    for path in paths:
         click.echo(str(path))
     return 0

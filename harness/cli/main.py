@@ -26,8 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("harness.cli.listing", "List suites, models, graders, metrics, rubrics, protocols or runs."),
     "show": ("harness.cli.show", "Show everything about one name or one stored run."),
     "check": ("harness.cli.check", "Check suites: gold must score 1, near misses 0."),
-    "import": ("harness.cli.importing", "Bring result files of lighteval or lm-eval into the leaderboard."),
-    "export": ("harness.cli.exporting", "Write a run as result files of lm-eval or lighteval."),
+    "import": ("harness.cli.importing", "Bring result files of other tools into the leaderboard."),
+    "export": ("harness.cli.exporting", "Write a run as files of another tool or its benchmark."),
     "env": ("harness.cli.env", "Show versions, extras, devices and folders."),
 }
 

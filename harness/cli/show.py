@@ -146,10 +146,10 @@ def _problem_facts(directory: Path, problem: str) -> dict[str, Any]:
     from harness.run.verdicts import VERDICTS, read_judgments
 
     if (directory / VERDICTS).exists():
-        judgments = [row for row in read_judgments(directory) if row["problem_id"] == problem]
+        judgments = [row for row in read_judgments(directory) if row.problem_id == problem]
         if not judgments:
             raise UsageError(f"{directory.name} has no judgment of problem {problem!r}")
-        return {f"judgment {number}": row for number, row in enumerate(judgments, start=1)}
+        return {f"judgment {number}": dataclasses.asdict(row) for number, row in enumerate(judgments, start=1)}
     records = {record.attempt: record for record in iter_records(directory) if record.problem_id == problem}
     if not records:
         raise UsageError(f"{directory.name} has no completion for problem {problem!r}")

@@ -29,6 +29,11 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 MAX_ROWS = 2_000_000
 
 
+def safe_name(name: str) -> str:
+    """A model's name as a file or folder name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "__", name).strip(".")
+
+
 @dataclass(frozen=True)
 class ForeignItem:
     """One problem of an imported run."""

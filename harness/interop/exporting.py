@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import __version__
 from harness.errors import StoreError, UnknownName
-from harness.interop.common import TOOLS, text_hash
+from harness.interop.common import TOOLS, safe_name, text_hash
 from harness.interop.lm_eval import doc_hash
 from harness.report.table import finite
 from harness.run.checked import read_checked
@@ -42,7 +42,7 @@ def export_run(directory: Path, tool: str, out: Path, *, texts: bool = True) -> 
 
 
 def _folder(result: RunResult, out: Path) -> Path:
-    folder = out / re.sub(r"[^A-Za-z0-9._-]+", "__", result.model).strip(".") / ""
+    folder = out / safe_name(result.model)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

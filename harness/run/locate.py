@@ -49,8 +49,11 @@ def find_run(results_dir: Path, name: str) -> Path:
     if name in runs:
         return runs[name]
     # Few letters mean the run itself, not what was judged of it, unless they say so.
-    meant = [run for run in runs if JUDGED in name or JUDGED not in run]
-    for matches in ([i for i in meant if i.startswith(name)], [i for i in meant if name in i]):
+    run, judged, judge = name.partition(JUDGED)
+    meant = [i for i in runs if (JUDGED in i) == bool(judged)]
+    parts = {i: i.partition(JUDGED) for i in meant}
+    begins = [i for i, part in parts.items() if part[0].startswith(run) and part[2].startswith(judge)]
+    for matches in (begins, [i for i, part in parts.items() if run in part[0] and judge in part[2]]):
         if len(matches) == 1 and name:
             return runs[matches[0]]
         if matches and name:

@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import StoreError
 from harness.redact import redact
 from harness.run.result import write_atomically
-from judges.types import Judgment
+from judges.types import Judgment, Mark, Verdict
 
 VERDICTS = "verdicts.jsonl"
 
@@ -22,20 +22,32 @@ def write_judgments(directory: Path, judgments: Iterable[Judgment]) -> None:
     write_atomically(directory / VERDICTS, "".join(f"{redact(line)}\n" for line in lines))
 
 
-def read_judgments(directory: Path) -> list[dict[str, Any]]:
-    """Every line of verdicts.jsonl, as stored. Raises `StoreError` naming the line that is damaged."""
-    path, rows = directory / VERDICTS, []
+def read_judgments(directory: Path) -> list[Judgment]:
+    """Every judgment of a judged run. Raises `StoreError` naming the line that is damaged."""
+    path = directory / VERDICTS
+    rows: list[Judgment] = []
     try:
         with path.open(encoding="utf-8") as stream:
             for line in stream:
-                row = json.loads(line)
-                if not isinstance(row, dict) or not isinstance(row.get("problem_id"), str):
-                    raise ValueError("not a judgment")
-                rows.append(row)
+                rows.append(_judgment(json.loads(line)))
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"{path}, line {len(rows) + 1} is damaged ({error}): write it again with the same `harness judge`"
         ) from error
     return rows
+
+
+def _judgment(row: dict[str, Any]) -> Judgment:
+    """Inverse of `asdict`; raises KeyError, TypeError or ValueError on a line that is not one of ours."""
+    verdict = row["verdict"]
+    if verdict is not None:
+        marks = tuple(Mark(**{**mark, "evidence": tuple(mark["evidence"])}) for mark in verdict["marks"])
+        verdict = Verdict(**{**verdict, "marks": marks, "notes": tuple(verdict["notes"])})
+        if not isinstance(verdict.value, int | float) or not 0.0 <= verdict.value <= 1.0:
+            raise ValueError(f"a verdict's value is {verdict.value!r}")
+    judgment = Judgment(**{**row, "verdict": verdict})
+    if not all(isinstance(text, str) for text in (judgment.problem_id, judgment.judge, judgment.rubric, judgment.raw)):
+        raise ValueError("a field has the wrong type")
+    return judgment

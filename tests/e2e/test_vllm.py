@@ -52,7 +52,7 @@ def requests() -> list[Request]:
         request("Name three colours, separated by commas.", stop=(",",)),
         *(request("Tell me about the sea.", attempt, **sampled) for attempt in range(3)),
         request("Tell me about the sea.", 3, seed=101, **sampled),
-        request("word " * 1200),
+        request("word " * 5000),
     ]
 
 
@@ -66,7 +66,7 @@ def check(found: dict[tuple[str, int], Completion]) -> None:
     sea = [found["Tell me about the sea.", attempt].text for attempt in range(4)]
     assert len(set(sea[:3])) == 3
     assert sea[3] == sea[1]  # the same seed
-    too_long = found[("word " * 1200)[:40], 0]
+    too_long = found[("word " * 5000)[:40], 0]
     assert too_long.finish == "error" and too_long.text == "" and too_long.error
 
 
@@ -136,7 +136,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [
                 *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(converted(find_gguf()))),
                 *("--served-model-name", "smollm2", "--host", "127.0.0.1", "--port", str(port)),
-                *("--enforce-eager", "--max-model-len", "1024", "--dtype", "float32"),
+                *("--enforce-eager", "--max-model-len", "4096", "--dtype", "float32"),
             ],
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -180,6 +180,34 @@ def test_a_real_server_over_http(server: str) -> None:
             await model.close()
 
     asyncio.run(run())
+
+
+RUBRICS = {
+    "cot_math": ("--rubric", "cot_math"),
+    "rating_10": ("--rubric", "rating_10"),
+    "pairwise_5": ("--rubric", "pairwise_5", "--against", "mock-wrong"),
+    "pairwise_2": ("--rubric", "pairwise_2", "--against", "mock-wrong"),
+}
+
+
+@pytest.mark.parametrize("rubric", RUBRICS)
+def test_a_real_small_model_judges_through_the_server(server: str, rubric: str, tmp_path: Path) -> None:
+    def harness(*arguments: str) -> str:
+        command = (sys.executable, "-m", "harness", *arguments, "--results-dir", str(tmp_path))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    models = ("--model", "mock:gold", "--model", "mock:wrong")
+    harness("run", "--suite", "synth_easy", "--limit", "3", *models)
+    judge = ("--judge", "openai:smollm2", "--judge-arg", f"base_url={server}", "--max-failures", "0.4", "--json")
+    facts = json.loads(harness("judge", "mock-gold", *RUBRICS[rubric], *judge))["judging"][0]["judgments"]
+    # The server holds the reply to the schema, so even this model's verdicts can be read; cut ones may be missing.
+    assert facts["asked"] == (6 if "pairwise" in rubric else 3)
+    assert facts["unscored"] <= facts["asked"] / 3
+    assert "no_logprobs" not in facts["notes"]
+    again = json.loads(harness("judge", "mock-gold", *RUBRICS[rubric], *judge))["judging"][0]["judgments"]
+    assert again["cached"] == again["asked"] and again["unscored"] == facts["unscored"]
 
 
 def test_a_model_that_the_server_does_not_have(server: str) -> None:

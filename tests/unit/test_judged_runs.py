@@ -116,7 +116,7 @@ def test_an_unreadable_judge_is_counted_and_never_zero(harness: Call, judge: Any
     assert result.estimates["cot_math"].value == 1.0
     assert result.estimates["cot_math"].counts["unscored"] == 3
     assert result.judging["judgments"]["retried"] == 3  # type: ignore[index, call-overload]
-    assert [row["why"] for row in read_judgments(judged(tmp_path)) if row["verdict"] is None]
+    assert [row.why for row in read_judgments(judged(tmp_path)) if row.verdict is None]
 
 
 def test_a_judge_that_likes_the_first_answer_prefers_nobody(harness: Call, judge: Any, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_judged_run_is_shown_and_not_graded(harness: Call, judge: Any, tmp_pat
     judge(lambda request: verdict(5, 4, 3, 2, 1))
     harness("judge", GOLD, *COT)
     name = judged(tmp_path).name
-    problem = read_judgments(judged(tmp_path))[0]["problem_id"]
+    problem = read_judgments(judged(tmp_path))[0].problem_id
     code, out, _ = harness("show", name, "--problem", problem)
     assert code == 0 and "reasoning_correctness" in out
     code, _, err = harness("score", name)

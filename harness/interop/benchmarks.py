@@ -1,0 +1,241 @@
+"""AlpacaEval, Arena-Hard and MT-Bench: answers and judgments as those benchmarks' own files, and their answers as runs.
+
+An imported file of answers becomes a run like any other, so that any judge of ours can judge it; its model is named
+`file:<generator>`, and how its answers were sampled is not known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.answers import with_answer
+from harness.config import RunConfig
+from harness.errors import DataError, UsageError
+from harness.interop.common import safe_name
+from harness.run.plan import Job, make_jobs, plan_suites
+from harness.run.result import write_atomically
+from harness.run.spec import make_request, prompt_hash
+from harness.run.store import RunStore, read_graded, read_spec
+from harness.run.stored import stored_job
+from harness.run.tasks import baseline_answers, load_answers
+from harness.run.turns import follow_up
+from harness.run.verdicts import read_judgments
+from harness.suites import load_suite
+from harness.types import Completion, Json, Record
+from judges.protocols import alpaca_files, arena_files, mt_bench_files
+from judges.types import Judged, Judgment, Task
+
+BENCHMARKS = ("alpaca_eval", "arena_hard", "mt_bench")
+
+
+def import_answers(path: Path, benchmark: str, config: RunConfig) -> list[Path]:
+    """Make one run for each model whose answers are in a file of the benchmark; returns the run directories.
+
+    Raises `DataError` naming the rows that do not belong to the benchmark's questions, or that are missing.
+    """
+    read: dict[str, Callable[[Path, Job], dict[str, dict[str, tuple[str, ...]]]]] = {
+        "alpaca_eval": _alpaca_answers,
+        "arena_hard": _arena_answers,
+        "mt_bench": _mt_bench_answers,
+    }
+    asked = replace(config, suite=(benchmark,), model=("file:answers",))
+    plans = plan_suites(asked)
+    found = read[benchmark](path, make_jobs(plans, "file:answers", {}, asked)[0])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    made: list[Path] = []
+    for model, answers in found.items():
+        identity: dict[str, Json] = {"engine": "file", "model": model, "sha256": digest}
+        job = make_jobs(plans, f"file:{model}", identity, asked)[0]
+        missing = [problem.id for problem in job.problems if _question(problem.id) not in answers]
+        if missing:
+            raise DataError(f"{path}: {model} has no answer to {len(missing)} questions: {', '.join(missing[:5])}")
+        _store(job, answers)
+        made.append(job.directory)
+    return made
+
+
+def _question(problem_id: str) -> str:
+    """MT-Bench's problems are turns of questions; everywhere else a problem is a question."""
+    return problem_id.partition("/")[0]
+
+
+def _store(job: Job, answers: Mapping[str, tuple[str, ...]]) -> None:
+    with RunStore(job.directory, job.spec) as store:
+        for first in job.problems:
+            problem = first
+            for text in answers[_question(first.id)]:
+                completion = Completion(text=text, finish="stop")
+                made_from = prompt_hash(problem.messages)
+                if not store.done((problem.id, 0), made_from):
+                    seed = make_request(problem, 0, job.spec.sampling).seed
+                    store.append(Record(problem.id, 0, seed, made_from, completion))
+                following = follow_up(job.suite, problem, with_answer(completion))
+                if following is None:
+                    break
+                problem = following
+        store.compact()
+
+
+def _alpaca_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]]:
+    by_index = {int(problem.id): problem.messages[-1].content for problem in job.problems}
+    outputs = alpaca_files.read_outputs(path, [by_index[index] for index in sorted(by_index)])
+    return {outputs[0].generator: {str(one.index): (one.output,) for one in outputs}}
+
+
+def _arena_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]]:
+    known = {problem.id for problem in job.problems}
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for raw in arena_files.read_rows([path]):
+        try:
+            answer = arena_files.read_answer(raw.fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{raw.where}: not an Arena-Hard answer: {error}") from error
+        answers = found.setdefault(answer.model, {})
+        if answer.uid not in known:
+            raise DataError(f"{raw.where}: {answer.uid!r} is no question of {job.suite.name}")
+        if answer.uid in answers:
+            raise DataError(f"{raw.where}: a second answer of {answer.model!r} to {answer.uid!r}")
+        answers[answer.uid] = (answer.output,)
+    return found
+
+
+def _mt_bench_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]]:
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for answer in mt_bench_files.read_answers(path):
+        found.setdefault(answer.model, {})[str(answer.question_id)] = answer.turns
+    return found
+
+
+def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConfig) -> list[Path]:
+    """Write a run's answers, and, of a judged run, its judgments too, as the benchmark's own files below `out`.
+
+    Raises `UsageError` if the run is of another suite or was judged in another way than the benchmark's files can hold.
+    """
+    spec = read_spec(directory)
+    base = directory.parent / spec["judged_from"] if "judged_from" in spec else directory
+    job = stored_job(base, read_spec(base), config)
+    if job.suite.name.removesuffix("_v2") != benchmark:
+        raise UsageError(f"{directory.name} is a run of {job.suite.name}, not of {benchmark}")
+    judging = load_suite(job.suite.name).judging
+    answers = load_answers(job, base, "answer", 1)
+    tasks = [task for task in answers.tasks if (task.problem_id, task.attempt) not in answers.failed]
+    judged: list[Judged] = []
+    judgments: list[Judgment] = []
+    if base != directory:
+        if spec["judging"].get("judging") != judging or spec.get("against") not in (None, "baseline"):
+            raise UsageError(
+                f"{directory.name} was not judged by the protocol of {benchmark}: export the answers alone, {base.name}"
+            )
+        judgments = read_judgments(directory)
+        rows = {(row.problem_id, row.attempt): row.score for row in read_graded(directory)}
+        judged = [
+            Judged(task.problem_id, task.attempt, score.value, score.status)
+            for task in tasks
+            for score in [rows[task.problem_id, task.attempt]]
+        ]
+        if job.suite.baseline is not None:
+            opponents = baseline_answers(job, Path(config.data_dir) if config.data_dir is not None else None)
+            tasks = [replace(task, opponent=opponents[task.problem_id]) for task in tasks]
+    write = {"alpaca_eval": _write_alpaca, "arena_hard": _write_arena, "mt_bench": _write_mt_bench}[benchmark]
+    return write(job, tasks, judged, judgments, out)
+
+
+def _write_alpaca(
+    job: Job, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
+) -> list[Path]:
+    folder = _folder(out / safe_name(job.spec.model))
+    paths = [folder / "model_outputs.json"]
+    alpaca_files.write_outputs(
+        paths[0],
+        [
+            alpaca_files.Output(
+                int(task.problem_id),
+                str(task.meta.get("dataset", "")),
+                task.turns[-1],
+                task.answers[-1],
+                job.spec.model,
+            )
+            for task in tasks
+        ],
+    )
+    if judged:
+        annotator = f"{judgments[0].judge} with {judgments[0].rubric}"
+        paths.append(_folder(folder / safe_name(annotator)) / "annotations.json")
+        rows = alpaca_files.annotation_rows(tasks, judged, model=job.spec.model, annotator=annotator)
+        alpaca_files.write_annotations(paths[1], rows)
+    return paths
+
+
+def _write_arena(
+    job: Job, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
+) -> list[Path]:
+    model = job.spec.model
+    answers = [
+        arena_files.answer_row(arena_files.Answer(task.problem_id, model, task.answers[-1]), task.turns[-1], 0.0)
+        for task in tasks
+    ]
+    paths = [_lines(_folder(out / "model_answer") / f"{safe_name(model)}.jsonl", answers)]
+    if judged:
+        by_problem: dict[str, list[Judgment]] = {}
+        for judgment in judgments:
+            by_problem.setdefault(judgment.problem_id, []).append(judgment)
+        baseline = str(tasks[0].meta.get("opponent_model") or arena_files.V01_BASELINE)
+        pairs = [
+            arena_files.pair_row(
+                arena_files.pair_of(task, by_problem.get(task.problem_id, []), model=model, baseline=baseline)
+            )
+            for task in tasks
+        ]
+        folder = _folder(out / "model_judgment" / safe_name(judgments[0].judge))
+        paths.append(_lines(folder / f"{safe_name(model)}.jsonl", pairs))
+    return paths
+
+
+def _write_mt_bench(
+    job: Job, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
+) -> list[Path]:
+    model = job.spec.model
+    # The last turn's task holds the answers to all of them.
+    turns: dict[int, tuple[str, ...]] = {}
+    for task in sorted(tasks, key=lambda task: len(task.answers)):
+        turns[int(_question(task.problem_id))] = task.answers
+    answers = [
+        mt_bench_files.answer_row(mt_bench_files.Answer(question, model, texts), 0.0)
+        for question, texts in sorted(turns.items())
+    ]
+    paths = [_lines(_folder(out / "model_answer") / f"{safe_name(model)}.jsonl", answers)]
+    if judged:
+        judge = judgments[0].judge
+        rows = [
+            mt_bench_files.single_row(
+                mt_bench_files.SingleRow(
+                    question_id=int(_question(judgment.problem_id)),
+                    turn=int(judgment.problem_id.partition("/")[2]),
+                    model=model,
+                    judge=judge,
+                    prompt=judgment.rubric,
+                    score=round(10 * judgment.verdict.value, 6) if judgment.verdict is not None else -1,
+                    judgment=judgment.raw,
+                ),
+                0.0,
+            )
+            for judgment in judgments
+            if judgment.repeat == 0 and judgment.judge == judge
+        ]
+        paths.append(_lines(_folder(out / "model_judgment") / f"{safe_name(judge)}_single.jsonl", rows))
+    return paths
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    write_atomically(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
+    return path

@@ -1,0 +1,114 @@
+"""Answers in a benchmark's own files become runs, and what our judges say of them goes back into its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli.main import cli
+from harness.errors import DataError, UsageError
+from harness.run.checked import read_checked
+
+
+class Commands:
+    """Commands on one results folder and the real data."""
+
+    def __init__(self, data: Path, results: Path) -> None:
+        self.data, self.results = data, results
+
+    def __call__(self, *arguments: str) -> str:
+        places = ("--data-dir", str(self.data), "--results-dir", str(self.results))
+        done = CliRunner().invoke(cli, [*arguments, *(places if arguments[:2] != ("judge", "score") else places[:2])])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def judged(self) -> float:
+        """Judge the one imported run with a judge that means nothing; returns its headline in percent or points."""
+        (run,) = [path.name for path in (self.results / "runs").iterdir()]
+        self("judge", run, "--judge", "mock:judge", "--prompt", "own", "--quiet")
+        (path,) = [path for path in (self.results / "runs").iterdir() if "@" in path.name]
+        result = read_checked(path)
+        return result.estimates[result.headline].value
+
+
+@pytest.fixture
+def harness(shared_data: Path, tmp_path: Path) -> Commands:
+    return Commands(shared_data, tmp_path / "results")
+
+
+def outputs(data: Path, model: str) -> list[dict[str, str]]:
+    """A model_outputs.json as its authors would publish it."""
+    rows = [json.loads(line) for line in (data / "alpaca_eval_reference.jsonl").read_text("utf-8").splitlines()]
+    lines = (data / "alpaca_eval_outputs" / f"{model}.jsonl").read_text("utf-8").splitlines()
+    answers = {row["index"]: row["output"] for row in map(json.loads, lines)}
+    return [
+        {
+            "dataset": row["dataset"],
+            "instruction": row["instruction"],
+            "output": answers[row["index"]],
+            "generator": model,
+        }
+        for row in rows
+    ]
+
+
+def test_alpaca_eval(harness: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "model_outputs.json"
+    file.write_text(json.dumps(outputs(harness.data, "vicuna-7b")), encoding="utf-8")
+    harness("import", str(file), "--from", "alpaca_eval")
+    ours = harness.judged()
+    paths = harness("export", "file-vicuna-7b@", "--to", "alpaca_eval", "--out", str(tmp_path / "out")).splitlines()
+    scored = json.loads(harness("judge", "score", "alpaca_eval", paths[1], "--json"))["rows"][0]
+    assert scored["length_controlled_winrate"] == pytest.approx(100 * ours, abs=1e-6)
+    assert scored["n_total"] == 805 and not scored["flags"]
+    written = json.loads(Path(paths[0]).read_text("utf-8"))
+    assert [row["output"] for row in written] == [row["output"] for row in json.loads(file.read_text("utf-8"))]
+
+
+def test_the_null_model_is_named_beside_its_score(harness: Commands, tmp_path: Path) -> None:
+    file = tmp_path / "model_outputs.json"
+    file.write_text(json.dumps(outputs(harness.data, "NullModel")), encoding="utf-8")
+    harness("import", str(file), "--from", "alpaca_eval")
+    harness.judged()
+    (path,) = [path for path in (harness.results / "runs").iterdir() if "@" in path.name]
+    assert any("constant answer: 805 of 805" in warning for warning in read_checked(path).warnings)
+
+
+def test_outputs_that_do_not_align_are_refused(harness: Commands, tmp_path: Path) -> None:
+    rows = outputs(harness.data, "vicuna-7b")
+    file = tmp_path / "model_outputs.json"
+    file.write_text(json.dumps(rows[:-1]), encoding="utf-8")
+    with pytest.raises(DataError, match="1 missing: instruction 804"):
+        harness("import", str(file), "--from", "alpaca_eval")
+    assert not (harness.results / "runs").exists()
+
+
+def test_arena_hard(harness: Commands, tmp_path: Path) -> None:
+    answers = harness.data / "arena_hard_v01_answers" / "gpt-3.5-turbo-0125.jsonl"
+    harness("import", str(answers), "--from", "arena_hard")
+    ours = harness.judged()
+    paths = harness("export", "file-gpt-3.5-turbo-0125@", "--to", "arena_hard", "--out", str(tmp_path)).splitlines()
+    rows = json.loads(harness("judge", "score", "arena_hard", paths[1], "--json"))["rows"]
+    assert {row["method"] for row in rows} == {"mean vote", "Bradley-Terry"}
+    assert all(row["score"] == pytest.approx(ours, abs=1e-3) and row["n_problems"] == 500 for row in rows)
+
+
+def test_mt_bench(harness: Commands, tmp_path: Path) -> None:
+    harness(
+        "run", "--suite", "mt_bench", "--model", "mock:garbled", "--judge", "mock:judge", "--prompt", "own", "--quiet"
+    )
+    (path,) = [path for path in (harness.results / "runs").iterdir() if "@" in path.name]
+    ours = read_checked(path).estimates["rating"].value
+    answers, judgments = harness("export", "mock-garbled@", "--to", "mt_bench", "--out", str(tmp_path)).splitlines()
+    scored = json.loads(harness("judge", "score", "mt_bench", judgments, "--json"))["rows"][0]
+    assert scored["rating"] == pytest.approx(ours) and scored["n"] == 160
+    again = Commands(harness.data, tmp_path / "again")
+    again("import", answers, "--from", "mt_bench")
+    assert again.judged() == pytest.approx(ours)  # the same answers, the same judge
+    with pytest.raises(UsageError, match="is a run of mt_bench, not of arena_hard"):
+        harness("export", "mock-garbled@", "--to", "arena_hard", "--out", str(tmp_path))
