@@ -31,6 +31,9 @@ REVISION = "2edc6fad8be6b14ea7230aabfd08188da6b8b814"
 GAMED_CSV, DIFFICULTY_CSV = "df_gamed.csv", "instruction_difficulty.csv"
 GAMED_JSONL, DIFFICULTY_JSONL = "alpaca_eval_df_gamed_reconstructed.jsonl", "alpaca_eval_instruction_difficulty.jsonl"
 
+RECONSTRUCTED = "RECONSTRUCTED from published fits"
+"""What the provenance says of numbers that are not the authors' own file."""
+
 Row = tuple[Mapping[str, Json], str]
 """A row and where it stands."""
 
@@ -60,7 +63,7 @@ def _from_folder(folder: Path) -> GlmData | None:
     for name, column in ((GAMED_CSV, "preference"), (GAMED_JSONL, "preference_pseudo")):
         if (folder / name).is_file():
             rows = _csv(folder / name) if name.endswith(".csv") else _jsonl(folder, name)
-            note = ", RECONSTRUCTED from published fits (not the authors' file)" if name == GAMED_JSONL else ""
+            note = f", {RECONSTRUCTED} (not the authors' file)" if name == GAMED_JSONL else ""
             return _with_gamed(rows, column, name + note, _difficulty(folder))
     difficulty = _difficulty(folder)
     if difficulty is None:
@@ -94,7 +97,7 @@ def _difficulty(folder: Path) -> tuple[np.ndarray, str] | None:
     if (folder / DIFFICULTY_CSV).is_file():
         rows, name, note = _csv(folder / DIFFICULTY_CSV), DIFFICULTY_CSV, ""
     elif (folder / DIFFICULTY_JSONL).is_file():
-        rows, name, note = _jsonl(folder, DIFFICULTY_JSONL), DIFFICULTY_JSONL, ", RECONSTRUCTED from published fits"
+        rows, name, note = _jsonl(folder, DIFFICULTY_JSONL), DIFFICULTY_JSONL, f", {RECONSTRUCTED}"
     else:
         return None
     found: dict[int, float] = {}

@@ -26,7 +26,7 @@ from harness.stats.distributions import t_quantile
 from harness.stats.errors import Array, mean_interval
 from harness.types import STATUSES, Completion, Estimate, Json
 from judges.pointwise import check_sampling, unscored
-from judges.protocols.alpaca_data import SIZE, load_glm_data
+from judges.protocols.alpaca_data import RECONSTRUCTED, SIZE, load_glm_data
 from judges.protocols.alpaca_glm import Fit, Formula, GlmData, Rows, extreme, fit_glm
 from judges.protocols.alpaca_prompt import OwnPrompt, PairPrompt, official_prompt, read_preference, require_official
 from judges.protocols.alpaca_score import Annotation, baseline_fit, is_constant
@@ -291,7 +291,9 @@ def _warnings(tasks: Sequence[Task]) -> list[str]:
 
 def _fit_warnings(fit: Fit, data: GlmData | None, win_rate: float) -> list[str]:
     provenance = data.provenance if data is not None else "no difficulties found (--data-dir or the hub)"
-    found = [f"length control: {fit.formula}, {provenance}"]
+    found: list[str] = []
+    if fit.formula != "length_controlled_v1" or RECONSTRUCTED in provenance:
+        found.append(f"length control: {fit.formula}, {provenance}")
     if extreme(100.0 * win_rate, 100.0 * fit.lc):
         found.append(
             f"the length control moved the win rate from {win_rate:.1%} to {fit.lc:.1%}: its fit may have failed"

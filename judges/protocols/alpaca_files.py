@@ -74,16 +74,19 @@ class LeaderboardRow:
 
 
 def read_outputs(path: Path, instructions: Sequence[str]) -> list[Output]:
-    """A model_outputs.json, one output for each instruction, in the order of `instructions`.
+    """A model_outputs.json, or compact JSON lines (index, model, output): one output for each instruction, in order.
 
     Raises `DataError` for a file that is no such list, and for outputs that do not align, with the rows named.
     """
     rows = _rows(path)
-    texts = [_text(row, "instruction", where) for row, where in rows]
+    compact = "instruction" not in rows[0][0] and "index" in rows[0][0]
+    texts = [
+        _instruction(row, where, instructions) if compact else _text(row, "instruction", where) for row, where in rows
+    ]
     places = align(texts, instructions, str(path), complete=True)
     found = {}
     for (row, where), place in zip(rows, places, strict=True):
-        output, generator = _text(row, "output", where), _text(row, "generator", where)
+        output, generator = _text(row, "output", where), _text(row, "model" if compact else "generator", where)
         found[place] = Output(place, str(row.get("dataset", "")), instructions[place], output, generator)
     generators = sorted({one.generator for one in found.values()})
     if len(generators) > 1:
@@ -263,6 +266,13 @@ def _preference(row: Mapping[str, Json], where: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not (value == 0 or 1.0 <= value <= 2.0):
         raise DataError(f"{where}: a preference is 0 (draw), from 1 to 2, or null; this is {value!r}")
     return 1.5 if value == 0 else float(value)
+
+
+def _instruction(row: Mapping[str, Json], where: str, instructions: Sequence[str]) -> str:
+    index = _whole(row, "index", where)
+    if index >= len(instructions):
+        raise DataError(f"{where}: there is no instruction {index}, they are 0 to {len(instructions) - 1}")
+    return instructions[index]
 
 
 def _whole(row: Mapping[str, Json], key: str, where: str) -> int:

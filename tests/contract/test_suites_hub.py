@@ -23,7 +23,19 @@ from harness.data import content_hash, load_rows
 from harness.suites import load_suite
 
 Rows = list[dict[str, Any]]
-SUITES = ("aime", "aime24", "aime25", "math500", "gsm8k", "amc23", "minerva_math", "svamp", "bbh", "arc_easy")
+SUITES = (
+    "aime",
+    "aime24",
+    "aime25",
+    "math500",
+    "gsm8k",
+    "amc23",
+    "minerva_math",
+    "svamp",
+    "bbh",
+    "arc_easy",
+    "alpaca_eval",
+)
 _SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -147,6 +159,12 @@ def arc(folder: Path) -> dict[str, bytes]:
     return {**files, "README.md": card({"ARC-Easy": {"test": "ARC-Easy/test.parquet"}})}
 
 
+def alpaca_eval(folder: Path) -> dict[str, bytes]:
+    keys = ("dataset", "instruction", "output", "generator")
+    rows = [{key: row[key] for key in keys} for row in read(folder, "alpaca_eval_reference.jsonl")]
+    return {"alpaca_eval_gpt4_baseline.json": json.dumps(rows, indent=1).encode()}
+
+
 BUILDERS: dict[str, Callable[[Path], dict[str, bytes]]] = {
     "HuggingFaceH4/MATH-500": math500,
     "openai/gsm8k": gsm8k,
@@ -157,6 +175,7 @@ BUILDERS: dict[str, Callable[[Path], dict[str, bytes]]] = {
     "ChilleD/SVAMP": svamp,
     "lukaemon/bbh": bbh,
     "allenai/ai2_arc": arc,
+    "tatsu-lab/alpaca_eval": alpaca_eval,
 }
 
 
@@ -253,3 +272,35 @@ def test_gpqa_rows_of_the_hub_equal_those_of_the_zip(shared_data: Path) -> None:
         raw |= {f"Incorrect Answer {number}": text for number, text in zip((3, 1, 2), wrong, strict=True)}
         rebuilt.append(ref.from_hub(raw))
     assert content_hash(rebuilt) == ref.sha256
+
+
+def test_one_file_of_a_hub_set_gives_the_length_control_its_data(shared_data: Path, tmp_path: Path) -> None:
+    gamed = read(shared_data, "alpaca_eval_df_gamed_reconstructed.jsonl")
+    keys = ("model", "index", "std_delta_len", "instruction_difficulty", "not_gamed_baseline")
+    table = [",".join([*keys, "preference"])]
+    table += [",".join(str(row[key]) for key in (*keys, "preference_pseudo")) for row in gamed]
+    script = (
+        "from judges.protocols.alpaca_data import load_glm_data\n"
+        "data = load_glm_data(None)\n"
+        "print(data and (data.provenance, float(data.difficulty.sum()), float(data.gamed.preference.sum())))"
+    )
+
+    def found(files: dict[str, bytes], home: str) -> str:
+        (tmp_path / home).mkdir()
+        with serve({"tatsu-lab/alpaca_eval": (revisions()["tatsu-lab/alpaca_eval"], files)}) as endpoint:
+            kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HARNESS_"))}
+            own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / home), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*"}
+            done = subprocess.run(
+                [sys.executable, "-c", script], env=kept | own, capture_output=True, text=True, timeout=120
+            )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout.strip()
+
+    difficulty = sum(row["instruction_difficulty"] for row in gamed) / 2
+    preference = sum(row["preference_pseudo"] for row in gamed)
+    source, *sums = json.loads(
+        found({"df_gamed.csv": "\n".join(table).encode()}, "full").replace("(", "[").replace(")", "]").replace("'", '"')
+    )
+    assert source.startswith("df_gamed.csv of the hub data set")
+    assert sums == [pytest.approx(difficulty), pytest.approx(preference)]
+    assert found({}, "empty") == "None"

@@ -89,6 +89,18 @@ def test_what_does_not_align_is_refused_by_name(texts: list[str], words: list[st
         assert word in str(caught.value)
 
 
+def test_compact_outputs_go_by_index(tmp_path: Path) -> None:
+    rows = [{"index": n, "model": "m", "output": str(n)} for n in (2, 0, 3, 1)]
+    found = read_outputs(put_lines(tmp_path / "o.jsonl", rows), INSTRUCTIONS)
+    assert [(one.index, one.instruction, one.output) for one in found] == [
+        (n, text, str(n)) for n, text in enumerate(INSTRUCTIONS)
+    ]
+    with pytest.raises(DataError, match="1 missing: instruction 1"):
+        read_outputs(put_lines(tmp_path / "p.jsonl", rows[:3]), INSTRUCTIONS)
+    with pytest.raises(DataError, match="no instruction 4"):
+        read_outputs(put_lines(tmp_path / "q.jsonl", [*rows, {**rows[0], "index": 4}]), INSTRUCTIONS)
+
+
 def test_annotations_may_lack_rows_but_not_invent_them(tmp_path: Path) -> None:
     assert len(read_annotations(put(tmp_path / "a.json", [annotation(3)]), INSTRUCTIONS)) == 1
     with pytest.raises(DataError, match="no instruction of AlpacaEval"):

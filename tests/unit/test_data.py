@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.data import INDEX, PART, MissingData, clean_text, content_hash, load_rows, local
+from harness.data.local import read_list
 from harness.errors import DataError, MissingExtra
 from harness.types import DataRef, HubRef, Json
 
@@ -201,3 +202,20 @@ def test_content_hash_is_what_it_is() -> None:
     # sha256 of '{"a":"\u00e9","id":"1"}\n{"id":"2"}': a change of this value would unpin every suite.
     expected = "4b5a90e8c4ea0b15c893698a2a7f82eee82b889a2f1d06e0146adbc9dc1a1eee"
     assert content_hash([{"id": "2"}, {"id": "1", "a": "é"}]) == expected
+
+
+@pytest.mark.parametrize("text", ['[{"a": 1}, {"a": 2}]', ' \n[{"a": 1},\n {"a": 2}]', '{"a": 1}\n\n{"a": 2}\n'])
+def test_a_list_file_is_json_or_json_lines(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rows.json").write_text(text, encoding="utf-8")
+    assert [raw.fields for raw in read_list(tmp_path / "rows.json")] == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("[1]", "entry 0: expected a JSON object"), ("[{]", "not valid JSON"), ("[NaN]", "NaN is not")]
+)
+def test_a_list_file_that_is_none_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "rows.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=words):
+        list(read_list(tmp_path / "rows.json"))
+    with pytest.raises(DataError, match="cannot be read"):
+        list(read_list(tmp_path / "absent.json"))
