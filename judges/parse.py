@@ -51,7 +51,7 @@ _DECIDES: Final[Mapping[RubricKind, Literal["dimensions", "rating", "verdict"]]]
     "pairwise": "verdict",
     "label": "verdict",
 }
-_TOTALS = ("total", "total_score", "score", "overall_score", "points")
+_TOTALS = ("total", "total_score", "score", "overall_score", "overall", "points")
 _FENCE = re.compile(r"```\w{0,16}")
 _WHOLE = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
@@ -126,10 +126,11 @@ def _points(rubric: Rubric, reply: JsonObject, judged_text: str, notes: _Notes) 
     _check_sum(reply, total, notes)
     quotes = [quote for mark in marks for quote in mark.evidence]
     notes.add("invented_quote", bool(quotes) and invented(quotes, judged_text) > 0)
+    overall = reply.get("overall")
     return Verdict(
         value=total / math.fsum(one.weight for one in rubric.dimensions),
         label=f"{total:.1f}",
-        reason=_text(reply.get("overall"), "overall"),
+        reason=storable(overall) if isinstance(overall, str) else "",
         marks=marks,
         notes=tuple(notes.names),
     )

@@ -55,6 +55,7 @@ class RubricJudging:
             "rubric": self.rubric.id,
             "repeats": self.repeats,
             "temperature": self.temperature,
+            "top_logprobs": self._alternatives,
             "parser": PARSER_VERSION,
         }
 
@@ -64,7 +65,6 @@ class RubricJudging:
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """One ask per repeat. Raises `DataError` if the task lacks what the rubric shows."""
-        token = self.rubric.reply == "token"
         messages = render(self.rubric, task, first=task.answers, second=task.opponent)
         parse = partial(parse_reply, self.rubric, judged_text=judged_text(task))
         return [
@@ -75,10 +75,14 @@ class RubricJudging:
                 schema=reply_schema(self.rubric),
                 temperature=self.temperature,
                 max_tokens=self.rubric.max_tokens,
-                top_logprobs=TOP_LOGPROBS if token else 0,
+                top_logprobs=self._alternatives,
             )
             for repeat in range(self.repeats)
         ]
+
+    @property
+    def _alternatives(self) -> int:
+        return TOP_LOGPROBS if self.rubric.reply == "token" else 0
 
     def rubric_id(self, task: Task) -> str:
         """`Rubric.id`."""

@@ -220,7 +220,7 @@ BOMBS = r"""
 """
 
 
-@pytest.mark.parametrize("piece", [*BOMBS.strip("\n").split("|"), rating_reply(3)])
+@pytest.mark.parametrize("piece", [*BOMBS.strip("\n").split("|"), '{"a": ' * 12 + "x" + "}" * 12, rating_reply(3)])
 def test_every_character_is_looked_at_a_bounded_number_of_times(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
     counting = Counting(monkeypatch)
     text = piece * (20_000 // len(piece))
