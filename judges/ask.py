@@ -78,6 +78,8 @@ class _Question:
     places: list[_Place] = field(default_factory=list)
     request: Request | None = None
     """Kept while the engine has it, so that no other object takes its identity."""
+    ask: Ask | None = None
+    """What the first of the places asks, while the engine has the request: rendering it again would cost time."""
 
     @property
     def is_second_try(self) -> bool:
@@ -213,7 +215,7 @@ class _Session:
                 break
             self._queue.popleft()
             self._asked[id(request)] = question
-            question.request = request
+            question.request, question.ask = request, ask
             admitted.append(request)
         return admitted
 
@@ -246,8 +248,9 @@ class _Session:
 
     def _settle(self, question: _Question, completion: Completion) -> None:
         del self._questions[question.key]
-        for place in question.places:
-            self._read(place, self._ask(place), completion)
+        for number, place in enumerate(question.places):
+            known = question.ask if number == 0 else None
+            self._read(place, known if known is not None else self._ask(place), completion)
 
     def _read(self, place: _Place, ask: Ask, completion: Completion) -> None:
         """Turn a reply into a judgment, or into a second question."""
