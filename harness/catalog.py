@@ -70,6 +70,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "choice": ("harness.grading.choice:GRADER", "multiple choice by letter"),
         "exact": ("harness.grading.exact:GRADER", 'normalised string equality after "the answer is"'),
         "json": ("harness.grading.json_fields:GRADER", "fields of exactly one JSON object"),
+        "labels": ("harness.grading.labels:GRADER", "18 text-quality indicators in one JSON object, each on its own"),
         "lighteval": ("harness.grading.lighteval:GRADER", "lighteval's own metric of a task"),
         "gym": ("harness.grading.gym:GRADER", "reasoning-gym's own scoring of a task"),
     },
@@ -83,6 +84,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "distinct_answers": ("harness.metrics.diversity_answers:distinct_answers", "different answers to a problem"),
         "answer_entropy": ("harness.metrics.diversity_answers:answer_entropy", "entropy of the answers, in bits"),
         "em": ("harness.metrics.accuracy:exact_match", "share of graded answers that match, no-answers left out"),
+        "em_micro": ("harness.metrics.labels:em_micro", "share of labels that are right, over all indicators"),
+        "em_all": ("harness.metrics.labels:em_all", "share of replies in which every label is right"),
+        "em:x": ("harness.metrics.labels:em_of", "share of replies with one indicator right: em:coherence"),
+        "valid_labels": ("harness.metrics.labels:valid_labels", "share of replies with only values of the closed sets"),
         "format:think": ("harness.metrics.format:think", "share of replies with exactly one closed think block"),
         "format:boxed": ("harness.metrics.format:boxed", "share of replies with a boxed answer"),
         "format:json": (

@@ -5,6 +5,7 @@
     │   ├── UnknownName            2   with "did you mean" and the list
     │   └── ConfigError            2   a config file or --set that does not fit
     ├── DataError                  2   data that is missing, empty, duplicated, or not what is pinned
+    │   └── NotMeasured            2   a metric of something that the data do not hold: told and left out
     ├── StoreError                 2   a run directory that cannot be read or does not belong to this spec
     ├── PrerequisiteError          3   something must be installed, started or set first
     │   ├── MissingExtra           3   names the command that installs it
@@ -52,6 +53,10 @@ class DataError(HarnessError):
     """Data that is missing, empty, duplicated, malformed or not what is pinned. Raised before anything is spent."""
 
     exit_code = 2
+
+
+class NotMeasured(DataError):
+    """A run's data hold nothing of what a metric measures: no failure, the metric does not apply."""
 
 
 class StoreError(HarnessError):

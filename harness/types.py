@@ -150,7 +150,8 @@ class Graded:
     tokens_in: int | None = None
     tokens_out: int | None = None
     formats: Mapping[str, bool] = field(default_factory=dict)
-    """Format checks of the suite on this completion, by name: "think", "boxed", "json"."""
+    """Checks of this completion by name: the suite's format checks ("think", "boxed", "json"), and what a grader of
+    several fields says of each ("labels", "em:coherence")."""
 
 
 @dataclass(frozen=True, slots=True)

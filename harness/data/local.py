@@ -37,10 +37,10 @@ class Raw:
 
 
 def read_file(folder: Path, name: str, password: str | None) -> Iterator[Raw]:
-    """The rows of one file of a folder.
+    """The rows of one file of a folder: JSON lines, or (a name that ends in ".json") one JSON list.
 
     Raises `MissingData` if it is not there, `DataError` naming file and line for anything that is not UTF-8 JSON lines
-    of objects.
+    or a list of objects.
     """
     path = folder / name
     if not path.is_file():
@@ -51,6 +51,8 @@ def read_file(folder: Path, name: str, password: str | None) -> Iterator[Raw]:
     try:
         if path.suffix == ".zip":
             yield from _rows(io.BytesIO(_member(path, password)), str(path))
+        elif path.suffix == ".json":
+            yield from read_list(path)
         else:
             with path.open("rb") as stream:
                 yield from _rows(stream, str(path))

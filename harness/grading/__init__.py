@@ -12,7 +12,7 @@ from functools import cache
 from harness import catalog
 from harness.answers import with_answer
 from harness.errors import HarnessError
-from harness.grading.base import QuickGrader
+from harness.grading.base import FieldGrader, QuickGrader
 from harness.types import Completion, Extracted, Grader, Problem, Score
 
 
@@ -62,6 +62,17 @@ def score_completion(problem: Problem, completion: Completion) -> Score | Pendin
     except Exception:  # the worker will run into it again, and say so
         settled = None
     return settled if settled is not None else Pending(problem.grader, problem.target, found.answer)
+
+
+def field_checks(problem: Problem, completion: Completion, verdict: Score | Pending) -> dict[str, bool]:
+    """What a grader of several fields says of each of them; {} for other graders and where nothing was graded.
+
+    `completion` has been through `with_answer`; `verdict` is what `score_completion` made of it.
+    """
+    grader = get_grader(problem.grader)
+    if not isinstance(grader, FieldGrader) or isinstance(verdict, Pending) or verdict.value is None:
+        return {}
+    return grader.checks(problem, completion.answer_text if verdict.status == "scored" else None)
 
 
 def _is_complete(grader: Grader, problem: Problem, answer_text: str, found: Extracted | None) -> bool:

@@ -40,6 +40,14 @@ class InProcessGrader(QuickGrader):
         raise NotImplementedError
 
 
+class FieldGrader(InProcessGrader):
+    """Base of graders that compare several fields of one reply, and can say of each whether it is right."""
+
+    def checks(self, problem: Problem, answer_text: str | None) -> dict[str, bool]:
+        """Named checks of single fields, recorded in `Graded.formats`; linear. None: the reply has no answer."""
+        raise NotImplementedError
+
+
 def explicit_answer(answer_text: str) -> str | None:
     """The answer that a reply marks as such: the last box, else what follows the last "answer is"; None if neither."""
     boxed = last_boxed(answer_text)

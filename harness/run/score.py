@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness import formats
 from harness.answers import with_answer
-from harness.grading import Pending, get_grader, score_completion
+from harness.grading import Pending, field_checks, get_grader, score_completion
 from harness.grading.pool import GradingPool
 from harness.run.plan import Job
 from harness.types import Completion, Graded, Problem, Record, Score
@@ -45,7 +45,10 @@ class Scorer:
             cluster=problem.cluster,
             tokens_in=completion.tokens_in,
             tokens_out=completion.tokens_out,
-            formats=formats.check(self._job.suite.formats, self._job.suite.reply_schema, completion),
+            formats={
+                **formats.check(self._job.suite.formats, self._job.suite.reply_schema, completion),
+                **field_checks(problem, completion, verdict),
+            },
         )
         self._graded[problem.id, attempt] = (graded, future)
 

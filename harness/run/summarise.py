@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from harness import __version__
-from harness.errors import DataError
+from harness.errors import DataError, NotMeasured
 from harness.metrics import estimate
 from harness.run.plan import Job, choose_metrics
 from harness.run.result import Item, RunResult
@@ -33,7 +33,7 @@ def summarise(
     attempts = Counter(row.problem_id for row in graded)
     n = min(attempts.get(problem.id, 0) for problem in job.problems)
     metrics = choose_metrics(job.suite, n, job.metrics)
-    estimates, unsupported = _estimates(metrics, graded)
+    estimates, unsupported = _estimates(metrics, graded, job.metrics)
     tokens_in = [row.tokens_in for row in graded if row.tokens_in is not None]
     tokens_out = [row.tokens_out for row in graded if row.tokens_out is not None]
     spec = job.spec.identity()
@@ -65,10 +65,13 @@ def summarise(
     )
 
 
-def _estimates(metrics: Sequence[str], graded: Sequence[Graded]) -> tuple[dict[str, Estimate], list[str]]:
+def _estimates(
+    metrics: Sequence[str], graded: Sequence[Graded], asked: Sequence[str]
+) -> tuple[dict[str, Estimate], list[str]]:
     """Every metric that these attempts support, and a warning for each other one but an absent token count.
 
-    Failed attempts can leave no problem with k scored samples: that must not cost the run its other numbers.
+    What the data do not hold at all (labels) is told once, whatever the number of metrics that need it. Failed attempts
+    can leave no problem with k scored samples: that must not cost the run its other numbers.
     """
     found: dict[str, Estimate] = {}
     warnings: list[str] = []
@@ -80,8 +83,9 @@ def _estimates(metrics: Sequence[str], graded: Sequence[Graded]) -> tuple[dict[s
         except DataError as error:
             if name == metrics[0]:
                 raise
-            warnings.append(f"{name} is not reported: {error}")
-    return found, warnings
+            told_once = isinstance(error, NotMeasured) and name not in asked
+            warnings.append(str(error) if told_once else f"{name} is not reported: {error}")
+    return found, list(dict.fromkeys(warnings))
 
 
 def _items(graded: Sequence[Graded]) -> dict[str, Item]:
