@@ -114,7 +114,7 @@ def difference(scores: Scores, reference: Scores, clusters: Mapping[str, str]) -
         gaps = np.array(scores.blocks) - np.array(reference.blocks)
         se, half = jackknife(gaps)
         value = scores.estimate.value - reference.estimate.value
-        p = t_two_sided(value / se, len(gaps) - 1) if se > 0.0 else math.nan
+        p = t_two_sided(value / se, len(gaps) - 1) if se > 0.0 else 1.0 if value == 0.0 else math.nan
         return Difference(value, value - half, value + half, p)
     common = sorted(scores.problems.keys() & reference.problems.keys())
     if not common:
