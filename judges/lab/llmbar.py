@@ -58,7 +58,12 @@ def load(data_dir: Path | None) -> tuple[list[Pair], str]:
 def _reference(data_dir: Path | None) -> DataRef:
     ref = DataRef(files=(FILE,), rows=1200, sha256=_SHA256, from_local=_row)
     folder = data_folder(data_dir)
-    if folder is None or (folder / FILE).is_file():
+    if folder is None:
+        raise MissingData(
+            "LLMBar is read from a folder: clone princeton-nlp/LLMBar and name its folder with --data-dir "
+            "(the set on the hub is a loading script, which is never run)"
+        )
+    if (folder / FILE).is_file():
         return ref
     for root in (folder, folder / "Dataset", folder / "LLMBar" / "Dataset"):
         if (root / _FOLDERS["Natural"] / "dataset.json").is_file():

@@ -64,6 +64,13 @@ def test_what_is_no_jsonl_is_refused(tmp_path: Path, content: bytes) -> None:
         load_set(str(path), None)
 
 
+def test_llmbar_says_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARNESS_DATA_DIR", raising=False)
+    for folder in (None, tmp_path):
+        with pytest.raises(DataError, match="clone princeton-nlp/LLMBar"):
+            load_set("llmbar", folder)
+
+
 def test_unknown_sets_files_and_subsets(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="llmbar"):
         load_set("lmbar", None)
