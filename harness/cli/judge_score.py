@@ -114,7 +114,7 @@ def _instructions(data_dir: Path | None) -> list[str] | None:
 
 def _arena(files: tuple[Path, ...], answers: tuple[Path, ...]) -> list[Table]:
     from harness.report.table import Table
-    from judges.protocols.arena_files import read_answer, read_rows
+    from judges.protocols.arena_files import read_answers, read_rows
     from judges.protocols.arena_results import score_judgments, score_with_style
 
     raws = read_rows(files)
@@ -125,9 +125,14 @@ def _arena(files: tuple[Path, ...], answers: tuple[Path, ...]) -> list[Table]:
         for method, scores in (("mean vote", result.mean), ("Bradley-Terry", result.bradley_terry)):
             rows += [_arena_row(result.judge, method, score) for score in scores]
     if answers:
-        read = [read_answer(raw.fields) for raw in read_rows(answers)]
-        for judge, styled in score_with_style(raws, read):
+        for judge, styled in score_with_style(raws, read_answers(read_rows(answers))):
             rows += [_arena_row(judge, "style controlled", score) for score in styled.scores]
+            notes.append(f"style control: length in tokens ({styled.tokens})")
+            notes += [
+                f"{model}: nearly all answers differ from the baseline's in one direction ({', '.join(names)}); its "
+                "style-controlled score is a guess beyond the data"
+                for model, names in styled.extrapolated.items()
+            ]
     columns = (
         _text("model"),
         _text("category"),

@@ -12,9 +12,10 @@ is refused with the name of its row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from harness.data.local import Raw, read_file
 from harness.errors import DataError
@@ -22,6 +23,7 @@ from harness.hashing import short_hash
 from harness.types import Json, Message
 from judges.types import Judgment, Task
 
+Read = TypeVar("Read")
 V01_BASELINE = "gpt-4-0314"
 """Opponent of v0.1, whose files do not name it."""
 BATTLE_WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
@@ -74,9 +76,14 @@ def read_answer(fields: Mapping[str, Json]) -> Answer:
 
     A plain {uid, model, answer} is read too.
     """
-    uid, model = _uid(fields), _text(fields, "model" if "model" in fields else "model_id")
+    uid, model = _uid(fields), _text(fields, "model_id" if "model" not in fields and "model_id" in fields else "model")
     metadata = fields.get("metadata")
     return Answer(uid, model, _output(fields), dict(metadata) if isinstance(metadata, Mapping) else {})
+
+
+def read_answers(raws: Iterable[Raw]) -> list[Answer]:
+    """Answer rows of files. Raises `DataError` naming the first row that is none."""
+    return [_told(raw, read_answer, "answer") for raw in raws]
 
 
 def answer_row(answer: Answer, prompt: str, tstamp: float) -> dict[str, Json]:
@@ -96,12 +103,7 @@ def answer_row(answer: Answer, prompt: str, tstamp: float) -> dict[str, Json]:
 
 def read_pair(raw: Raw) -> Pair:
     """A judgment row of either layout. Raises `DataError` naming the row."""
-    try:
-        return _pair(raw.fields, raw.where)
-    except KeyError as error:
-        raise DataError(f"{raw.where}: no field {error.args[0]!r}; this is no Arena-Hard judgment") from error
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{raw.where}: {error}") from error
+    return _told(raw, lambda fields: _pair(fields, raw.where), "judgment")
 
 
 def pair_row(pair: Pair) -> dict[str, Json]:
@@ -138,15 +140,24 @@ def pair_of(task: Task, judgments: Sequence[Judgment], *, model: str, baseline: 
 
 def read_battle(raw: Raw) -> tuple[str, str, str, float]:
     """A battle row -> (uid, model, baseline, what the model got: 1, 0.5 or 0). Raises `DataError` naming the row."""
+    return _told(raw, _battle, "battle")
+
+
+def _told(raw: Raw, read: Callable[[Mapping[str, Json]], Read], what: str) -> Read:
+    """What `read` makes of a row; its errors become a `DataError` with file and line."""
     try:
-        uid, baseline, model = _uid(raw.fields), _text(raw.fields, "model_a"), _text(raw.fields, "model_b")
-        winner = _text(raw.fields, "winner")
-        if winner not in BATTLE_WINNERS:
-            raise ValueError(f"winner {winner!r} is none of {', '.join(BATTLE_WINNERS)}")
+        return read(raw.fields)
     except KeyError as error:
-        raise DataError(f"{raw.where}: no field {error.args[0]!r}; this is no Arena-Hard battle") from error
+        raise DataError(f"{raw.where}: no field {error.args[0]!r}; this is no Arena-Hard {what}") from error
     except (TypeError, ValueError) as error:
         raise DataError(f"{raw.where}: {error}") from error
+
+
+def _battle(fields: Mapping[str, Json]) -> tuple[str, str, str, float]:
+    uid, baseline, model = _uid(fields), _text(fields, "model_a"), _text(fields, "model_b")
+    winner = _text(fields, "winner")
+    if winner not in BATTLE_WINNERS:
+        raise ValueError(f"winner {winner!r} is none of {', '.join(BATTLE_WINNERS)}")
     return uid, model, baseline, {"model_a": 0.0, "model_b": 1.0}.get(winner, 0.5)
 
 

@@ -12,6 +12,7 @@ Source: Li et al. 2024, arXiv 2406.11939; the scripts of lmarena/arena-hard-auto
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ def mean_scores(
     stands twice.
     """
     found = []
+    counts = functools.cache(lambda size: resample(size, rounds, seed))  # the same draw for models of the same problems
     for (category, model), group in _groups(votes).items():
         won, total = _columns(group)
         score = float(won.sum() / total.sum())
@@ -130,8 +132,8 @@ def mean_scores(
         if emulate == "official":
             score, low, high = _official(group, seed)
         elif exact.se > 0.0:
-            counts = resample(len(group), rounds, seed)
-            low, high = _percentiles((counts @ won) / (counts @ total), 2.5)
+            drawn = counts(len(group))
+            low, high = _percentiles((drawn @ won) / (drawn @ total), 2.5)
         found.append(
             ModelScore(
                 model, group[0].baseline, category, score, low, high, exact.se, len(group), round(float(total.sum()))

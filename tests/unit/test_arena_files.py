@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from harness.data.local import Raw
 from harness.errors import DataError
 from harness.types import Message
-from judges.protocols.arena_files import Answer, answer_row, pair_of, pair_row, read_answer, read_pair, read_rows
+from judges.protocols.arena_files import (
+    Answer,
+    answer_row,
+    pair_of,
+    pair_row,
+    read_answer,
+    read_answers,
+    read_pair,
+    read_rows,
+)
 from judges.protocols.arena_results import read_verdicts, score_judgments, score_with_style
 from judges.types import Judgment, Order, Task, Verdict
 
@@ -87,6 +96,13 @@ def test_an_answer_is_written_and_read_back() -> None:
 def test_answers_that_do_not_fit_are_told(row: dict[str, Any]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         read_answer(row)
+
+
+def test_answer_rows_that_do_not_fit_are_named() -> None:
+    assert [answer.uid for answer in read_answers(raws(NEW_ANSWER, OLD_ANSWER))] == ["u1", "u1"]
+    for row, message in (({"uid": "u"}, "no field 'model'"), ({**NEW_ANSWER, "messages": []}, "'messages' should be")):
+        with pytest.raises(DataError, match=rf"^file:2: {message}"):
+            read_answers(raws(NEW_ANSWER, row))
 
 
 def test_a_judgment_is_read_and_written_back() -> None:
