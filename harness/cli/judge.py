@@ -107,6 +107,6 @@ def judge_run(
 
     result = judge_stored(directory, other, config, JudgeProgress(quiet=quiet))
     try:
-        click.echo(show_judged([result], form), nl=False)
+        click.echo(show_judged([result], form, directory.absolute().parent.parent), nl=False)
     finally:
         check_failures(Outcome((result,), ()), config.max_failures)

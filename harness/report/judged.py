@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
+from harness.report.cot_table import cot_table
 from harness.report.runs import show_results
+from harness.report.table import Format, render
 from harness.run.result import RunResult
 from harness.types import Json
 
 
-def show_judged(results: Sequence[RunResult], form: str) -> str:
-    """All estimates of judged runs in one format; in the table, followed by how the judging went."""
-    extra: dict[str, Json] = {"judging": [dict(result.judging) for result in results]}
+def show_judged(results: Sequence[RunResult], form: str, results_dir: Path) -> str:
+    """All estimates of judged runs in one format; in the table, followed by the CoT scores and how the judging went.
+
+    `results_dir` holds the runs that were judged. JSON has the CoT scores under "cot", CSV has the estimates only.
+    """
+    cot = cot_table(results, results_dir)
+    extra: dict[str, Json] = {"judging": [dict(result.judging) for result in results], "cot": list(cot.rows)}
     table = show_results(results, form, extra=extra)
-    return table if form in ("json", "csv") else table + "".join(_how(result) for result in results)
+    if form in ("json", "csv"):
+        return table
+    shown = render([cot], cast(Format, form), tty=sys.stdout.isatty()) if cot.rows or cot.notes else ""
+    return "\n".join(part for part in (table, shown, "".join(_how(result) for result in results)) if part)
 
 
 def _how(result: RunResult) -> str:
