@@ -81,17 +81,17 @@ def main() -> None:
         "load": os.getloadavg()[0],
     }
     for measure in (DISTINCT_2, SELF_BLEU):
-        start = time.perf_counter()
+        start = now()
         group = measure(corpus.texts, Tools())
         scores = within(measure, corpus, group), across(measure, corpus, group)
         found[measure.name] = seconds(start) | {score.form: round(score.estimate.value, 4) for score in scores}
     first: Scores | None = None
     for dtype in options.dtypes:
-        start = time.perf_counter()
+        start = now()
         embedder = Embedder(dtype=dtype, max_tokens=options.embed_tokens, progress=progress)
         tools = Tools(embed=embedder)
         embedder(corpus.texts)
-        report = seconds(start)
+        report: dict[str, object] = dict(seconds(start))
         for measure in (DISPERSION, VENDI):
             group = measure(corpus.texts, tools)
             inside, outside = within(measure, corpus, group), across(measure, corpus, group)
@@ -103,13 +103,18 @@ def main() -> None:
                     "largest move of a prompt": round(max(moved), 6),
                     "mean move": round(float(np.mean(moved)), 6),
                 }
-        report |= {"with scores s": round(time.perf_counter() - start, 1)}
+        report["with scores"] = seconds(start)
         found[f"embedding {embedder.identity()['dtype']}"] = report
     print(json.dumps(found))
 
 
-def seconds(start: float) -> dict[str, float]:
-    return {"s": round(time.perf_counter() - start, 1)}
+def seconds(start: tuple[float, float]) -> dict[str, float]:
+    """Wall seconds since the start, and core seconds: on a busy machine only these can be held against the goal."""
+    return {"s": round(time.perf_counter() - start[0], 1), "core s": round(time.process_time() - start[1], 1)}
+
+
+def now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def progress(done: int, total: int) -> None:

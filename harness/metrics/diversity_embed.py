@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ MAX_STEPS = 64
 """Steps of a response that are embedded; later ones are left out."""
 _BATCH = 32
 _BUNDLED_ON_CPU = 8, "eager"  # batch and attention: 1.4 times as quick as 32 and sdpa, measured on two cores
-_CHUNK = 512  # texts between two reports of progress
+_CHUNK = 128  # texts that a worker takes at once
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n\s*")
 
 
@@ -61,13 +63,15 @@ class Embedder:
             self._source = find_source(name.removeprefix("hf:"), HfOptions())
         self._name = name or BUNDLED
         self._max_tokens = max_tokens if max_tokens is not None or name else BUNDLED_TOKENS
-        self._batch, self._attention = _BATCH, ""
+        self._batch, self._attention, self._workers = _BATCH, "", 1
         self._device = "cuda" if import_extra("torch", "embeddings", "hf").cuda.is_available() else "cpu"
         self._dtype = resolve_dtype(dtype, self._device != "cpu")
         if not name and self._device == "cpu":
             self._batch, self._attention = _BUNDLED_ON_CPU
+            # Threads that share one small matrix product mostly wait for each other, above all on a busy machine.
+            self._workers = int(import_extra("torch", "embeddings", "hf").get_num_threads())
         self._progress = progress
-        self._model: Any = None
+        self._copies: list[Any] = []
         self._known: dict[str, npt.NDArray[np.float32]] = {}
 
     def identity(self) -> dict[str, Json]:
@@ -80,7 +84,7 @@ class Embedder:
             "max_tokens": self._max_tokens,
         }
 
-    def _load(self) -> None:
+    def _load(self) -> Any:
         library = import_extra("sentence_transformers", "embeddings", "judge")
         torch = import_extra("torch", "embeddings", "hf")
         import_extra("transformers", "embeddings", "hf").utils.logging.disable_progress_bar()
@@ -90,7 +94,7 @@ class Embedder:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # other libraries' notes about their own defaults
-                self._model = library.SentenceTransformer(
+                model = library.SentenceTransformer(
                     self._source.location,
                     device=self._device,
                     revision=self._source.revision,
@@ -99,24 +103,49 @@ class Embedder:
                 )
         except (OSError, ValueError, ImportError) as error:
             raise ModelError(f"{self._name!r} does not load as an embedder: {error}") from error
-        longest = self._model.max_seq_length
+        longest = model.max_seq_length
         if self._max_tokens is not None:
             if longest is not None and self._max_tokens > longest:
                 raise UsageError(f"{self._name!r} reads at most {longest} tokens of a text, not {self._max_tokens}")
-            self._model.max_seq_length = self._max_tokens
+            model.max_seq_length = self._max_tokens
+        return model
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """One row per text, shape [texts, dimensions]."""
-        if self._model is None:
-            self._load()
         new = sorted({text for text in texts if text not in self._known}, key=lambda text: (len(text), text))
-        for start in range(0, len(new), _CHUNK):
-            chunk = new[start : start + _CHUNK]
-            rows = self._model.encode(chunk, batch_size=self._batch, show_progress_bar=False, convert_to_numpy=False)
-            self._known.update(zip(chunk, (row.float().cpu().numpy() for row in rows), strict=True))
+        chunks = [new[start : start + _CHUNK] for start in range(0, len(new), _CHUNK)]
+        if chunks and not self._copies:
+            self._copies = [self._load() for _ in range(self._workers)]
+        done = 0
+        for chunk, rows in zip(chunks, self._encoded(chunks), strict=True):
+            self._known.update(zip(chunk, rows, strict=True))
+            done += len(chunk)
             if self._progress is not None:
-                self._progress(start + len(chunk), len(new))
+                self._progress(done, len(new))
         return np.stack([self._known[text] for text in texts])
+
+    def _encoded(self, chunks: Sequence[Sequence[str]]) -> Iterator[Sequence[npt.NDArray[np.float32]]]:
+        """The vectors of each chunk, in order; one worker per copy of the model, each on one core."""
+        free: SimpleQueue[Any] = SimpleQueue()
+        for model in self._copies:
+            free.put(model)
+
+        def encode(chunk: Sequence[str]) -> Sequence[npt.NDArray[np.float32]]:
+            model = free.get()
+            try:
+                rows = model.encode(
+                    list(chunk), batch_size=self._batch, show_progress_bar=False, convert_to_numpy=False
+                )
+                return [row.float().cpu().numpy() for row in rows]
+            finally:
+                free.put(model)
+
+        if len(self._copies) < 2:
+            yield from map(encode, chunks)
+            return
+        torch = import_extra("torch", "embeddings", "hf")
+        with ThreadPoolExecutor(len(self._copies), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(encode, chunks)
 
 
 def dispersion(vectors: npt.NDArray[np.floating[Any]]) -> float:

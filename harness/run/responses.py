@@ -41,6 +41,7 @@ class Responses:
 
     directory: Path
     model: str
+    """The model's name; the run's id where two of the runs are of one model."""
     suite: str
     attempts: int
     """Attempts per problem that entered."""
@@ -112,6 +113,7 @@ def on_equal_terms(directories: Sequence[Path], choice: Choice) -> tuple[list[Re
                 "on the same prompts, so give runs of one suite"
             )
     runs = [read_responses(directory, choice) for directory in directories]
+    names = Counter(run.model for run in runs)
     least = min(run.attempts for run in runs)
     notes = []
     if any(run.attempts != least for run in runs):
@@ -126,6 +128,7 @@ def on_equal_terms(directories: Sequence[Path], choice: Choice) -> tuple[list[Re
     equal = [
         replace(
             run,
+            model=run.model if names[run.model] == 1 else run.directory.name,
             texts={problem: run.texts[problem][:size] for problem, size in sizes.items()},
             graded=tuple(row for row in run.graded if row.problem_id in common),
         )
