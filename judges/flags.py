@@ -14,8 +14,6 @@ MOST = 0.02
 """Share of answers above which a sign is worth a warning."""
 CONSTANT = 0.5
 """Share of answers that are one and the same text above which a model counts as constant."""
-CONSTANT_LENGTHS = 0.95
-"""Share of one length above which answers of which only the lengths are known count as constant."""
 _FEWEST = 8  # below that, equal answers may be chance: yes/no questions
 _HEAD = 20_000  # characters in which text that talks to a judge is looked for
 _TO_THE_JUDGE = re.compile(
@@ -49,14 +47,3 @@ def flag_answers(answers: Sequence[str], questions: Sequence[str]) -> list[str]:
     }
     found += [f"{number} of {total} answers are {sign}" for sign, number in signs.items() if number > MOST * total]
     return found
-
-
-def flag_lengths(lengths: Sequence[int]) -> list[str]:
-    """The same from lengths (characters) alone, where a benchmark's files hold no texts."""
-    total = len(lengths)
-    if total < _FEWEST:
-        return []
-    length, count = Counter(lengths).most_common(1)[0]
-    if count < CONSTANT_LENGTHS * total:
-        return []
-    return [f"constant answer: {count} of {total} answers have {length} characters; no win rate of it means much"]

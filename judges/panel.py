@@ -17,7 +17,7 @@ import numpy as np
 from harness.errors import DataError, UsageError
 from harness.stats.agreement import Indices, Level, bootstrap_interval, krippendorff_alpha
 from harness.types import Json, Status
-from judges.types import Judged, RubricKind
+from judges.types import Judged
 
 How = Literal["mean", "median", "majority"]
 PerJudge = Sequence[Sequence[Judged]]
@@ -47,7 +47,7 @@ def panel_agreement(
     """Krippendorff's alpha over the judges: `alpha`, its 95 % bootstrap interval `low`, `high`, and what it is over.
 
     Answers are drawn whole with their problem, since attempts at one problem are alike. Numbers are None where all
-    judges gave one value everywhere. `agreement_level` chooses the level for a rubric.
+    judges gave one value everywhere.
     """
     _same_answers(per_judge)
     ratings = np.array([[one.value for one in judged] for judged in per_judge], dtype=np.float64).T
@@ -72,17 +72,6 @@ def panel_agreement(
         "judges": len(per_judge),
         "answers": int(((~np.isnan(ratings)).sum(axis=1) >= 2).sum()),
     }
-
-
-def agreement_level(kind: RubricKind) -> Level:
-    """What differences between values mean: points add up, ratings and preferences are ordered, labels are names."""
-    levels: Mapping[RubricKind, Level] = {
-        "points": "interval",
-        "rating": "ordinal",
-        "pairwise": "ordinal",
-        "label": "nominal",
-    }
-    return levels[kind]
 
 
 def _same_answers(per_judge: PerJudge) -> None:

@@ -14,6 +14,7 @@ from harness.run.plan import Job, expect, first_prompt, make_jobs, plan_suites, 
 from harness.run.store import stored_keys
 from harness.run.turns import count_stored, count_turns
 from harness.types import Json, Model
+from judges.budget import Prices
 
 
 def show_plan(config: RunConfig, form: str) -> None:
@@ -65,11 +66,7 @@ def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
     each = expect(job, results_dir)
     requests = count_turns(job) - stored
     tokens_in, tokens_out = round(each.tokens_in * requests), round(each.tokens_out * requests)
-    environment = model.environment()
-    price_in, price_out = environment.get("price_in"), environment.get("price_out")
-    cost = None
-    if isinstance(price_in, int | float) and isinstance(price_out, int | float):
-        cost = (tokens_in * price_in + tokens_out * price_out) / 1e6
+    prices = Prices.of(model.environment())
     return {
         "suite": job.suite.name,
         "model": job.spec.model,
@@ -80,7 +77,7 @@ def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
         "tokens_in": tokens_in,
         "tokens_out": tokens_out,
         "tokens_source": each.source,
-        "cost": cost,
+        "cost": prices.cost(tokens_in, tokens_out) if prices is not None else None,
         "hours": each.seconds * requests / 3600 if each.seconds is not None else None,
         "temperature": "by question" if any(p.temperature is not None for p in job.problems) else sampling.temperature,
         "top_p": sampling.top_p,

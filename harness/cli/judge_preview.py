@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from harness.models import load_model
 from harness.report.text import clean
 from harness.run.judging import prepare
 from harness.types import Json
+from judges.budget import Prices
 
 _CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates
 
@@ -26,8 +26,7 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
     judges = max(len(config.judge), 1)
     tokens_in = math.ceil(sum(len(m.content) for ask in asks for m in ask.messages) / _CHARS_PER_TOKEN)
     most_out = sum(ask.max_tokens for ask in asks)
-    prices = [_environment(name, config) for name in config.judge]
-    costs = [_cost(tokens_in, most_out, price.get("price_in"), price.get("price_out")) for price in prices]
+    prices = [found for name in config.judge if (found := _prices(name, config)) is not None]
     facts: dict[str, Json] = {
         "run": directory.name,
         "against": case.opponent,
@@ -38,7 +37,7 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
         "judgments": len(asks) * judges,
         "tokens_in": tokens_in * judges,
         "tokens_out_at_most": most_out * judges,
-        "cost_at_most": sum(cost for cost in costs if cost is not None) if any(c is not None for c in costs) else None,
+        "cost_at_most": sum(price.cost(tokens_in, most_out) for price in prices) if prices else None,
         "first_prompt": [{"role": message.role, "content": message.content} for message in asks[0].messages],
     }
     if form == "json":
@@ -53,15 +52,9 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
             click.echo(clean(line, 2000))
 
 
-def _environment(name: str, config: RunConfig) -> Mapping[str, Json]:
-    """Where the prices are; a judge that is not set up yet may still be planned for."""
+def _prices(name: str, config: RunConfig) -> Prices | None:
+    """None without prices; a judge that is not set up yet may still be planned for."""
     try:
-        return load_model(name, config.judge_options).environment()
+        return Prices.of(load_model(name, config.judge_options).environment())
     except PrerequisiteError:
-        return {}
-
-
-def _cost(tokens_in: int, tokens_out: int, price_in: Json, price_out: Json) -> float | None:
-    if not isinstance(price_in, int | float) or not isinstance(price_out, int | float):
         return None
-    return (tokens_in * price_in + tokens_out * price_out) / 1e6

@@ -28,8 +28,6 @@ Ids = npt.NDArray[np.int64]
 _ALONE = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
 """Han ideographs, hiragana and katakana."""
 _ORDERS = 4
-BLEU_TOKENIZERS = ("13a", "intl", "zh", "char")
-"""sacrebleu's tokenizers that need no model or dictionary."""
 
 
 @cache

@@ -16,7 +16,6 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.stats.errors import clustered_se, mean_interval
-from harness.types import Json
 from judges.protocols.alpaca_data import BASELINE, SIZE
 from judges.protocols.alpaca_glm import Array, Fit, GlmData, Rows, extreme, fit_glm
 
@@ -81,20 +80,6 @@ class ModelScore:
     flags: tuple[str, ...] = ()
     items: Mapping[int, float] = field(default_factory=dict)
     """Instruction -> lc + influence, in percent: paired tests between models include the fits' uncertainty."""
-
-    def row(self) -> dict[str, Json]:
-        """The columns of a table for people and of `--json`."""
-        return {
-            "model": self.model,
-            "win_rate": self.win_rate,
-            "se": self.standard_error,
-            "lc_win_rate": self.lc,
-            "lc_se": self.lc_se,
-            "lc_se_glm": self.lc_se_glm,
-            "avg_length": self.avg_length,
-            "n": self.n_total,
-            "flags": list(self.flags),
-        }
 
 
 def score_annotations(rows: Sequence[Annotation], data: GlmData | None) -> list[ModelScore]:

@@ -15,7 +15,7 @@ from harness.cli.main import entry
 from harness.errors import UsageError
 from harness.types import Request
 from judges.canaries import EXPECTED, Probe, canary_tasks, check_rubric, findings, probes
-from judges.flags import flag_answers, flag_lengths
+from judges.flags import flag_answers
 from judges.rubric import load_rubric
 from judges.types import Judged
 from tests.scripted_model import ScriptedModel
@@ -107,6 +107,7 @@ def test_rubrics_that_judge_no_answers_are_refused() -> None:
     ("answers", "signs"),
     [
         (["one", "two", "three", "four", "five", "six", "seven", "eight"], []),
+        ([], []),
         (["all the same"] * 8, ["constant answer: 8 of 8"]),
         (["all the  same"] * 5 + ["a", "b", "c"], ["constant answer: 5 of 8"]),
         (["yes"] * 4 + ["no", "a", "b", "c"], []),
@@ -122,11 +123,6 @@ def test_odd_answers_are_named(answers: list[str], signs: list[str]) -> None:
     found = flag_answers(answers, [f"q{i}" for i in range(len(answers))])
     assert len(found) == len(signs)
     assert all(line.startswith(sign) for line, sign in zip(found, signs, strict=True))
-
-
-def test_lengths_alone_tell_a_constant_answer() -> None:
-    assert flag_lengths([951] * 800 + [12] * 5)[0].startswith("constant answer: 800 of 805")
-    assert not flag_lengths(list(range(805))) and not flag_lengths([7] * 4) and not flag_answers([], [])
 
 
 def test_the_real_null_model_is_flagged(shared_data: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import DataError, UsageError
-from judges.panel import How, agreement_level, panel_agreement, panel_fold
+from judges.panel import How, panel_agreement, panel_fold
 from judges.types import Judged
 
 
@@ -112,12 +112,3 @@ def test_attempts_are_resampled_with_their_problem() -> None:
     # Eight equal attempts say nothing that one does not: the interval may not shrink.
     for end in ("low", "high"):
         assert many[end] == pytest.approx(few[end], abs=0.05)
-
-
-def test_levels_of_the_kinds() -> None:
-    assert [agreement_level(kind) for kind in ("points", "rating", "pairwise", "label")] == [
-        "interval",
-        "ordinal",
-        "ordinal",
-        "nominal",
-    ]
