@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError, StoreError
+from harness.leaderboard import group_key, load_results
 from harness.report.table import Column, Row, Table
 from harness.report.text import with_interval
 from harness.run.checked import read_checked
@@ -63,6 +64,14 @@ def cot_table(results: Sequence[RunResult], results_dir: Path) -> Table:
     return Table("CoT score, 0 to 100", columns, tuple(rows), tuple(dict.fromkeys(notes)))
 
 
+def judged_alike(results: Sequence[RunResult], results_dir: Path) -> list[RunResult]:
+    """Other stored runs that may stand in one table with these: same texts, sampling, rubric and judge; best first."""
+    keys, known = {group_key(result) for result in results}, {result.run_id for result in results}
+    stored = load_results(results_dir)[0] if results_dir.is_dir() else []
+    others = [other for other in stored if other.run_id not in known and group_key(other) in keys]
+    return sorted(others, key=lambda other: (-other.estimates[other.headline].value, other.run_id))
+
+
 _SHARES = {"format_accuracy": "format accuracy", "em": "EM", "average": "average"}
 
 
@@ -104,6 +113,7 @@ def _row(result: RunResult, dimensions: Sequence[Dimension], results_dir: Path) 
         )
     known = [value for value in (score, format_accuracy, em) if value is not None]
     row: dict[str, Json] = {
+        "run_id": result.run_id,
         "suite": result.suite,
         "model": result.model,
         "judge": result.judge,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from harness.report.cot_table import cot_table
+from harness.report.cot_table import cot_table, judged_alike
 from harness.report.runs import show_results
 from harness.report.table import Format, render
 from harness.run.result import RunResult
@@ -17,9 +17,10 @@ from harness.types import Json
 def show_judged(results: Sequence[RunResult], form: str, results_dir: Path) -> str:
     """All estimates of judged runs in one format; in the table, followed by the CoT scores and how the judging went.
 
-    `results_dir` holds the runs that were judged. JSON has the CoT scores under "cot", CSV has the estimates only.
+    `results_dir` holds the runs that were judged. The CoT scores are of these runs and of all others there that were
+    judged alike; JSON has them under "cot", CSV has the estimates only.
     """
-    cot = cot_table(results, results_dir)
+    cot = cot_table([*results, *judged_alike(results, results_dir)], results_dir)
     extra: dict[str, Json] = {"judging": [dict(result.judging) for result in results], "cot": list(cot.rows)}
     table = show_results(results, form, extra=extra)
     if form in ("json", "csv"):

@@ -81,12 +81,8 @@ def test_em_micro_is_the_headline_where_replies_are_partly_right(harness: Call, 
     run = result(tmp_path, "mock-gold")
     average, micro = run.estimates["avg@n"], run.estimates["em_micro"]
     assert 0 < average.value < 1 and average.counts["error"] > 0
-    assert (micro.value, micro.low, micro.high, micro.bounds) == (
-        pytest.approx(average.value),
-        pytest.approx(average.low),
-        pytest.approx(average.high),
-        pytest.approx(average.bounds),
-    )
+    for name in ("value", "low", "high", "se", "bounds"):
+        assert getattr(micro, name) == pytest.approx(getattr(average, name)), name
     before = run.estimates
     assert harness("score", "text_quality-gold")[0] == 0
     assert result(tmp_path, "mock-gold").estimates == before
@@ -144,6 +140,19 @@ def test_a_teachers_replies_become_labels(harness: Call, tmp_path: Path) -> None
 
     assert harness("run", "--suite", "text_quality:made/mock__gold.jsonl", "--model", "mock:gold", "--quiet")[0] == 0
     assert result(tmp_path, "made-mock__gold").estimates["em_all"].value == 1.0
+
+
+@pytest.mark.usefixtures("texts")
+def test_of_several_samples_the_first_counts(harness: Call, tmp_path: Path) -> None:
+    teacher = ("--model", "mock:gold", "--model-arg", "accuracy=0.5", "--temperature", "0.6", "--quiet")
+    assert harness("run", "--suite", "text_quality:gold.jsonl:2", *teacher)[0] == 0
+    rows = read_graded(next((tmp_path / "results" / "runs").iterdir()))
+    first = {row.problem_id: json.loads(row.score.answer or "") for row in rows if row.attempt == 0}
+    second = {row.problem_id: json.loads(row.score.answer or "") for row in rows if row.attempt == 1}
+    assert first != second
+    assert harness("export", "text_quality-gold", "--to", "labels", "--out", "made")[0] == 0
+    made = (tmp_path / "made" / "mock__gold.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {row["id"]: row["labels"] for row in map(json.loads, made)} == first
 
 
 @pytest.mark.usefixtures("texts")
