@@ -27,7 +27,7 @@ from harness.run.turns import follow_up
 from harness.run.verdicts import read_judgments
 from harness.suites import load_suite
 from harness.types import Completion, Json, Record
-from judges.protocols import alpaca_files, arena_files, mt_bench_files
+from judges.protocols import alpaca_files, arena_files, mt_bench, mt_bench_files
 from judges.types import Judged, Judgment, Task
 
 BENCHMARKS = ("alpaca_eval", "arena_hard", "mt_bench")
@@ -127,7 +127,9 @@ def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConf
     judged: list[Judged] = []
     judgments: list[Judgment] = []
     if base != directory:
-        if spec["judging"].get("judging") != judging or spec.get("against") not in (None, "baseline"):
+        in_pairs = (benchmark, spec["judging"].get("judging")) == ("mt_bench", mt_bench.PAIR_NAME)
+        own = spec["judging"].get("judging") == judging and spec.get("against") in (None, "baseline")
+        if not own and not in_pairs:
             raise UsageError(
                 f"{directory.name} was not judged by the protocol of {benchmark}: export the answers alone, {base.name}"
             )
@@ -138,7 +140,10 @@ def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConf
             for task in tasks
             for score in [rows[task.problem_id, task.attempt]]
         ]
-        if job.suite.baseline is not None:
+        if in_pairs:
+            opponent: Json = read_spec(base.parent / spec["against"])["model"]
+            tasks = [replace(task, meta={**task.meta, "opponent_model": opponent}) for task in tasks]
+        elif job.suite.baseline is not None:
             opponents = baseline_answers(job, Path(config.data_dir) if config.data_dir is not None else None)
             tasks = [replace(task, opponent=opponents[task.problem_id]) for task in tasks]
     write = {"alpaca_eval": _write_alpaca, "arena_hard": _write_arena, "mt_bench": _write_mt_bench}[benchmark]
@@ -200,34 +205,22 @@ def _write_mt_bench(
     job: Job, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
 ) -> list[Path]:
     model = job.spec.model
-    # The last turn's task holds the answers to all of them.
-    turns: dict[int, tuple[str, ...]] = {}
-    for task in sorted(tasks, key=lambda task: len(task.answers)):
-        turns[int(_question(task.problem_id))] = task.answers
-    answers = [
-        mt_bench_files.answer_row(mt_bench_files.Answer(question, model, texts), 0.0)
-        for question, texts in sorted(turns.items())
-    ]
+    answers = [mt_bench_files.answer_row(answer, 0.0) for answer in mt_bench_files.answers_of(tasks, model)]
     paths = [_lines(_folder(out / "model_answer") / f"{safe_name(model)}.jsonl", answers)]
     if judged:
         judge = judgments[0].judge
-        rows = [
-            mt_bench_files.single_row(
-                mt_bench_files.SingleRow(
-                    question_id=int(_question(judgment.problem_id)),
-                    turn=int(judgment.problem_id.partition("/")[2]),
-                    model=model,
-                    judge=judge,
-                    prompt=judgment.rubric,
-                    score=round(10 * judgment.verdict.value, 6) if judgment.verdict is not None else -1,
-                    judgment=judgment.raw,
-                ),
-                0.0,
-            )
-            for judgment in judgments
-            if judgment.repeat == 0 and judgment.judge == judge
-        ]
-        paths.append(_lines(_folder(out / "model_judgment") / f"{safe_name(judge)}_single.jsonl", rows))
+        asked = [judgment for judgment in judgments if judgment.repeat == 0 and judgment.judge == judge]
+        if asked[0].order == "single":
+            kind = "single"
+            rows = [mt_bench_files.single_row(mt_bench_files.single_of(judgment, model), 0.0) for judgment in asked]
+        else:
+            kind, opponent = "pair", str(tasks[0].meta["opponent_model"])
+            games: dict[str, list[Judgment]] = {}
+            for judgment in asked:
+                games.setdefault(judgment.problem_id, []).append(judgment)
+            pairs = [mt_bench_files.pair_of(both, model, opponent) for both in games.values()]
+            rows = [mt_bench_files.pair_row(pair, 0.0) for pair in pairs]
+        paths.append(_lines(_folder(out / "model_judgment") / f"{safe_name(judge)}_{kind}.jsonl", rows))
     return paths
 
 

@@ -1,6 +1,5 @@
 """MT-Bench's own files, as FastChat writes them.
 
-    question.jsonl                   {question_id, category, turns[2][, reference[2]]}
     model_answer/<model>.jsonl       {question_id, answer_id, model_id, choices[{index, turns[2]}], tstamp}
     reference_answer/gpt-4.jsonl     the same
     model_judgment/<judge>_single    {question_id, model, judge[2], user_prompt, judgment, score, turn, tstamp}
@@ -23,6 +22,8 @@ from harness.data.local import Raw, read_file
 from harness.errors import DataError
 from harness.hashing import short_hash
 from harness.types import Json
+from judges.protocols.mt_bench_prompts import HIGH, UNPARSED
+from judges.types import Judgment, Task
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 """In the order of the questions: ten each, from 81 on."""
@@ -31,16 +32,6 @@ Winner = Literal["model_1", "model_2", "tie", "error"]
 _WINNERS: tuple[Winner, ...] = ("model_1", "model_2", "tie", "error")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question; `reference` holds GPT-4's answers (or the question's own notes), empty if there are none."""
-
-    question_id: int
-    category: str
-    turns: tuple[str, ...]
-    reference: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +94,6 @@ def read_rows(paths: Iterable[Path]) -> list[Raw]:
     return rows
 
 
-def read_questions(path: Path, references: Path | None = None) -> list[Question]:
-    """The questions; with a file of reference answers, those in place of the questions' own notes.
-
-    Raises `DataError` naming rows that stand twice or do not fit.
-    """
-    known = {answer.question_id: answer.turns for answer in read_answers(references)} if references else {}
-    found = [_checked(raw, _question) for raw in read_rows([path])]
-    _refuse_twice((str(question.question_id) for question in found), str(path))
-    return [
-        Question(one.question_id, one.category, one.turns, known.get(one.question_id, one.reference)) for one in found
-    ]
-
-
 def read_answers(path: Path) -> list[Answer]:
     """The answers of a model_answer or reference_answer file, each question once."""
     found = [_checked(raw, _answer) for raw in read_rows([path])]
@@ -133,14 +111,41 @@ def read_pair(raw: Raw) -> PairRow:
     return _checked(raw, _pair)
 
 
-def question_row(question: Question) -> dict[str, Json]:
-    """A row of question.jsonl."""
-    row: dict[str, Json] = {
-        "question_id": question.question_id,
-        "category": question.category,
-        "turns": list(question.turns),
-    }
-    return row | ({"reference": list(question.reference)} if question.reference else {})
+def answers_of(tasks: Sequence[Task], model: str) -> list[Answer]:
+    """The answers to both turns of each question, from the task of its last turn; one attempt at each."""
+    last = {_place(task.problem_id)[0]: task for task in sorted(tasks, key=lambda task: len(task.answers))}
+    return [Answer(question, model, task.answers) for question, task in sorted(last.items())]
+
+
+def single_of(judgment: Judgment, model: str) -> SingleRow:
+    """Our judgment of one turn as the file has it, -1 where it could not be read; without the prompt's text."""
+    question, turn = _place(judgment.problem_id)
+    score = round(judgment.verdict.value * HIGH, 6) if judgment.verdict is not None else UNPARSED
+    return SingleRow(question, turn, model, judgment.judge, judgment.rubric, score, judgment.raw)
+
+
+def pair_of(judgments: Sequence[Judgment], model: str, opponent: str) -> PairRow:
+    """Both games about one turn, the first of each order; one that could not be read is an "error"."""
+    first, second = (
+        next(one for one in judgments if one.order == order) for order in ("candidate_first", "opponent_first")
+    )
+    question, turn = _place(first.problem_id)
+    winners = (_winner_of(first), _winner_of(second))
+    said = (first.raw, second.raw)
+    return PairRow(question, turn, model, opponent, winners, first.judge, first.rubric, said)
+
+
+def _place(problem_id: str) -> tuple[int, int]:
+    """(question, turn) of a problem of our suite: "81/2"."""
+    question, _, turn = problem_id.partition("/")
+    return int(question), int(turn)
+
+
+def _winner_of(judgment: Judgment) -> Winner:
+    if judgment.verdict is None:
+        return "error"
+    value = judgment.verdict.value
+    return "tie" if value == 0.5 else "model_1" if value > 0.5 else "model_2"
 
 
 def answer_row(answer: Answer, tstamp: float) -> dict[str, Json]:
@@ -163,7 +168,7 @@ def single_row(row: SingleRow, tstamp: float) -> dict[str, Json]:
         "judge": [row.judge, row.prompt],
         "user_prompt": row.user_prompt,
         "judgment": row.judgment,
-        "score": row.score if row.score is not None else -1,
+        "score": row.score if row.score is not None else UNPARSED,
         "turn": row.turn,
         "tstamp": tstamp,
     }
@@ -194,17 +199,6 @@ def _checked(raw: Raw, read: Callable[[Mapping[str, Json], str], T]) -> T:
         raise DataError(f"{raw.where}: no field {error.args[0]!r}; this is no MT-Bench row of that kind") from error
     except (TypeError, ValueError) as error:
         raise DataError(f"{raw.where}: {error}") from error
-
-
-def _question(fields: Mapping[str, Json], where: str) -> Question:
-    category = _text(fields, "category")
-    reference = fields.get("reference")
-    return Question(
-        _number(fields["question_id"], "question_id"),
-        category,
-        _texts(fields["turns"], "turns"),
-        _texts(reference, "reference") if reference is not None else (),
-    )
 
 
 def _answer(fields: Mapping[str, Json], where: str) -> Answer:

@@ -112,3 +112,17 @@ def test_mt_bench(harness: Commands, tmp_path: Path) -> None:
     assert again.judged() == pytest.approx(ours)  # the same answers, the same judge
     with pytest.raises(UsageError, match="is a run of mt_bench, not of arena_hard"):
         harness("export", "mock-garbled@", "--to", "arena_hard", "--out", str(tmp_path))
+
+
+def test_mt_bench_in_pairs(harness: Commands, tmp_path: Path) -> None:
+    for model in ("mock:garbled", "mock:wrong"):
+        harness("run", "--suite", "mt_bench", "--model", model, "--judge", "mock:judge", "--prompt", "own", "--quiet")
+    ids = sorted(path.name for path in (harness.results / "runs").iterdir() if "@" not in path.name)
+    harness("judge", ids[0], "--against", ids[1], "--rubric", "pairwise_5", "--judge", "mock:judge", "--quiet")
+    (path,) = (harness.results / "runs").glob("*mt_bench_pair*")
+    _, judgments = harness("export", path.name, "--to", "mt_bench", "--out", str(tmp_path)).splitlines()
+    assert judgments.endswith("_pair.jsonl")
+    rows = {row["model"]: row for row in json.loads(harness("judge", "score", "mt_bench", judgments, "--json"))["rows"]}
+    ours = read_checked(path).estimates["win_rate"].value
+    assert rows["mock:garbled"]["adjusted_win_rate"] == pytest.approx(ours)
+    assert rows["mock:wrong"]["adjusted_win_rate"] == pytest.approx(1 - ours)

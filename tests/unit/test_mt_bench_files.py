@@ -12,38 +12,21 @@ from harness.errors import DataError
 from judges.protocols.mt_bench_files import (
     Answer,
     PairRow,
-    Question,
     SingleRow,
     answer_row,
     pair_row,
-    question_row,
     read_answers,
     read_pair,
-    read_questions,
     read_rows,
     read_single,
     single_row,
 )
-
-QUESTION = {"question_id": 101, "category": "reasoning", "turns": ["who?", "why?"], "reference": ["note", ""]}
 
 
 def answer(question: int = 101, model: str = "gpt-4", **fields: Any) -> dict[str, Any]:
     choices = [{"index": 0, "turns": ["me", "because"]}]
     row = {"question_id": question, "answer_id": "x", "model_id": model, "choices": choices, "tstamp": 1.5}
     return {**row, **fields}
-
-
-def test_questions_with_their_own_notes_or_with_reference_answers(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "question.jsonl", [QUESTION, {**QUESTION, "question_id": 102, "reference": None}])
-    assert read_questions(path) == [
-        Question(101, "reasoning", ("who?", "why?"), ("note", "")),
-        Question(102, "reasoning", ("who?", "why?")),
-    ]
-    references = write_lines(tmp_path / "gpt-4.jsonl", [answer()])
-    assert read_questions(path, references)[0].reference == ("me", "because")
-    assert question_row(read_questions(path)[0]) == QUESTION
-    assert "reference" not in question_row(read_questions(path)[1])
 
 
 def test_answers_there_and_back(tmp_path: Path) -> None:
@@ -116,8 +99,6 @@ def test_bad_answers_are_refused_by_name(tmp_path: Path, row: Any, message: str)
 def test_rows_that_stand_twice_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"m\.jsonl: question 101 by gpt-4 stands twice"):
         read_answers(write_lines(tmp_path / "m.jsonl", [answer(), answer()]))
-    with pytest.raises(DataError, match="question 101 stands twice"):
-        read_questions(write_lines(tmp_path / "question.jsonl", [QUESTION, QUESTION]))
 
 
 def test_a_file_that_is_not_there_or_broken(tmp_path: Path) -> None:
