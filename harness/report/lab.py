@@ -269,7 +269,7 @@ def _notes(report: LabReport) -> list[str]:
         ]
     for comparison in report.comparisons:
         accuracy = comparison.result.differences.get("accuracy")
-        if accuracy is not None and accuracy.p > 0.05:
+        if accuracy is not None and accuracy.p > 0.05 and accuracy.se > 0:
             notes.append(
                 f"{comparison.second} - {comparison.first}: with these pairs, a true difference in agreement below "
                 f"{percent(_DETECTABLE * accuracy.se)} points goes unnoticed more than one time in five"
