@@ -39,9 +39,15 @@ def _entries(kind: str) -> list[tuple[str, str]]:
 
 
 def _runs(results_dir: Path) -> list[tuple[str, str]]:
-    from harness.run.locate import list_runs
+    from harness.run.locate import JUDGED, list_runs
 
-    return [
-        (run.name, "finished" if (run / "result.json").exists() else "unfinished: run the same command again")
-        for run in list_runs(results_dir)
-    ]
+    runs = list_runs(results_dir)
+    judged = {run.name.partition(JUDGED)[0] for run in runs if JUDGED in run.name}
+
+    def state(run: Path) -> str:
+        if (run / "result.json").exists():
+            return "finished"
+        # Answers that only judges score: their runs carry the results.
+        return "judged" if run.name in judged else "unfinished: run the same command again"
+
+    return [(run.name, state(run)) for run in runs]

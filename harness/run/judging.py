@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 
 from harness import __version__
 from harness.config import RunConfig
-from harness.errors import ConfigError, DataError, Interrupted, StoreError, UsageError
+from harness.errors import ConfigError, DataError, Interrupted, StoreError, TooManyFailures, UsageError
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.models import load_model
@@ -33,7 +33,7 @@ from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import SPEC, read_spec, write_graded
 from harness.run.stored import stored_job
 from harness.run.tasks import Answers, baseline_answers, load_answers
-from harness.run.verdicts import write_judgments
+from harness.run.verdicts import VERDICTS, write_judgments
 from harness.types import Graded, Json, Model
 from judges.ask import judge_tasks
 from judges.budget import Budget
@@ -134,7 +134,8 @@ def _with_opponent(
 def judge_case(case: Case, config: RunConfig, progress: JudgeProgress) -> RunResult:
     """Ask the judges and write the judged run.
 
-    Raises `BudgetReached` once the budget is spent, `ModelError` if a judge cannot answer; what was judged is cached.
+    Raises `BudgetReached` once the budget is spent, `ModelError` if a judge cannot answer, `TooManyFailures` if not one
+    judgment could be read; what was judged is cached.
     """
     models = [load_model(name, config.judge_options) for name in config.judge]
     if not models:
@@ -183,10 +184,15 @@ def _write(
     judged = folded[0] if len(folded) == 1 else panel_fold(folded, cast(How, config.aggregate))
     spec = _spec(case, config, models)
     directory = case.base.parent / _run_id(case, models, spec)
+    nothing = all(one.value is None for one in judged)
+    if nothing and (directory / "result.json").exists():  # made while the judge could be asked: better than no verdicts
+        raise TooManyFailures(f"{_no_score(judged)}; the verdicts of an earlier command are kept")
     flat = [judgment for judgments in per_judge for per_task in judgments for judgment in per_task]
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / SPEC, json.dumps(spec, ensure_ascii=False, indent=1) + "\n")
     write_judgments(directory, flat)  # before any number: what the judge said is there even if none follows from it
+    if nothing:
+        raise TooManyFailures(f"{_no_score(judged)}; the judge's own words are in {VERDICTS} of {directory.name}")
     summary = case.judging.summarise(tasks, judged)
     rows = [
         replace(row, tokens_in=tokens[0], tokens_out=tokens[1])
@@ -202,6 +208,10 @@ def _write(
     write_graded(directory, rows)
     write_result(directory, result)
     return result
+
+
+def _no_score(judged: Sequence[Judged]) -> str:
+    return f"none of the {len(judged)} answers has a readable judgment; the first: {judged[0].why or 'no reason given'}"
 
 
 def _fold(case: Case, judgments: Sequence[Sequence[Judgment]]) -> list[Judged]:

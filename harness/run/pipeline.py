@@ -75,7 +75,7 @@ def run(
                 for path in directories:
                     try:
                         finished.append(judge_case(prepare(path, config), config, judge_progress()))
-                    except DataError as error:  # nothing in it could be scored; the others may be fine
+                    except (DataError, TooManyFailures) as error:  # nothing is scored; the others may be fine
                         finished.append(f"{path.name}: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise Interrupted(
@@ -194,9 +194,10 @@ def check_failures(outcome: Outcome, allowed: float) -> None:
         counts = result.estimates[result.headline].counts
         missing, total = counts["unscored"] + counts["error"], sum(counts.values())
         if missing > allowed * total:
+            where = "log.txt" if result.judge is None else "scores.jsonl"
             reasons.append(
                 f"{result.suite} by {result.model}: {missing} of {total} samples have no score "
-                f"(allowed: {allowed:.1%}); the reasons are in log.txt of the run"
+                f"(allowed: {allowed:.1%}); the reasons are in {where} of the run"
             )
     if reasons:
         raise TooManyFailures("; ".join(reasons) + ". Run the same command again to retry the failed ones")

@@ -112,11 +112,28 @@ def test_an_unreadable_judge_is_counted_and_never_zero(harness: Call, judge: Any
     models = judge(lambda request: verdict(5, 5, 5, 5, 5) if len(models[0].asked) <= 5 else "no idea")
     code, _, err = harness("judge", GOLD, *COT)
     result = read_checked(judged(tmp_path))
-    assert code == 1 and "have no score" in err
+    assert code == 1 and "have no score" in err and "scores.jsonl" in err
     assert result.estimates["cot_math"].value == 1.0
     assert result.estimates["cot_math"].counts["unscored"] == 3
     assert result.judging["judgments"]["retried"] == 3  # type: ignore[index, call-overload]
     assert [row.why for row in read_judgments(judged(tmp_path)) if row.verdict is None]
+
+
+def test_a_judge_that_cannot_be_read_at_all_is_a_failure_and_takes_nothing_away(
+    harness: Call, judge: Any, tmp_path: Path
+) -> None:
+    judge(lambda request: "no idea")
+    code, _, err = harness("judge", GOLD, *COT)
+    assert code == 1 and "none of the 8 answers" in err and "verdicts.jsonl" in err
+    assert not (judged(tmp_path) / "result.json").exists()
+    (tmp_path / "results" / "judgments.sqlite").unlink()
+    judge(lambda request: verdict(5, 4, 3, 2, 1))
+    assert harness("judge", GOLD, *COT)[0] == 0
+    (tmp_path / "results" / "judgments.sqlite").unlink()
+    judge(lambda request: Completion("", "error", error="HTTP 500"))
+    code, _, err = harness("judge", GOLD, *COT)
+    assert code == 1 and "HTTP 500" in err and "are kept" in err
+    assert all(row.verdict is not None for row in read_judgments(judged(tmp_path)))
 
 
 def test_a_judge_that_likes_the_first_answer_prefers_nobody(harness: Call, judge: Any, tmp_path: Path) -> None:
@@ -209,6 +226,16 @@ def test_a_judged_run_is_shown_and_not_graded(harness: Call, judge: Any, tmp_pat
     assert code == 0 and "reasoning_correctness" in out
     code, _, err = harness("score", name)
     assert code == 2 and "name that run instead" in err
+
+
+def test_answers_that_only_a_judge_scores_are_not_called_unfinished(harness: Call, judge: Any, tmp_path: Path) -> None:
+    judge(lambda request: verdict(5, 4, 3, 2, 1))
+    harness("judge", GOLD, *COT)
+    for run in (tmp_path / "results" / "runs").iterdir():
+        if "@" not in run.name:
+            (run / "result.json").unlink()  # what a run of alpaca_eval looks like: it has no score of its own
+    lines = harness("list", "runs")[1].splitlines()
+    assert [line.split()[1].rstrip(":") for line in lines] == ["judged", "finished", "unfinished"]
 
 
 def test_the_preview_asks_nobody(harness: Call, judge: Any) -> None:
