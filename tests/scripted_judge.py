@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.types import Completion, Json, Request
 from judges.lab.bias import listed
-from judges.lab.sets import Label, Pair
+from judges.lab.pairs import Label, Pair
 from judges.lab.votes import Outcome, Vote
 from tests.stub_server import Reply
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from harness.stats.errors import clustered_se, mean_interval
 from harness.types import STATUSES, Estimate
-from judges.lab.sets import Pair
+from judges.lab.pairs import Pair
 from judges.lab.votes import SIGN, Outcome
 
 Array = npt.NDArray[np.float64]

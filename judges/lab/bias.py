@@ -17,7 +17,7 @@ import numpy as np
 from harness.types import Estimate
 from judges.lab.agreement import Value, difference, share
 from judges.lab.logistic import Coefficient, fit
-from judges.lab.sets import Pair
+from judges.lab.pairs import Pair
 from judges.lab.votes import SIGN, Outcome
 
 Feature = Callable[[Pair], int]

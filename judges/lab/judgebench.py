@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.data import PART, MissingData, clean_text, data_folder, load_rows
 from harness.types import DataRef, HubRef, Json
-from judges.lab.sets import Label, Pair
+from judges.lab.pairs import Label, Pair
 
 SOURCE = "JudgeBench, arXiv 2410.12784"
 _REVISION = "main"

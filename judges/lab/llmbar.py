@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.data import MissingData, clean_text, data_folder, load_rows
 from harness.errors import DataError
 from harness.types import DataRef, Json
-from judges.lab.sets import Label, Pair
+from judges.lab.pairs import Label, Pair
 
 SOURCE = "LLMBar, arXiv 2310.07641"
 FILE = "llmbar.jsonl"

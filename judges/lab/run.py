@@ -10,7 +10,7 @@ from harness.types import Json, Model
 from judges.ask import judge_tasks
 from judges.budget import Budget
 from judges.cache import Cache
-from judges.lab.sets import Pair
+from judges.lab.pairs import Pair
 from judges.lab.votes import Outcome, pairwise_outcome, pointwise_outcome
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging

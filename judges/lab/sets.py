@@ -1,4 +1,4 @@
-"""Labelled pairs: a question, two answers, and which one people (or a verifier) say is better.
+"""Sets of labelled pairs, by name or from a file.
 
     load_set("llmbar", data_dir)                    # LLMBar's 419 items
     load_set("llmbar", data_dir, subset="all")      # and its five side sets
@@ -15,37 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from harness.data import clean_text, content_hash
 from harness.data.local import read_file
 from harness.errors import DataError, UnknownName, UsageError
 from harness.types import Json
-
-Label = Literal["a", "b", "tie"]
-LABELS: tuple[Label, ...] = ("a", "b", "tie")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two answers to one question and the label that a judge should reproduce."""
-
-    id: str
-    turns: tuple[str, ...]
-    """What the user said, turn by turn."""
-    a: tuple[str, ...]
-    """One answer per turn; the last one is judged."""
-    b: tuple[str, ...]
-    label: Label
-    """The better answer: the majority of `votes` where there are several."""
-    subset: str = ""
-    model_a: str = ""
-    """Who wrote `a`, where known: for self-preference."""
-    model_b: str = ""
-    votes: tuple[Label, ...] = ()
-    """Every human vote, where the set keeps them; empty for one."""
-    cluster: str = ""
-    """Pairs about the same question share a cluster."""
+from judges.lab import judgebench, llmbar, mt_human
+from judges.lab.pairs import LABELS, Label, Pair
 
 
 @dataclass(frozen=True)
@@ -71,8 +47,6 @@ def load_set(
     many pairs by a hash of `seed` and their ids: not biased by the order of the file, and nested (20 hold the 10).
     Raises `UnknownName`, `DataError` or `MissingData` for what is not there or not as it should be.
     """
-    from judges.lab import judgebench, llmbar, mt_human
-
     loaders: dict[str, Callable[[Path | None], tuple[list[Pair], str]]] = {
         "llmbar": llmbar.load,
         "mt_bench_human": mt_human.load,
@@ -105,8 +79,6 @@ def _rank(seed: int, pair_id: str) -> str:
 
 def _chosen(name: str, pairs: Sequence[Pair], subset: str | None) -> list[Pair]:
     """The pairs of one subset; LLMBar proper is the default of "llmbar", everything is of the others."""
-    from judges.lab import llmbar
-
     if name == "llmbar" and subset is None:
         return [pair for pair in pairs if llmbar.is_core(pair.subset)]
     if subset is None or subset == "all":
@@ -199,11 +171,3 @@ def parse_label(value: Json, where: str) -> Label:
     if text not in LABELS:
         raise DataError(f'{where}: label must be "a", "b" or "tie", not {value!r}')
     return text
-
-
-def majority(votes: Sequence[Label]) -> Label:
-    """The label with most votes; "tie" where "a" and "b" are even, or no label is ahead of both others."""
-    counts = Counter(votes)
-    best = max(counts.values())
-    leaders = [label for label in LABELS if counts[label] == best]
-    return leaders[0] if len(leaders) == 1 else "tie"

@@ -11,7 +11,7 @@ import numpy as np
 from harness.stats.paired import Paired, paired_differences
 from judges.lab.agreement import Value
 from judges.lab.measure import pair_values
-from judges.lab.sets import Label
+from judges.lab.pairs import Label
 from judges.lab.votes import Outcome
 from judges.render import render
 from judges.templates import fields

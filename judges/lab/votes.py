@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from judges.lab.sets import Label, Pair
+from judges.lab.pairs import Label, Pair
 from judges.types import Judgment, Order
 
 Side = Literal["a", "b"]

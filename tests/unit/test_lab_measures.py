@@ -16,8 +16,8 @@ from judges.lab.bias import first, has_list, listed, longer, own, preference, pu
 from judges.lab.logistic import fit
 from judges.lab.marks import dimension_reports, reliability
 from judges.lab.measure import measure, pair_values
+from judges.lab.pairs import Label, Pair
 from judges.lab.replies import replies
-from judges.lab.sets import Label, Pair
 from judges.lab.votes import Outcome, Vote, pairwise_outcome, pointwise_outcome
 from judges.types import Judgment, Mark, Order, Verdict
 

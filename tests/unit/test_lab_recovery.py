@@ -16,9 +16,10 @@ from judges.cache import Cache
 from judges.lab.agreement import kappa, share
 from judges.lab.bias import longer, preference, pulls, sides_with
 from judges.lab.measure import Measures, pair_values
+from judges.lab.pairs import Pair
 from judges.lab.report import LabReport, lab
 from judges.lab.run import Arm
-from judges.lab.sets import Pair, PairSet
+from judges.lab.sets import PairSet
 from judges.rubric import load_rubric
 from judges.types import Judgment
 from tests.scripted_judge import ErrorModel, ScriptedJudge, synthetic_pairs

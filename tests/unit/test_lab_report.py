@@ -15,9 +15,10 @@ from harness.cli.judge_lab import command
 from harness.errors import ConfigError, DataError, HarnessError, TooManyFailures, UnknownName, UsageError
 from harness.report.lab import lab_text
 from judges.cache import Cache
+from judges.lab.pairs import Pair
 from judges.lab.report import LabReport, lab
 from judges.lab.run import Arm
-from judges.lab.sets import Pair, PairSet
+from judges.lab.sets import PairSet
 from judges.lab.versus import prompt_diff, prompt_text
 from judges.rubric import load_rubric
 from tests.scripted_judge import ErrorModel, ScriptedJudge, synthetic_pairs

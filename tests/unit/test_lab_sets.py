@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import DataError, UnknownName, UsageError
 from judges.lab.agreement import human_agreement
-from judges.lab.sets import Pair, load_set, majority
+from judges.lab.pairs import Pair, majority
+from judges.lab.sets import load_set
 
 GOOD = {"question": "q", "a": "x", "b": "yy", "label": "a"}
 
