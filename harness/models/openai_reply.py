@@ -104,6 +104,8 @@ def _completion(choice: Mapping[str, Any], message: Mapping[str, Any], usage: ob
     error = _no_answer(reason, content, message) if finish is None else None
     if finish is None and error is None:
         finish = "stop"
+    if finish == "stop" and not content:  # asked for JSON, a model that refuses does it in a field of its own
+        content = _content(message.get("refusal")) or content
     if finish == "stop" and content is None:
         raise _unusable("the reply has no content" + (", only reasoning" if reasoning is not None else ""))
     return Completion(
