@@ -3,7 +3,8 @@
     harness judge RUN --rubric cot_math --judge mock:judge
 
 A request with a JSON schema gets an object that follows it: of each closed set one value, of each range one number, by
-a hash of the messages. A request for the first token's alternatives gets "A" or "B" with log-probabilities. ITS
+a hash of the messages. Without a schema it gets one of the verdicts in double brackets that the prompt names, or else
+one of two letters ("A or B", "m or M"), with log-probabilities where they are asked for. ITS
 VERDICTS MEAN NOTHING: they do not depend on what is judged, only on its bytes. The same request always gets the same
 reply; at a temperature above 0 another seed gets another.
 """
@@ -16,6 +17,7 @@ import hashlib
 import json
 import math
 import random
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -34,6 +36,10 @@ _MALFORMED = (
 )
 _WORDS = ("the", "steps", "follow", "from", "what", "is", "given", "and", "one", "of", "them", "could", "be", "shorter")
 _MAX_DEPTH = 32
+_BRACKETED = re.compile(r"\[\[([A-Za-z0-9<>=]{1,6})\]\]")
+"""Verdicts as the prompts of MT-Bench and Arena-Hard ask for them: [[rating]], [[5]], [[A]], [[A>>B]]."""
+_PAIR = re.compile(r"\b([A-Za-z]) or ([A-Za-z])\b")
+"""The two names that a one-token prompt offers: "A or B", "m or M"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +127,16 @@ class MockJudge:
                 text = json.dumps(follow_schema(request.schema, rng), ensure_ascii=False)
             except ValueError as error:
                 return Completion("", "error", tokens_in=tokens_in, error=str(error))
+        elif labels := _BRACKETED.findall(messages[-1].content + messages[0].content):
+            label = rng.choice(sorted(set(labels)))
+            text = f"[[{rng.randint(1, 10) if label.isalnum() and not label.isupper() else label}]]"
         else:
+            pair = _PAIR.findall(messages[-1].content)
+            one, other = pair[-1] if pair else ("A", "B")
             first = min(max(rng.random(), 1e-3), 1 - 1e-3)
-            text = "A" if first > 0.5 else "B"
+            text = one if first > 0.5 else other
             if request.top_logprobs > 0:
-                alternatives = {"A": math.log(0.98 * first), "B": math.log(0.98 * (1 - first))}
+                alternatives = {one: math.log(0.98 * first), other: math.log(0.98 * (1 - first))}
         words = text.split(" ")
         cut = len(words) > request.max_tokens
         return Completion(

@@ -11,8 +11,10 @@ from harness import catalog
 from harness.config import RunConfig
 from harness.errors import ConfigError, UsageError
 from harness.models import load_model
+from harness.stats.agreement import Level
 from harness.types import Json, Model, Suite
 from judges.budget import Budget
+from judges.panel import agreement_level
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
 from judges.rubric import load_rubric
@@ -71,6 +73,13 @@ def judging_part(judging: Judging) -> Part:
     if isinstance(judging, RubricJudging | PairwiseJudging):
         return judging.rubric.part
     return "answer"
+
+
+def level_of(judging: Judging) -> Level:
+    """What a difference between two judges' values means, for the agreement of a panel."""
+    if isinstance(judging, RubricJudging | PairwiseJudging):
+        return agreement_level(judging.rubric.kind)
+    return "interval"
 
 
 def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunConfig) -> None:

@@ -25,7 +25,7 @@ from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.models import load_model
 from harness.run.checked import read_checked
-from harness.run.judges import choose_judging, judging_part, refuse_self
+from harness.run.judges import choose_judging, judging_part, level_of, refuse_self
 from harness.run.locate import JUDGED
 from harness.run.plan import Job
 from harness.run.result import Item, RunResult, write_atomically, write_result
@@ -202,7 +202,7 @@ def _write(
     warnings = [*summary.warnings, *_warnings(case, judged)]
     agreement: dict[str, Json] = {}
     if len(models) > 1:
-        agreement = {"aggregate": config.aggregate, "agreement": dict(panel_agreement(folded))}
+        agreement = {"aggregate": config.aggregate, "agreement": dict(panel_agreement(folded, level_of(case.judging)))}
     facts = {**spec, "judgments": _counts(flat), "seconds": round(seconds, 3), **agreement}
     result = _result(case, summary, rows, judged, directory.name, facts, warnings, models)
     write_graded(directory, rows)

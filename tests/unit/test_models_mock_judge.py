@@ -97,3 +97,21 @@ def test_bad_options_and_schemas_are_told() -> None:
     replies = ask([make_request("x", deep), make_request("x", {"type": "tuple"}), make_request("x", {"type": "array"})])
     assert [completion.finish for completion in replies] == ["error"] * 3
     assert "deeper than 32" in (replies[0].error or "") and "'tuple'" in (replies[1].error or "")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "allowed"),
+    [
+        ("Rate it from 1 to 10 in this form: [[rating]], for example [[5]].", {f"[[{n}]]" for n in range(1, 11)}),
+        ("Say [[A]] if A is better, [[B]] if B is, [[C]] for a tie.", {"[[A]]", "[[B]]", "[[C]]"}),
+        (
+            "One of [[A>>B]] [[A>B]] [[A=B]] [[B>A]] [[B>>A]].",
+            {"[[A>>B]]", "[[A>B]]", "[[A=B]]", "[[B>A]]", "[[B>>A]]"},
+        ),
+        ("Reply with the name of the best model: m or M.", {"m", "M"}),
+        ("Which one is better?", {"A", "B"}),
+    ],
+)
+def test_verdicts_in_the_form_that_a_prompt_without_a_schema_names(prompt: str, allowed: set[str]) -> None:
+    replies = ask([make_request(f"item {number}. {prompt}", schema=None) for number in range(200)])
+    assert {completion.text for completion in replies} == allowed
