@@ -14,11 +14,10 @@ from harness.models import load_model
 from harness.stats.agreement import Level
 from harness.types import Json, Model, Suite
 from judges.budget import Budget
-from judges.panel import agreement_level
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
 from judges.rubric import load_rubric
-from judges.types import Judging, JudgingOptions, Part
+from judges.types import Judging, JudgingOptions, Part, RubricKind
 
 
 def choose_judging(suite: Suite, config: RunConfig) -> Judging:
@@ -77,9 +76,11 @@ def judging_part(judging: Judging) -> Part:
 
 def level_of(judging: Judging) -> Level:
     """What a difference between two judges' values means, for the agreement of a panel."""
-    if isinstance(judging, RubricJudging | PairwiseJudging):
-        return agreement_level(judging.rubric.kind)
-    return "interval"
+    if not isinstance(judging, RubricJudging | PairwiseJudging):
+        return "interval"
+    # Points add up, ratings and preferences are ordered, labels are names.
+    levels: dict[RubricKind, Level] = {"points": "interval", "label": "nominal"}
+    return levels.get(judging.rubric.kind, "ordinal")
 
 
 def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunConfig) -> None:
