@@ -60,18 +60,17 @@ async def _judge(url: str, items: int, concurrency: int, cache_path: Path) -> di
     """One run: all items, one cache."""
     import harness.models.openai_client  # noqa: F401  # imported before the clock starts
     from harness.models import load_model
-    from judges.ask import judge_tasks
+    from judges.ask import NO_REPLY, judge_tasks
     from judges.cache import Cache
     from judges.pointwise import RubricJudging
     from judges.rubric import load_rubric
-    from judges.tally import Tally
     from judges.types import Task
 
     judge = load_model(f"openai:{MODEL}", {"base_url": url, "concurrency": str(concurrency)})
     judging = RubricJudging(load_rubric("rating_10"))
     text = "A farmer has 17 sheep, buys 5 more and sells 9 of them, so 13 are left. " * 10
     tasks = [Task(f"item-{i}", 0, (f"Question {i}: how many are left?",), (f"{text} ({i})",)) for i in range(items)]
-    tally, settled = Tally(), 0
+    settled = 0
 
     def count(_: object) -> None:
         nonlocal settled
@@ -80,7 +79,7 @@ async def _judge(url: str, items: int, concurrency: int, cache_path: Path) -> di
     started = time.perf_counter()
     try:
         with Cache(cache_path) as cache:
-            judgments = await judge_tasks(judge, judging, tasks, cache, None, count, tally=tally)
+            judgments = await judge_tasks(judge, judging, tasks, cache, None, count)
     finally:
         await judge.close()
     seconds = time.perf_counter() - started
@@ -88,15 +87,14 @@ async def _judge(url: str, items: int, concurrency: int, cache_path: Path) -> di
     assert len(judgments) == items and all(len(row) == 1 for row in judgments) and settled == items, "judgments lost"
     assert len({judgment.problem_id for judgment in rows}) == items
     scored = sum(judgment.verdict is not None for judgment in rows)
-    assert scored + tally.malformed + tally.errors == items
+    errors = sum(judgment.why.startswith(NO_REPLY) for judgment in rows)
     return {
         "seconds": seconds,
         "scored": scored,
-        "unscored": tally.malformed,
-        "errors": tally.errors,
-        "retried": tally.retried,
-        "requests": tally.requests,
-        "cached": tally.cached,
+        "unscored": items - scored - errors,
+        "errors": errors,
+        "retried": sum(judgment.tries > 1 for judgment in rows),
+        "asked": sum(not judgment.cached for judgment in rows),
     }
 
 
@@ -149,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     print(json.dumps(result, indent=1))
     # A request that failed for good may be asked again by the second run; with 8 retries there is none in 10,000.
-    ok = second["requests"] == first["errors"] and served["max_active"] <= options.concurrency
+    ok = second["asked"] == first["errors"] and served["max_active"] <= options.concurrency
     ok = ok and (not ideal or result["ratio"] <= TARGET)
     raise SystemExit(0 if ok else 1)
 

@@ -20,12 +20,10 @@ from harness.errors import BudgetReached, ModelError
 from harness.models.base import Inflow
 from harness.redact import one_line
 from harness.types import Completion, Model, Problem, Request
-
-from .budget import Budget, Meter, Prices
-from .cache import Cache, ask_seed, reply_key, storable
-from .reading import ask_again, read_verdict
-from .tally import Tally
-from .types import Ask, Judging, Judgment, Malformed, Task, Verdict
+from judges.budget import Budget, Meter
+from judges.cache import Cache, ask_seed, reply_key, storable
+from judges.reading import ask_again, read_verdict
+from judges.types import Ask, Judging, Judgment, Malformed, Task, Verdict
 
 NO_REPLY = "the judge gave no reply: "
 """How `Judgment.why` begins where the request itself failed; every other reason is about a reply."""
@@ -41,18 +39,16 @@ async def judge_tasks(
     cache: Cache,
     budget: Budget | None = None,
     on_judgment: Callable[[Judgment], None] | None = None,
-    *,
-    tally: Tally | None = None,
 ) -> list[list[Judgment]]:
     """Every judgment of every task: one list per task, in the order of `Judging.asks`.
 
-    `on_judgment` is called as each is settled, in any order; `tally` counts as they come. Every reply is in the cache
-    before anything else happens to it, so whatever stops this, the same call goes on from there.
+    `on_judgment` is called as each is settled, in any order. Every reply is in the cache before anything else happens
+    to it, so whatever stops this, the same call goes on from there.
     Raises `DataError` before anything is asked if a task lacks what the judging needs, `BudgetReached` once the budget
     is spent and what was in flight is settled, `ConfigError` for a budget in money without prices, `ModelError` if the
     judge cannot answer at all, `StoreError` if the cache fails.
     """
-    session = _Session(judge, judging, tasks, cache, budget, on_judgment, tally if tally is not None else Tally())
+    session = _Session(judge, judging, tasks, cache, budget, on_judgment)
     await session.plan()
     await session.ask_missing()
     return session.finished()
@@ -98,12 +94,10 @@ class _Session:
         cache: Cache,
         budget: Budget | None,
         on_judgment: Callable[[Judgment], None] | None,
-        tally: Tally,
     ) -> None:
         self._judge, self._judging, self._tasks, self._cache = judge, judging, tasks, cache
-        self._on_judgment, self._tally = on_judgment, tally
+        self._on_judgment = on_judgment
         self._identity = judge.describe()
-        self._prices = Prices.of(judge.environment())
         self._meter = Meter(budget, judge) if budget is not None else None
         self._results: list[list[Judgment | None]] = []
         self._questions: dict[str, _Question] = {}
@@ -113,8 +107,8 @@ class _Session:
         self._asked: dict[int, _Question] = {}
         """By identity of the request: engines hand back the very object."""
         self._rendered: tuple[int, Sequence[Ask]] = (-1, ())
-        self._mine = 0
-        """Judgments settled by this call; the tally may hold those of other calls."""
+        self._done = 0
+        """Judgments settled."""
 
     # --- what is there, what is missing ---
 
@@ -128,7 +122,6 @@ class _Session:
             asks = self._asks(index)
             self._results.append([None] * len(asks))
             batch += [(_Place(index, n), ask, reply_key(self._identity, ask)) for n, ask in enumerate(asks)]
-            self._tally.total += len(asks)
             if len(batch) >= _PLANNED_AT_ONCE:
                 self._look_up(batch)
                 batch = []
@@ -173,7 +166,7 @@ class _Session:
         if self._queue:
             assert self._meter is not None
             raise BudgetReached(
-                f"stopped at the budget: {self._mine:,} of {sum(map(len, self._results)):,} judgments by "
+                f"stopped at the budget: {self._done:,} of {sum(map(len, self._results)):,} judgments by "
                 f"{self._judge.name} done, spent {self._meter.budget}; raise --budget and run the same command again "
                 "(what is done is stored and costs nothing)"
             )
@@ -240,7 +233,6 @@ class _Session:
             self._cache.put(question.key, self._judge.name, completion)
         if self._meter is not None:
             self._meter.settle(request, completion)
-        self._tally.count_reply(completion, self._prices)
         question.places[0].requested = True
         self._settle(question, completion)
 
@@ -255,7 +247,6 @@ class _Session:
     def _read(self, place: _Place, ask: Ask, completion: Completion) -> None:
         """Turn a reply into a judgment, or into a second question."""
         if completion.finish == "error":
-            self._tally.errors += 1
             self._finish(place, ask, completion, None, NO_REPLY + (completion.error or "no reason given"))
             return
         completion = with_answer(completion)
@@ -265,17 +256,14 @@ class _Session:
             if place.first is None:
                 self._retry(place, ask, completion, one_line(error))
                 return
-            self._tally.malformed += 1
             self._finish(place, ask, completion, None, one_line(error))
         except Exception as error:  # a mistake in a reader must not lose the other judgments
-            self._tally.malformed += 1
             why = f"the reader of replies failed: {type(error).__name__}: {one_line(error)}"
             self._finish(place, ask, completion, None, why)
         else:
             self._finish(place, ask, completion, verdict, "")
 
     def _retry(self, place: _Place, ask: Ask, completion: Completion, reason: str) -> None:
-        self._tally.retried += 1
         place.first, place.reason = completion, reason
         again = ask_again(ask, completion, reason)
         key = reply_key(self._identity, again)
@@ -304,9 +292,7 @@ class _Session:
             cached=not place.requested,
         )
         self._results[place.task][place.ask] = judgment
-        self._mine += 1
-        self._tally.done += 1
-        self._tally.cached += judgment.cached
+        self._done += 1
         if self._on_judgment is not None:
             self._on_judgment(judgment)
 

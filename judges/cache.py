@@ -24,8 +24,7 @@ from harness.errors import StoreError
 from harness.hashing import canonical_json
 from harness.redact import redact
 from harness.types import Completion, Json
-
-from .types import Ask
+from judges.types import Ask
 
 SCHEMA = 1
 _APPLICATION = 0x4A554447  # "JUDG": tells this file from any other sqlite database

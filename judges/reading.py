@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.types import Completion, Message
-
-from .types import Ask, Malformed, Verdict
+from judges.types import Ask, Malformed, Verdict
 
 _QUOTED = 2000
 """Characters of a malformed reply that are shown to the judge again: enough to mend it, cheap if it ran on and on."""

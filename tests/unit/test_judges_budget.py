@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import pytest
 from judging_fakes import DigitJudging, ScriptedJudge, make_tasks, reply
@@ -14,7 +15,6 @@ from harness.types import Completion, Request
 from judges.ask import judge_tasks
 from judges.budget import Budget, Meter, Prices
 from judges.cache import Cache
-from judges.tally import Tally
 from judges.types import Judgment
 
 PRICES = {"price_in": 1.0, "price_out": 4.0}
@@ -64,9 +64,13 @@ def test_money_needs_prices() -> None:
 
 
 def judge_all(
-    judge: ScriptedJudge, count: int, cache: Cache, budget: Budget | None, tally: Tally | None = None
+    judge: ScriptedJudge,
+    count: int,
+    cache: Cache,
+    budget: Budget | None,
+    on_judgment: Callable[[Judgment], None] | None = None,
 ) -> list[list[Judgment]]:
-    return asyncio.run(judge_tasks(judge, DigitJudging(max_tokens=40), make_tasks(count), cache, budget, tally=tally))
+    return asyncio.run(judge_tasks(judge, DigitJudging(max_tokens=40), make_tasks(count), cache, budget, on_judgment))
 
 
 @BOTH
@@ -74,11 +78,11 @@ def judge_all(
 def test_it_stops_there_and_goes_on_from_there(kind: type[ScriptedJudge], limit: str, prices: dict[str, float]) -> None:
     """Replies take 20 tokens in and 10 out: 30 tokens, or 60 millionths of a dollar."""
     cache, judge = Cache(None), kind(lambda request: Completion("7", "stop", tokens_in=20, tokens_out=10), prices)
-    budget, tally = Budget.parse(limit), Tally()
+    budget, settled = Budget.parse(limit), list[Judgment]()
     with pytest.raises(BudgetReached) as caught:
-        judge_all(judge, 100, cache, budget, tally)
+        judge_all(judge, 100, cache, budget, settled.append)
     made, each = len(judge.seen), 30 if budget.unit == "tok" else 6e-5
-    assert made == tally.done == cache.count()
+    assert made == len(settled) == cache.count()
     assert made in (max(1, round(budget.limit / each) - 1), max(1, round(budget.limit / each)))
     assert budget.spent == pytest.approx(made * each) and budget.reserved == 0
     assert budget.spent <= budget.limit or made == 1, "one request is made to learn what one takes"
@@ -116,11 +120,3 @@ def test_second_tries_are_paid_and_tokens_that_nobody_counts_are_estimated() -> 
     budget = Budget(100, "tok")
     judge_all(StreamingJudge(lambda request: Completion("", "error", error="HTTP 500")), 10, Cache(None), budget)
     assert budget.spent == 0
-
-
-def test_costs_are_counted_without_a_budget() -> None:
-    tally = Tally()
-    judge = StreamingJudge(lambda request: Completion("7", "stop", tokens_in=20, tokens_out=10), PRICES)
-    judge_all(judge, 10, Cache(None), None, tally)
-    assert (tally.tokens_in, tally.tokens_out) == (200, 100) and tally.cost == pytest.approx(6e-4)
-    assert tally.seconds_left() == 0.0 and Tally().seconds_left() is None
