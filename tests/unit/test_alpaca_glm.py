@@ -100,7 +100,7 @@ def test_the_standard_error_is_that_of_a_bootstrap(with_gamed: bool) -> None:
     fit = fit_glm(one, extra, c=2.7826)
     rng = np.random.default_rng(11)
     found: list[float] = []
-    for _ in range(300):
+    for _ in range(150):
         at = rng.integers(0, len(one.delta), len(one.delta))
         drawn = taken(one, at)
         if extra is not None:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import catalog
@@ -100,7 +100,6 @@ text_lists = st.lists(st.text("abc d中.", min_size=1, max_size=12).filter(str.s
 
 
 @given(text_lists, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_values_are_in_range_and_the_order_of_responses_does_not_matter(texts: list[str], rng: random.Random) -> None:
     shuffled = texts.copy()
     rng.shuffle(shuffled)
@@ -111,7 +110,6 @@ def test_values_are_in_range_and_the_order_of_responses_does_not_matter(texts: l
 
 
 @given(text_lists)
-@settings(deadline=None)
 def test_saying_everything_twice_is_less_diverse(texts: list[str]) -> None:
     for measure in (*TEXTUAL, DISPERSION, VENDI):
         once, twice = value(measure, texts), value(measure, texts + texts)
@@ -126,7 +124,6 @@ def test_saying_everything_twice_is_less_diverse(texts: list[str]) -> None:
 
 
 @given(text_lists, st.data())
-@settings(deadline=None)
 def test_a_mask_is_the_same_as_a_smaller_set(texts: list[str], data: st.DataObject) -> None:
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(texts), max_size=len(texts))))
     kept = [text for text, keep in zip(texts, mask, strict=True) if keep]

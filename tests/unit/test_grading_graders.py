@@ -126,7 +126,7 @@ NUMBERS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(NUMBERS, NUMBERS)
 def test_shortcuts_agree_with_the_library(gold: str, answer: str) -> None:
     from harness.grading.math import GRADER, prepared

@@ -128,7 +128,7 @@ def test_a_random_order_is_fixed_by_content_and_shows_one_model_first(problem: s
     one = Task(problem, 0, ("q",), (mine,), (theirs,))
     other = Task(problem, 3, ("q",), (theirs,), (mine,))
     (ask,), (swapped,) = judging.asks(one), judging.asks(other)
-    assert ask == judging.asks(one)[0] or ask.messages == judging.asks(one)[0].messages
+    assert ask.messages == judging.asks(one)[0].messages
     assert swapped.messages == ask.messages
     if mine != theirs:
         assert swapped.order != ask.order

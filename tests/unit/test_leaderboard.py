@@ -237,7 +237,7 @@ def test_large_groups_are_tested_against_the_best_only(tmp_path: Path, monkeypat
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_strange_value_in_a_result_file_breaks_the_board(data: st.DataObject) -> None:
     """Any one place of a result file replaced by something else: shown or refused by name, never a crash."""
     with tempfile.TemporaryDirectory() as name:

@@ -47,7 +47,7 @@ row = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(row, min_size=1, max_size=6))
 def test_every_row_is_chosen_by_the_definition(rows: list[tuple[list[float], float, float, float]]) -> None:
     logits = torch.tensor([r[0] for r in rows])

@@ -164,7 +164,7 @@ def test_graded_round_trip_and_damage(tmp_path: Path) -> None:
         read_graded(tmp_path)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(), min_size=1, max_size=5), cut=st.integers(min_value=0, max_value=400))
 def test_whatever_the_text_and_wherever_it_tears_the_prefix_survives(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], cut: int

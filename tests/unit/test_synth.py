@@ -89,7 +89,7 @@ def test_ids_and_questions_are_distinct_and_a_longer_stream_begins_with_the_shor
 
 
 @given(SEEDS, LEVEL, st.sampled_from(SPLITS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_correct_chain_verifies_and_ends_in_gold(seed: int, level: Level, split: str) -> None:
     for problem in generate(seed, level, 3, split):  # type: ignore[arg-type]
         verify_problem(problem)
@@ -103,7 +103,7 @@ def test_every_correct_chain_verifies_and_ends_in_gold(seed: int, level: Level, 
 
 
 @given(SEEDS, LEVEL, st.integers(0, 20), st.sampled_from(["short", "plain"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_labelled_step_is_the_only_fault_of_a_wrong_chain(
     seed: int, level: Level, variant: int, style: str
 ) -> None:
@@ -121,7 +121,7 @@ def test_the_labelled_step_is_the_only_fault_of_a_wrong_chain(
 
 
 @given(SEEDS, LEVEL)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_orders_are_distinct_topological_orders(seed: int, level: Level) -> None:
     for problem in generate(seed, level, 3):
         found = orders(problem)
@@ -132,7 +132,7 @@ def test_orders_are_distinct_topological_orders(seed: int, level: Level) -> None
 
 
 @given(SEEDS, LEVEL)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_arithmetic_question_itself_evaluates_to_gold(seed: int, level: Level) -> None:
     for problem in generate(seed, level, 3, family="arithmetic"):
         text = problem.question.rstrip("?.")
@@ -142,7 +142,7 @@ def test_the_arithmetic_question_itself_evaluates_to_gold(seed: int, level: Leve
 
 
 @given(SEEDS, LEVEL)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_given_number_of_a_story_is_in_its_question(seed: int, level: Level) -> None:
     for problem in generate(seed, level, 3, family="word"):
         for sub in problem.subproblems:
