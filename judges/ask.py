@@ -14,6 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from harness.answers import with_answer
 from harness.errors import BudgetReached, ModelError
@@ -30,6 +31,19 @@ NO_REPLY = "the judge gave no reply: "
 _AHEAD = 4096
 """Requests handed to the engine and not answered yet: more than any engine's concurrency, few enough for memory."""
 _PLANNED_AT_ONCE = 256
+
+
+class JudgeProgress(Protocol):
+    """Who is told how the judging goes."""
+
+    def start(self, judge: str, total: int) -> None:
+        """Called once for each judge: judgments to make, found in the cache or not."""
+
+    def advance(self, judgment: Judgment) -> None:
+        """Called as each judgment is settled."""
+
+    def finish(self) -> None:
+        """Called when a judge is done, however it ends."""
 
 
 async def judge_tasks(

@@ -111,13 +111,13 @@ class JudgeProgress(_Meter):
         self._cached = 0
 
     def start(self, judge: str, total: int) -> None:
-        """See `harness.run.judging.JudgeProgress`."""
+        """See `judges.ask.JudgeProgress`."""
         self._begin(f"judge {judge}", total)
         self._cached = 0
         self._write(f"{self._name}: {total} judgments\n")
 
     def advance(self, judgment: Judgment) -> None:
-        """See `harness.run.judging.JudgeProgress`."""
+        """See `judges.ask.JudgeProgress`."""
         self._cached += judgment.cached
         self._step(0 if judgment.cached else judgment.tokens_out or 0, judgment.verdict is None, self._more)
 
@@ -126,7 +126,7 @@ class JudgeProgress(_Meter):
         return parts + ([f"{self._errors} unscored"] if self._errors else [])
 
     def finish(self) -> None:
-        """See `harness.run.judging.JudgeProgress`."""
+        """See `judges.ask.JudgeProgress`."""
         self._end("judgments" + (f" ({self._cached} cached)" if self._cached else ""), "unscored")
 
 

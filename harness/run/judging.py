@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from harness import __version__
 from harness.config import RunConfig
@@ -35,7 +35,7 @@ from harness.run.stored import stored_job
 from harness.run.tasks import Answers, baseline_answers, load_answers
 from harness.run.verdicts import VERDICTS, write_judgments
 from harness.types import Graded, Json, Model
-from judges.ask import judge_tasks
+from judges.ask import JudgeProgress, judge_tasks
 from judges.budget import Budget
 from judges.cache import Cache
 from judges.flags import flag_answers
@@ -44,19 +44,6 @@ from judges.summary import graded as graded_rows
 from judges.types import Judged, Judging, Judgment, Summary, Task
 
 CACHE = "judgments.sqlite"
-
-
-class JudgeProgress(Protocol):
-    """Who is told how the judging goes."""
-
-    def start(self, judge: str, total: int) -> None:
-        """Called once for each judge: judgments to make, found in the cache or not."""
-
-    def advance(self, judgment: Judgment) -> None:
-        """Called as each judgment is settled."""
-
-    def finish(self) -> None:
-        """Called when a judge is done, however it ends."""
 
 
 @dataclass(frozen=True)

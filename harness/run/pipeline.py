@@ -28,7 +28,7 @@ from harness.run.summarise import summarise
 from harness.types import Graded, Model
 
 if TYPE_CHECKING:
-    from harness.run.judging import JudgeProgress
+    from judges.ask import JudgeProgress
 
 T = TypeVar("T")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from harness.stats.multiple import holm
 from harness.types import Estimate, Model
+from judges.ask import JudgeProgress
 from judges.budget import Budget
 from judges.cache import Cache
 from judges.lab.agreement import human_agreement
@@ -18,19 +18,6 @@ from judges.lab.sets import PairSet
 from judges.lab.versus import Versus, prompt_diff, versus
 from judges.lab.votes import Outcome
 from judges.types import Judgment
-
-
-class Progress(Protocol):
-    """Who is told how the judging goes."""
-
-    def start(self, judge: str, total: int) -> None:
-        """Called once for each arm: judgments to make, found in the cache or not."""
-
-    def advance(self, judgment: Judgment) -> None:
-        """Called as each judgment is settled."""
-
-    def finish(self) -> None:
-        """Called when an arm is done, however it ends."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ def lab(
     budget: Budget | None = None,
     own_names: Sequence[str] = (),
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: JudgeProgress | None = None,
 ) -> LabReport:
     """Ask every arm about every pair, measure, and compare.
 
@@ -120,7 +107,7 @@ async def _ask(
     pairs: PairSet,
     cache: Cache,
     budget: Budget | None,
-    progress: Progress | None,
+    progress: JudgeProgress | None,
 ) -> list[list[Outcome]]:
     """One arm after the other, in one event loop: a judge that serves two rubrics keeps its connections."""
     sizes = [arm.size(pairs.pairs) for arm in arms]  # what cannot be asked is told before anything is spent
