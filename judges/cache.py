@@ -132,11 +132,11 @@ class Cache:
             self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
             self._db.execute(f"PRAGMA user_version = {SCHEMA}")
         elif self._number("application_id") != _APPLICATION:
-            raise StoreError(f"{self._name} is another program's database: name another file for the judge cache")
+            raise StoreError(f"{self._name} is another program's database: move it away, or say another --results-dir")
         elif version != SCHEMA:
             raise StoreError(
                 f"{self._name} has schema {version}, this version of harness reads {SCHEMA}: "
-                "name another file for the judge cache, or use the version that wrote it"
+                "move it away, or use the version that wrote it"
             )
         self._db.execute("COMMIT")
         self._use_wal()
@@ -242,9 +242,9 @@ class Cache:
             yield
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
-                advice = "another process holds it: wait for that one, or name another file"
+                advice = "another process holds it: wait for that one, or say another --results-dir"
             else:
-                advice = "check that the folder is local, writable and not full, or name another file"
+                advice = "check that the folder is local, writable and not full, or say another --results-dir"
             raise StoreError(f"{self._name}, the judge cache, cannot be used ({error}): {advice}") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(
@@ -252,7 +252,9 @@ class Cache:
                 "verdicts of finished runs are stored with the runs"
             ) from error
         except OSError as error:
-            raise StoreError(f"{self._name}, the judge cache, cannot be made ({error}): name another file") from error
+            raise StoreError(
+                f"{self._name}, the judge cache, cannot be made ({error}): say another --results-dir"
+            ) from error
 
 
 def _alternatives(text: object) -> dict[str, float] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import inspect
 import json
 import sys
@@ -121,13 +122,13 @@ def _engine_options(build: object) -> dict[str, str]:
 
 def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, Any]:
     from harness.run.checked import read_checked
-    from harness.run.locate import find_run
+    from harness.run.locate import JUDGED, find_run
     from harness.run.store import read_spec
 
     try:
         directory = find_run(results_dir, name)
     except (UsageError, StoreError) as error:
-        names = [known for kind in catalog.KINDS for known in catalog.entries(kind)]
+        names = {known for kind in catalog.KINDS for known in catalog.entries(kind)}
         raise UnknownName("name or run", name, names) from error
     if problem is not None:
         return _problem_facts(directory, problem)
@@ -136,6 +137,8 @@ def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, A
         facts["result"] = {
             key: value for key, value in dataclasses.asdict(read_checked(directory)).items() if key != "items"
         }
+    elif any(directory.parent.glob(f"{glob.escape(directory.name + JUDGED)}*")):
+        facts["result"] = "in the judged runs: only judges score these answers (`harness list runs`)"
     else:
         facts["result"] = "unfinished: run the same command again"
     return facts

@@ -236,6 +236,8 @@ def test_answers_that_only_a_judge_scores_are_not_called_unfinished(harness: Cal
             (run / "result.json").unlink()  # what a run of alpaca_eval looks like: it has no score of its own
     lines = harness("list", "runs")[1].splitlines()
     assert [line.split()[1].rstrip(":") for line in lines] == ["judged", "finished", "unfinished"]
+    assert "in the judged runs" in harness("show", GOLD)[1] and "unfinished" in harness("show", WRONG)[1]
+    assert harness("show", "mt_benhc")[2].count("mt_bench,") == 1  # a suite and a protocol: one name
 
 
 def test_the_preview_asks_nobody(harness: Call, judge: Any) -> None:

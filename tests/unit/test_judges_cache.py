@@ -119,7 +119,7 @@ def write_odd_row(path: Path) -> None:
 
 DAMAGE = [
     (lambda path: path.write_bytes(b"not a database, " * 100), "damaged or no judge cache.*move it away"),
-    (write_foreign, "another program's database: name another file"),
+    (write_foreign, "another program's database: move it away, or say another --results-dir"),
     (write_newer, "has schema 99, this version of harness reads 1"),
     (write_torn, "damaged or no judge cache.*move it away"),
     (write_odd_row, "damaged or no judge cache.*no table of numbers"),
