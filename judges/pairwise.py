@@ -24,7 +24,7 @@ from harness.hashing import canonical_json
 from harness.stats.errors import mean_interval
 from harness.types import STATUSES, Completion, Estimate, Json
 from judges.parse import PARSER_VERSION, parse_reply
-from judges.pointwise import TOP_LOGPROBS, check_sampling, judged_text, unscored
+from judges.pointwise import alternatives, check_sampling, judged_text, unscored
 from judges.render import render
 from judges.schema import reply_schema
 from judges.summary import mean_summary
@@ -47,8 +47,6 @@ class PairwiseJudging:
     repeats: int = 1
     """Judgments of the same answers in the same order."""
     temperature: float = 0.0
-    top_logprobs: int = TOP_LOGPROBS
-    """Alternatives of the first token to ask for; used where the rubric's reply is one label."""
 
     def __post_init__(self) -> None:
         if self.rubric.kind != "pairwise":
@@ -68,7 +66,7 @@ class PairwiseJudging:
             "orders": self.orders,
             "repeats": self.repeats,
             "temperature": self.temperature,
-            "top_logprobs": self._alternatives,
+            "top_logprobs": alternatives(self.rubric),
             "parser": PARSER_VERSION,
         }
 
@@ -83,29 +81,8 @@ class PairwiseJudging:
         """
         if task.opponent is None:
             raise DataError(f"problem {task.problem_id!r} has no opponent's answer to hold this one against")
-        return [ask for order in self._orders(task) for ask in self._asks(task, task.opponent, order)]
-
-    def _asks(self, task: Task, opponent: tuple[str, ...], order: Order) -> list[Ask]:
-        mine_first = order == "candidate_first"
-        first, second = (task.answers, opponent) if mine_first else (opponent, task.answers)
-        parse = _Reader(self.rubric, judged_text(task), mirrored=not mine_first)
-        return [
-            Ask(
-                render(self.rubric, task, first=first, second=second),
-                parse,
-                order,
-                repeat,
-                schema=reply_schema(self.rubric),
-                temperature=self.temperature,
-                max_tokens=self.rubric.max_tokens,
-                top_logprobs=self._alternatives,
-            )
-            for repeat in range(self.repeats)
-        ]
-
-    @property
-    def _alternatives(self) -> int:
-        return self.top_logprobs if self.rubric.reply == "token" else 0
+        games = [pair_ask(self.rubric, task, task.opponent, order, self.temperature) for order in self._orders(task)]
+        return [replace(game, repeat=repeat) for game in games for repeat in range(self.repeats)]
 
     def _orders(self, task: Task) -> tuple[Order, ...]:
         if self.orders == "both":
@@ -164,6 +141,21 @@ class PairwiseJudging:
         if not self._weighted:
             return summary
         return replace(summary, estimates={**summary.estimates, VOTE_SHARE: vote_share(judged)})
+
+
+def pair_ask(rubric: Rubric, task: Task, opponent: tuple[str, ...], order: Order, temperature: float) -> Ask:
+    """One game by a rubric of kind "pairwise"; its verdict is for the candidate, in either order."""
+    mine_first = order == "candidate_first"
+    first, second = (task.answers, opponent) if mine_first else (opponent, task.answers)
+    return Ask(
+        render(rubric, task, first=first, second=second),
+        _Reader(rubric, judged_text(task), mirrored=not mine_first),
+        order,
+        schema=reply_schema(rubric),
+        temperature=temperature,
+        max_tokens=rubric.max_tokens,
+        top_logprobs=alternatives(rubric),
+    )
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class RubricJudging:
             "rubric": self.rubric.id,
             "repeats": self.repeats,
             "temperature": self.temperature,
-            "top_logprobs": self._alternatives,
+            "top_logprobs": alternatives(self.rubric),
             "parser": PARSER_VERSION,
         }
 
@@ -75,14 +75,10 @@ class RubricJudging:
                 schema=reply_schema(self.rubric),
                 temperature=self.temperature,
                 max_tokens=self.rubric.max_tokens,
-                top_logprobs=self._alternatives,
+                top_logprobs=alternatives(self.rubric),
             )
             for repeat in range(self.repeats)
         ]
-
-    @property
-    def _alternatives(self) -> int:
-        return TOP_LOGPROBS if self.rubric.reply == "token" else 0
 
     def rubric_id(self, task: Task) -> str:
         """`Rubric.id`."""
@@ -116,6 +112,11 @@ class RubricJudging:
         if readable is not None and readable.value < 1:
             warnings.append(f"{1 - readable.value:.1%} of the repeated judgments could not be read and are left out")
         return Summary(summary.headline, summary.estimates, summary.items, tuple(warnings))
+
+
+def alternatives(rubric: Rubric) -> int:
+    """Alternatives of the first token to ask for: `TOP_LOGPROBS` where the reply is one label."""
+    return TOP_LOGPROBS if rubric.reply == "token" else 0
 
 
 def judged_text(task: Task) -> str:

@@ -16,8 +16,6 @@ from judges.fencing import fence
 from judges.templates import fields, fill
 from judges.types import LEVELS, Dimension, Rubric, Task
 
-__all__ = ["fence", "render"]
-
 
 def render(
     rubric: Rubric, task: Task, *, first: tuple[str, ...] | None = None, second: tuple[str, ...] | None = None

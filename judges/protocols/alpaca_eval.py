@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import ConfigError, DataError, MissingExtra
-from harness.hashing import short_hash
 from harness.stats.distributions import t_quantile
 from harness.stats.errors import Array, mean_interval
 from harness.types import STATUSES, Completion, Estimate, Json
@@ -29,7 +28,7 @@ from judges.pointwise import check_sampling, unscored
 from judges.protocols.alpaca_data import RECONSTRUCTED, SIZE, load_glm_data
 from judges.protocols.alpaca_glm import Fit, Formula, GlmData, Rows, extreme, fit_glm
 from judges.protocols.alpaca_prompt import OwnPrompt, PairPrompt, official_prompt, read_preference, require_official
-from judges.protocols.alpaca_score import Annotation, baseline_fit, is_constant
+from judges.protocols.alpaca_score import baseline_fit
 from judges.rubric import load_rubric
 from judges.summary import mean_summary
 from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Order, Summary, Task, Verdict
@@ -142,7 +141,7 @@ class AlpacaEvalJudging:
         """
         plain = mean_summary(WIN_RATE, judged, part_name=lambda part: _PARTS.get(part, part))
         estimates = {**plain.estimates, "avg_length": _average_length(tasks, judged)}
-        warnings = [*plain.warnings, *_warnings(tasks)]
+        warnings = list(plain.warnings)
         data = self.glm_data()
         rows = _rows(tasks, judged, data)
         if all(task.opponent is not None and task.answers[-1] == task.opponent[-1] for task in tasks):
@@ -278,15 +277,6 @@ def _average_length(tasks: Sequence[Task], judged: Sequence[Judged]) -> Estimate
     counts: dict[str, int] = {status: sum(one.status == status for one in judged) for status in STATUSES}
     problems = len({task.problem_id for task, _ in known})
     return Estimate(mean.value, max(0.0, mean.low), mean.high, mean.se, problems, len(known), counts)
-
-
-def _warnings(tasks: Sequence[Task]) -> list[str]:
-    answers = [
-        Annotation("", n, None, 0, len(task.answers[-1]), short_hash(task.answers[-1])) for n, task in enumerate(tasks)
-    ]
-    if is_constant(answers):
-        return ["constant_answer: every answer is the same text; a judge that prefers it was attacked, not convinced"]
-    return []
 
 
 def _fit_warnings(fit: Fit, data: GlmData | None, win_rate: float) -> list[str]:

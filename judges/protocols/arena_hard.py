@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.errors import ConfigError, DataError
 from harness.types import STATUSES, Completion, Estimate, Json
-from judges.parse import PARSER_VERSION, parse_reply
-from judges.pointwise import TOP_LOGPROBS, check_sampling, judged_text, unscored
+from judges.pairwise import pair_ask
+from judges.parse import PARSER_VERSION
+from judges.pointwise import check_sampling, unscored
 from judges.protocols.arena_labels import CLEAR_VOTES, LABELS, parse_label
 from judges.protocols.arena_prompt import OfficialPrompt, find_prompt
 from judges.protocols.arena_score import Ratio, Votes, ratio
 from judges.protocols.arena_style import style_of, style_scores
-from judges.render import render
 from judges.rubric import load_rubric
-from judges.schema import reply_schema
 from judges.types import (
     Ask,
     Judged,
@@ -177,24 +176,15 @@ class ArenaHardJudging:
         return self.rubric.id
 
     def _ask(self, task: Task, opponent: tuple[str, ...], order: Order, repeat: int) -> Ask:
+        if self.rubric is not None:
+            return replace(pair_ask(self.rubric, task, opponent, order, self.temperature), repeat=repeat)
+        assert self.official is not None
         inverted = order == "opponent_first"
         first, second = (opponent, task.answers) if inverted else (task.answers, opponent)
-        if self.official is not None:
-            category = str(task.meta.get("category") or "")
-            messages = self.official.messages(category, task.turns[-1], first[-1], second[-1])
-            parse = partial(_read_label, inverted)
-            return Ask(messages, parse, order, repeat, temperature=self.temperature, max_tokens=_MAX_TOKENS)
-        assert self.rubric is not None
-        return Ask(
-            render(self.rubric, task, first=first, second=second),
-            partial(_read_rubric, self.rubric, judged_text(task), inverted),
-            order,
-            repeat,
-            schema=reply_schema(self.rubric),
-            temperature=self.temperature,
-            max_tokens=self.rubric.max_tokens,
-            top_logprobs=TOP_LOGPROBS if self.rubric.reply == "token" else 0,
-        )
+        category = str(task.meta.get("category") or "")
+        messages = self.official.messages(category, task.turns[-1], first[-1], second[-1])
+        parse = partial(_read_label, inverted)
+        return Ask(messages, parse, order, repeat, temperature=self.temperature, max_tokens=_MAX_TOKENS)
 
     def _estimate(self, found: Ratio, judged: Sequence[Judged]) -> Estimate:
         scored = [one for one in judged if one.value is not None]
@@ -302,12 +292,3 @@ def _read_label(inverted: bool, completion: Completion) -> Verdict:
     label = parse_label(completion.answer_text)
     worth = LABELS[label].other() if inverted else LABELS[label]
     return Verdict(worth.value, label, float(worth.votes), completion.answer_text)
-
-
-def _read_rubric(rubric: Rubric, text: str, inverted: bool, completion: Completion) -> Verdict:
-    verdict = parse_reply(rubric, completion, judged_text=text)
-    if not inverted:
-        return verdict
-    return Verdict(
-        1.0 - verdict.value, verdict.label, verdict.weight, verdict.reason, verdict.marks, verdict.soft, verdict.notes
-    )

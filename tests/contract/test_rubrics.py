@@ -10,7 +10,8 @@ import pytest
 from schema_subset import check_strict, valid
 
 from harness import catalog
-from judges.render import fence, render
+from judges.fencing import fence
+from judges.render import render
 from judges.rubric import content_hash, load_rubric, weightings
 from judges.schema import reply_schema
 from judges.types import LEVELS, Rubric, Task

@@ -203,13 +203,6 @@ def test_the_baseline_itself_is_fifty() -> None:
     assert (estimate.value, estimate.low, estimate.high, estimate.se) == (0.5, 0.5, 0.5, 0.0)
 
 
-def test_constant_answers_are_warned_of() -> None:
-    tasks, judged = run()
-    constant = [replace(one, answers=("pick me",)) for one in tasks]
-    assert any(warning.startswith("constant_answer") for warning in own().summarise(constant, judged).warnings)
-    assert not any("constant_answer" in warning for warning in own().summarise(tasks, judged).warnings)
-
-
 def glm_files(folder: Path, *, gamed: bool) -> Path:
     rng = np.random.default_rng(1)
     hard = rng.normal(-1.0, 1.0, SIZE)

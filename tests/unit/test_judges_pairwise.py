@@ -111,9 +111,9 @@ def test_an_unreadable_order_leaves_no_value() -> None:
 
 
 def test_soft_preferences_are_mirrored() -> None:
-    judging = PairwiseJudging(TOKEN, top_logprobs=7)
+    judging = PairwiseJudging(TOKEN)
     first, second = judging.asks(task())
-    assert (first.top_logprobs, first.schema) == (7, None)
+    assert (first.top_logprobs, first.schema) == (5, None)
     reply = completion("A", {"A": -0.2876820724517809, "B": -1.3862943611198906})
     assert (first.parse(reply).value, second.parse(reply).value) == pytest.approx((0.75, 0.25))
     folded = judging.fold(
