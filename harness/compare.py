@@ -140,7 +140,14 @@ def _differences(a: RunResult, b: RunResult) -> list[str]:
         found.append(f"suite {a.suite} is version {a.suite_version!r} in one and {b.suite_version!r} in the other")
     if a.data_sha256 != b.data_sha256:
         found.append(f"their data differ (sha256 {a.data_sha256[:12]} and {b.data_sha256[:12]})")
+    if a.judge != b.judge:
+        found.append(f"one was scored by {_scorer(a)}, the other by {_scorer(b)}")
     return found
+
+
+def _scorer(result: RunResult) -> str:
+    """Who decided what an answer is worth: two judges, prompts or opponents are two scales."""
+    return "the suite's grader" if result.judge is None else f"judge {result.judge!r}"
 
 
 def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:

@@ -72,6 +72,7 @@ def test_token_reduction_is_of_the_second_against_the_first(tmp_path: Path) -> N
         ({"data_sha256": "e" * 64}, "data differ"),
         ({"imported_from": "lighteval"}, "made by lighteval"),
         ({"headline": "tokens_out"}, "not the same quantity"),
+        ({"judge": "cot_math@1#0 by openai:j (0)"}, "by the suite's grader, the other by judge 'cot_math@1#0"),
     ],
 )
 def test_incomparable_runs_are_refused_with_the_reason(tmp_path: Path, change: dict[str, str], words: str) -> None:
@@ -81,6 +82,15 @@ def test_incomparable_runs_are_refused_with_the_reason(tmp_path: Path, change: d
         pairs(a, b) if "imported_from" not in change else pairs(b, a)
     assert words in str(error.value)
     assert pairs(a, b, force=True)
+
+
+def test_two_judges_are_two_scales(tmp_path: Path) -> None:
+    a = make_run(tmp_path, "mock:a", [1.0, 0.0, 0.5], judge="cot_math@1#0 by openai:j (0)")
+    b = make_run(tmp_path, "mock:b", [0.5, 0.5, 0.5], judge="cot_math@1#0 by openai:j (0)")
+    other = make_run(tmp_path, "mock:c", [0.5, 0.5, 0.5], judge="cot_math@1#0 by openai:k (0)")
+    assert pairs(a, b)[0].outcome.n_problems == 3
+    with pytest.raises(UsageError, match=r"openai:j.*openai:k"):
+        pairs(a, other)
 
 
 def test_other_suite_is_refused_and_pairs_of_suites_get_holm(tmp_path: Path) -> None:
