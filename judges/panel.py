@@ -1,7 +1,6 @@
 """Several judges of the same answers: one value from all of them, and how far they agree.
 
-A member that could not be read makes the panel's value a value by other judges. So by default all members are needed;
-a smaller quorum is for panels whose members are known to agree, and says so in the run's identity.
+A member that could not be read would make the panel's value a value by other judges, so all members are needed.
 """
 
 from __future__ import annotations
@@ -24,26 +23,20 @@ PerJudge = Sequence[Sequence[Judged]]
 """One list per judge, all over the same answers in the same order."""
 
 
-def panel_fold(per_judge: PerJudge, how: How = "mean", quorum: int | None = None) -> list[Judged]:
+def panel_fold(per_judge: PerJudge, how: How = "mean") -> list[Judged]:
     """The panel's worth of every answer.
 
     "mean" and "median" are over the members' values. "majority" counts decisions (above 0.5, below it, or exactly it)
     and is worth 1, 0 or 0.5; a draw between decisions is 0.5 too. It is for verdicts that prefer or agree, not for
-    points. Parts and votes are means over the members. `quorum` members must have a value, all of them if it is None.
-    Raises `DataError` if the judges did not judge the same answers, `UsageError` for an impossible quorum.
+    points. Parts and votes are means over the members. Raises `DataError` if the judges did not judge the same answers.
     """
     _same_answers(per_judge)
-    needed = len(per_judge) if quorum is None else quorum
-    if not 1 <= needed <= len(per_judge):
-        raise UsageError(f"a quorum of {needed} makes no sense for {len(per_judge)} judges")
     if how not in _FOLDS:
         raise UsageError(f"a panel aggregates by {', '.join(_FOLDS)}, not {how!r}")
-    return [_fold(members, how, needed) for members in zip(*per_judge, strict=True)]
+    return [_fold(members, how) for members in zip(*per_judge, strict=True)]
 
 
-def panel_agreement(
-    per_judge: PerJudge, level: Level = "interval", *, resamples: int = 1000, seed: int = 0
-) -> Mapping[str, Json]:
+def panel_agreement(per_judge: PerJudge, level: Level = "interval", *, resamples: int = 1000) -> Mapping[str, Json]:
     """Krippendorff's alpha over the judges: `alpha`, its 95 % bootstrap interval `low`, `high`, and what it is over.
 
     Answers are drawn whole with their problem, since attempts at one problem are alike. Numbers are None where all
@@ -63,7 +56,7 @@ def panel_agreement(
         return krippendorff_alpha(ratings[rows], level)
 
     alpha = krippendorff_alpha(ratings, level)
-    interval = bootstrap_interval(resampled, len(groups), resamples=resamples, seed=seed) if alpha is not None else None
+    interval = bootstrap_interval(resampled, len(groups), resamples=resamples) if alpha is not None else None
     return {
         "alpha": alpha,
         "low": interval[0] if interval else None,
@@ -83,23 +76,22 @@ def _same_answers(per_judge: PerJudge) -> None:
             raise DataError(f"judge {number} of the panel judged other answers than judge 1, or in another order")
 
 
-def _fold(members: Sequence[Judged], how: How, needed: int) -> Judged:
+def _fold(members: Sequence[Judged], how: How) -> Judged:
     first = members[0]
     values = [one.value for one in members if one.value is not None]
-    if len(values) < needed:
-        failed = [one for one in members if one.value is None]
+    failed = [one for one in members if one.value is None]
+    if failed:
         status: Status = "unscored" if any(one.status == "unscored" for one in failed) else "error"
-        why = f"{len(values)} of {len(members)} judges gave a value, {needed} are needed; {failed[0].why}"
+        why = f"{len(values)} of {len(members)} judges gave a value, all are needed; {failed[0].why}"
         return Judged(first.problem_id, first.attempt, None, status, why=why, cluster=first.cluster)
-    present = [one for one in members if one.value is not None]
-    names = dict.fromkeys(name for one in present for name in one.parts)
-    parts = {name: _mean([one.parts[name] for one in present if name in one.parts]) for name in names}
+    names = dict.fromkeys(name for one in members for name in one.parts)
+    parts = {name: _mean([one.parts[name] for one in members if name in one.parts]) for name in names}
     return Judged(
         first.problem_id,
         first.attempt,
         _FOLDS[how](values),
         "scored",
-        weight=_mean([one.weight for one in present]),
+        weight=_mean([one.weight for one in members]),
         parts=parts,
         cluster=first.cluster,
     )

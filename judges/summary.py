@@ -25,7 +25,6 @@ def mean_summary(
     judged: Sequence[Judged],
     *,
     part_name: Callable[[str], str] | None = None,
-    warnings: Sequence[str] = (),
 ) -> Summary:
     """The mean over problems of the mean over attempts as headline `name`, and one estimate per part.
 
@@ -35,7 +34,7 @@ def mean_summary(
     rows = _scored_rows(name, judged)
     named = part_name if part_name is not None else lambda part: f"{name}.{part}"
     parts = {named(part): value for part, value in part_estimates(judged).items()}
-    return Summary(name, {name: estimate("avg@n", rows)} | parts, problem_means(judged), tuple(warnings))
+    return Summary(name, {name: estimate("avg@n", rows)} | parts, problem_means(judged))
 
 
 def part_estimates(judged: Sequence[Judged]) -> Mapping[str, Estimate]:

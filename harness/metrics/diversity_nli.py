@@ -161,12 +161,12 @@ class NliModel:
         return np.array([found[pair] for pair in pairs], dtype=np.float64).reshape(-1, 2)
 
 
-def sampled_sentences(text: str, count: int = SENTENCES) -> str:
-    """`count` sentences of a text in their order, drawn without replacement; the same ones for the same text."""
+def sampled_sentences(text: str) -> str:
+    """`SENTENCES` sentences of a text in their order, drawn without replacement; the same ones for the same text."""
     sentences = [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
-    if len(sentences) <= count:
+    if len(sentences) <= SENTENCES:
         return text
-    chosen = sorted(random.Random(text).sample(range(len(sentences)), count))
+    chosen = sorted(random.Random(text).sample(range(len(sentences)), SENTENCES))
     return " ".join(sentences[i] for i in chosen)
 
 

@@ -118,7 +118,7 @@ def read_annotations(path: Path, instructions: Sequence[str] | None) -> list[Ann
 
 
 def annotation_rows(
-    tasks: Sequence[Task], judged: Sequence[Judged], *, model: str, annotator: str, baseline: str = BASELINE
+    tasks: Sequence[Task], judged: Sequence[Judged], *, model: str, annotator: str
 ) -> list[dict[str, Json]]:
     """Our judgments as rows of an annotations.json: preferences for the model from 1 to 2, null where unscored.
 
@@ -133,7 +133,7 @@ def annotation_rows(
                 "dataset": task.meta.get("dataset", ""),
                 "instruction": task.turns[-1],
                 "output_1": task.opponent[-1],
-                "generator_1": baseline,
+                "generator_1": BASELINE,
                 "output_2": task.answers[-1],
                 "generator_2": model,
                 "annotator": annotator,

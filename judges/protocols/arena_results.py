@@ -82,7 +82,6 @@ def score_judgments(
     *,
     questions: Collection[str] | None = None,
     rounds: int = ROUNDS,
-    seed: int = 0,
     emulate: Literal["official"] | None = None,
 ) -> list[ArenaResult]:
     """Scores per judge, category and model, by both estimators; see `read_verdicts` for what is refused.
@@ -96,8 +95,8 @@ def score_judgments(
         results.append(
             ArenaResult(
                 judge=verdicts.judge,
-                mean=tuple(mean_scores(verdicts.votes, rounds=rounds, seed=seed, emulate=emulate)),
-                bradley_terry=tuple(bradley_terry_scores(verdicts.votes, rounds=rounds, seed=seed)),
+                mean=tuple(mean_scores(verdicts.votes, rounds=rounds, emulate=emulate)),
+                bradley_terry=tuple(bradley_terry_scores(verdicts.votes, rounds=rounds)),
                 dropped=verdicts.dropped,
                 warnings=_warnings(verdicts),
             )
@@ -111,8 +110,6 @@ def score_with_style(
     *,
     control: Control = "all",
     rounds: int = ROUNDS,
-    seed: int = 0,
-    emulate: Literal["official"] | None = None,
 ) -> list[tuple[str, StyleScores]]:
     """(judge, style-controlled scores) per judge and category; `answers` are those of all models and baselines.
 
@@ -130,7 +127,7 @@ def score_with_style(
     for verdicts in read_verdicts(rows):
         for category in sorted({vote.category for vote in verdicts.votes}):
             votes = [vote for vote in verdicts.votes if vote.category == category]
-            scores = style_scores(votes, styles, control=control, rounds=rounds, seed=seed, emulate=emulate)
+            scores = style_scores(votes, styles, control=control, rounds=rounds)
             found.append((verdicts.judge, scores))
     return found
 

@@ -35,12 +35,11 @@ def test_aggregation(values: tuple[float, ...], how: How, expected: float) -> No
     assert folded.status == "scored"
 
 
-def test_a_missing_member_leaves_no_value_unless_a_quorum_is_enough() -> None:
+def test_a_missing_member_leaves_no_value() -> None:
     members = [[row(0.2)], [row(None)], [row(0.4)]]
     (folded,) = panel_fold(members)
     assert (folded.value, folded.status) == (None, "unscored")
-    assert folded.why == "2 of 3 judges gave a value, 3 are needed; unreadable"
-    assert panel_fold(members, quorum=2)[0].value == pytest.approx(0.3)
+    assert folded.why == "2 of 3 judges gave a value, all are needed; unreadable"
     errors = [[row(0.2)], [Judged("p", 0, None, "error", why="down")]]
     assert panel_fold(errors)[0].status == "error"
 
@@ -68,10 +67,7 @@ def test_judges_of_other_answers_are_no_panel(per_judge: list[list[Judged]]) -> 
         panel_agreement(per_judge)
 
 
-def test_impossible_settings_are_refused() -> None:
-    for quorum in (0, 3):
-        with pytest.raises(UsageError, match="quorum"):
-            panel_fold([[row(1.0)], [row(1.0)]], quorum=quorum)
+def test_another_aggregation_is_refused() -> None:
     with pytest.raises(UsageError, match="mean, median, majority"):
         panel_fold([[row(1.0)]], "best")  # type: ignore[arg-type]
 
