@@ -1,6 +1,6 @@
 """Self-BLEU and embedding dispersion over 805 prompts x 16 responses: is it under two minutes on two cores?
 
-    python benchmarks/diversity.py [--prompts 805] [--samples 16] [--dtypes auto] [--embed-tokens 128]
+    python benchmarks/bench_diversity.py [--prompts 805] [--samples 16] [--dtypes auto] [--embed-tokens 128]
 
 Responses are the stored answers of four models to the AlpacaEval prompts (HARNESS_TEST_DATA or ../shared/data), each
 varied by dropping and swapping sentences and words, so that no two are alike; without these files they are random words

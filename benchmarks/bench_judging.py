@@ -1,6 +1,6 @@
 """Judging against a local server that fails now and then: nothing lost, concurrency held, nothing asked twice.
 
-    python benchmarks/judging.py [--items 10000] [--concurrency 200] [--latency 1.0]
+    python benchmarks/bench_judging.py [--items 10000] [--concurrency 200] [--latency 1.0]
 
 The server is a process of its own: every reply takes `latency` seconds, a share `--errors` of requests gets HTTP 500
 and a share `--malformed` of replies cannot be read; the others follow the JSON schema of the request. Printed as JSON:
