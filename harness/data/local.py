@@ -65,13 +65,7 @@ def read_list(path: Path) -> Iterator[Raw]:
 
     Raises `DataError` as `read_file`, and for a file of more than `MAX_MEMBER_BYTES`.
     """
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_MEMBER_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if len(data) > MAX_MEMBER_BYTES:
-        raise DataError(f"{path} is larger than {MAX_MEMBER_BYTES} bytes, more than is accepted")
+    data = read_bounded(path)
     if data.lstrip()[:1] != b"[":
         yield from _rows(io.BytesIO(data), str(path))
         return
@@ -80,6 +74,18 @@ def read_list(path: Path) -> Iterator[Raw]:
         if not isinstance(value, dict):
             raise DataError(f"{where}: expected a JSON object, found {type(value).__name__}")
         yield Raw(value, where)
+
+
+def read_bounded(path: Path) -> bytes:
+    """A whole file; raises `DataError` if it cannot be read or has more than `MAX_MEMBER_BYTES`."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_MEMBER_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_MEMBER_BYTES:
+        raise DataError(f"{path} is larger than {MAX_MEMBER_BYTES} bytes, more than is accepted")
+    return data
 
 
 def _member(path: Path, password: str | None) -> bytes:

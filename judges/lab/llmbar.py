@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.data import MissingData, clean_text, data_folder, load_rows
+from harness.data.local import read_list
 from harness.errors import DataError
 from harness.types import DataRef, Json
 from judges.lab.pairs import Label, Pair
 
 SOURCE = "LLMBar, arXiv 2310.07641"
 FILE = "llmbar.jsonl"
-_MAX_BYTES = 64 * 1024 * 1024
 
 _FOLDERS = {
     "Natural": "LLMBar/Natural",
@@ -79,28 +78,14 @@ def _official(root: Path) -> list[Mapping[str, Json]]:
     rows: list[Mapping[str, Json]] = []
     for subset, folder in _FOLDERS.items():
         path = root / folder / "dataset.json"
-        for number, item in enumerate(_read_array(path)):
-            if not isinstance(item, dict):
-                raise DataError(f"{path}: item {number} is no object")
+        if not path.is_file():
+            raise MissingData(f"{path} is missing: the clone of princeton-nlp/LLMBar is not complete")
+        for number, raw in enumerate(read_list(path)):
             try:
-                rows.append(_row({**item, "id": f"{subset}-{number}", "subset": subset}))
+                rows.append(_row({**raw.fields, "id": f"{subset}-{number}", "subset": subset}))
             except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{path}: item {number} is not what LLMBar publishes ({error})") from error
+                raise DataError(f"{raw.where} is not what LLMBar publishes ({error})") from error
     return rows
-
-
-def _read_array(path: Path) -> list[Json]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{path} is larger than {_MAX_BYTES} bytes; this is not LLMBar's")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingData(f"{path} is missing: the clone of princeton-nlp/LLMBar is not complete") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read ({error})") from error
-    if not isinstance(value, list):
-        raise DataError(f"{path}: expected a JSON array, found {type(value).__name__}")
-    return value
 
 
 def _row(raw: Mapping[str, Json]) -> Mapping[str, Json]:

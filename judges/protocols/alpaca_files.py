@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.data.local import MAX_MEMBER_BYTES
+from harness.data.local import read_bounded
 from harness.errors import DataError
 from harness.hashing import short_hash
 from harness.types import Json
@@ -361,13 +361,7 @@ def _json(text: str, where: str) -> Any:
 
 
 def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_MEMBER_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    if len(data) > MAX_MEMBER_BYTES:
-        raise DataError(f"{path} is larger than {MAX_MEMBER_BYTES} bytes, more than is accepted")
+    data = read_bounded(path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
