@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -12,9 +13,11 @@ from harness.config import RunConfig
 from harness.errors import PrerequisiteError
 from harness.models import load_model
 from harness.report.text import clean
-from harness.run.judging import prepare
+from harness.run.judging import CACHE, prepare
 from harness.types import Json
 from judges.budget import Prices
+from judges.cache import Cache, reply_key
+from judges.types import Ask
 
 _CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates
 
@@ -23,10 +26,8 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
     """Print the plan; no judge is asked."""
     case = prepare(directory, config, against)
     asks = [ask for task in case.open for ask in case.judging.asks(task)]
-    judges = max(len(config.judge), 1)
-    tokens_in = math.ceil(sum(len(m.content) for ask in asks for m in ask.messages) / _CHARS_PER_TOKEN)
-    most_out = sum(ask.max_tokens for ask in asks)
-    prices = [found for name in config.judge if (found := _prices(name, config)) is not None]
+    plans = [_plan(name, asks, config) for name in config.judge]
+    costs = [plan["cost_at_most"] for plan in plans]
     facts: dict[str, Json] = {
         "run": directory.name,
         "against": case.opponent,
@@ -34,27 +35,89 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
         "failed": len(case.answers.failed),
         "judges": list(config.judge),
         "judging": dict(case.judging.identity()),
-        "judgments": len(asks) * judges,
-        "tokens_in": tokens_in * judges,
-        "tokens_out_at_most": most_out * judges,
-        "cost_at_most": sum(price.cost(tokens_in, most_out) for price in prices) if prices else None,
+        "judgments": len(asks) * max(len(config.judge), 1),
+        "cached": sum(_number(plan["cached"]) for plan in plans),
+        "tokens_in": math.ceil(sum(_number(plan["tokens_in"]) for plan in plans)),
+        "tokens_out_at_most": math.ceil(sum(_number(plan["tokens_out_at_most"]) for plan in plans)),
+        # A total that leaves a judge out would be no bound.
+        "cost_at_most": sum(map(_number, costs)) if costs and None not in costs else None,
+        "by_judge": list(plans),
         "first_prompt": [{"role": message.role, "content": message.content} for message in asks[0].messages],
     }
     if form == "json":
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
         return
-    for name, value in facts.items():
-        if name != "first_prompt":
-            click.echo(f"{name.replace('_', ' ')}: {clean(json.dumps(value, ensure_ascii=False), 2000)}")
+    _print(facts)
     for message in asks[0].messages:
         click.echo(f"\n--- {message.role}")
         for line in message.content.splitlines():
-            click.echo(clean(line, 2000))
+            indent = line[: len(line) - len(line.lstrip(" "))]
+            click.echo(indent + clean(line, 2000))
 
 
-def _prices(name: str, config: RunConfig) -> Prices | None:
-    """None without prices; a judge that is not set up yet may still be planned for."""
+def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
+    """What one judge would be asked: what is in the cache, or stands twice among the asks, is asked no more."""
+    open_asks = list(asks)
     try:
-        return Prices.of(load_model(name, config.judge_options).environment())
-    except PrerequisiteError:
+        judge = load_model(name, config.judge_options)
+    except PrerequisiteError:  # a judge that is not set up yet may still be planned for
+        prices = _told_prices(config.judge_options)
+    else:
+        prices = Prices.of(judge.environment())
+        keyed = {reply_key(judge.describe(), ask): ask for ask in asks}
+        stored = _stored(list(keyed), Path(config.results_dir) / CACHE)
+        open_asks = [ask for key, ask in keyed.items() if key not in stored]
+    tokens_in = math.ceil(sum(len(m.content) for ask in open_asks for m in ask.messages) / _CHARS_PER_TOKEN)
+    most_out = sum(ask.max_tokens for ask in open_asks)
+    return {
+        "judge": name,
+        "cached": len(asks) - len(open_asks),
+        "tokens_in": tokens_in,
+        "tokens_out_at_most": most_out,
+        "cost_at_most": prices.cost(tokens_in, most_out) if prices is not None else None,
+    }
+
+
+def _told_prices(judge_options: Mapping[str, object]) -> Prices | None:
+    """Prices as the user wrote them, for a judge that would have told them had its key or library been there."""
+    try:
+        return Prices.of({name: float(str(judge_options[name])) for name in ("price_in", "price_out")})
+    except (KeyError, ValueError):
         return None
+
+
+def _stored(keys: Sequence[str], path: Path) -> set[str]:
+    if not path.exists():  # a plan creates no files
+        return set()
+    with Cache(path) as cache:
+        return set(cache.get_many(keys))
+
+
+def _number(value: Json) -> float:
+    return value if isinstance(value, int | float) else 0
+
+
+def _print(facts: Mapping[str, Json]) -> None:
+    judging = facts["judging"]
+    assert isinstance(judging, Mapping)
+    details = [f"{key} {value}" for key, value in judging.items() if key != "judging" and value not in (None, "")]
+    cost = facts["cost_at_most"]
+    judges = facts["judges"]
+    assert isinstance(judges, Sequence)
+    rows = {
+        "run": facts["run"],
+        "against": facts["against"],
+        "answers": f"{facts['answers']}, {facts['failed']} of them failed" if facts["failed"] else facts["answers"],
+        "judge": ", ".join(map(str, judges)) or "none yet: --judge NAME",
+        "judging": f"{judging['judging']} ({', '.join(details)})",
+        "judgments": f"{facts['judgments']:,}, {facts['cached']:,} of them known already",
+        "tokens": f"about {facts['tokens_in']:,} in, at most {facts['tokens_out_at_most']:,} out",
+        "cost": f"at most {cost:,.2f}"
+        if cost is not None
+        else "unknown without --judge-arg price_in=… --judge-arg price_out=… (per million tokens)",
+    }
+    click.echo("Plan (nobody is asked)")
+    for name, value in rows.items():
+        if value is not None:
+            click.echo(f"{name:<11}{clean(str(value), 2000)}")
+    click.echo("\nFirst prompt:", nl=False)
