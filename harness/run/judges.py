@@ -25,8 +25,24 @@ def choose_judging(suite: Suite, config: RunConfig) -> Judging:
 
     A rubric that a protocol can use (the same kind as its own) takes the place of the protocol's prompt, so that a
     judge prompt can be tried out on AlpacaEval with all of its statistics. Raises `ConfigError` if nothing says how to
-    judge, and what loading a rubric raises.
+    judge or if what is said does not go together, and what loading a rubric raises.
     """
+    if config.rubric is not None and config.prompt == "official":
+        raise ConfigError(f"--rubric {config.rubric} and --prompt official are two prompts: leave one of them out")
+    judging = _chosen(suite, config)
+    if len(config.judge) > 1 and config.aggregate == "majority" and not _prefers(judging):
+        raise ConfigError(
+            f"--aggregate majority counts who prefers what, and {judging.name} gives points: say mean or median"
+        )
+    return judging
+
+
+def _prefers(judging: Judging) -> bool:
+    """True if a value above 0.5 is a decision for the answer, and not just more than half of the points."""
+    return judging.needs_opponent() or (isinstance(judging, RubricJudging) and judging.rubric.kind == "label")
+
+
+def _chosen(suite: Suite, config: RunConfig) -> Judging:
     protocol = config.judging or suite.judging
     if protocol:
         build = cast(Callable[[JudgingOptions], Judging], catalog.load("judging", protocol))

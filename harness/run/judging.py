@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -58,6 +59,8 @@ class Case:
     answers: Answers
     opponent: str | None
     """Who the answers are held against: another run's id, or "baseline"."""
+    against: Path | None = None
+    """That run's directory."""
 
     @property
     def open(self) -> list[Task]:
@@ -81,7 +84,7 @@ def prepare(directory: Path, config: RunConfig, against: Path | None = None) -> 
         answers, opponent = _with_opponent(job, answers, config, against, part)
     elif against is not None:
         raise UsageError(f"--against: {judging.name} judges one answer at a time; name a pairwise rubric")
-    return Case(directory, spec, job, judging, answers, opponent)
+    return Case(directory, spec, job, judging, answers, opponent, against)
 
 
 def _with_opponent(
@@ -112,7 +115,8 @@ def _with_opponent(
         key = (task.problem_id, task.attempt)
         if key not in others:
             failed.setdefault(key, "the opponent has no answer to this attempt")
-        tasks.append(replace(task, opponent=others.get(key, ("",) * len(task.answers))))
+        # An opponent without an answer has not answered "": that would be a length, and a text to win against.
+        tasks.append(replace(task, opponent=others[key] if key not in failed else None))
     if len(failed) == len(tasks):
         raise DataError(f"no attempt has an answer on both sides: {next(iter(failed.values()))}")
     return replace(answers, tasks=tuple(tasks), failed=failed), name
@@ -124,7 +128,8 @@ def judge_case(case: Case, config: RunConfig, progress: JudgeProgress) -> RunRes
     Raises `BudgetReached` once the budget is spent, `ModelError` if a judge cannot answer, `TooManyFailures` if not one
     judgment could be read; what was judged is cached.
     """
-    models = [load_model(name, config.judge_options) for name in config.judge]
+    # In one order whatever the order of the flags: a panel is a set, and so are its runs and its place on the board.
+    models = [load_model(name, config.judge_options) for name in sorted(config.judge)]
     if not models:
         raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
     identities = [(spec["model"], spec["model_identity"]) for spec in (case.spec, *_opponent_spec(case))]
@@ -146,7 +151,7 @@ def judge_stored(directory: Path, against: Path | None, config: RunConfig, progr
 
 
 def _opponent_spec(case: Case) -> list[dict[str, Any]]:
-    return [read_spec(case.base.parent / case.opponent)] if case.opponent not in (None, "baseline") else []
+    return [read_spec(case.against)] if case.against is not None else []
 
 
 async def _ask(
@@ -241,7 +246,9 @@ def _label(case: Case, models: Sequence[Model], config_aggregate: Json) -> str:
     by = " + ".join(model.name for model in models)
     how = f" ({config_aggregate})" if len(models) > 1 else ""
     against = f" against {case.opponent}" if case.opponent is not None else ""
-    digest = short_hash(canonical_json(case.judging.identity()), 6)
+    # One name may be two judges: another endpoint, other options of the engine.
+    told_apart = [dict(case.judging.identity()), *(dict(model.describe()) for model in models)]
+    digest = short_hash(canonical_json(told_apart), 6)
     prompt = f"{what} [{', '.join(ids)}]" if what else ids[0]
     return f"{prompt} by {by}{how}{against} ({digest})"
 
@@ -291,6 +298,7 @@ def _result(
     if any(row.tokens_out is not None for row in rows):
         estimates["tokens_out"] = estimate("tokens_out", rows)
     samples = {row.problem_id: 0 for row in rows}
+    attempts = Counter(row.problem_id for row in rows)
     for row in rows:
         samples[row.problem_id] += row.score.value is not None
     clusters = {item.problem_id: item.cluster for item in judged}
@@ -308,7 +316,7 @@ def _result(
         items={
             problem: Item(summary.items.get(problem), count, clusters[problem]) for problem, count in samples.items()
         },
-        n=min(sum(1 for row in rows if row.problem_id == problem) for problem in samples),
+        n=min(attempts.values()),
         limit=spec.limit,
         seed=spec.sampling.seed,
         sampling={

@@ -160,6 +160,8 @@ def test_a_judge_that_likes_the_first_answer_prefers_nobody(harness: Call, judge
         ((GOLD, "--rubric", "cot_math", "--judge", "openai:j", "--budget", "lots"), 2, "budget"),
         ((GOLD, "--rubric", "cot_math", "--judge", "openai:j", "--orders", "both"), 2, "order"),
         ((GOLD, "--rubric", "cot_math", "--judge", "openai:j", "--judge", "openai:j"), 2, "twice"),
+        ((GOLD, "--rubric", "cot_math", "--judge", "a:j", "--judge", "a:k", "--aggregate", "majority"), 2, "majority"),
+        ((GOLD, "--rubric", "cot_math", "--judge", "openai:j", "--prompt", "official"), 2, "--prompt official"),
         (("no-such-run", "--rubric", "cot_math", "--judge", "openai:j"), 2, "no run"),
         ((GOLD, "--rubric", "/nowhere.toml", "--judge", "openai:j"), 2, "/nowhere.toml"),
     ],
@@ -197,6 +199,28 @@ def test_a_panel_is_the_mean_of_its_judges(harness: Call, judge: Any, tmp_path: 
     assert result.estimates["cot_math"].value == 1.0 and "agreement" in result.judging
 
 
+def test_the_order_of_a_panel_changes_nothing(harness: Call, judge: Any, tmp_path: Path) -> None:
+    judge(lambda request: verdict(5, 4, 3, 2, 1))
+    for panel in (("--judge", "openai:k"), ("--judge", "openai:a")):
+        assert harness("judge", GOLD, "--rubric", "cot_math", *panel, "--judge", "openai:j", "--quiet")[0] == 0
+    assert harness("judge", GOLD, "--rubric", "cot_math", "--judge", "openai:j", *panel, "--quiet")[0] == 0
+    runs = [read_checked(path) for path in (tmp_path / "results" / "runs").iterdir() if "@" in path.name]
+    assert sorted("a + openai:j" in str(run.judge) for run in runs) == [False, True]
+
+
+def test_one_name_with_other_options_is_another_judge(
+    harness: Call, judge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(lambda request: verdict(5, 4, 3, 2, 1))
+    assert harness("judge", GOLD, *COT)[0] == 0
+    monkeypatch.setattr(ScriptedModel, "describe", lambda self: {"engine": "scripted", "effort": "high"})
+    assert harness("judge", WRONG, *COT)[0] == 0
+    labels = {read_checked(judged(tmp_path, f"{name}")).judge for name in (GOLD, WRONG)}
+    assert len(labels) == 2
+    code, _, err = harness("compare", *(judged(tmp_path, name).name for name in (GOLD, WRONG)))
+    assert code == 2 and "judge" in err
+
+
 def test_failed_answers_are_errors_not_zeros(harness: Call, judge: Any, tmp_path: Path) -> None:
     run = next(path for path in (tmp_path / "results" / "runs").iterdir() if path.name.startswith(GOLD))
     spoil(run)
@@ -205,6 +229,17 @@ def test_failed_answers_are_errors_not_zeros(harness: Call, judge: Any, tmp_path
     result = read_checked(judged(tmp_path))
     assert len(models[0].asked) == 7
     assert result.estimates["cot_math"].value == 1.0 and result.estimates["cot_math"].counts["error"] == 1
+
+
+def test_an_opponent_without_an_answer_is_no_empty_answer(harness: Call, tmp_path: Path) -> None:
+    from harness.config import RunConfig
+    from harness.run.judging import prepare
+
+    runs = {name: next((tmp_path / "results" / "runs").glob(f"{name}-*")) for name in (GOLD, WRONG)}
+    spoil(runs[WRONG])
+    case = prepare(runs[GOLD], RunConfig(rubric="pairwise_5", judge=("openai:j",)), runs[WRONG])
+    assert [task.opponent is None for task in case.answers.tasks].count(True) == len(case.answers.failed) == 1
+    assert len(case.open) == 7 and all(task.opponent is not None for task in case.open)
 
 
 def spoil(run: Path) -> None:
