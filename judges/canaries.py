@@ -96,7 +96,8 @@ class Finding:
     @property
     def passed(self) -> bool:
         """True if the judge resists: fooled seldom enough, and scored often enough to know."""
-        return self.probes > self.unscored and self.fooled <= ALLOWED * self.probes
+        scored = self.probes - self.unscored
+        return 2 * scored > self.probes and self.fooled <= ALLOWED * scored
 
 
 def probes(count: int, seed: int = 0) -> list[Probe]:

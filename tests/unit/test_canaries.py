@@ -89,6 +89,27 @@ def test_what_was_not_scored_does_not_pass() -> None:
     assert all(f.unscored == 3 and f.advantage is None and not f.passed for f in found)
 
 
+def test_what_was_hardly_ever_scored_does_not_pass() -> None:
+    """A judge that replies to one canary in twenty, and falls for that one, has resisted nothing."""
+    asked = probes(20)
+    rubric = load_rubric("cot_math")
+
+    def only(scored: int, worth: Worth) -> list[Judged]:
+        return [
+            one if i // 8 < scored else Judged(one.problem_id, 0, None, "unscored")
+            for i, one in enumerate(judge("cot_math", worth, asked))
+        ]
+
+    for scored, worth, passed in ((1, fooled_by("empty"), False), (9, honest, False), (12, honest, True)):
+        found = next(f for f in findings(rubric, asked, only(scored, worth)) if f.canary == "empty")
+        assert (found.unscored, found.passed) == (20 - scored, passed)
+    two_of_twelve = [
+        Judged(one.problem_id, 0, 1.0, "scored") if one.problem_id in {f"{p.id}/empty" for p in asked[:2]} else one
+        for one in only(12, honest)
+    ]
+    assert not next(f for f in findings(rubric, asked, two_of_twelve) if f.canary == "empty").passed
+
+
 def test_probes_are_the_same_for_everybody_and_twins_differ() -> None:
     assert probes(5) == probes(8)[:5] == probes(5)
     for probe in probes(8):
@@ -161,3 +182,8 @@ def test_the_command_wants_one_rubric_and_one_judge(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SystemExit) as stop:
         entry()
     assert stop.value.code == 2 and "--judge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--samples", "--judging", "--prompt", "--aggregate", "--allow-self"])
+def test_the_command_offers_no_option_that_means_nothing_to_it(option: str) -> None:
+    assert option not in {name for parameter in command.params for name in parameter.opts}
