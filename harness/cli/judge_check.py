@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command("check")
-@options.judging
+@click.option("--judge", multiple=True, metavar="ENGINE:NAME", help="Model that judges.")
+@options.some_judging("judge_options", "rubric", "weighting", "repeats", "orders", "judge_temperature", "budget")
 @click.option("--probes", type=click.IntRange(min=1), default=20, show_default=True, help="Questions to try.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which questions.")
 @options.results_dir
@@ -114,4 +115,8 @@ def _table(rows: list[dict[str, Json]], title: str) -> Table:
         Column("at least", number("low"), right=True),
         Column("what it is", lambda row: str(row["what"])),
     )
-    return Table(f"Canaries: {title}", columns, tuple(rows), ())
+    notes = (
+        "gold - canary: how much more the right solution is worth on average, of 1; at least: its lower 95 % limit",
+        "fooled: questions on which the canary is worth as much as the right solution, or more",
+    )
+    return Table(f"Canaries: {title}", columns, tuple(rows), notes)

@@ -10,6 +10,10 @@ from harness import catalog
 from harness.cli import options
 from harness.errors import UnknownName
 
+AGAIN = "unfinished: run the same command again"
+IMPORTED = "imported: judge it with `harness judge`"
+"""What is said of a run without a result."""
+
 _PLURALS = {kind if kind in ("judging", "diversity") else f"{kind}s": kind for kind in catalog.KINDS}
 
 
@@ -18,7 +22,9 @@ _PLURALS = {kind if kind in ("judging", "diversity") else f"{kind}s": kind for k
 @options.results_dir
 @options.as_json
 def command(kind: str, results_dir: Path, as_json: bool) -> None:
-    """List everything of a KIND: suites, models, graders, metrics, protocols, or runs."""
+    """List everything of a KIND: suites, models, graders, metrics, rubrics, diversity, runs, or one of two sorts of
+    protocol: protocols (how answers are sampled) and judging (how a judged suite is judged).
+    """
     rows = _runs(results_dir) if kind in ("run", "runs") else _entries(kind)
     if as_json:
         import json
@@ -47,7 +53,20 @@ def _runs(results_dir: Path) -> list[tuple[str, str]]:
     def state(run: Path) -> str:
         if (run / "result.json").exists():
             return "finished"
-        # Answers that only judges score: their runs carry the results.
-        return "judged" if run.name in judged else "unfinished: run the same command again"
+        if run.name in judged:
+            return "judged"  # answers that only judges score: their runs carry the results
+        return IMPORTED if of_a_file(run) else AGAIN
 
     return [(run.name, state(run)) for run in runs]
+
+
+def of_a_file(run: Path) -> bool:
+    """True for answers that `harness import` made a run of: no command generates them again, a judge comes next."""
+    from harness.errors import StoreError
+    from harness.run.store import read_spec
+
+    try:
+        identity = read_spec(run).get("model_identity")
+    except StoreError:  # a list of runs does not stop at a damaged one
+        return False
+    return isinstance(identity, dict) and identity.get("engine") == "file"

@@ -51,51 +51,65 @@ def pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...
     return found
 
 
+JUDGING: dict[str, Callable[[F], F]] = {
+    "judge": click.option(
+        "--judge", multiple=True, metavar="ENGINE:NAME", help="Model that judges; repeat it for a panel of judges."
+    ),
+    "judge_options": click.option(
+        "--judge-arg",
+        "judge_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=pairs,
+        help="Option of the judge's engine, e.g. base_url=…",
+    ),
+    "rubric": click.option(
+        "--rubric", metavar="NAME|FILE", help="Judge prompt (`harness list rubrics`) or a TOML file."
+    ),
+    "judging": click.option(
+        "--judging", metavar="NAME", help="Judging protocol (`harness list judging`) in place of the suite's own."
+    ),
+    "weighting": click.option("--weighting", metavar="NAME", help="One of the rubric's named weightings."),
+    "prompt": click.option(
+        "--prompt",
+        type=click.Choice(["auto", "own", "official"]),
+        help="A benchmark's own judge prompt where it is installed, or our rubric. [default: auto]",
+    ),
+    "repeats": click.option("--repeats", type=int, help="Ask the judge that often. [default: 1]"),
+    "orders": click.option(
+        "--orders",
+        type=click.Choice(["both", "random"]),
+        help="Which answer is shown first in pairwise judgments. [default: both, or the protocol's]",
+    ),
+    "judge_temperature": click.option(
+        "--judge-temperature", type=float, help="Sampling temperature of the judge. [default: 0, or the protocol's]"
+    ),
+    "aggregate": click.option(
+        "--aggregate", type=click.Choice(["mean", "median", "majority"]), help="How a panel decides. [default: mean]"
+    ),
+    "samples": click.option("--samples", type=int, help="Judge only that many samples of each problem."),
+    "budget": click.option(
+        "--budget", metavar="AMOUNT", help="Stop judging, resumably, at so much: 200ktok, 5usd (prices: --judge-arg)."
+    ),
+    "allow_self": click.option("--allow-self", is_flag=True, default=None, help="Let a model judge its own answers."),
+}
+"""Everything that says who judges and how; the parameters are named as in `harness.config.RunConfig`."""
+
+
 def judging(function: F) -> F:
-    """Everything that says who judges and how; the parameters are named as in `harness.config.RunConfig`."""
-    flags = [
-        click.option(
-            "--judge", multiple=True, metavar="ENGINE:NAME", help="Model that judges; repeat it for a panel of judges."
-        ),
-        click.option(
-            "--judge-arg",
-            "judge_options",
-            multiple=True,
-            metavar="KEY=VALUE",
-            callback=pairs,
-            help="Option of the judge's engine, e.g. base_url=…",
-        ),
-        click.option("--rubric", metavar="NAME|FILE", help="Judge prompt (`harness list rubrics`) or a TOML file."),
-        click.option(
-            "--judging", metavar="NAME", help="Judging protocol (`harness list judging`) in place of the suite's own."
-        ),
-        click.option("--weighting", metavar="NAME", help="One of the rubric's named weightings."),
-        click.option(
-            "--prompt",
-            type=click.Choice(["auto", "own", "official"]),
-            help="A benchmark's own judge prompt where it is installed, or our rubric. [default: auto]",
-        ),
-        click.option("--repeats", type=int, help="Ask the judge that often. [default: 1]"),
-        click.option(
-            "--orders", type=click.Choice(["both", "random"]), help="Which answer is shown first in pairwise judgments."
-        ),
-        click.option("--judge-temperature", type=float, help="Sampling temperature of the judge."),
-        click.option(
-            "--aggregate",
-            type=click.Choice(["mean", "median", "majority"]),
-            help="How a panel decides. [default: mean]",
-        ),
-        click.option("--samples", type=int, help="Judge only that many samples of each problem."),
-        click.option(
-            "--budget",
-            metavar="AMOUNT",
-            help="Stop judging, resumably, at so much: 200ktok, 5usd (prices: --judge-arg).",
-        ),
-        click.option("--allow-self", is_flag=True, default=None, help="Let a model judge its own answers."),
-    ]
-    for flag in reversed(flags):
-        function = flag(function)
-    return function
+    """All options of `JUDGING`."""
+    return some_judging(*JUDGING)(function)
+
+
+def some_judging(*names: str) -> Callable[[F], F]:
+    """Those of `JUDGING` that mean something to a command."""
+
+    def apply(function: F) -> F:
+        for name in reversed(names):
+            function = JUDGING[name](function)
+        return function
+
+    return apply
 
 
 def output_format(function: F) -> F:

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 @click.option("--problem", help="Of a run: show this problem's prompt, completions and verdicts.")
 @options.as_json
 def command(name: str, results_dir: Path, problem: str | None, as_json: bool) -> None:
-    """Show everything about a NAME of the catalog (suite, model, metric, …) or about a stored RUN."""
+    """Show everything about a NAME of the catalog (suite, model, metric, …), a rubric FILE.toml, or a stored RUN."""
     kinds = [kind for kind in catalog.KINDS if name in catalog.entries(kind)]
     if kinds and problem is None:
         facts: dict[str, Any] = {kind: _facts(kind, name) for kind in kinds}
-    elif name.startswith(("gym:", "lighteval:")):
+    elif name.startswith(("gym:", "lighteval:", "text_quality:")):
         facts = {"suite": _suite_facts(name)}
+    elif name.endswith(".toml"):
+        facts = {"rubric": _rubric_facts(name)}
     elif kinds:
         raise UsageError(f"--problem is about a run, and {name!r} is a {kinds[0]}: name a run (`harness list runs`)")
     else:
@@ -93,7 +95,8 @@ def _rubric_facts(name: str) -> dict[str, Any]:
     facts |= {"reply": rubric.reply, "max_tokens": rubric.max_tokens}
     if rubric.kind == "points":
         facts["dimensions"] = {
-            one.key: {"name": one.name, "question": one.question, "weight": one.weight, "labels": one.labels}
+            one.key: {"name": one.name, "question": one.question, "weight": one.weight}
+            | ({"labels": one.labels} if one.labels else {})
             | {f"level {level}": text for level, text in enumerate(one.levels, 1)}
             for one in rubric.dimensions
         }
@@ -121,6 +124,7 @@ def _engine_options(build: object) -> dict[str, str]:
 
 
 def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, Any]:
+    from harness.cli.listing import AGAIN, IMPORTED, of_a_file
     from harness.run.checked import read_checked
     from harness.run.locate import JUDGED, find_run
     from harness.run.store import read_spec
@@ -140,7 +144,7 @@ def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, A
     elif any(directory.parent.glob(f"{glob.escape(directory.name + JUDGED)}*")):
         facts["result"] = "in the judged runs: only judges score these answers (`harness list runs`)"
     else:
-        facts["result"] = "unfinished: run the same command again"
+        facts["result"] = IMPORTED if of_a_file(directory) else AGAIN
     return facts
 
 
@@ -185,7 +189,8 @@ def _print(value: Any, depth: int) -> None:
         elif isinstance(item, str) and "\n" in item:
             click.echo(f"{indent}{clean(str(key))}:")
             for line in item.splitlines():
-                click.echo(f"{indent}  {clean(line, 2000)}")
+                own = line[: len(line) - len(line.lstrip(" "))]  # a prompt is shown as it is
+                click.echo(f"{indent}  {own}{clean(line, 2000)}".rstrip())
         else:
             shown = ", ".join(map(str, item)) if isinstance(item, list | tuple) else str(item)
             click.echo(f"{indent}{clean(str(key))}: {clean(shown, 2000)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli.judge_check import command
 from harness.cli.main import entry
 from harness.errors import UsageError
 from harness.types import Request
@@ -167,8 +168,19 @@ def test_the_command_fails_a_judge_that_falls_for_an_instruction(
 
     monkeypatch.setattr("harness.models.load_model", lambda name, options: ScriptedModel(reply, name))
     monkeypatch.setenv("HARNESS_RESULTS_DIR", str(tmp_path))
-    command = ["harness", "judge", "check", "--rubric", "rating_10", "--judge", "openai:j", "--probes", "5", "--quiet"]
-    monkeypatch.setattr(sys, "argv", command)
+    arguments = [
+        "harness",
+        "judge",
+        "check",
+        "--rubric",
+        "rating_10",
+        "--judge",
+        "openai:j",
+        "--probes",
+        "5",
+        "--quiet",
+    ]
+    monkeypatch.setattr(sys, "argv", arguments)
     with pytest.raises(SystemExit) as stop:
         entry()
     captured = capsys.readouterr()

@@ -203,3 +203,14 @@ def test_show_tells_what_a_rubric_asks() -> None:
     facts = json.loads(CliRunner().invoke(command, ["pairwise_5", "--json"]).output)["rubric"]
     assert [choice["label"] for choice in facts["choices"]] == ["A>>B", "A>B", "A=B", "B>A", "B>>A"]
     assert json.loads(CliRunner().invoke(command, ["rating_10", "--json"]).output)["rubric"]["scale"] == "1 to 10"
+
+
+def test_show_checks_and_shows_a_file_of_ones_own(tmp_path: Path) -> None:
+    path = write(tmp_path, POINTS.replace("{dimensions}", "- one\n  and its second line\n{dimensions}"))
+    facts = json.loads(CliRunner().invoke(command, [path, "--json"]).output)["rubric"]
+    assert facts["id"] == load_rubric(path).id and facts["weightings"] == {"even": {"truth": 50, "grace": 50}}
+    shown = CliRunner().invoke(command, [path]).output
+    assert "    - one\n      and its second line\n" in shown, "a prompt keeps its indentation"
+    assert "labels" not in shown, "what a dimension does not have is not shown"
+    broken = CliRunner().invoke(command, [write(tmp_path, POINTS.replace("weight = 40", "weight = 50"))])
+    assert isinstance(broken.exception, ConfigError) and "mine.toml:" in str(broken.exception)

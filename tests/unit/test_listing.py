@@ -1,0 +1,40 @@
+"""`harness list runs` says what comes next for every run, and does not stop at a damaged one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli.listing import AGAIN, IMPORTED, command
+from harness.cli.show import command as show
+
+MOCK = {"engine": "mock"}
+FILE = {"engine": "file", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "judged", "expected"),
+    [
+        (json.dumps({"model_identity": MOCK}), False, AGAIN),
+        (json.dumps({"model_identity": FILE}), False, IMPORTED),
+        (json.dumps({"model_identity": FILE}), True, "judged"),
+        (json.dumps({"model_identity": ["file"]}), False, AGAIN),
+        ("{", False, AGAIN),
+    ],
+)
+def test_the_state_of_a_run_without_a_result(tmp_path: Path, spec: str, judged: bool, expected: str) -> None:
+    for name in ("a-run", "a-run@rubric-judge") if judged else ("a-run",):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "spec.json").write_text(spec, encoding="utf-8")
+    out = CliRunner().invoke(command, ["runs", "--results-dir", str(tmp_path), "--json"]).output
+    assert {row["name"]: row["summary"] for row in json.loads(out)["rows"]}["a-run"] == expected
+
+
+def test_show_says_the_same(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "a-run").mkdir(parents=True)
+    (tmp_path / "runs" / "a-run" / "spec.json").write_text(json.dumps({"model_identity": FILE}), encoding="utf-8")
+    out = CliRunner().invoke(show, ["a-run", "--results-dir", str(tmp_path), "--json"]).output
+    assert json.loads(out)["result"] == IMPORTED
