@@ -34,11 +34,14 @@ def command(
     With --from alpaca_eval, arena_hard or mt_bench, PATH is a file of a model's answers in that benchmark's own format
     (model_outputs.json, model_answer/*.jsonl): they become a run that `harness judge` can judge.
     """
+    from harness.errors import UnknownName
     from harness.interop.benchmarks import BENCHMARKS
 
     if tool in BENCHMARKS:
         _import_answers(path, tool, results_dir, data_dir, as_json)
         return 0
+    if tool not in (None, "lighteval", "lm-eval"):
+        raise UnknownName("tool", str(tool), ("lighteval", "lm-eval", *BENCHMARKS))
     from harness.interop.importing import describe, import_path
     from harness.report.table import to_json
     from harness.report.text import clean

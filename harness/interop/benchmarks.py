@@ -15,12 +15,12 @@ from typing import Any
 
 from harness.answers import with_answer
 from harness.config import RunConfig
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, StoreError, UsageError
 from harness.interop.common import safe_name
 from harness.run.plan import Job, make_jobs, plan_suites
 from harness.run.result import write_atomically
 from harness.run.spec import make_request, prompt_hash
-from harness.run.store import RunStore, read_graded, read_spec
+from harness.run.store import SPEC, RunStore, read_graded, read_spec
 from harness.run.stored import stored_job
 from harness.run.tasks import baseline_answers, load_answers
 from harness.run.turns import follow_up
@@ -46,6 +46,10 @@ def import_answers(path: Path, benchmark: str, config: RunConfig) -> list[Path]:
     asked = replace(config, suite=(benchmark,), model=("file:answers",))
     plans = plan_suites(asked)
     found = read[benchmark](path, make_jobs(plans, "file:answers", {}, asked)[0])
+    if not found:
+        raise DataError(f"{path}: there is no answer in it")
+    if unnamed := [model for model in found if not model.strip()]:
+        raise DataError(f"{path}: a model without a name ({unnamed[0]!r}): say whose answers these are")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     made: list[Path] = []
     for model, answers in found.items():
@@ -107,6 +111,10 @@ def _arena_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]
 def _mt_bench_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]]:
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for answer in mt_bench_files.read_answers(path):
+        if len(answer.turns) != 2:
+            raise DataError(
+                f"{path}: {answer.model!r} has {len(answer.turns)} turns to question {answer.question_id}, not 2"
+            )
         found.setdefault(answer.model, {})[str(answer.question_id)] = answer.turns
     return found
 
@@ -117,7 +125,10 @@ def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConf
     Raises `UsageError` if the run is of another suite or was judged in another way than the benchmark's files can hold.
     """
     spec = read_spec(directory)
-    base = directory.parent / spec["judged_from"] if "judged_from" in spec else directory
+    origin = spec.get("judged_from", directory.name)
+    if not isinstance(origin, str) or not isinstance(spec.get("judging", {}), Mapping):
+        raise StoreError(f"{directory / SPEC} is damaged: write it again with the same `harness judge`")
+    base = directory.parent / origin if origin != directory.name else directory
     job = stored_job(base, read_spec(base), config)
     if job.suite.name.removesuffix("_v2") != benchmark:
         raise UsageError(f"{directory.name} is a run of {job.suite.name}, not of {benchmark}")
@@ -135,6 +146,8 @@ def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConf
             )
         judgments = read_judgments(directory)
         rows = {(row.problem_id, row.attempt): row.score for row in read_graded(directory)}
+        if not judgments or any((task.problem_id, task.attempt) not in rows for task in tasks):
+            raise StoreError(f"{directory} lacks verdicts or scores: write it again with the same `harness judge`")
         judged = [
             Judged(task.problem_id, task.attempt, score.value, score.status)
             for task in tasks

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.run.locate import written_by
 from harness.run.result import RunResult, read_result
 from harness.types import STATUSES, Estimate, Graded, Json, Score
 
@@ -25,7 +26,7 @@ def read_checked(directory: Path) -> RunResult:
         problem = str(error)
     if problem:
         path = directory / "result.json"
-        raise StoreError(f"{path} is not a result file ({problem}): write it again with `harness score`")
+        raise StoreError(f"{path} is not a result file ({problem}): write it again with {written_by(directory)}")
     return result
 
 

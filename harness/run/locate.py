@@ -13,6 +13,11 @@ JUDGED = "@"
 """In the id of a judged run: stands between the id of the run judged and what judged it. No other id has it."""
 
 
+def written_by(directory: Path) -> str:
+    """The command that writes scores and result of this run again."""
+    return "`harness judge`" if JUDGED in directory.name else "`harness score`"
+
+
 def runs_folder(results_dir: Path) -> Path:
     """`<results>/runs`, where every run has a folder named by its id."""
     return results_dir / RUNS
@@ -42,7 +47,7 @@ def find_run(results_dir: Path, name: str) -> Path:
     path = Path(name)
     # os.path, unlike Path, takes a name that no file can have (too long, a null byte) for what it is: no file.
     if ("/" in name or name in (".", "..")) and os.path.isdir(name):
-        return path
+        return path if path.name not in ("", "..") else Path(os.path.abspath(name))  # a run's name is its folder's
     if "/" in name and path.name == "result.json" and os.path.isfile(name):
         return path.parent
     runs = {run.name: run for run in list_runs(results_dir)}

@@ -21,6 +21,7 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.redact import redact
+from harness.run.locate import written_by
 from harness.types import Estimate, Json
 
 SCHEMA = 1
@@ -122,4 +123,5 @@ def read_result(directory: Path) -> RunResult:
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(f"{path} is not a result file ({error}): write it again with `harness score`") from error
+        how = written_by(directory)
+        raise StoreError(f"{path} is not a result file ({error}): write it again with {how}") from error

@@ -24,6 +24,7 @@ from typing import IO, Any, NamedTuple
 from harness.errors import PrerequisiteError, StoreError
 from harness.redact import redact
 from harness.run.checked import graded_from_json
+from harness.run.locate import written_by
 from harness.run.result import write_atomically
 from harness.run.spec import RunSpec
 from harness.types import Completion, Finish, Graded, Json, Record
@@ -169,12 +170,12 @@ def read_graded(directory: Path) -> list[Graded]:
             for line in stream:
                 graded.append(graded_from_json(json.loads(line)))
     except FileNotFoundError:
-        raise StoreError(f"{path} does not exist: finish the run, or grade it with `harness score`") from None
+        raise StoreError(f"{path} does not exist: finish the run, or grade it with {written_by(directory)}") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
-            f"{path}, line {len(graded) + 1} is damaged ({error}): write it again with `harness score`"
+            f"{path}, line {len(graded) + 1} is damaged ({error}): write it again with {written_by(directory)}"
         ) from error
     return graded
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.main import cli
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, StoreError, UnknownName, UsageError
 from harness.run.checked import read_checked
 
 
@@ -126,3 +126,49 @@ def test_mt_bench_in_pairs(harness: Commands, tmp_path: Path) -> None:
     ours = read_checked(path).estimates["win_rate"].value
     assert rows["mock:garbled"]["adjusted_win_rate"] == pytest.approx(ours)
     assert rows["mock:wrong"]["adjusted_win_rate"] == pytest.approx(1 - ours)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "rows", "message"),
+    [
+        ("arena_hard", [], "there is no answer in it"),
+        (
+            "mt_bench",
+            [{"question_id": 81, "model_id": "m", "choices": [{"turns": ["only one"]}]}],
+            "1 turns to question 81",
+        ),
+        ("mt_bench", [{"question_id": 81, "model_id": "m", "choices": [{"turns": []}]}], "0 turns to question 81"),
+        ("mt_bench", [{"question_id": 81, "model_id": " ", "choices": [{"turns": ["a", "b"]}]}], "without a name"),
+    ],
+)
+def test_answers_that_are_not_there_are_refused(
+    harness: Commands, tmp_path: Path, benchmark: str, rows: list[object], message: str
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        harness("import", str(path), "--from", benchmark)
+
+
+def test_an_unknown_tool_is_told_with_all_that_are_known(harness: Commands, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r"'alpaca_eval'.*arena_hard.*lm-eval"):
+        harness("import", str(tmp_path), "--from", "alpaca_evl")
+
+
+@pytest.mark.parametrize("damage", ["origin", "verdicts", "scores"])
+def test_a_damaged_judged_run_is_not_exported(harness: Commands, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "model_outputs.json"
+    path.write_text(json.dumps(outputs(harness.data, "vicuna-7b")), encoding="utf-8")
+    harness("import", str(path), "--from", "alpaca_eval")
+    harness.judged()
+    (run,) = [path for path in (tmp_path / "results" / "runs").iterdir() if "@" in path.name]
+    if damage == "origin":
+        spec = json.loads((run / "spec.json").read_text("utf-8"))
+        (run / "spec.json").write_text(json.dumps({**spec, "judged_from": 5}), encoding="utf-8")
+    elif damage == "verdicts":
+        (run / "verdicts.jsonl").write_text("", encoding="utf-8")
+    else:
+        lines = (run / "scores.jsonl").read_text("utf-8").splitlines(keepends=True)
+        (run / "scores.jsonl").write_text("".join(lines[1:]), encoding="utf-8")
+    with pytest.raises(StoreError, match="the same `harness judge`"):
+        harness("export", run.name, "--to", "alpaca_eval", "--out", str(tmp_path / "out"))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import entry
+from harness.errors import StoreError
 from harness.run.checked import read_checked
 from harness.run.store import RECORDS, read_graded
 from harness.run.verdicts import read_judgments
@@ -273,6 +274,34 @@ def test_answers_that_only_a_judge_scores_are_not_called_unfinished(harness: Cal
     assert [line.split()[1].rstrip(":") for line in lines] == ["judged", "finished", "unfinished"]
     assert "in the judged runs" in harness("show", GOLD)[1] and "unfinished" in harness("show", WRONG)[1]
     assert harness("show", "mt_benhc")[2].count("mt_bench,") == 1  # a suite and a protocol: one name
+
+
+def test_runs_are_named_by_path_wherever_they_are(
+    harness: Call, judge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(lambda request: preference("A=B"))
+    runs = tmp_path / "results" / "runs"
+    gold, wrong = (next(runs.glob(f"{name}*")) for name in (GOLD, WRONG))
+    elsewhere = wrong.rename(tmp_path / "elsewhere")
+    arguments = ("--rubric", "pairwise_5", "--judge", "openai:j", "--quiet")
+    assert harness("judge", GOLD, "--against", str(elsewhere), *arguments)[0] == 0
+    monkeypatch.chdir(gold)
+    assert harness("judge", ".", "--against", str(elsewhere), *arguments)[0] == 0
+    assert judged(tmp_path).parent == runs and not list(gold.glob("@*"))
+
+
+def test_damage_is_mended_by_the_command_that_wrote_it(harness: Call, judge: Any, tmp_path: Path) -> None:
+    judge(lambda request: verdict(5, 4, 3, 2, 1))
+    harness("judge", GOLD, *COT)
+    name = judged(tmp_path).name
+    (judged(tmp_path) / "result.json").write_text("{}", encoding="utf-8")
+    (judged(tmp_path) / "scores.jsonl").write_text("{}", encoding="utf-8")
+    code, _, err = harness("compare", name, WRONG)
+    assert code == 2 and "`harness judge`" in err
+    with pytest.raises(StoreError, match="`harness judge`"):
+        read_graded(judged(tmp_path))
+    assert harness("judge", GOLD, *COT)[0] == 0
+    assert read_checked(judged(tmp_path)).headline == "cot_math" and len(read_graded(judged(tmp_path))) == 8
 
 
 def test_the_preview_asks_nobody(harness: Call, judge: Any) -> None:
