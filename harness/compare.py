@@ -18,6 +18,8 @@ from harness.stats.multiple import holm
 from harness.stats.paired import Paired, paired
 from harness.types import Estimate, Json
 
+_SAME = 1e-9  # as `harness.stats.paired`: 0.3 - 0.1 * 3 is a tie
+_CLOSE = 1e-6
 _RESAMPLES = 10_000
 """Draws of the paired bootstrap, seeded: the interval that assumes least, shown as a check on the analytic one."""
 
@@ -112,16 +114,17 @@ def _pair(reference: Loaded, other: Loaded, force: bool) -> Pair:
         raise UsageError(f"{a.run_id} and {b.run_id} cannot be compared: {'; '.join(differences)}")
     if a.headline != b.headline and not force:
         raise UsageError(f"{a.run_id} stores {a.headline} per problem, {b.run_id} {b.headline}: not the same quantity")
-    left = {key: item.mean for key, item in a.items.items() if item.mean is not None}
-    right = {key: item.mean for key, item in b.items.items() if item.mean is not None}
+    left, right = _worths(reference), _worths(other)
     outcome = paired(b.items, a.items, resamples=_RESAMPLES) if left.keys() & right.keys() else None
     if outcome is None:
         raise UsageError(f"{a.run_id} and {b.run_id} have no scored problem in common")
-    flips = [Flip(key, left[key], right[key]) for key in left.keys() & right.keys() if left[key] != right[key]]
+    common = left.keys() & right.keys()
+    flips = [Flip(key, left[key], right[key]) for key in common if abs(left[key] - right[key]) > _SAME]
+    wins = sum(flip.change > 0 for flip in flips)
     return Pair(
         reference=reference,
         other=other,
-        outcome=outcome,
+        outcome=replace(outcome, wins=wins, losses=len(flips) - wins, ties=len(common) - len(flips)),
         p_holm=outcome.p,
         flips=tuple(sorted(flips, key=lambda flip: (-abs(flip.change), flip.problem_id))),
         only_reference=len(left.keys() - right.keys()),
@@ -129,6 +132,29 @@ def _pair(reference: Loaded, other: Loaded, force: bool) -> Pair:
         reduction=_reduction(reference, other),
         notes=tuple(_notes(a, b, differences)),
     )
+
+
+def _worths(run: Loaded) -> dict[str, float]:
+    """Problem -> what its answers are worth, of the problems that are scored.
+
+    A judged run whose headline is no plain mean (a share of votes, a win rate at equal length) stores each problem's
+    contribution to it: right for the difference and its error, but a problem that both runs win may add less to the
+    better one. Its problems are counted and shown by their own scores.
+    """
+    items = {key: item.mean for key, item in run.result.items.items() if item.mean is not None}
+    if run.result.judge is None:
+        return items
+    from harness.run.store import read_graded
+
+    found: dict[str, list[float]] = {}
+    for row in read_graded(run.directory):
+        if row.score.value is not None:
+            found.setdefault(row.problem_id, []).append(row.score.value)
+    scores = {key: sum(values) / len(values) for key, values in found.items()}
+    squares = sum(score * score for score in scores.values())
+    scale = sum(items.get(key, 0.0) * score for key, score in scores.items()) / squares if squares > 0.0 else 1.0
+    same = items.keys() == scores.keys() and all(abs(items[key] - scale * scores[key]) < _CLOSE for key in items)
+    return items if same else scores
 
 
 def _differences(a: RunResult, b: RunResult) -> list[str]:

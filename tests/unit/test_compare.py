@@ -13,6 +13,8 @@ from harness.cli.compare import command
 from harness.compare import Pair, compare_runs, load_runs
 from harness.errors import StoreError, UsageError
 from harness.run.locate import find_run
+from harness.run.result import Item
+from judges.protocols.arena_score import ratio
 
 
 def pairs(*directories: Path, force: bool = False) -> list[Pair]:
@@ -91,6 +93,30 @@ def test_two_judges_are_two_scales(tmp_path: Path) -> None:
     assert pairs(a, b)[0].outcome.n_problems == 3
     with pytest.raises(UsageError, match=r"openai:j.*openai:k"):
         pairs(a, other)
+
+
+def test_problems_of_a_weighted_score_are_counted_by_their_own_worth(tmp_path: Path) -> None:
+    """Arena-Hard stores contributions to a share of votes: both win p000 clearly, and the better run's is smaller."""
+    worth = {"mock:a": [1.0, 0.0, 0.0, 0.0], "mock:b": [1.0, 0.0, 1.0, 1.0]}
+    weights = {"p000": 6.0, "p001": 2.0, "p002": 2.0, "p003": 2.0}
+    runs = []
+    for model, values in worth.items():
+        points = {problem: weight * value for (problem, weight), value in zip(weights.items(), values, strict=True)}
+        items = {problem: Item(value, 1) for problem, value in ratio(points, weights, {}).items.items()}
+        runs.append(make_run(tmp_path, model, values, items=items, judge="arena_hard by openai:j"))
+    (pair,) = pairs(*runs)
+    assert pair.outcome.diff == pytest.approx(10 / 12 - 6 / 12)
+    assert (pair.outcome.wins, pair.outcome.losses, pair.outcome.ties) == (2, 0, 2)
+    assert [(flip.problem_id, flip.change) for flip in pair.flips] == [("p002", 1.0), ("p003", 1.0)]
+
+
+def test_problems_of_a_rating_are_shown_on_its_scale(tmp_path: Path) -> None:
+    runs = []
+    for model, values in {"mock:a": [0.7, 0.5], "mock:b": [0.9, 0.5]}.items():
+        items = {f"p{i:03d}": Item(10 * value, 1) for i, value in enumerate(values)}
+        runs.append(make_run(tmp_path, model, values, items=items, judge="mt_bench by openai:j"))
+    (pair,) = pairs(*runs)
+    assert [(flip.reference, flip.other) for flip in pair.flips] == [(7.0, 9.0)]
 
 
 def test_other_suite_is_refused_and_pairs_of_suites_get_holm(tmp_path: Path) -> None:
