@@ -27,7 +27,14 @@ from harness.types import STATUSES, Completion, Estimate, Json
 from judges.pointwise import check_sampling, unscored
 from judges.protocols.alpaca_data import RECONSTRUCTED, SIZE, load_glm_data
 from judges.protocols.alpaca_glm import Fit, Formula, GlmData, Rows, extreme, fit_glm
-from judges.protocols.alpaca_prompt import OwnPrompt, PairPrompt, official_prompt, read_preference, require_official
+from judges.protocols.alpaca_prompt import (
+    READER_VERSION,
+    OwnPrompt,
+    PairPrompt,
+    official_prompt,
+    read_preference,
+    require_official,
+)
 from judges.protocols.alpaca_score import baseline_fit
 from judges.rubric import load_rubric
 from judges.summary import mean_summary
@@ -58,7 +65,7 @@ class AlpacaEvalJudging:
     name: str = "alpaca_eval"
 
     def identity(self) -> Mapping[str, Json]:
-        """The prompt (which says whether it is the official one), orders and sampling."""
+        """The prompt (which says whether it is the official one), orders, sampling and reader."""
         return {
             "judging": self.name,
             "prompt": self.prompt.id,
@@ -68,6 +75,7 @@ class AlpacaEvalJudging:
             "temperature": self.temperature,
             "max_tokens": self.prompt.max_tokens,
             "top_logprobs": self.prompt.top_logprobs,
+            "parser": READER_VERSION,
         }
 
     def needs_opponent(self) -> bool:

@@ -25,6 +25,8 @@ from judges.types import Malformed, Rubric, Task, Verdict
 
 ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"
 TOP_LOGPROBS = 5
+READER_VERSION = 1
+"""Raised whenever the same reply may be read as another preference."""
 _CONFIGS = "alpaca_eval/evaluators_configs"
 _TURN = re.compile(r"<\|im_start\|>([a-z]+)[ \t]*\n(.*?)<\|im_end\|>", re.DOTALL)
 _FIELD = re.compile(r"\{(instruction|output_1|output_2)\}")

@@ -258,6 +258,7 @@ def test_options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert str(build(JudgingOptions(rubric="pairwise_2")).identity()["prompt"]).startswith("pairwise_2@")
     facts = build(JudgingOptions(prompt="own", repeats=3, temperature=0.5, orders="both")).identity()
     assert (facts["repeats"], facts["temperature"], facts["orders"]) == (3, 0.5, "both")
+    assert facts["parser"] == alpaca_prompt.READER_VERSION
     monkeypatch.setattr(alpaca_eval, "official_prompt", lambda: None)
     assert str(build(JudgingOptions()).identity()["prompt"]).startswith("pairwise_2@")
     monkeypatch.setattr(alpaca_prompt, "official_prompt", lambda: None)
