@@ -31,6 +31,8 @@ MAX_BYTES = 256 * 1024
 HASH_DIGITS = 12
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_TAKEN = frozenset({"rating", "tokens_in"})
+"""Measures that are no shares and no metrics of the catalog: under such a name a rubric would be shown wrong."""
 _MAX_TOKENS = 2048
 _KEYS = {"version", "kind", "summary", "source", "template", "system", "reference_template", "part", "max_tokens"}
 _OWN_KEYS: dict[RubricKind, set[str]] = {
@@ -40,6 +42,13 @@ _OWN_KEYS: dict[RubricKind, set[str]] = {
     "label": {"choices", "reply"},
 }
 """Keys that only some kinds have."""
+_NEEDED: dict[RubricKind, tuple[str, ...]] = {
+    "points": ("dimensions",),
+    "rating": ("low", "high"),
+    "pairwise": ("choices",),
+    "label": ("choices",),
+}
+"""Those of them that must be there."""
 _PROBES = (
     Task("one", 0, ("~~~",), ("<|x|>\x00",), opponent=("",), reference="r"),
     Task("two", 0, ("q1", "q2"), ("a1", "a2"), opponent=("b1", "b2")),
@@ -60,6 +69,8 @@ def load_rubric(name_or_path: str, weighting: str | None = None) -> Rubric:
             raise ConfigError(
                 f"{where}: rename the file to letters, digits, '_', '.' and '-': its name is the rubric's"
             )
+        if name in _TAKEN or name in catalog.entries("metric"):
+            raise ConfigError(f"{where}: rename the file: {name!r} is a metric, and the rubric's scores go by its name")
         text = _read_path(path)
     else:
         name = name_or_path
@@ -130,6 +141,7 @@ def _decoded(where: str, data: bytes) -> str:
 def _build(name: str, root: Table, weighting: str | None) -> Rubric:
     kind = _kind(root)
     root.only(_KEYS | _OWN_KEYS[kind])
+    root.needs("version", "summary", "source", "template", *_NEEDED[kind])
     rubric = Rubric(
         name=name if weighting is None else f"{name}:{weighting}",
         version=_version(root),
@@ -158,6 +170,10 @@ def _build(name: str, root: Table, weighting: str | None) -> Rubric:
 
 
 def _kind(root: Table) -> RubricKind:
+    if not root.has("kind"):
+        root.fail(
+            "kind", f"missing key 'kind': {', '.join(_OWN_KEYS)} (docs/rubrics.md has a file of each to start from)"
+        )
     value = root.text("kind")
     for kind in _OWN_KEYS:
         if kind == value:
@@ -214,6 +230,7 @@ def _dimensions(root: Table, weighting: str | None) -> tuple[Dimension, ...]:
 
 def _dimension(table: Table) -> Dimension:
     table.only({"key", "name", "question", "weight", "levels", "labels"})
+    table.needs("key", "name", "question", "weight", "levels")
     levels = table.texts("levels")
     if len(levels) != LEVELS:
         table.fail("levels", f"'levels' must be exactly {LEVELS} texts, worst to best, not {len(levels)}")
@@ -242,6 +259,7 @@ def _choices(root: Table) -> tuple[Choice, ...]:
     found = []
     for table in root.tables("choices"):
         table.only({"label", "value", "weight", "meaning"})
+        table.needs("label", "value", "meaning")
         label, value = table.text("label"), table.number("value")
         found.append(Choice(label, value, table.number("weight", 1.0), table.text("meaning")))
     return tuple(found)

@@ -75,6 +75,12 @@ class Table:
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 self.fail(key, f"unknown key {key!r}.{hint} Known: {', '.join(sorted(allowed))}")
 
+    def needs(self, *keys: str) -> None:
+        """Refuse a table without several of these keys, all in one message; one alone is told when it is read."""
+        missing = [repr(key) for key in keys if key not in self.values]
+        if len(missing) > 1:
+            self.fail("", f"missing keys {', '.join(missing)}")
+
     def has(self, key: str) -> bool:
         """True if the file sets this key."""
         return key in self.values

@@ -62,3 +62,35 @@ def test_an_error_in_a_dimension_without_weightings_is_found_before_one_is_asked
 
 def test_deep_nesting_is_a_config_error(tmp_path: Path) -> None:
     assert "not valid TOML" in message(tmp_path, ["version = " + "[" * 5000])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('name = "mine"', "1: missing key 'kind': points, rating, pairwise, label (docs/rubrics.md"),
+        ('kind = "rating"', "1: missing keys 'version', 'summary', 'source', 'template', 'low', 'high'"),
+        ('kind = "points"\ntemplate = "x"', "1: missing keys 'version', 'summary', 'source', 'dimensions'"),
+    ],
+)
+def test_what_a_first_try_lacks_is_told_at_once(tmp_path: Path, text: str, says: str) -> None:
+    assert message(tmp_path, [text]).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("base", "table", "says"),
+    [
+        ("points", '[[dimensions]]\nkey = "a"', "missing keys 'name', 'question', 'weight', 'levels'"),
+        ("pairwise", '[[choices]]\nlabel = "a"', "missing keys 'value', 'meaning'"),
+    ],
+)
+def test_what_a_table_lacks_is_told_at_once(tmp_path: Path, base: str, table: str, says: str) -> None:
+    lines = [*GOLDEN["bases"][base], table]
+    assert message(tmp_path, lines).endswith(says)
+
+
+@pytest.mark.parametrize("name", ["rating", "tokens_in", "tokens_out", "truncated"])
+def test_a_file_is_not_named_like_a_metric(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.toml"
+    path.write_text("\n".join(GOLDEN["bases"]["rating"]), encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"rename the file: '{name}' is a metric"):
+        load_rubric(str(path))
