@@ -26,6 +26,7 @@ from harness.run.tasks import baseline_answers, load_answers
 from harness.run.turns import follow_up
 from harness.run.verdicts import read_judgments
 from harness.suites import load_suite
+from harness.suites.arena_hard import V2_BASELINES
 from harness.types import Completion, Json, Record
 from judges.protocols import alpaca_files, arena_files, mt_bench, mt_bench_files
 from judges.types import Judged, Judgment, Task
@@ -202,16 +203,20 @@ def _write_arena(
         by_problem: dict[str, list[Judgment]] = {}
         for judgment in judgments:
             by_problem.setdefault(judgment.problem_id, []).append(judgment)
-        baseline = str(tasks[0].meta.get("opponent_model") or arena_files.V01_BASELINE)
         pairs = [
             arena_files.pair_row(
-                arena_files.pair_of(task, by_problem.get(task.problem_id, []), model=model, baseline=baseline)
+                arena_files.pair_of(task, by_problem.get(task.problem_id, []), model=model, baseline=_baseline(task))
             )
             for task in tasks
         ]
         folder = _folder(out / "model_judgment" / safe_name(judgments[0].judge))
         paths.append(_lines(folder / f"{safe_name(model)}.jsonl", pairs))
     return paths
+
+
+def _baseline(task: Task) -> str:
+    """Whose answer Arena-Hard held this one against: v2 has a baseline for each category."""
+    return V2_BASELINES.get(str(task.meta.get("category")), arena_files.V01_BASELINE)
 
 
 def _write_mt_bench(

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from harness.cli.main import cli
+from harness.config import RunConfig
 from harness.data import content_hash, load_rows, pinned
 from harness.errors import DataError
+from harness.interop.benchmarks import export_benchmark
 from harness.suites import load_problems, load_suite
 from harness.types import DataRef
 
@@ -110,3 +114,16 @@ def test_v01_files_that_are_not_the_published_ones_are_refused(tmp_path: Path) -
     write(tmp_path / "arena_hard_v01_answers" / "gpt-4-0314.jsonl", [answer("u", "gpt-4-0314", "a")])
     with pytest.raises(DataError, match="1 rows, the suite is pinned to 500"):
         load_rows(suite.baseline, tmp_path)
+
+
+def test_exported_judgments_of_v2_name_the_baseline_of_their_category(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    places = ("--data-dir", str(folder), "--results-dir", str(results), "--quiet")
+    judged = ("run", "--suite", "arena_hard_v2", "--model", "mock:gold", "--judge", "mock:judge", "--prompt", "own")
+    done = CliRunner().invoke(cli, [*judged, *places])
+    (run,) = [path for path in (results / "runs").iterdir() if "@" in path.name]
+    assert done.exit_code == 0, done.output
+    config = RunConfig(data_dir=str(folder), results_dir=str(results))
+    _, judgments = export_benchmark(run, "arena_hard", tmp_path / "out", config)
+    rows = [json.loads(line) for line in judgments.read_text(encoding="utf-8").splitlines()]
+    assert {row["uid"]: row["baseline"] for row in rows} == {"h1": HARD, "h2": HARD, "c1": CREATIVE}
