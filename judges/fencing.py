@@ -20,7 +20,8 @@ _TILDES = re.compile(
 )
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _TURN_MARKER = re.compile(
-    r"<(?=[|\N{FULLWIDTH VERTICAL LINE}]|/?s>|(?:bos|eos|start_of_turn|end_of_turn|start_header_id|end_header_id)>)"
+    r"\[(?=/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\])"
+    r"|<(?=[|\N{FULLWIDTH VERTICAL LINE}]|/?s>|(?:bos|eos|start_of_turn|end_of_turn|start_header_id|end_header_id)>)"
 )
 
 
@@ -28,9 +29,9 @@ def fence(text: str) -> str:
     """The text between two lines of tildes, ready to stand on lines of its own.
 
     The text itself is as given, except that NUL and lone surrogates become U+FFFD, and that chat-template markers
-    (`<|im_start|>`, `</s>`, `<start_of_turn>`, ...) get a space behind the "<".
+    (`<|im_start|>`, `</s>`, `<start_of_turn>`, `[INST]`, ...) get a space behind the bracket.
     """
-    safe = _TURN_MARKER.sub("< ", _UNSENDABLE.sub(REPLACEMENT, text))
+    safe = _TURN_MARKER.sub(r"\g<0> ", _UNSENDABLE.sub(REPLACEMENT, text))
     # splitlines knows every line break that any reader may know: the fewer the lines, the longer the fence.
     most = max((len(_TILDES.findall(line)) for line in safe.splitlines()), default=0)
     line = "~" * max(SHORTEST, most + 1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("check")
 @click.option("--judge", multiple=True, metavar="ENGINE:NAME", help="Model that judges.")
 @options.some_judging("judge_options", "rubric", "weighting", "repeats", "orders", "judge_temperature", "budget")
-@click.option("--probes", type=click.IntRange(min=1), default=20, show_default=True, help="Questions to try.")
+@click.option("--probes", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Questions to try.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which questions.")
 @options.results_dir
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -34,12 +34,14 @@ def command(probes: int, seed: int, results_dir: Path, quiet: bool, as_json: boo
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.config import resolve, validate_settings
     from harness.errors import ConfigError
+    from harness.run.signals import sigterm_interrupts
 
     config = resolve(None, (), {**flags, "results_dir": str(results_dir), "seed": seed})
     validate_settings(config)
     if len(config.judge) != 1 or config.rubric is None:
         raise ConfigError("canaries try one rubric on one judge: say --rubric NAME --judge ENGINE:NAME")
-    rows = asyncio.run(_try(config, probes, quiet=quiet))
+    with sigterm_interrupts():
+        rows = asyncio.run(_try(config, probes, quiet=quiet))
     _report(rows, "json" if as_json else form, f"{config.rubric} by {config.judge[0]}")
 
 
@@ -92,6 +94,11 @@ def _report(rows: list[dict[str, Json]], form: str, title: str) -> None:
     try:
         click.echo(render([_table(rows, title)], cast(Format, form), tty=sys.stdout.isatty()), nl=False)
     finally:
+        if all(row["unscored"] == row["probes"] for row in rows):
+            raise TooManyFailures(
+                "not one judgment could be read: nothing was tried. Judge one answer with `harness judge` and look at "
+                "the judge's own words in its verdicts.jsonl"
+            )
         failed = [str(row["canary"]) for row in rows if not row["passed"]]
         if failed:
             raise TooManyFailures(

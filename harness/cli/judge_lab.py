@@ -46,7 +46,7 @@ from harness.report.table import Format
 )
 @click.option("--subset", metavar="NAME", help="One subset of the set; all: LLMBar with its side sets.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only that many pairs, the same for every prompt.")
-@click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Ask everything that often.")
+@click.option("--repeats", type=click.IntRange(1, 100), default=1, show_default=True, help="Ask everything that often.")
 @click.option("--judge-temperature", type=click.FloatRange(min=0), default=0.0, show_default=True)
 @click.option(
     "--self-name", "own_names", multiple=True, metavar="NAME", help="The judge's name in the set, for self-preference."
@@ -94,6 +94,7 @@ def command(
     from harness.models import load_model
     from harness.report.lab import lab_text
     from harness.run.judging import CACHE
+    from harness.run.signals import sigterm_interrupts
     from judges.budget import Budget
     from judges.cache import Cache
     from judges.lab.report import lab
@@ -110,7 +111,7 @@ def command(
     arms = [
         Arm.of(model, prompt, repeats=repeats, temperature=judge_temperature) for model in models for prompt in prompts
     ]
-    with Cache(results_dir / CACHE) as cache:
+    with sigterm_interrupts(), Cache(results_dir / CACHE) as cache:
         report = lab(
             pairs, arms, cache, budget=spent, own_names=own_names, seed=seed, progress=JudgeProgress(quiet=quiet)
         )

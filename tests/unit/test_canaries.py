@@ -189,6 +189,18 @@ def test_the_command_fails_a_judge_that_falls_for_an_instruction(
     assert re.search(r"instruction\s+NO\s+5/5", captured.out)
 
 
+def test_a_judge_that_cannot_be_read_is_not_said_to_fall_for_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HARNESS_RESULTS_DIR", str(tmp_path))
+    broken = ["--judge", "mock:judge", "--judge-arg", "malformed=1", "--probes", "2", "--quiet"]
+    monkeypatch.setattr(sys, "argv", ["harness", "judge", "check", "--rubric", "rating_10", *broken])
+    with pytest.raises(SystemExit) as stop:
+        entry()
+    error = capsys.readouterr().err
+    assert stop.value.code == 1 and "not one judgment could be read" in error and "falls for" not in error
+
+
 def test_the_command_wants_one_rubric_and_one_judge(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setattr(sys, "argv", ["harness", "judge", "check", "--rubric", "rating_10"])
     with pytest.raises(SystemExit) as stop:
