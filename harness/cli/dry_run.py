@@ -50,6 +50,10 @@ def show_plan(config: RunConfig, form: str) -> None:
     if shape in ("table", "md"):
         if any(row["hours"] is None for row in rows):
             click.echo("hours: unknown before this model's first run here; `--limit 5` measures it")
+        if config.judge:
+            click.echo(
+                "judging is not counted: its prompts hold the answers; `harness judge RUN --dry-run` plans it then"
+            )
         click.echo("\nFirst prompt:")
         for message in prompt:
             click.echo(f"[{message['role']}]\n{message['content']}")

@@ -95,12 +95,16 @@ def command(
         return
 
     from harness.cli.progress import JudgeProgress, RunProgress
+    from harness.report.judged import show_judged
     from harness.report.runs import show_results
     from harness.run.pipeline import check_failures, run
 
     outcome = run(config, lambda model: RunProgress(model, quiet=quiet), lambda: JudgeProgress(quiet=quiet))
     try:
         if outcome.results or form == "json":
-            click.echo(show_results(outcome.results, form), nl=False)
+            judged = any(result.judge is not None for result in outcome.results)
+            results_dir = Path(config.results_dir)
+            shown = show_judged(outcome.results, form, results_dir) if judged else show_results(outcome.results, form)
+            click.echo(shown, nl=False)
     finally:  # whether anybody reads the table or not
         check_failures(outcome, config.max_failures)

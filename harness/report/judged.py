@@ -18,15 +18,16 @@ def show_judged(results: Sequence[RunResult], form: str, results_dir: Path) -> s
     """All estimates of judged runs in one format; in the table, followed by the CoT scores and how the judging went.
 
     `results_dir` holds the runs that were judged. The CoT scores are of these runs and of all others there that were
-    judged alike; JSON has them under "cot", CSV has the estimates only.
+    judged alike; JSON has them under "cot", CSV has the estimates only. Runs that were not judged may be among them.
     """
-    cot = cot_table([*results, *judged_alike(results, results_dir)], results_dir)
-    extra: dict[str, Json] = {"judging": [dict(result.judging) for result in results], "cot": list(cot.rows)}
+    judged = [result for result in results if result.judge is not None]
+    cot = cot_table([*judged, *judged_alike(judged, results_dir)], results_dir)
+    extra: dict[str, Json] = {"judging": [dict(result.judging) for result in judged], "cot": list(cot.rows)}
     table = show_results(results, form, extra=extra)
     if form in ("json", "csv"):
         return table
     shown = render([cot], cast(Format, form), tty=sys.stdout.isatty()) if cot.rows or cot.notes else ""
-    return "\n".join(part for part in (table, shown, "".join(_how(result) for result in results)) if part)
+    return "\n".join(part for part in (table, shown, "\n".join(filter(None, map(_how, judged)))) if part)
 
 
 def _how(result: RunResult) -> str:

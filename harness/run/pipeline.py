@@ -41,6 +41,8 @@ class Outcome:
     """One per model and suite that has at least one scored sample, in the order asked."""
     failures: tuple[str, ...]
     """Runs in which nothing could be scored, each with its first reason."""
+    judged: bool = False
+    """True if a judge was asked, or was to be."""
 
 
 def run(
@@ -82,7 +84,7 @@ def run(
             "interrupted: everything generated so far is stored; run the same command again to resume"
         ) from None
     results = tuple(item for item in finished if isinstance(item, RunResult))
-    return Outcome(results, tuple(item for item in finished if isinstance(item, str)))
+    return Outcome(results, tuple(item for item in finished if isinstance(item, str)), judged)
 
 
 def _run_model(model: Model, jobs: Sequence[Job], config: RunConfig, progress: Progress) -> list[RunResult | str]:
@@ -187,6 +189,14 @@ def _reported(old: RunResult | None) -> tuple[str, ...]:
     return tuple(known)
 
 
+_RETRIED = {
+    False: "the failed ones",
+    True: "failed requests; replies of a judge that could not be read are kept, and only another judge, rubric or "
+    "--judge-temperature asks anew",
+}
+"""What the same command does again, without and with a judge: its cache keeps every reply, readable or not."""
+
+
 def check_failures(outcome: Outcome, allowed: float) -> None:
     """Raise `TooManyFailures` if a run failed whole, or its share of unscored and failed samples is above `allowed`."""
     reasons = list(outcome.failures)
@@ -200,4 +210,5 @@ def check_failures(outcome: Outcome, allowed: float) -> None:
                 f"(allowed: {allowed:.1%}); the reasons are in {where} of the run"
             )
     if reasons:
-        raise TooManyFailures("; ".join(reasons) + ". Run the same command again to retry the failed ones")
+        judged = outcome.judged or any(result.judge is not None for result in outcome.results)
+        raise TooManyFailures(f"{'; '.join(reasons)}. Run the same command again to retry {_RETRIED[judged]}")
