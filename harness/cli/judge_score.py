@@ -25,10 +25,27 @@ if TYPE_CHECKING:
     type=options.FilePath(exists=True, dir_okay=False, path_type=Path),
     help="arena_hard: answer files of the models and the baseline, for style control.",
 )
+@click.option(
+    "--published",
+    type=options.FilePath(exists=True, dir_okay=False, path_type=Path),
+    help="alpaca_eval: a leaderboard.csv to hold the numbers against.",
+)
+@click.option(
+    "--leaderboard",
+    type=options.FilePath(dir_okay=False, path_type=Path),
+    help="alpaca_eval: write the numbers as the benchmark's leaderboard.csv.",
+)
 @options.data_dir
 @options.output_format
 def command(
-    protocol: str, files: tuple[Path, ...], answers: tuple[Path, ...], data_dir: Path | None, as_json: bool, form: str
+    protocol: str,
+    files: tuple[Path, ...],
+    answers: tuple[Path, ...],
+    published: Path | None,
+    leaderboard: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
+    form: str,
 ) -> None:
     """Score the judgments in FILES by PROTOCOL, with the benchmark's published statistics and our intervals.
 
@@ -42,20 +59,24 @@ def command(
 
     if answers and protocol != "arena_hard":
         raise UsageError(f"--answers is for arena_hard's style control, {protocol} has none")
+    if protocol != "alpaca_eval" and (published is not None or leaderboard is not None):
+        raise UsageError(f"--published and --leaderboard are files of alpaca_eval, {protocol} has none")
     if protocol == "arena_hard":
         tables = _arena(files, answers)
     else:
-        tables = [_alpaca(files, data_dir)] if protocol == "alpaca_eval" else _mt_bench(files)
+        own = protocol == "alpaca_eval"
+        tables = [_alpaca(files, data_dir, published, leaderboard)] if own else _mt_bench(files)
     click.echo(render(tables, cast(Format, "json" if as_json else form), tty=sys.stdout.isatty()), nl=False)
 
 
-def _alpaca(files: tuple[Path, ...], data_dir: Path | None) -> Table:
+def _alpaca(files: tuple[Path, ...], data_dir: Path | None, published: Path | None, leaderboard: Path | None) -> Table:
     from harness.report.table import Table
     from judges.protocols.alpaca_data import load_glm_data
-    from judges.protocols.alpaca_files import read_annotations
+    from judges.protocols.alpaca_files import read_annotations, read_leaderboard, write_leaderboard
     from judges.protocols.alpaca_score import score_annotations
 
     data = load_glm_data(data_dir)
+    known = {row.model: row for row in read_leaderboard(published)} if published is not None else {}
     scores = score_annotations([row for file in files for row in read_annotations(file, _instructions(data_dir))], data)
     rows: list[dict[str, Json]] = [
         {
@@ -79,15 +100,21 @@ def _alpaca(files: tuple[Path, ...], data_dir: Path | None) -> Table:
             "avg_length": score.avg_length,
             "provenance": score.provenance,
             "flags": list(score.flags),
+            "published_lc": known[score.model].lc if score.model in known else None,
+            "published_win_rate": known[score.model].win_rate if score.model in known else None,
         }
         for score in scores
     ]
+    if leaderboard is not None:
+        write_leaderboard(leaderboard, scores)
     columns = (
         _text("model"),
         _number("LC win rate", "length_controlled_winrate", 2),
+        _number("published LC", "published_lc", 2),
         _number("se (GLM exact)", "lc_standard_error", 2),
         _number("se (GLM fitted)", "lc_standard_error_glm", 2),
         _number("win rate", "win_rate", 2),
+        _number("published", "published_win_rate", 2),
         _number("se", "standard_error", 2),
         _number("length", "avg_length", 0),
         _number("n", "n_total", 0),

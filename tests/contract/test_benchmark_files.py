@@ -63,7 +63,13 @@ def test_alpaca_eval(harness: Commands, tmp_path: Path) -> None:
     harness("import", str(file), "--from", "alpaca_eval")
     ours = harness.judged()
     paths = harness("export", "file-vicuna-7b@", "--to", "alpaca_eval", "--out", str(tmp_path / "out")).splitlines()
-    scored = json.loads(harness("judge", "score", "alpaca_eval", paths[1], "--json"))["rows"][0]
+    board = tmp_path / "leaderboard.csv"
+    harness("judge", "score", "alpaca_eval", paths[1], "--leaderboard", str(board))
+    scored = json.loads(harness("judge", "score", "alpaca_eval", paths[1], "--published", str(board), "--json"))[
+        "rows"
+    ][0]
+    assert scored["published_lc"] == scored["length_controlled_winrate"]
+    assert scored["published_win_rate"] == scored["win_rate"]
     assert scored["length_controlled_winrate"] == pytest.approx(100 * ours, abs=1e-6)
     assert scored["n_total"] == 805 and not scored["flags"]
     written = json.loads(Path(paths[0]).read_text("utf-8"))
