@@ -61,6 +61,8 @@ def _chosen(suite: Suite, config: RunConfig) -> Judging:
 def rubric_judging(name: str, config: RunConfig) -> Judging:
     """A rubric on its own: pairwise in both orders, everything else one answer at a time."""
     rubric = load_rubric(name, config.weighting)
+    if config.prompt == "official":
+        raise ConfigError(f"prompt = 'official': rubric {rubric.name!r} is the prompt here; leave one of them out")
     temperature = config.judge_temperature if config.judge_temperature is not None else 0.0
     if rubric.kind == "pairwise":
         orders = cast(Literal["both", "random"], config.orders or "both")
