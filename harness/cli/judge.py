@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,19 @@ def judge_run(
     twice, and an interrupted or out-of-budget command goes on where it stopped.
     """
     from harness.config import resolve, validate_settings
+    from harness.errors import UsageError
     from harness.run.locate import find_run
 
     folders = {"data_dir": str(data_dir) if data_dir is not None else None, "results_dir": str(results_dir)}
     config = resolve(None, (), {**flags, **folders})
     validate_settings(config)
-    directory = find_run(results_dir, run)
+    try:
+        directory = find_run(results_dir, run)
+    except UsageError as error:
+        meant = difflib.get_close_matches(run, SUBCOMMANDS, n=1, cutoff=0.7)
+        if not meant:
+            raise
+        raise UsageError(f"{error}; or say `harness judge {meant[0]}`") from None
     other = find_run(results_dir, against) if against is not None else None
     form = "json" if as_json else form
     if dry_run:

@@ -69,5 +69,5 @@ def find_run(results_dir: Path, name: str) -> Path:
     close = difflib.get_close_matches(name, runs, n=3, cutoff=0.4)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise UsageError(
-        f"no run {name!r} among the {len(runs)} in {runs_folder(results_dir)}.{hint} `harness leaderboard` lists them"
+        f"no run {name!r} among the {len(runs)} in {runs_folder(results_dir)}.{hint} `harness list runs` names them"
     )

@@ -61,3 +61,9 @@ def test_the_table_is_for_reading(harness: Call) -> None:
     assert code == 0 and "null" not in out and "{" not in out.partition("First prompt")[0]
     assert "cost       unknown without --judge-arg price_in=" in out
     assert "\n  fits it." in out, "the prompt is shown as it is, indentation included"
+
+
+def test_a_slip_in_a_subcommand_is_told_as_such(harness: Call) -> None:
+    code, _, err = harness("judge", "chek", "--rubric", "cot_math")
+    assert code == 2 and err.rstrip().endswith("or say `harness judge check`")
+    assert "or say" not in harness("judge", "math500-hf-student", "--rubric", "cot_math")[2]
