@@ -147,8 +147,15 @@ def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConf
             )
         judgments = read_judgments(directory)
         rows = {(row.problem_id, row.attempt): row.score for row in read_graded(directory)}
-        if not judgments or any((task.problem_id, task.attempt) not in rows for task in tasks):
-            raise StoreError(f"{directory} lacks verdicts or scores: write it again with the same `harness judge`")
+        known = {task.problem_id for task in answers.tasks}
+        if (
+            not any(judgment.repeat == 0 for judgment in judgments)
+            or any(judgment.problem_id not in known for judgment in judgments)
+            or any((task.problem_id, task.attempt) not in rows for task in tasks)
+        ):
+            raise StoreError(
+                f"{directory} lacks verdicts or scores of its answers: write it again with the same `harness judge`"
+            )
         judged = [
             Judged(task.problem_id, task.attempt, score.value, score.status)
             for task in tasks

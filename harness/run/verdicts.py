@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from harness.errors import StoreError
 from harness.redact import redact
 from harness.run.result import write_atomically
-from judges.types import Judgment, Mark, Verdict
+from judges.types import Judgment, Mark, Order, Verdict
 
 VERDICTS = "verdicts.jsonl"
 
@@ -50,4 +50,8 @@ def _judgment(row: dict[str, Any]) -> Judgment:
     judgment = Judgment(**{**row, "verdict": verdict})
     if not all(isinstance(text, str) for text in (judgment.problem_id, judgment.judge, judgment.rubric, judgment.raw)):
         raise ValueError("a field has the wrong type")
+    if judgment.order not in get_args(Order) or type(judgment.attempt) is not int or type(judgment.repeat) is not int:
+        raise ValueError("order, attempt or repeat is none")
+    if verdict is not None and not isinstance(verdict.label, str):
+        raise ValueError("a verdict's label is no text")
     return judgment

@@ -161,7 +161,7 @@ def test_an_unknown_tool_is_told_with_all_that_are_known(harness: Commands, tmp_
         harness("import", str(tmp_path), "--from", "alpaca_evl")
 
 
-@pytest.mark.parametrize("damage", ["origin", "verdicts", "scores"])
+@pytest.mark.parametrize("damage", ["origin", "verdicts", "scores", "order", "problem_id", "repeat"])
 def test_a_damaged_judged_run_is_not_exported(harness: Commands, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "model_outputs.json"
     path.write_text(json.dumps(outputs(harness.data, "vicuna-7b")), encoding="utf-8")
@@ -173,6 +173,10 @@ def test_a_damaged_judged_run_is_not_exported(harness: Commands, tmp_path: Path,
         (run / "spec.json").write_text(json.dumps({**spec, "judged_from": 5}), encoding="utf-8")
     elif damage == "verdicts":
         (run / "verdicts.jsonl").write_text("", encoding="utf-8")
+    elif damage in ("order", "problem_id", "repeat"):
+        lines = (run / "verdicts.jsonl").read_text("utf-8").splitlines()
+        rows = [{**json.loads(line), damage: 1 if damage == "repeat" else "nowhere"} for line in lines]
+        (run / "verdicts.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     else:
         lines = (run / "scores.jsonl").read_text("utf-8").splitlines(keepends=True)
         (run / "scores.jsonl").write_text("".join(lines[1:]), encoding="utf-8")

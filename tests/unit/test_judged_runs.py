@@ -163,7 +163,7 @@ def test_a_judge_that_likes_the_first_answer_prefers_nobody(harness: Call, judge
         ((GOLD, "--rubric", "cot_math", "--judge", "openai:j", "--judge", "openai:j"), 2, "twice"),
         ((GOLD, "--rubric", "cot_math", "--judge", "a:j", "--judge", "a:k", "--aggregate", "majority"), 2, "majority"),
         ((GOLD, "--rubric", "cot_math", "--judge", "openai:j", "--prompt", "official"), 2, "--prompt official"),
-        ((GOLD, "--rubric", "cot_math", "--judge", "openai:j", "--prompt", "official"), 2, "is the prompt here"),
+        ((GOLD, "--rubric", "cot_math", "--judge", "openai:j", "--prompt", "official"), 2, "two prompts"),
         (("no-such-run", "--rubric", "cot_math", "--judge", "openai:j"), 2, "no run"),
         ((GOLD, "--rubric", "/nowhere.toml", "--judge", "openai:j"), 2, "/nowhere.toml"),
     ],
