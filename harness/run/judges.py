@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal, cast
 
@@ -49,20 +48,25 @@ def _chosen(suite: Suite, config: RunConfig) -> Judging:
         if config.rubric is None:
             return build(judging_options(config))
         load_rubric(config.rubric, config.weighting)  # a broken rubric is told as such, not taken for another kind
-        if config.judging is not None:
-            return build(judging_options(config))
-        with suppress(ConfigError):
+        if config.judging is not None or _takes(build, config):
             return build(judging_options(config))
     if config.rubric is None:
         raise ConfigError(f"{suite.name} is no judged suite: say how with --rubric NAME (`harness list rubrics`)")
     return rubric_judging(config.rubric, config)
 
 
+def _takes(build: Callable[[JudgingOptions], Judging], config: RunConfig) -> bool:
+    """True if the protocol can use this rubric; what else it is told may still be wrong, and is told by it."""
+    try:
+        build(JudgingOptions(rubric=config.rubric, weighting=config.weighting))
+    except ConfigError:
+        return False
+    return True
+
+
 def rubric_judging(name: str, config: RunConfig) -> Judging:
     """A rubric on its own: pairwise in both orders, everything else one answer at a time."""
     rubric = load_rubric(name, config.weighting)
-    if config.prompt == "official":
-        raise ConfigError(f"prompt = 'official': rubric {rubric.name!r} is the prompt here; leave one of them out")
     temperature = config.judge_temperature if config.judge_temperature is not None else 0.0
     if rubric.kind == "pairwise":
         orders = cast(Literal["both", "random"], config.orders or "both")

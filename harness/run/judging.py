@@ -21,6 +21,7 @@ from typing import Any, cast
 
 from harness import __version__
 from harness.config import RunConfig
+from harness.data import pinned
 from harness.errors import ConfigError, DataError, Interrupted, StoreError, TooManyFailures, UsageError
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
@@ -221,6 +222,9 @@ def _fold(case: Case, judgments: Sequence[Sequence[Judgment]]) -> list[Judged]:
 
 def _spec(case: Case, config: RunConfig, models: Sequence[Model]) -> dict[str, Json]:
     """What makes this judged run its own."""
+    data_dir = Path(config.data_dir) if config.data_dir is not None else None
+    own = case.job.suite.baseline if case.opponent == "baseline" else None
+    baseline = pinned(own, data_dir) if own is not None else None
     return {
         **{name: value for name, value in case.spec.items() if name != "protocol"},
         "protocol": case.spec.get("protocol"),
@@ -229,6 +233,7 @@ def _spec(case: Case, config: RunConfig, models: Sequence[Model]) -> dict[str, J
         "judges": [{"name": model.name, **model.describe()} for model in models],
         "aggregate": config.aggregate if len(models) > 1 else None,
         "against": case.opponent,
+        "baseline_sha256": baseline.sha256 if baseline is not None else None,
         "samples": config.samples,
     }
 

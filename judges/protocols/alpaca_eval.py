@@ -66,6 +66,7 @@ class AlpacaEvalJudging:
 
     def identity(self) -> Mapping[str, Json]:
         """The prompt (which says whether it is the official one), orders, sampling and reader."""
+        data = self.glm_data()
         return {
             "judging": self.name,
             "prompt": self.prompt.id,
@@ -73,6 +74,7 @@ class AlpacaEvalJudging:
             "orders": "both" if self.both_orders else "random",
             "repeats": self.repeats,
             "temperature": self.temperature,
+            "length_control": data.digest if data is not None else None,
             "max_tokens": self.prompt.max_tokens,
             "top_logprobs": self.prompt.top_logprobs,
             "parser": READER_VERSION,

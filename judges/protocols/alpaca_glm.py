@@ -17,6 +17,7 @@ parameters, to sd(d) and to the mean); that the data also chose the penalty is i
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Mapping
@@ -70,6 +71,12 @@ class GlmData:
     gamed: Gamed | None
     provenance: str
     """Where the numbers come from; says so where they are reconstructed."""
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits over all numbers: win rates that were controlled with other data are other win rates."""
+        arrays = [self.difficulty, *(vars(self.gamed).values() if self.gamed is not None else ())]
+        return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
