@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness import catalog
-from harness.cli.show import command
+from harness.cli.main import cli
 from harness.errors import ConfigError, UnknownName, UsageError
 from judges.render import render
 from judges.rubric import MAX_BYTES, load_rubric, weightings
@@ -196,21 +196,21 @@ def test_a_plugin_brings_a_rubric(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_show_tells_what_a_rubric_asks() -> None:
-    shown = CliRunner().invoke(command, ["cot_quality"])
+    shown = CliRunner().invoke(cli, ["show", "cot_quality"])
     assert shown.exit_code == 0, shown.output
     for text in (load_rubric("cot_quality").id, "weight: 25.0", "level 5: ", "prompt:", "relevance: 15.0", "{answer}"):
         assert text in shown.output
-    facts = json.loads(CliRunner().invoke(command, ["pairwise_5", "--json"]).output)["rubric"]
+    facts = json.loads(CliRunner().invoke(cli, ["show", "pairwise_5", "--json"]).output)["rubric"]
     assert [choice["label"] for choice in facts["choices"]] == ["A>>B", "A>B", "A=B", "B>A", "B>>A"]
-    assert json.loads(CliRunner().invoke(command, ["rating_10", "--json"]).output)["rubric"]["scale"] == "1 to 10"
+    assert json.loads(CliRunner().invoke(cli, ["show", "rating_10", "--json"]).output)["rubric"]["scale"] == "1 to 10"
 
 
 def test_show_checks_and_shows_a_file_of_ones_own(tmp_path: Path) -> None:
     path = write(tmp_path, POINTS.replace("{dimensions}", "- one\n  and its second line\n{dimensions}"))
-    facts = json.loads(CliRunner().invoke(command, [path, "--json"]).output)["rubric"]
+    facts = json.loads(CliRunner().invoke(cli, ["show", path, "--json"]).output)["rubric"]
     assert facts["id"] == load_rubric(path).id and facts["weightings"] == {"even": {"truth": 50, "grace": 50}}
-    shown = CliRunner().invoke(command, [path]).output
+    shown = CliRunner().invoke(cli, ["show", path]).output
     assert "    - one\n      and its second line\n" in shown, "a prompt keeps its indentation"
     assert "labels" not in shown, "what a dimension does not have is not shown"
-    broken = CliRunner().invoke(command, [write(tmp_path, POINTS.replace("weight = 40", "weight = 50"))])
+    broken = CliRunner().invoke(cli, ["show", write(tmp_path, POINTS.replace("weight = 40", "weight = 50"))])
     assert isinstance(broken.exception, ConfigError) and "mine.toml:" in str(broken.exception)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.cli.listing import AGAIN, IMPORTED, command
-from harness.cli.show import command as show
+from harness.cli.listing import AGAIN, IMPORTED
+from harness.cli.main import cli
 
 MOCK = {"engine": "mock"}
 FILE = {"engine": "file", "model": "m"}
@@ -29,12 +29,12 @@ def test_the_state_of_a_run_without_a_result(tmp_path: Path, spec: str, judged: 
     for name in ("a-run", "a-run@rubric-judge") if judged else ("a-run",):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "spec.json").write_text(spec, encoding="utf-8")
-    out = CliRunner().invoke(command, ["runs", "--results-dir", str(tmp_path), "--json"]).output
+    out = CliRunner().invoke(cli, ["list", "runs", "--results-dir", str(tmp_path), "--json"]).output
     assert {row["name"]: row["summary"] for row in json.loads(out)["rows"]}["a-run"] == expected
 
 
 def test_show_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "runs" / "a-run").mkdir(parents=True)
     (tmp_path / "runs" / "a-run" / "spec.json").write_text(json.dumps({"model_identity": FILE}), encoding="utf-8")
-    out = CliRunner().invoke(show, ["a-run", "--results-dir", str(tmp_path), "--json"]).output
+    out = CliRunner().invoke(cli, ["show", "a-run", "--results-dir", str(tmp_path), "--json"]).output
     assert json.loads(out)["result"] == IMPORTED
