@@ -47,7 +47,7 @@ class RunConfig:
     judge: tuple[str, ...] = ()
     """Models that judge, each "engine:rest"; several are a panel."""
     judge_options: Mapping[str, str] = field(default_factory=dict)
-    """Options of the judges' engine."""
+    """Options of the judges' engines; a key "<judge>:<option>" is for that judge of a panel alone."""
     rubric: str | None = None
     """Rubric to judge by: a name (`harness list rubrics`) or a TOML file; None is the suite's own protocol."""
     judging: str | None = None
@@ -70,6 +70,12 @@ class RunConfig:
     """Stop judging, resumably, once so much is spent: "200ktok", "5usd"."""
     allow_self: bool = False
     """Let a model judge its own answers."""
+
+    def options_of(self, judge: str) -> dict[str, str]:
+        """What one judge's engine is told: the options of all, then its own."""
+        own = {key.removeprefix(f"{judge}:"): value for key, value in self.judge_options.items() if ":" in key}
+        shared = {key: value for key, value in self.judge_options.items() if ":" not in key}
+        return shared | {key: value for key, value in own.items() if ":" not in key}
 
 
 def resolve(
@@ -174,6 +180,12 @@ def validate_settings(config: RunConfig) -> None:
             raise ConfigError(f"a {word}'s name looks like a secret: names are stored, keys belong in the environment")
         if twice := [name for name in models if models.count(name) > 1]:
             raise ConfigError(f"the {word} {twice[0]!r} is named twice")
+    for key in config.judge_options:
+        judge, colon, _ = key.rpartition(":")
+        if colon and judge not in config.judge:
+            raise ConfigError(
+                f"--judge-arg {key}=…: no judge is named {judge!r}; the judges are {', '.join(config.judge)}"
+            )
     if not config.results_dir.strip():
         raise ConfigError("results_dir is empty: name a folder, or leave it out")
     for name, allowed in _CHOICES.items():

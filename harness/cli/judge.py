@@ -63,6 +63,7 @@ def command() -> None:
 @click.argument("run")
 @click.option("--against", metavar="RUN", help="Pairwise rubrics: the run whose answers these are held against.")
 @options.judging
+@click.option("--limit", type=int, help="Judge only that many problems, the same for every run.")
 @click.option("--max-failures", type=float, help="Share of answers without a score that is tolerated. [default: 0.02]")
 @options.data_dir
 @options.results_dir

@@ -61,7 +61,7 @@ JUDGING: dict[str, Callable[[F], F]] = {
         multiple=True,
         metavar="KEY=VALUE",
         callback=pairs,
-        help="Option of the judge's engine, e.g. base_url=…",
+        help="Option of the judge's engine, e.g. base_url=…; of one judge of a panel: JUDGE:base_url=….",
     ),
     "rubric": click.option(
         "--rubric", metavar="NAME|FILE", help="Judge prompt (`harness list rubrics`) or a TOML file."

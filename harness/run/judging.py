@@ -76,7 +76,11 @@ def prepare(directory: Path, config: RunConfig, against: Path | None = None) -> 
     is none; `StoreError`, `DataError` for a run that cannot be judged.
     """
     spec = read_spec(directory)
+    stored = spec.get("limit", "")  # of another type, it is damage that `stored_job` names
+    if config.limit is not None and (stored is None or (type(stored) is int and config.limit < stored)):
+        spec["limit"] = config.limit
     job = stored_job(directory, spec, config)
+    spec["limit"] = job.spec.limit  # a limit that leaves nothing out is none
     judging = choose_judging(job.suite, config)
     part = judging_part(judging)
     answers = load_answers(job, directory, part, config.samples)
@@ -130,7 +134,7 @@ def judge_case(case: Case, config: RunConfig, progress: JudgeProgress) -> RunRes
     judgment could be read; what was judged is cached.
     """
     # In one order whatever the order of the flags: a panel is a set, and so are its runs and its place on the board.
-    models = [load_model(name, config.judge_options) for name in sorted(config.judge)]
+    models = [load_model(name, config.options_of(name)) for name in sorted(config.judge)]
     if not models:
         raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
     identities = [(spec["model"], spec["model_identity"]) for spec in (case.spec, *_opponent_spec(case))]
