@@ -63,7 +63,7 @@ async def _judge(url: str, items: int, concurrency: int, cache_path: Path) -> di
     from judges.ask import NO_REPLY, judge_tasks
     from judges.cache import Cache
     from judges.pointwise import RubricJudging
-    from judges.rubric import load_rubric
+    from judges.prompts.rubric import load_rubric
     from judges.types import Task
 
     judge = load_model(f"openai:{MODEL}", {"base_url": url, "concurrency": str(concurrency)})

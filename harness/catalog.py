@@ -104,7 +104,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         ),
         "greedy": ("harness.run.protocols:GREEDY", "one sample at temperature 0"),
     },
-    # Entries are files: "package:file.toml", read by `judges.rubric.load_rubric`.
+    # Entries are files: "package:file.toml", read by `judges.prompts.rubric.load_rubric`.
     "rubric": {
         "cot_math": ("rubrics:cot_math.toml", "mathematical reasoning on five dimensions, with a calculation label"),
         "cot_quality": ("rubrics:cot_quality.toml", "reasoning of any kind on five dimensions; two weightings"),

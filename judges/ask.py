@@ -23,7 +23,7 @@ from harness.redact import one_line
 from harness.types import Completion, Model, Problem, Request
 from judges.budget import Budget, Meter
 from judges.cache import Cache, ask_seed, reply_key, storable
-from judges.reading import ask_again, read_verdict
+from judges.replies.reading import ask_again, read_verdict
 from judges.types import Ask, Judging, Judgment, Malformed, Task, Verdict
 
 NO_REPLY = "the judge gave no reply: "

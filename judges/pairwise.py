@@ -23,10 +23,10 @@ from harness.errors import DataError, UsageError
 from harness.hashing import canonical_json
 from harness.stats.errors import mean_interval
 from harness.types import STATUSES, Completion, Estimate, Json
-from judges.parse import PARSER_VERSION, parse_reply
 from judges.pointwise import alternatives, check_sampling, judged_text, unscored
-from judges.render import render
-from judges.schema import reply_schema
+from judges.prompts.render import render
+from judges.prompts.schema import reply_schema
+from judges.replies.parse import PARSER_VERSION, parse_reply
 from judges.summary import mean_summary
 from judges.types import Ask, Judged, Judgment, Order, Rubric, Summary, Task, Verdict
 

@@ -15,12 +15,12 @@ from functools import partial
 from harness.errors import UsageError
 from harness.types import Json, Status
 from judges.ask import NO_REPLY
-from judges.evidence import invented
-from judges.parse import PARSER_VERSION, parse_reply
-from judges.render import render
-from judges.schema import reply_schema
+from judges.prompts.render import render
+from judges.prompts.schema import reply_schema
+from judges.prompts.templates import fields
+from judges.replies.evidence import invented
+from judges.replies.parse import PARSER_VERSION, parse_reply
 from judges.summary import mean_summary
-from judges.templates import fields
 from judges.types import LEVELS, Ask, Judged, Judgment, Rubric, Summary, Task
 
 TOP_LOGPROBS = 5

@@ -1,1 +1,1 @@
-"""Judge prompts as data: one TOML file each, listed in `harness.catalog` (kind "rubric"), read by `judges.rubric`."""
+"""Judge prompts as data: one TOML file each, listed in `harness.catalog`, read by `judges.prompts.rubric`."""

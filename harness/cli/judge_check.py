@@ -54,7 +54,7 @@ async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]
     from judges.ask import judge_tasks
     from judges.budget import Budget
     from judges.cache import Cache
-    from judges.rubric import load_rubric
+    from judges.prompts.rubric import load_rubric
 
     rubric = load_rubric(config.rubric, config.weighting)
     canaries.check_rubric(rubric)

@@ -100,7 +100,7 @@ def command(
     from judges.lab.report import lab
     from judges.lab.run import Arm
     from judges.lab.sets import load_set
-    from judges.rubric import load_rubric
+    from judges.prompts.rubric import load_rubric
 
     prompts = [load_rubric(name) for name in rubrics]
     if len({(prompt.name, prompt.id) for prompt in prompts}) < len(prompts) or len(set(judges)) < len(judges):

@@ -88,7 +88,7 @@ def _data_facts(data: DataRef) -> dict[str, Any]:
 
 
 def _rubric_facts(name: str) -> dict[str, Any]:
-    from judges.rubric import load_rubric, weightings
+    from judges.prompts.rubric import load_rubric, weightings
 
     rubric = load_rubric(name)
     facts: dict[str, Any] = {"id": rubric.id, "kind": rubric.kind, "source": rubric.source, "judged": rubric.part}

@@ -23,7 +23,7 @@ from harness.run.locate import runs_folder
 from harness.run.result import RunResult
 from harness.types import Json
 from judges.pointwise import INVENTED, READABLE
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 from judges.types import Dimension
 
 FORMATS = ("format:json", "format:boxed")

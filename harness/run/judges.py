@@ -15,7 +15,7 @@ from harness.types import Json, Model, Suite
 from judges.budget import Budget
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 from judges.types import Judging, JudgingOptions, Part, RubricKind
 
 

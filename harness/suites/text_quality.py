@@ -32,7 +32,7 @@ from harness.grading.labels import write_target
 from harness.hashing import short_hash
 from harness.suites._render import text, user
 from harness.types import DataRef, Json, Problem, Sampling, Suite
-from judges.fencing import fence
+from judges.prompts.fencing import fence
 
 PREFIX = "text_quality"
 FIELDS = ("text", "title", "sentence")

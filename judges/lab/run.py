@@ -14,7 +14,7 @@ from judges.lab.pairs import Pair
 from judges.lab.votes import Outcome, pairwise_outcome, pointwise_outcome
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
-from judges.templates import fields
+from judges.prompts.templates import fields
 from judges.types import Judging, Judgment, Rubric, Task
 
 

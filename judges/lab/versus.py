@@ -13,8 +13,8 @@ from judges.lab.agreement import Value
 from judges.lab.measure import pair_values
 from judges.lab.pairs import Label
 from judges.lab.votes import Outcome
-from judges.render import render
-from judges.templates import fields
+from judges.prompts.render import render
+from judges.prompts.templates import fields
 from judges.types import Rubric, Task
 
 

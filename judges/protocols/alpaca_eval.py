@@ -25,6 +25,7 @@ from harness.stats.distributions import t_quantile
 from harness.stats.errors import Array, mean_interval
 from harness.types import STATUSES, Completion, Estimate, Json
 from judges.pointwise import check_sampling, unscored
+from judges.prompts.rubric import load_rubric
 from judges.protocols.alpaca_data import RECONSTRUCTED, SIZE, load_glm_data
 from judges.protocols.alpaca_glm import Fit, Formula, GlmData, Rows, extreme, fit_glm
 from judges.protocols.alpaca_prompt import (
@@ -36,7 +37,6 @@ from judges.protocols.alpaca_prompt import (
     require_official,
 )
 from judges.protocols.alpaca_score import baseline_fit
-from judges.rubric import load_rubric
 from judges.summary import mean_summary
 from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Order, Summary, Task, Verdict
 

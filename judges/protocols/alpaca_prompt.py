@@ -19,8 +19,8 @@ from harness.errors import ConfigError, MissingExtra
 from harness.hashing import short_hash
 from harness.models.base import import_extra
 from harness.types import Completion, Message, Role
-from judges.labels import match_token
-from judges.render import render
+from judges.prompts.render import render
+from judges.replies.labels import match_token
 from judges.types import Malformed, Rubric, Task, Verdict
 
 ANNOTATOR = "weighted_alpaca_eval_gpt4_turbo"

@@ -21,13 +21,13 @@ from functools import partial
 from harness.errors import ConfigError, DataError
 from harness.types import STATUSES, Completion, Estimate, Json
 from judges.pairwise import pair_ask
-from judges.parse import PARSER_VERSION
 from judges.pointwise import check_sampling, unscored
+from judges.prompts.rubric import load_rubric
 from judges.protocols.arena_labels import CLEAR_VOTES, LABELS, parse_label
 from judges.protocols.arena_prompt import OfficialPrompt, find_prompt
 from judges.protocols.arena_score import Ratio, Votes, ratio
 from judges.protocols.arena_style import style_of, style_scores
-from judges.rubric import load_rubric
+from judges.replies.parse import PARSER_VERSION
 from judges.types import (
     Ask,
     Judged,

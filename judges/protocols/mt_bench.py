@@ -21,6 +21,7 @@ from harness.errors import ConfigError, DataError
 from harness.types import Json
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging, check_sampling, unscored
+from judges.prompts.rubric import load_rubric
 from judges.protocols.mt_bench_prompts import (
     HIGH,
     LOW,
@@ -32,7 +33,6 @@ from judges.protocols.mt_bench_prompts import (
     read_rating,
 )
 from judges.protocols.mt_bench_score import RATING, Rated, problem_ratings, rating_estimates
-from judges.rubric import load_rubric
 from judges.summary import mean_summary
 from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Order, Rubric, Summary, Task
 

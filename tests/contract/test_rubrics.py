@@ -10,10 +10,10 @@ import pytest
 from schema_subset import check_strict, valid
 
 from harness import catalog
-from judges.fencing import fence
-from judges.render import render
-from judges.rubric import content_hash, load_rubric, weightings
-from judges.schema import reply_schema
+from judges.prompts.fencing import fence
+from judges.prompts.render import render
+from judges.prompts.rubric import content_hash, load_rubric, weightings
+from judges.prompts.schema import reply_schema
 from judges.types import LEVELS, Rubric, Task
 
 NAMES = sorted(catalog.entries("rubric"))

@@ -23,7 +23,7 @@ from harness.models import load_model
 from judges.ask import judge_tasks
 from judges.cache import Cache
 from judges.pointwise import RubricJudging
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 from judges.types import Task
 
 class Counting:  # the model, and how many replies it made

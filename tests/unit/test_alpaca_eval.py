@@ -14,11 +14,11 @@ from harness.answers import with_answer
 from harness.errors import ConfigError, DataError, MissingExtra, UnknownName
 from harness.types import Completion
 from judges.ask import NO_REPLY
+from judges.prompts.rubric import load_rubric
 from judges.protocols import alpaca_eval, alpaca_prompt
 from judges.protocols.alpaca_data import DIFFICULTY_JSONL, GAMED_CSV, SIZE, load_glm_data
 from judges.protocols.alpaca_eval import AlpacaEvalJudging, build
 from judges.protocols.alpaca_prompt import OfficialPrompt, OwnPrompt, official_prompt, read_preference
-from judges.rubric import load_rubric
 from judges.types import Judged, JudgingOptions, Judgment, Malformed, Task, Verdict
 
 pytest.importorskip("sklearn", reason="needs the extra judge")

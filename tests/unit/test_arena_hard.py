@@ -17,10 +17,10 @@ from harness.errors import ConfigError, DataError, UnknownName
 from harness.types import Completion, Json, Request
 from judges.ask import NO_REPLY, judge_tasks
 from judges.cache import Cache
+from judges.prompts.rubric import load_rubric
 from judges.protocols.arena_hard import ArenaHardJudging, build, build_v2
 from judges.protocols.arena_prompt import find_prompt, read_prompt
 from judges.protocols.arena_score import Votes, mean_scores
-from judges.rubric import load_rubric
 from judges.types import Judged, JudgingOptions, Judgment, Order, Task, Verdict
 
 OWN = JudgingOptions(prompt="own")

@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.types import Request
 from judges.canaries import EXPECTED, Probe, canary_tasks, check_rubric, findings, probes
 from judges.flags import flag_answers
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 from judges.types import Judged
 from tests.scripted_model import ScriptedModel
 

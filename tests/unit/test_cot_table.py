@@ -17,7 +17,7 @@ from harness.report.judged import show_judged
 from harness.report.table import Table, render
 from harness.run.result import RunResult, read_result
 from harness.types import Estimate
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 
 GOLDEN: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "golden" / "cot_table.json").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 
 PAGE = Path(__file__).parents[2] / "docs" / "rubrics.md"
 FILES = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)

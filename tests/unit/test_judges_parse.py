@@ -1,4 +1,4 @@
-"""Golden rows and properties of judges.parse: what a reply says, or why it says nothing."""
+"""Golden rows and properties of judges.replies.parse: what a reply says, or why it says nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from judge_rubrics import LABEL, PAIRWISE, POINTS, RATING, RUBRICS, TOKEN, completion, rating_reply
 
 from harness.types import Completion
-from judges import jsonfind
-from judges.evidence import invented
-from judges.labels import match_label
-from judges.parse import parse_reply
+from judges.replies import jsonfind
+from judges.replies.evidence import invented
+from judges.replies.labels import match_label
+from judges.replies.parse import parse_reply
 from judges.types import Malformed, Rubric, Verdict
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "judge_replies.json").read_text(encoding="utf-8"))

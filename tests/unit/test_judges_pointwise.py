@@ -11,7 +11,7 @@ from judge_rubrics import LABEL, PAIRWISE, POINTS, RATING, TOKEN, completion, ju
 from harness.errors import DataError, UsageError
 from judges.ask import NO_REPLY
 from judges.pointwise import RubricJudging
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 from judges.summary import graded, mean_summary, problem_means
 from judges.types import Judged, Judging, Malformed, Verdict
 

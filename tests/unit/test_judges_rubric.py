@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from harness import catalog
 from harness.cli.main import cli
 from harness.errors import ConfigError, UnknownName, UsageError
-from judges.render import render
-from judges.rubric import MAX_BYTES, load_rubric, weightings
+from judges.prompts.render import render
+from judges.prompts.rubric import MAX_BYTES, load_rubric, weightings
 from judges.types import Task
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "rubric_ids.json"

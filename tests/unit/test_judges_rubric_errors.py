@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ConfigError
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "rubric_errors.json").read_text(encoding="utf-8"))
 

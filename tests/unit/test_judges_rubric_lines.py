@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError
-from judges.rubric_file import locate, parse
+from judges.prompts.rubric_file import locate, parse
 
 TRICKY = """# [no.table]
 a = 1 # b = 2

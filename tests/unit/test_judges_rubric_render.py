@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.errors import DataError
-from judges import fencing
-from judges.fencing import fence
-from judges.render import render
-from judges.rubric import content_hash, load_rubric
-from judges.templates import MATERIAL, BadTemplate, fields, fill
+from judges.prompts import fencing
+from judges.prompts.fencing import fence
+from judges.prompts.render import render
+from judges.prompts.rubric import content_hash, load_rubric
+from judges.prompts.templates import MATERIAL, BadTemplate, fields, fill
 from judges.types import Dimension, Rubric, Task
 
 _ODD = "~~~～∼`\n\r\x0b\x0c\x1c\x85\u2028\u2029 \t\x00<|>{}s/"

@@ -20,7 +20,7 @@ from judges.budget import Budget
 from judges.cache import Cache
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 from judges.types import Judging, Judgment, Task
 
 GOOD = json.dumps({"reason": "It is right.", "rating": 7})

@@ -20,7 +20,7 @@ from judges.lab.pairs import Pair
 from judges.lab.report import LabReport, lab
 from judges.lab.run import Arm
 from judges.lab.sets import PairSet
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 from judges.types import Judgment
 from tests.scripted_judge import ErrorModel, ScriptedJudge, synthetic_pairs
 from tests.stub_server import StubServer

@@ -20,7 +20,7 @@ from judges.lab.report import LabReport, lab
 from judges.lab.run import Arm
 from judges.lab.sets import PairSet
 from judges.lab.versus import prompt_diff, prompt_text
-from judges.rubric import load_rubric
+from judges.prompts.rubric import load_rubric
 from tests.scripted_judge import ErrorModel, ScriptedJudge, synthetic_pairs
 from tests.stub_server import StubServer
 

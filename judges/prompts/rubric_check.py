@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from judges.rubric_file import Table
-from judges.templates import MATERIAL, OURS, BadTemplate, fields
+from judges.prompts.rubric_file import Table
+from judges.prompts.templates import MATERIAL, OURS, BadTemplate, fields
 from judges.types import Dimension, Rubric, RubricKind
 
 Reply = Literal["json", "token"]

@@ -33,9 +33,9 @@ from typing import Final, Literal, assert_never
 from harness.answers import JsonObject
 from harness.hashing import canonical_json
 from harness.types import Completion, Json
-from judges.evidence import invented, squeezed
-from judges.jsonfind import find_objects, storable
-from judges.labels import match_label, match_token
+from judges.replies.evidence import invented, squeezed
+from judges.replies.jsonfind import find_objects, storable
+from judges.replies.labels import match_label, match_token
 from judges.types import LEVELS, Choice, Dimension, Malformed, Mark, Rubric, RubricKind, Verdict
 
 PARSER_VERSION = 1

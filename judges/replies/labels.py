@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from judges.evidence import squeezed
+from judges.replies.evidence import squeezed
 
 _AROUND = " \t\r\n\"'`*_.,:;!?()[]{}“”‘’«»▁Ġ"
 """What a one-token reply may carry around its label: quotes, emphasis, a full stop, a tokenizer's mark of a space."""

@@ -20,10 +20,10 @@ from pathlib import Path
 from harness import catalog
 from harness.errors import ConfigError, UnknownName, UsageError
 from harness.hashing import canonical_json, short_hash
-from judges import rubric_check
-from judges.render import render
-from judges.rubric_file import Table, parse
-from judges.schema import reply_schema
+from judges.prompts import rubric_check
+from judges.prompts.render import render
+from judges.prompts.rubric_file import Table, parse
+from judges.prompts.schema import reply_schema
 from judges.types import LEVELS, Choice, Dimension, Part, Rubric, RubricKind, Task
 
 MAX_BYTES = 256 * 1024

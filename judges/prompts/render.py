@@ -1,9 +1,9 @@
 """Rubric and task -> the messages that a judge gets.
 
-The rubric's template is filled in one pass (`judges.templates`). Text of others (question, answers, reference) goes
-into fences (`judges.fencing`), each under the template's own heading and, in a conversation, under the turn it belongs
-to. `{dimensions}` and `{reply_format}` are written here from the rubric, so that what the judge is asked for and what
-the parser reads cannot drift apart.
+The rubric's template is filled in one pass (`judges.prompts.templates`). Text of others (question, answers, reference)
+goes into fences (`judges.prompts.fencing`), each under the template's own heading and, in a conversation, under the
+turn it belongs to. `{dimensions}` and `{reply_format}` are written here from the rubric, so that what the judge is
+asked for and what the parser reads cannot drift apart.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from harness.errors import DataError
 from harness.types import Message
-from judges.fencing import fence
-from judges.templates import fields, fill
+from judges.prompts.fencing import fence
+from judges.prompts.templates import fields, fill
 from judges.types import LEVELS, Dimension, Rubric, Task
 
 
@@ -82,7 +82,7 @@ def _dimensions(dimensions: Sequence[Dimension]) -> str:
 
 
 def _reply_format(rubric: Rubric) -> str:
-    """How to reply: the JSON object of `judges.schema`, or one bare label."""
+    """How to reply: the JSON object of `judges.prompts.schema`, or one bare label."""
     meanings = "\n".join(f"- {choice.label}: {choice.meaning}" for choice in rubric.choices)
     if rubric.reply == "token":
         labels = " or ".join(choice.label for choice in rubric.choices)
