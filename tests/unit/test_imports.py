@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "trl", "vllm", "openai", "pandas", "datasets", "numpy", "pyarrow", "rich", "sympy")
 
-PACKAGES = ("harness", "judges", "rubrics")
+PACKAGES = ("harness", "judges", "rubrics", "backends")
 
 # Lower tiers never import higher ones. A module's tier is that of its longest listed prefix.
 TIERS: list[tuple[str, ...]] = [
@@ -28,6 +28,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.models",
     ),
     ("judges", "rubrics"),
+    ("backends",),
     ("harness.suites",),
     ("harness.config", "harness.run"),
     ("harness.ranking", "harness.leaderboard", "harness.compare", "harness.power", "harness.report", "harness.interop"),

@@ -1,0 +1,1 @@
+"""Training: distillation methods as small modules over shared losses, data records and a few trainers."""
