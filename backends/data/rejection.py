@@ -1,0 +1,158 @@
+"""Rejection sampling: from completions of a model to training records, by the verdict of the suite's own grader.
+
+The completions are those of a stored run (any model that the harness can run, so generation is resumable and cached),
+the problems those of its suite; both are arguments, because this package reads no run directory. Kept are completions
+that are graded right, finished or not according to the harness's own policy (docs/grading.md): an unscored or failed
+completion is neither right nor wrong, it is counted and left out. Wrong completions of the same problem become the
+kept records' negatives, so that the same call makes preference pairs (REDI, dDPO) and the two sides of dual chains
+(EDIT, arXiv 2405.19737).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from backends.data.records import TrainRecord, render_response
+from backends.data.spans import never_closes, split_response
+from harness.answers import with_answer
+from harness.errors import DataError
+from harness.grading import Pending, score_completion
+from harness.grading.pool import GradingPool
+from harness.types import Completion, Problem, Record, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What rejection sampling kept, and what became of the rest."""
+
+    records: tuple[TrainRecord, ...]
+    """In the problems' order, then by attempt."""
+    verdicts: Mapping[str, int]
+    """Completions by verdict: "right", "wrong", and the statuses that are neither ("truncated", "error", …)."""
+    duplicates: int
+    """Right completions left out because the same problem has that text already."""
+    surplus: int
+    """Right completions left out because the problem has `per_problem` already."""
+    unsolved: tuple[str, ...]
+    """Problems with completions of which none is right, in order: what a teacher may rectify."""
+
+
+def select_right(
+    completions: Iterable[Record],
+    problems: Sequence[Problem],
+    *,
+    dataset: str,
+    teacher: str,
+    per_problem: int | None = None,
+    pool: GradingPool | None = None,
+) -> Selected:
+    """Keep what the suite's grader scores right, at most `per_problem` of each problem, by attempt.
+
+    `dataset` and `teacher` are noted in the records' meta; a record's id is "<problem>#<attempt>". The i-th record of a
+    problem has the i-th wrong completion as `rejected` (from the first again when there are fewer) and all of them as
+    `negatives`. `pool`: for graders that must not run in this process; without one a pool is opened where needed.
+    Raises `DataError` for a completion of an unknown problem and for an attempt that occurs twice, and what
+    `harness.grading.score_completion` raises.
+    """
+    if per_problem is not None and per_problem < 1:
+        raise DataError(f"per_problem {per_problem}: at least 1 completion of each problem")
+    known = {problem.id: problem for problem in problems}
+    by_problem: dict[str, dict[int, Completion]] = {}
+    for record in completions:
+        if record.problem_id not in known:
+            raise DataError(f"a completion belongs to problem {record.problem_id!r}, which is not among the problems")
+        attempts = by_problem.setdefault(record.problem_id, {})
+        if record.attempt in attempts:
+            raise DataError(f"problem {record.problem_id!r} has two completions of attempt {record.attempt}")
+        attempts[record.attempt] = with_answer(record.completion)
+    scores = _grade(by_problem, known, pool)
+    verdicts = Counter(_verdict(score) for score in scores.values())
+    records: list[TrainRecord] = []
+    unsolved: list[str] = []
+    duplicates = surplus = 0
+    for problem in problems:
+        attempts = by_problem.get(problem.id, {})
+        right, wrong = (_texts(problem.id, attempts, scores, verdict) for verdict in ("right", "wrong"))
+        distinct = {text: attempt for attempt, text in reversed(right)}
+        kept = [(attempt, text) for attempt, text in right if distinct[text] == attempt]
+        chosen = kept[:per_problem]
+        duplicates += len(right) - len(kept)
+        surplus += len(kept) - len(chosen)
+        if attempts and not any(_verdict(scores[problem.id, attempt]) == "right" for attempt in attempts):
+            unsolved.append(problem.id)
+        negatives = tuple(dict.fromkeys(text for _, text in wrong))
+        for index, (attempt, text) in enumerate(chosen):
+            record = _record(problem, attempt, text, {"dataset": dataset, "teacher": teacher})
+            rejected = negatives[index % len(negatives)] if negatives else None
+            records.append(replace(record, rejected=rejected, negatives=negatives))
+    return Selected(tuple(records), dict(sorted(verdicts.items())), duplicates, surplus, tuple(unsolved))
+
+
+def _grade(
+    by_problem: Mapping[str, Mapping[int, Completion]], known: Mapping[str, Problem], pool: GradingPool | None
+) -> dict[tuple[str, int], Score]:
+    """(problem, attempt) -> score; comparisons that must not run here go through the pool."""
+    scores: dict[tuple[str, int], Score] = {}
+    waiting: dict[tuple[str, int], Future[Score]] = {}
+    with ExitStack() as stack:
+        for problem_id, attempts in by_problem.items():
+            for attempt, completion in attempts.items():
+                verdict = score_completion(known[problem_id], completion)
+                if isinstance(verdict, Pending):
+                    if pool is None:
+                        pool = stack.enter_context(GradingPool())
+                    waiting[problem_id, attempt] = pool.submit(verdict.grader, verdict.target, verdict.answer)
+                else:
+                    scores[problem_id, attempt] = verdict
+        return scores | {key: future.result() for key, future in waiting.items()}
+
+
+def _verdict(score: Score) -> str:
+    if score.status != "scored":
+        return score.status
+    return "right" if score.value == 1.0 else "wrong"
+
+
+def _texts(
+    problem_id: str, attempts: Mapping[int, Completion], scores: Mapping[tuple[str, int], Score], verdict: str
+) -> list[tuple[int, str]]:
+    """(attempt, response) of the completions with that verdict, by attempt."""
+    return [
+        (attempt, response_of(attempts[attempt]))
+        for attempt in sorted(attempts)
+        if _verdict(scores[problem_id, attempt]) == verdict
+    ]
+
+
+def response_of(completion: Completion) -> str:
+    """What a student is to write: the text as generated where it holds its own think block whole, else rendered anew.
+
+    Rendered anew are thoughts that the server separated and those whose opening tag stood in the prompt. The completion
+    has been through `harness.answers.with_answer`.
+    """
+    split = split_response(completion.text)
+    whole = split is not None and split.rule == "think" and split.think_start > 0 and not never_closes(completion.text)
+    if whole or completion.reasoning is None:
+        return completion.text.strip()
+    return render_response(completion.reasoning, completion.answer_text or "")
+
+
+def _record(problem: Problem, attempt: int, text: str, meta: Mapping[str, str]) -> TrainRecord:
+    split = split_response(text)
+    think = text[split.think_start : split.think_end].strip() if split is not None else ""
+    answer = text[split.answer_start :] if split is not None else text
+    if split is not None and split.rule == "think":
+        answer = answer[answer.index(">") + 1 :]
+    return TrainRecord(
+        id=f"{problem.id}#{attempt}",
+        prompt=problem.messages,
+        think=think or None,
+        answer=answer.strip(),
+        gold=problem.target,
+        response=text,
+        meta={**meta, "problem": problem.id, "attempt": attempt, "grader": problem.grader},
+    )

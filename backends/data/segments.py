@@ -1,0 +1,337 @@
+r"""From records to token ids in which every token has one segment: prompt, think, answer, meta, solve or pad.
+
+The prompt is rendered exactly as the harness renders it for evaluation (`harness.models.hf_prompt`), the response is
+tokenised on its own and appended: these are the ids that a model sees and has to produce. The end of sequence is
+appended and supervised, and belongs to the answer. The prompt is masked. A sequence over the limit is left out and
+counted, or refused, never cut: a response cut before its answer teaches not to answer.
+
+    encoder = Encoder(tokenizer, max_length=2048)
+    data = tokenise(encoder, records, fields=("response", "rejected"))
+    print(*preflight(encoder, data), sep="\n")
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.data.records import Stage, TrainRecord, response_text
+from backends.data.spans import (
+    boundaries,
+    is_think_tag,
+    never_closes,
+    split_response,
+    token_parts,
+    without_opening_tag,
+)
+from harness.errors import ConfigError, DataError
+from harness.models.hf_prompt import Prompt, PromptRenderer
+
+Segment = Literal["prompt", "think", "answer", "meta", "solve", "pad"]
+SEGMENTS: tuple[Segment, ...] = get_args(Segment)
+CODE: dict[str, int] = {name: code for code, name in enumerate(SEGMENTS)}
+"""Segment -> the number that stands for it in arrays and tensors."""
+IGNORED = -100
+"""Label of a token that is not supervised, as PyTorch's cross-entropy expects it."""
+
+Field = Literal["response", "rejected", "positives", "negatives", "candidates"]
+Reason = Literal["too_long", "no_split", "unclosed_think", "special_token", "empty"]
+_WHY: dict[Reason, str] = {
+    "too_long": "longer than max_length",
+    "no_split": "without a chain and an answer that can be told apart",
+    "unclosed_think": "with a think block that is never closed, or never entered though the template opens one",
+    "special_token": "with a control token or an unknown character in the response",
+    "empty": "with an empty response",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """One prompt and one response as token ids. T is the number of tokens, end of sequence included."""
+
+    ids_T: NDArray[np.int32]
+    segments_T: NDArray[np.int8]
+    """Codes of `SEGMENTS`."""
+    weights_T: NDArray[np.float32] | None = None
+    """A method's signed weight of each token's loss; None: 1 for every supervised token."""
+
+    @property
+    def supervised_T(self) -> NDArray[np.bool_]:
+        """Which tokens are learnt: all but the prompt's."""
+        return np.isin(self.segments_T, (CODE["prompt"], CODE["pad"]), invert=True)
+
+    @property
+    def labels_T(self) -> NDArray[np.int32]:
+        """The ids where supervised, else `IGNORED`; not shifted."""
+        return np.where(self.supervised_T, self.ids_T, IGNORED).astype(np.int32)
+
+    def count(self, *segments: Segment) -> int:
+        """How many tokens are in any of these segments."""
+        return int(np.isin(self.segments_T, [CODE[name] for name in segments]).sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """One record as a method trains on it: a response; a response and its wrong twin; K candidates."""
+
+    id: str
+    sequences: tuple[Encoded, ...]
+    rewards: tuple[float, ...] = ()
+    """Of the candidates, in order; empty where none were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """The examples of a data set and what was left out of it."""
+
+    examples: tuple[Example, ...]
+    left_out: Mapping[Reason, tuple[str, ...]]
+    """Why -> ids of the records, in order."""
+
+    @property
+    def tokens(self) -> Mapping[Segment, int]:
+        """How many tokens each segment has, over all sequences."""
+        counts = Counter[int]()
+        for example in self.examples:
+            for sequence in example.sequences:
+                counts.update(sequence.segments_T.tolist())
+        return {name: counts[code] for name, code in CODE.items() if name != "pad"}  # type: ignore[misc]
+
+
+class Unusable(Exception):
+    """A response that cannot be trained on; `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(_WHY[reason])
+        self.reason: Reason = reason
+
+
+class Encoder:
+    """Turns prompts and responses into ids with one fast tokenizer."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_length: int,
+        *,
+        template: str | None = None,
+        plain: bool = False,
+        enable_thinking: bool | None = None,
+    ) -> None:
+        """`max_length`: most tokens of prompt, response and end of sequence together.
+
+        `template` replaces the tokenizer's own chat template, `plain` ignores both, `enable_thinking` is a variable of
+        the template: what the model is evaluated with. Raises `ConfigError` for a tokenizer without offsets or without
+        an end of sequence, and for a limit below 2.
+        """
+        if not getattr(tokenizer, "is_fast", False):
+            raise ConfigError(
+                f"{type(tokenizer).__name__} is no fast tokenizer: it cannot say which characters a token stands for. "
+                "Use a model with a tokenizer.json"
+            )
+        if tokenizer.eos_token_id is None:
+            raise ConfigError("the tokenizer has no end-of-sequence token: a model trained with it would never stop")
+        if max_length < 2:
+            raise ConfigError(f"max_length {max_length} leaves no room for a response: at least 2 tokens")
+        self.tokenizer, self.max_length = tokenizer, max_length
+        self.template = None if plain else template or tokenizer.chat_template
+        self._renderer = (template, plain, enable_thinking)
+        self.eos_id: int = tokenizer.eos_token_id
+        own = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
+        self._control = frozenset(token_id for token_id, token in own if not is_think_tag(token))
+
+    @property
+    def pad_id(self) -> int:
+        """What fills a batch: the padding token, else the end of sequence (masks never go by this id)."""
+        pad: int | None = self.tokenizer.pad_token_id
+        return self.eos_id if pad is None else pad
+
+    def prompt(self, record: TrainRecord) -> Prompt:
+        """The record's prompt as ids. Raises `DataError` if the chat template refuses it."""
+        # One renderer a record: it remembers what it rendered, which over a large data set is a leak.
+        prompt = PromptRenderer(self.tokenizer, *self._renderer).render(record.prompt)
+        if prompt.error is not None:
+            raise DataError(f"record {record.id!r}: {prompt.error}")
+        return prompt
+
+    def encode(self, prompt: Prompt, text: str, structure: Sequence[Stage] = (), need_split: bool = False) -> Encoded:
+        """Prompt, response and end of sequence. `need_split`: a response without chain or answer is of no use.
+
+        Raises `Unusable`; `DataError` for a structure that is not that of the response.
+        """
+        if text.rstrip().endswith(self.tokenizer.eos_token):  # as dumps of generations have it
+            text = text.rstrip().removesuffix(self.tokenizer.eos_token)
+        if not text.strip():
+            raise Unusable("empty")
+        if never_closes(text, prompt.opened_think):
+            raise Unusable("unclosed_think")
+        if need_split:
+            split = split_response(text)
+            if split is None or not text[split.think_start : split.think_end].strip():
+                raise Unusable("no_split")
+        if prompt.opened_think:
+            text = self._continued(prompt, text)
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids: list[int] = found["input_ids"]
+        if not self._control.isdisjoint(ids):
+            raise Unusable("special_token")
+        if len(prompt.tokens) + len(ids) + 1 > self.max_length:
+            raise Unusable("too_long")
+        parts = token_parts(found["offset_mapping"], boundaries(text, structure))
+        segments = [CODE["prompt"]] * len(prompt.tokens) + [CODE[part] for part in parts] + [CODE["answer"]]
+        return Encoded(np.array([*prompt.tokens, *ids, self.eos_id], np.int32), np.array(segments, np.int8))
+
+    def _continued(self, prompt: Prompt, text: str) -> str:
+        """The response without the opening tag that the prompt already ends in, and without a second line break."""
+        text = without_opening_tag(text.lstrip())
+        broken = self.tokenizer.decode(prompt.tokens[-4:])[-1:].isspace()
+        return text.lstrip() if broken else text
+
+    def runs(self, encoded: Encoded) -> list[tuple[Segment, str]]:
+        """The decoded text of each stretch of one segment, in order: what a dry run shows."""
+        segments = encoded.segments_T
+        cuts = [0, *(np.flatnonzero(np.diff(segments)) + 1).tolist(), len(segments)]
+        return [
+            (SEGMENTS[segments[start]], self.tokenizer.decode(encoded.ids_T[start:end].tolist()))
+            for start, end in pairwise(cuts)
+        ]
+
+
+def tokenise(
+    encoder: Encoder,
+    records: Iterable[TrainRecord],
+    fields: Sequence[Field] = ("response",),
+    *,
+    need_split: bool = False,
+    overlong: Literal["leave_out", "refuse"] = "leave_out",
+) -> Tokenised:
+    """Encode the named fields of every record; the record's structure belongs to its `response`.
+
+    A record of which one sequence is unusable is left out as a whole and counted. Raises `DataError` for a record
+    without one of the fields, for a candidate without a reward, if nothing is left, and with `overlong="refuse"` for
+    the first sequence over the limit.
+    """
+    examples: list[Example] = []
+    left_out: dict[Reason, list[str]] = {}
+    for record in records:
+        prompt = encoder.prompt(record)
+        try:
+            sequences = [
+                encoder.encode(prompt, text, structure, need_split) for text, structure in _texts(record, fields)
+            ]
+        except Unusable as error:
+            if error.reason == "too_long" and overlong == "refuse":
+                raise DataError(
+                    f"record {record.id!r} is longer than the {encoder.max_length} tokens of max_length: raise "
+                    "it, or leave such records out"
+                ) from None
+            left_out.setdefault(error.reason, []).append(record.id)
+            continue
+        except DataError as error:
+            raise DataError(f"record {record.id!r}: {error}") from None
+        examples.append(Example(record.id, tuple(sequences), _rewards(record) if "candidates" in fields else ()))
+    result = Tokenised(tuple(examples), {reason: tuple(ids) for reason, ids in left_out.items()})
+    if not examples:
+        raise DataError("no record can be trained on: " + ("; ".join(_counted(result)) or "there are none"))
+    return result
+
+
+def _texts(record: TrainRecord, fields: Sequence[Field]) -> Iterator[tuple[str, Sequence[Stage]]]:
+    for name in fields:
+        found: Sequence[str | None]
+        if name == "response":
+            found = (response_text(record),)
+        elif name == "rejected":
+            found = (record.rejected,)
+        elif name == "candidates":
+            found = [candidate.text for candidate in record.candidates]
+        else:
+            found = record.positives if name == "positives" else record.negatives
+        if not found:
+            raise DataError(f"it has no {name!r}")
+        for text in found:
+            if text is None:
+                raise DataError(f"it has no {name!r}")
+            yield text, record.structure if name == "response" else ()
+
+
+def _rewards(record: TrainRecord) -> tuple[float, ...]:
+    rewards = [candidate.reward for candidate in record.candidates]
+    if any(reward is None for reward in rewards):
+        raise DataError(f"record {record.id!r}: candidate {rewards.index(None)} has no reward")
+    return tuple(reward for reward in rewards if reward is not None)
+
+
+# --- preflight ------------------------------------------------------------------------------------------------------
+
+
+def preflight(encoder: Encoder, data: Tokenised) -> list[str]:
+    """What a person should read before training starts, one line each; the counts of what was left out come first."""
+    lengths = sorted(len(sequence.ids_T) for example in data.examples for sequence in example.sequences)
+    tokens = ", ".join(f"{count} {name}" for name, count in data.tokens.items() if count)
+    lines = _counted(data)
+    lines.append(
+        f"{len(data.examples)} examples, {len(lengths)} sequences, {sum(lengths)} tokens ({tokens}); "
+        f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]} of {encoder.max_length}"
+    )
+    if encoder.template is None:
+        lines.append("no chat template: the turns of a prompt are joined by blank lines, as evaluation does it")
+    elif (end := _turn_end(encoder)) and not end.startswith(encoder.tokenizer.eos_token):
+        lines.append(
+            f"the chat template ends a turn with {end[:40]!r}, the tokenizer's end of sequence is "
+            f"{encoder.tokenizer.eos_token!r}: that is what is trained, and what must stop generation"
+        )
+    if encoder.tokenizer.pad_token_id is None:
+        lines.append(f"no padding token: batches are filled with {encoder.tokenizer.eos_token!r}, masked where it pads")
+    return lines
+
+
+def _counted(data: Tokenised) -> list[str]:
+    return [
+        f"left out {len(ids)} {'record' if len(ids) == 1 else 'records'} {_WHY[reason]}, the first {ids[0]!r}"
+        for reason, ids in data.left_out.items()
+    ]
+
+
+def _turn_end(encoder: Encoder) -> str:
+    """What the template puts after a finished turn of the assistant; "" if it refuses such a conversation."""
+    import jinja2
+
+    mark = "a finished answer"
+    turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": mark}]
+    try:
+        text: str = encoder.tokenizer.apply_chat_template(turns, chat_template=encoder.template, tokenize=False)
+    except (jinja2.TemplateError, ValueError, TypeError):
+        return ""
+    return text.rpartition(mark)[2].strip()
+
+
+_PROBE = "Let x = 12,345.67 – naïve “quotes”,\n\n\tif n>=0: return 数学   # \U0001f600 <think>\r\n"
+
+
+def tokenizer_difference(student: Any, teacher: Any) -> str | None:
+    """How two tokenizers differ, or None if every id means the same in both; the vocabularies' padding does not count.
+
+    Compares the whole mapping from tokens to ids, the special tokens, and the ids of a probe text, which shows other
+    merges or normalisation. A method that compares distributions token by token needs None.
+    """
+    ours: dict[str, int] = student.get_vocab()
+    theirs: dict[str, int] = teacher.get_vocab()
+    if ours != theirs:
+        first = min(ours.items() ^ theirs.items(), key=lambda item: (item[1], item[0]))[0]
+        return (
+            f"the vocabularies differ ({len(ours)} and {len(theirs)} tokens): {first!r} is "
+            f"{ours.get(first, 'absent')} in the student's and {theirs.get(first, 'absent')} in the teacher's"
+        )
+    for name in ("eos_token_id", "bos_token_id"):
+        if getattr(student, name) != getattr(teacher, name):
+            return f"{name} is {getattr(student, name)} in the student's, {getattr(teacher, name)} in the teacher's"
+    if student(_PROBE, add_special_tokens=False)["input_ids"] != teacher(_PROBE, add_special_tokens=False)["input_ids"]:
+        return "the vocabularies agree, but the same text becomes other tokens: merges or normalisation differ"
+    return None

@@ -1,0 +1,228 @@
+r"""Where a response stops thinking and starts to answer (METHODS.md 0.4), in characters and in tokens.
+
+Attempts in this order, the first that fits decides:
+
+1. "think": `<think>…</think>` (`<thinking>` too, any case). The chain is what is between the first opening and the last
+   closing tag; a closing tag alone closes a block that the chat template opened. A block that is never closed is a
+   cut trace: no split at all, because whatever looks like an answer in it is a thought.
+2. "json": the response is one JSON object with `process` and, after it, `answer`. The chain is the value of `process`
+   as written, the answer begins at the key `"answer"`.
+3. "phrase": the last "[Therefore,] the [final] answer is".
+4. "markers": `My thought:` … `My answer:` (CoTD-PO).
+5. "boxed": the line that holds the last `\boxed{…}`.
+
+Tokens follow characters: a token belongs to the part that holds its first character. The closing tag and the end of
+sequence belong to the answer, or nothing would ever teach a model to stop thinking; scaffolding in front of the chain
+(the opening tag, `{"process": `) belongs to the chain, so that every token of a response is in exactly one part.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from backends.data.records import Stage, TrainRecord, response_text
+from harness.answers import MAX_JSON, boxed_spans
+from harness.errors import DataError
+
+Rule = Literal["think", "json", "phrase", "markers", "boxed"]
+Part = Literal["think", "answer", "meta", "solve"]
+
+_TAG = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
+_PHRASE = re.compile(r"\b(?:therefore,? )?the (?:final )?answer is\b", re.IGNORECASE)
+_THOUGHT, _ANSWER = re.compile(r"\bmy thought:", re.IGNORECASE), re.compile(r"\bmy answer:", re.IGNORECASE)
+_BLANK = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Character positions in a response: 0 <= think_start <= think_end <= answer_start <= its length."""
+
+    rule: Rule
+    think_start: int
+    think_end: int
+    """The chain is `text[think_start:think_end]`; it may be empty."""
+    answer_start: int
+    """Start of the answer part, closing tag included."""
+
+
+def split_response(text: str) -> Split | None:
+    """Split a rendered response; None where no rule fits, or where a think block is never closed."""
+    tags = list(_TAG.finditer(text))
+    if tags:
+        return _by_tags(tags)
+    return _by_json(text) or _by_phrase(text) or _by_markers(text) or _by_box(text)
+
+
+def never_closes(text: str, opened: bool = False) -> bool:
+    """Whether a think block is still open where the text ends; `opened`: the prompt itself ended in an opening tag."""
+    tags = _TAG.findall(text)
+    return tags[-1] == "" if tags else opened
+
+
+def without_opening_tag(text: str) -> str:
+    """The text without the opening think tag that it begins with, if it does."""
+    first = _TAG.match(text)
+    return text[first.end() :] if first is not None and first[1] == "" else text
+
+
+def is_think_tag(token: str) -> bool:
+    """Whether a token is an opening or closing think tag."""
+    return _TAG.fullmatch(token.strip()) is not None
+
+
+def _by_tags(tags: Sequence[re.Match[str]]) -> Split | None:
+    last = tags[-1]
+    if last[1] == "":
+        return None
+    start = tags[0].end() if tags[0][1] == "" else 0
+    return Split("think", start, last.start(), last.start())
+
+
+def _by_json(text: str) -> Split | None:
+    stripped = text.strip()
+    if not stripped.startswith("{") or not stripped.endswith("}") or len(text) > MAX_JSON:
+        return None
+    try:
+        keys = _top_level(text)
+    except (ValueError, IndexError, RecursionError):
+        return None
+    if keys is None or "process" not in keys or "answer" not in keys:
+        return None
+    _, start, end = keys["process"]
+    answer = keys["answer"][0]
+    return Split("json", start, end, answer) if end <= answer else None
+
+
+def _top_level(text: str) -> dict[str, tuple[int, int, int]] | None:
+    """Key -> (where the key starts, where its value starts and ends); None for a repeated key or text after the object.
+
+    Raises ValueError or IndexError if it is not an object.
+    """
+    found: dict[str, tuple[int, int, int]] = {}
+    at = _skip(text, _skip(text, 0) + 1)
+    while text[at] != "}":
+        key, end = _DECODER.raw_decode(text, at)
+        colon = _skip(text, end)
+        if not isinstance(key, str) or key in found or text[colon] != ":":
+            return None
+        start = _skip(text, colon + 1)
+        _, stop = _DECODER.raw_decode(text, start)
+        found[key] = (at, start, stop)
+        at = _skip(text, stop)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+            if text[at] == "}":
+                return None
+        elif text[at] != "}":
+            return None
+    return found if _skip(text, at + 1) == len(text) else None
+
+
+def _skip(text: str, at: int) -> int:
+    match = _BLANK.match(text, at)
+    return match.end() if match else at
+
+
+def _by_phrase(text: str) -> Split | None:
+    starts = [match.start() for match in _PHRASE.finditer(text)]
+    return Split("phrase", 0, starts[-1], starts[-1]) if starts else None
+
+
+def _by_markers(text: str) -> Split | None:
+    thought = _THOUGHT.search(text)
+    answers = list(_ANSWER.finditer(text, thought.end())) if thought else []
+    if thought is None or not answers:
+        return None
+    return Split("markers", thought.end(), answers[-1].start(), answers[-1].start())
+
+
+def _by_box(text: str) -> Split | None:
+    boxes = boxed_spans(text)
+    if not boxes:
+        return None
+    start = text.rfind("\n", 0, boxes[-1][0]) + 1
+    return Split("boxed", 0, start, start)
+
+
+def require_split(records: Iterable[TrainRecord], method: str) -> None:
+    """Check that every record's response splits and has a chain.
+
+    Raises `DataError` with the first record that does not, and how many there are.
+    """
+    total, bad = 0, []
+    for record in records:
+        total += 1
+        text = response_text(record)
+        split = split_response(text) if text is not None else None
+        if text is None or split is None or not text[split.think_start : split.think_end].strip():
+            bad.append(record.id)
+    if bad:
+        raise DataError(
+            f"method {method!r} needs a chain of thought and an answer that can be told apart: {len(bad)} of {total} "
+            f"responses lack a chain or a recognisable answer, the first {bad[0]!r}. Recognised are <think>…</think>, "
+            "JSON with 'process' and 'answer', 'the answer is', 'My thought:' with 'My answer:', and \\boxed{…}"
+        )
+
+
+# --- boundaries and tokens ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """From this character on, until the next boundary, the response belongs to this part."""
+
+    start: int
+    part: Part
+
+
+def boundaries(text: str, structure: Sequence[Stage] = ()) -> list[Boundary]:
+    """The parts of a response, in order, the first from character 0.
+
+    Without a split all of it is the answer. With a structure the chain is divided into its stages' "meta" and "solve"
+    pieces; what is between two pieces goes to the one it leads up to. Raises `DataError` if a response with a structure
+    has no split, or if a piece of the structure is not found where it should be.
+    """
+    split = split_response(text)
+    if structure:
+        return _stages(text, structure, split)
+    if split is None:
+        return [Boundary(0, "answer")]
+    return [Boundary(0, "think"), Boundary(split.answer_start, "answer")]
+
+
+def _stages(text: str, structure: Sequence[Stage], split: Split | None) -> list[Boundary]:
+    if split is None:
+        raise DataError("the response has a structure but no recognisable chain and answer")
+    found: list[Boundary] = []
+    end = 0
+    at = split.think_start
+    pieces: list[tuple[Part, str]] = []
+    for stage in structure:
+        pieces += [("meta", stage.meta), ("solve", stage.solve)]
+    for part, piece in pieces:
+        start = text.find(piece, at, split.think_end)
+        if start < 0:
+            raise DataError(f"the piece {piece[:60]!r} of its structure is not in the chain, or not in this order")
+        found.append(Boundary(end, part))
+        at = end = start + len(piece)
+    return [*found, Boundary(split.answer_start, "answer")]
+
+
+def token_parts(offsets: Sequence[tuple[int, int]], parts: Sequence[Boundary]) -> list[Part]:
+    """The part of each token, from (start, end) character offsets as fast tokenizers report them: by first character.
+
+    Several tokens of one character share its part. A later token never belongs to an earlier part: a token of no
+    characters (some tokenizers report (0, 0) for what they insert) goes with the token before it.
+    """
+    found: list[Part] = []
+    at = 0
+    for start, _ in offsets:
+        while at + 1 < len(parts) and parts[at + 1].start <= start:
+            at += 1
+        found.append(parts[at].part)
+    return found
