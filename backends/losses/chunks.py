@@ -64,6 +64,7 @@ def map_rows(
     shared: Sequence[Tensor] = (),
     *,
     chunk: int,
+    index: Tensor | None = None,
 ) -> Tensor:
     """`function(*rows, *shared)` computed over chunks of rows: the same value, the same gradient, less memory.
 
@@ -71,41 +72,65 @@ def map_rows(
     whole (an LM head, an embedding matrix), whose gradient is summed in float32. `function` returns (n, ...) for n rows
     and treats each row alone; it is pure and gets every tensor that needs a gradient as an argument (what it closes
     over gets none). It runs without autocast: see `same_dtype`. Gradients of gradients are not supported.
+
+    `index`: the rows to visit (M distinct integers), whose results come back as (M, ...): as `rows[index]` would give,
+    but without that copy. The others get a gradient of 0.
     """
-    result: Tensor = _MapRows.apply(function, chunk, len(rows), *rows, *shared)
+    result: Tensor = _MapRows.apply(function, chunk, index, len(rows), *rows, *shared)
     return result
+
+
+def spread(found_M: Tensor, index: Tensor, like: Tensor) -> Tensor:
+    """Results of the rows `index` put back at their places in the shape of `like`, 0 elsewhere."""
+    empty = torch.zeros(like.numel(), dtype=found_M.dtype, device=found_M.device)
+    return empty.index_put((index,), found_M).view(like.shape)
 
 
 class _MapRows(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
     @staticmethod
-    def forward(ctx: Any, function: Callable[..., Tensor], chunk: int, count: int, *tensors: Tensor) -> Tensor:
-        rows, shared = tensors[:count], tensors[count:]
+    def forward(
+        ctx: Any, function: Callable[..., Tensor], chunk: int, index: Tensor | None, count: int, *tensors: Tensor
+    ) -> Tensor:
         ctx.function, ctx.chunk, ctx.count = function, chunk, count
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(index, *tensors)
+        rows, shared = tensors[:count], tensors[count:]
         with torch.autocast(tensors[0].device.type, enabled=False):
-            parts = [function(*(row[span] for row in rows), *shared) for span in spans(rows[0].shape[0], chunk)]
+            parts = [function(*(row[pick] for row in rows), *shared) for pick in _picks(rows[0], index, chunk)]
         return torch.cat(parts)
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        tensors: tuple[Tensor, ...] = ctx.saved_tensors
-        needed = [index for index, need in enumerate(ctx.needs_input_grad[3:]) if need]
+        index, *tensors = ctx.saved_tensors
+        needed = [place for place, need in enumerate(ctx.needs_input_grad[4:]) if need]
         grads: list[Tensor | None] = [None] * len(tensors)
-        for index in needed:
-            shared = index >= ctx.count
-            dtype = accumulation_dtype(tensors[index].dtype) if shared else tensors[index].dtype
-            grads[index] = torch.zeros_like(tensors[index], dtype=dtype)
-        for span in spans(tensors[0].shape[0], ctx.chunk):
+        for place in needed:
+            dtype = tensors[place].dtype
+            dtype = accumulation_dtype(dtype) if place >= ctx.count else dtype
+            grads[place] = torch.zeros_like(tensors[place], dtype=dtype)
+        for span, pick in zip(spans(grad.shape[0], ctx.chunk), _picks(tensors[0], index, ctx.chunk), strict=True):
             with torch.enable_grad(), torch.autocast(grad.device.type, enabled=False):
-                inputs = [t.detach()[span] if i < ctx.count else t.detach() for i, t in enumerate(tensors)]
-                for index in needed:
-                    inputs[index].requires_grad_()
+                inputs = [t.detach()[pick] if place < ctx.count else t.detach() for place, t in enumerate(tensors)]
+                for place in needed:
+                    inputs[place].requires_grad_()
                 value = ctx.function(*inputs)
-            found = torch.autograd.grad(value, [inputs[i] for i in needed], grad[span], allow_unused=True)
-            for index, part in zip(needed, found, strict=True):
-                target = grads[index]
-                if part is not None and target is not None:
-                    (target[span] if index < ctx.count else target).add_(part)
+            found = torch.autograd.grad(value, [inputs[place] for place in needed], grad[span], allow_unused=True)
+            for place, part in zip(needed, found, strict=True):
+                target = grads[place]
+                if part is None or target is None:
+                    continue
+                if place < ctx.count:
+                    target[pick] = part
+                else:
+                    target.add_(part)
         whole = (g if g is None else g.to(t.dtype) for g, t in zip(grads, tensors, strict=True))
-        return (None, None, None, *whole)
+        return (None, None, None, None, *whole)
+
+
+def _picks(rows: Tensor, index: Tensor | None, chunk: int) -> Iterator[slice | Tensor]:
+    """What selects each chunk's rows: slices, or pieces of the index."""
+    if index is None:
+        yield from spans(rows.shape[0], chunk)
+    else:
+        for span in spans(index.shape[0], chunk):
+            yield index[span]

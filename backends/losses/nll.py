@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import accumulation_dtype, chunk_rows, same_dtype, spans
+from backends.losses.chunks import accumulation_dtype, chunk_rows, same_dtype, spans, spread
 from backends.losses.reduction import Reduction, check_shape, reduce_tokens, row_means, row_sums
 from harness.errors import ConfigError, DataError
 
@@ -123,11 +123,7 @@ def _logps(
     found_N: Tensor = _TokenLogps.apply(
         states.reshape(-1, states.shape[-1]), head, bias, rows_N, targets_N, inverse_N, chunk_rows(vocabulary, chunk)
     )
-    return (
-        torch.zeros(labels.shape, dtype=found_N.dtype, device=found_N.device)
-        .index_put((rows_N,), found_N)
-        .view_as(labels_BT)
-    )
+    return spread(found_N, rows_N, like=labels_BT)
 
 
 def _inverse_temperature(

@@ -185,7 +185,7 @@ def test_what_is_masked_may_be_infinite() -> None:
     logps = torch.tensor([[-1.0, -float("inf")]], requires_grad=True)
     loss = nll.weighted_nll(logps, torch.tensor([[True, False]]), torch.tensor([[2.0, 0.0]]))
     loss.backward()
-    assert float(loss) == 2.0 and logps.grad.tolist() == [[-2.0, 0.0]]
+    assert loss.item() == 2.0 and logps.grad.tolist() == [[-2.0, 0.0]]
 
 
 def test_bfloat16_is_summed_in_float32() -> None:
@@ -228,7 +228,7 @@ def test_empty_batches_are_an_error_or_an_exact_zero() -> None:
             nll.weighted_nll(logps, nothing != IGNORE, reduction=name)  # type: ignore[arg-type]
     loss = nll.weighted_nll(logps, nothing != IGNORE, reduction="global", num_items=5)
     loss.backward()
-    assert float(loss) == 0.0 and bool((logits.grad == 0).all())
+    assert loss.item() == 0.0 and bool((logits.grad == 0).all())
     half = torch.tensor([[True, True], [False, False]])
     with pytest.raises(DataError, match=r"\[1\]"):
         nll.weighted_nll(logps, half, reduction="seq")

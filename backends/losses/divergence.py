@@ -1,0 +1,231 @@
+"""Divergences between a student's and a teacher's next-token distributions (METHODS.md 1.2), a few positions at a time.
+
+`token_divergence` compares two sets of logits, whole or on the k most likely tokens of one side; `stored_divergence`
+compares logits with a teacher's stored top-k log-probabilities; `sampled_divergence` needs only the log-probability of
+the sampled token. All give one value per position in nats; `reduction.reduce_tokens` makes a loss of them.
+
+Gradients flow to whichever argument asks for one: a teacher runs under `no_grad`, and a symmetric loss between two
+views of one student (MCC-KD) gets both sides. Nothing here averages, and positions outside the mask are not visited.
+
+Shapes: B rows, T positions, V vocabulary, K tokens kept, n positions of a chunk. Results are float32 (float64 for
+float64 student logits), 0 outside the mask.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.reduction import check_shape
+from harness.errors import ConfigError, DataError
+
+Kind = Literal["forward_kl", "reverse_kl", "jsd", "tvd"]
+Mass = Literal["renormalise", "tail"]
+Estimator = Literal["k1", "k2", "k3"]
+
+
+def token_divergence(
+    student_BTV: Tensor,
+    teacher_BTV: Tensor,
+    mask_BT: Tensor,
+    *,
+    kind: Kind,
+    beta: float = 0.5,
+    temperature: float = 1.0,
+    tau2_scale: bool = False,
+    vocabulary: int | None = None,
+    top_k: int | None = None,
+    top_k_of: Literal["teacher", "student"] = "teacher",
+    mass: Mass = "renormalise",
+    chunk: int | None = None,
+) -> Tensor:
+    """D(teacher, student) at each position where the mask (B, T) is true, from logits, as (B, T).
+
+    - `forward_kl`: sum p_T (log p_T - log p_S); `reverse_kl`: sum p_S (log p_S - log p_T); `tvd`: half the L1 distance;
+    - `jsd`: beta KL(p_T || M) + (1 - beta) KL(p_S || M) with M = beta p_T + (1 - beta) p_S (GKD Eq. 1, as in TRL). As
+      in TRL the ends are special: beta 0 is the forward KL and beta 1 the reverse, although the formula tends to 0.
+
+    `temperature` divides both logits; `tau2_scale` then multiplies the value by its square (Hinton's scaling; GKD and
+    TRL do not). `top_k` compares only the k most likely tokens of `top_k_of`: `mass="renormalise"` makes both sum to
+    one over them, `mass="tail"` keeps their probabilities and adds one bucket with each model's rest.
+
+    `vocabulary`: only the first so many logits count. One tokenizer's models differ in padding (Qwen2.5 has 151,936 or
+    152,064 rows), so different widths are refused until the caller, who has compared the tokenizers, says how many rows
+    both mean. Cutting equals setting the padding to -inf, which is understood too: where both models have -inf, nothing
+    is added. Where only the model inside the logarithm has it, the KL is infinite, as it should be.
+
+    Raises ConfigError for widths, shapes or options that do not fit.
+    """
+    limit = _vocabulary(student_BTV, teacher_BTV, vocabulary)
+    check_shape("the mask", mask_BT, like=student_BTV[..., 0])
+    check_shape("the teacher's positions", teacher_BTV[..., 0], like=student_BTV[..., 0])
+    _check(kind, beta, temperature, mass)
+    if top_k is not None and top_k < 1:
+        raise ConfigError(f"top_k is {top_k!r}; it must be at least 1")
+    if top_k_of not in ("teacher", "student"):
+        raise ConfigError(f"unknown top_k_of {top_k_of!r}; choose 'teacher' or 'student'")
+    kept = None if top_k is None or top_k >= limit else top_k
+    wide = accumulation_dtype(student_BTV.dtype)
+
+    def compare(student: Tensor, teacher: Tensor) -> Tensor:
+        student, teacher = (z[:, :limit].to(wide) / temperature for z in (student, teacher))
+        if kept is not None:
+            ids = (teacher if top_k_of == "teacher" else student).detach().topk(kept, dim=-1).indices
+            student, teacher = (_restrict(z, ids, mass) for z in (student, teacher))
+        return divergence(student.log_softmax(-1), teacher.log_softmax(-1), kind=kind, beta=beta)
+
+    states = (student_BTV.flatten(0, -2), teacher_BTV.flatten(0, -2))
+    rows = mask_BT.reshape(-1).bool().nonzero().flatten()
+    found = map_rows(compare, states, chunk=chunk_rows(limit, chunk), index=rows)
+    return spread(found * temperature**2 if tau2_scale else found, rows, like=mask_BT)
+
+
+def stored_divergence(
+    student_BTV: Tensor,
+    teacher_logps_BTK: Tensor,
+    ids_BTK: Tensor,
+    mask_BT: Tensor,
+    *,
+    kind: Kind,
+    beta: float = 0.5,
+    temperature: float = 1.0,
+    tau2_scale: bool = False,
+    mass: Mass = "renormalise",
+    chunk: int | None = None,
+) -> Tensor:
+    """As `token_divergence` with `top_k`, from a teacher's stored log-probabilities (B, T, K) of the tokens `ids_BTK`.
+
+    The log-probabilities are those of the whole vocabulary at temperature 1. -inf marks an unused slot (its id is not
+    read); the first slot is always used. A temperature other than 1 needs `mass="renormalise"`: what the stored tokens'
+    rest would weigh at another temperature is not known.
+
+    Raises DataError for stored values that are no log-probabilities or ids outside the student's vocabulary, and
+    ConfigError as `token_divergence`.
+    """
+    check_shape("the mask", mask_BT, like=student_BTV[..., 0])
+    check_shape("the stored ids", ids_BTK, like=teacher_logps_BTK)
+    check_shape("the teacher's positions", teacher_logps_BTK[..., 0], like=mask_BT)
+    _check(kind, beta, temperature, mass)
+    if mass == "tail" and temperature != 1.0:
+        raise ConfigError(
+            "mass 'tail' needs temperature 1: a stored top-k does not tell the rest's mass at another one"
+        )
+    rows = mask_BT.reshape(-1).bool().nonzero().flatten()
+    vocabulary, wide = student_BTV.shape[-1], accumulation_dtype(student_BTV.dtype)
+    kept, ids = teacher_logps_BTK.flatten(0, -2), ids_BTK.flatten(0, -2)
+    _check_stored(kept[rows].to(wide), ids[rows], vocabulary)
+
+    def compare(student: Tensor, teacher: Tensor, ids: Tensor) -> Tensor:
+        teacher = teacher.to(wide)
+        unused = teacher.isneginf()
+        # An unused slot takes the first slot's id, so that nothing else leaves the student's rest.
+        student = _restrict(student.to(wide) / temperature, torch.where(unused, ids[:, :1], ids), mass)
+        if mass == "tail":
+            rest = torch.log1p(-teacher.exp().sum(-1, keepdim=True).clamp_max(1 - torch.finfo(wide).eps))
+            teacher = torch.cat([teacher, rest], dim=-1)
+            unused = torch.cat([unused, torch.zeros_like(unused[:, :1])], dim=-1)
+        else:
+            teacher = (teacher / temperature).log_softmax(-1)
+        student = student.masked_fill(unused, -math.inf).log_softmax(-1)
+        return divergence(student, teacher, kind=kind, beta=beta)
+
+    found = map_rows(compare, (student_BTV.flatten(0, -2), kept, ids), chunk=chunk_rows(vocabulary, chunk), index=rows)
+    return spread(found * temperature**2 if tau2_scale else found, rows, like=mask_BT)
+
+
+def sampled_divergence(student_logps_BT: Tensor, teacher_logps_BT: Tensor, *, estimator: Estimator) -> Tensor:
+    """Estimates of KL(p_S || p_T) from the log-probabilities (any shape) of tokens that the student sampled.
+
+    With u = log p_S - log p_T: k1 = u, k2 = u^2 / 2, k3 = exp(-u) + u - 1. As losses only k2 has the reverse KL's
+    gradient in expectation: k1's is 0 (use it as a reward), k3's is E_S[(1 - p_T / p_S) grad log p_S].
+    """
+    check_shape("the teacher's log-probabilities", teacher_logps_BT, like=student_logps_BT)
+    u = student_logps_BT - teacher_logps_BT
+    if estimator == "k1":
+        return u
+    if estimator == "k2":
+        return u.square() / 2
+    if estimator == "k3":
+        return torch.expm1(-u) + u
+    raise ConfigError(f"unknown estimator {estimator!r}; choose one of {', '.join(get_args(Estimator))}")
+
+
+def divergence(student: Tensor, teacher: Tensor, *, kind: Kind, beta: float = 0.5) -> Tensor:
+    """The divergence of log-probabilities (..., V) along the last dimension, whole and unchunked: (...)."""
+    if kind == "forward_kl" or (kind == "jsd" and beta == 0.0):
+        return _expected(teacher, teacher - student)
+    if kind == "reverse_kl" or (kind == "jsd" and beta == 1.0):
+        return _expected(student, student - teacher)
+    if kind == "tvd":
+        return (student.exp() - teacher.exp()).abs().sum(-1) / 2
+    # log M relative to either side, through the log-ratio: exact for equal inputs, where a difference of logs is noise.
+    gap = student - teacher
+    gap = torch.where(gap.isnan(), torch.zeros_like(gap), gap)  # both -inf: no mass on either side
+    return beta * _expected(teacher, -_log_mixture(gap, 1 - beta)) + (1 - beta) * _expected(
+        student, -_log_mixture(-gap, beta)
+    )
+
+
+def _expected(log_p: Tensor, value: Tensor) -> Tensor:
+    """sum_v p_v value_v with 0 where p_v = 0, also for infinite values, and no NaN in the gradient."""
+    p = log_p.exp()
+    return (p * torch.where(p > 0, value, torch.zeros_like(value))).sum(-1)
+
+
+def _log_mixture(gap: Tensor, share: float) -> Tensor:
+    """log((1 - share) + share * exp(gap)) for 0 < share < 1, without overflow and with value 0 at gap 0."""
+    down = torch.log1p(share * torch.expm1(gap.clamp_max(0)))
+    up = gap + torch.log1p((1 - share) * torch.expm1(-gap.clamp_min(0)))
+    return torch.where(gap <= 0, down, up)
+
+
+def _restrict(logits: Tensor, ids: Tensor, mass: Mass) -> Tensor:
+    """Logits (n, K) of the chosen tokens, with `tail` (n, K + 1): the last is the log of all others' mass."""
+    chosen = logits.gather(1, ids)
+    if mass == "renormalise":
+        return chosen
+    rest = logits.scatter(1, ids, -math.inf).logsumexp(-1, keepdim=True)
+    return torch.cat([chosen, rest], dim=-1)
+
+
+def _vocabulary(student: Tensor, teacher: Tensor, vocabulary: int | None) -> int:
+    """How many logits of both sides count."""
+    widths = (int(student.shape[-1]), int(teacher.shape[-1]))
+    if vocabulary is None:
+        if widths[0] != widths[1]:
+            raise ConfigError(
+                f"the student has {widths[0]} logits and the teacher {widths[1]}: "
+                "if their tokenizers are the same, pass the number of rows both mean as `vocabulary`"
+            )
+        return widths[0]
+    if not 1 <= vocabulary <= min(widths):
+        raise ConfigError(f"vocabulary {vocabulary!r} does not fit logits of {widths[0]} and {widths[1]} tokens")
+    return vocabulary
+
+
+def _check(kind: str, beta: float, temperature: float, mass: str) -> None:
+    if kind not in get_args(Kind):
+        raise ConfigError(f"unknown divergence {kind!r}; choose one of {', '.join(get_args(Kind))}")
+    if not 0.0 <= beta <= 1.0:
+        raise ConfigError(f"beta is {beta!r}; it must lie between 0 and 1")
+    if not 0.0 < temperature < math.inf:
+        raise ConfigError(f"a temperature must be above 0 and finite, not {temperature!r}")
+    if mass not in get_args(Mass):
+        raise ConfigError(f"unknown mass {mass!r}; choose one of {', '.join(get_args(Mass))}")
+
+
+def _check_stored(logps_NK: Tensor, ids_NK: Tensor, vocabulary: int) -> None:
+    """Raise DataError unless every row is a part of a distribution over this vocabulary."""
+    if logps_NK.numel() == 0:
+        return
+    total = logps_NK.exp().sum(-1)
+    if bool(logps_NK[:, 0].isneginf().any()) or not bool((total <= 1.001).all()):  # `not <=` also catches NaN
+        raise DataError("stored teacher values are no log-probabilities: a row is empty or sums to more than 1")
+    used = ids_NK[~logps_NK.isneginf()]
+    low, high = int(used.min()), int(used.max())
+    if low < 0 or high >= vocabulary:
+        raise DataError(f"stored id {low if low < 0 else high} is outside the student's {vocabulary} tokens")
