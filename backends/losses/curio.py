@@ -1,0 +1,79 @@
+"""CurioSFT: SFT that keeps its curiosity, by a pull towards a warmer copy of itself (M-CURIO; arXiv 2602.02244).
+
+For each token of a demonstration, with π_ref a moving average of the student and τ_t a temperature of its own,
+
+    L_t = −log π(y_t) + λ · ½(log π(y_t) − log π_ref,τ_t(y_t))²
+
+τ_t is solved so that π_ref,τ's entropy is H + ½σ(2(H − 1.2)): uncertain positions are warmed most, and where the
+reference is certain (H ≤ 0.03 nats) τ is its lower bound. Log-probabilities are the whole vocabulary's; the entropies
+are those of the 512 likeliest tokens, as the authors have it.
+
+    tau_BT = curio_temperature(reference_logits_BTV, mask_BT)
+    reference_BT = token_logps(reference_logits_BTV, labels_BT, temperature=tau_BT)
+    curio_values(token_logps(logits_BTV, labels_BT), reference_BT)          # then reduce_tokens
+
+Shapes: B rows, T positions, V vocabulary, n positions of a chunk.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.reduction import check_shape
+from harness.errors import ConfigError
+
+TAU_LOW, TAU_HIGH = 1.1, 1.5
+"""Bounds of the temperature."""
+CERTAIN = 0.03
+"""Nats. An entropy up to this takes the lower bound: there is nothing to be curious about."""
+TOP_K = 512
+"""Likeliest tokens whose entropy counts; the rest adds little and costs a pass over the vocabulary per bisection."""
+_BISECTIONS = 20
+
+
+@torch.no_grad()
+def curio_temperature(reference_BTV: Tensor, mask_BT: Tensor, *, chunk: int | None = None) -> Tensor:
+    """τ of each position where the mask (B, T) is true, 1 elsewhere, (B, T); no gradient.
+
+    Entropy grows with temperature, so 20 bisections of [1.1, 1.5] find the target to 4e-7, or stop at the bound next to
+    it. `reference_BTV`: the reference's logits; `chunk`: positions at a time. Raises ConfigError for shapes that
+    differ.
+    """
+    check_shape("the mask", mask_BT, like=reference_BTV[..., 0])
+    rows = mask_BT.reshape(-1).bool().nonzero().flatten()
+    width = chunk_rows(reference_BTV.shape[-1], chunk)
+    found = map_rows(_solve, (reference_BTV.flatten(0, -2),), chunk=width, index=rows)
+    return spread(found - 1.0, rows, like=mask_BT) + 1.0
+
+
+def curio_values(logps_BT: Tensor, reference_logps_BT: Tensor, *, lam: float = 1.0) -> Tensor:
+    """−log π + λ·½(log π − log π_ref,τ)² of each token; the reference is detached. λ = 0 is the NLL.
+
+    The authors take the token mean over the response. Raises ConfigError for λ below 0 and for shapes that differ.
+    """
+    if lam < 0:
+        raise ConfigError(f"lam of CurioSFT must be 0 or more, not {lam!r}")
+    check_shape("the reference's log-probabilities", reference_logps_BT, like=logps_BT)
+    return lam * 0.5 * (logps_BT - reference_logps_BT.detach()).square() - logps_BT
+
+
+def _solve(logits_nV: Tensor) -> Tensor:
+    kept = min(TOP_K, logits_nV.shape[-1])
+    top_nK = logits_nV.to(accumulation_dtype(logits_nV.dtype)).topk(kept, dim=-1).values
+    entropy_n = _entropy(top_nK)
+    target_n = entropy_n + 0.5 * torch.sigmoid(2.0 * (entropy_n - 1.2))
+    low_n, high_n = torch.full_like(entropy_n, TAU_LOW), torch.full_like(entropy_n, TAU_HIGH)
+    for _ in range(_BISECTIONS):
+        middle_n = (low_n + high_n) / 2
+        colder = _entropy(top_nK / middle_n[:, None]) < target_n
+        low_n, high_n = torch.where(colder, middle_n, low_n), torch.where(colder, high_n, middle_n)
+    return torch.where(entropy_n <= CERTAIN, TAU_LOW, (low_n + high_n) / 2)
+
+
+def _entropy(logits_nK: Tensor) -> Tensor:
+    """In nats; a logit of −inf (a cut or padded vocabulary) counts as no token."""
+    log_p_nK = logits_nK.log_softmax(-1)
+    p_nK = log_p_nK.exp()
+    return -(p_nK * torch.where(p_nK > 0, log_p_nK, 0.0)).sum(-1)

@@ -1,0 +1,75 @@
+"""MCC-KD: two rationales of one question should lead to the same answer distribution (M-MCCKD; arXiv 2310.14747).
+
+    L = ½(CE_a + CE_b) + α · ½[KL(p‖q) + KL(q‖p)],   α = 0.1
+
+with p and q the student's next-token distributions at the aligned positions of the two answers: both spans tell the
+same answer, so position i of the one belongs to position i of the other. A pair whose spans differ in length is left
+out of the second term. Both sides get gradients. The cross-entropies are `weighted_nll`'s.
+
+Shapes: P pairs, T positions (each side has its own), V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows
+from backends.losses.reduction import check_shape
+from harness.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """The consistency term of a batch of pairs."""
+
+    total: Tensor
+    """Scalar, differentiable: the symmetric KL in nats, summed over aligned positions. Divide by the step's number."""
+    positions: int
+    """Aligned positions of this batch."""
+    skipped: int
+    """Pairs whose answer spans have different lengths, or none."""
+
+
+def consistency(
+    logits_a_PTV: Tensor,
+    logits_b_PTV: Tensor,
+    answer_a_PT: Tensor,
+    answer_b_PT: Tensor,
+    *,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+) -> Consistency:
+    """½[KL(p‖q) + KL(q‖p)] over the positions that predict the answers of the same question's two rationales.
+
+    The masks are true at each row's answer span, in order; `temperature` divides both sides' logits; `chunk` is how
+    many positions are compared at a time, and changes memory only. With no aligned position the total is an exact 0
+    that is part of the graph. Raises ConfigError for shapes that do not fit and for a temperature that is not above 0.
+    """
+    if not temperature > 0:
+        raise ConfigError(f"a temperature must be above 0, not {temperature!r}")
+    check_shape("the first answers' mask", answer_a_PT, like=logits_a_PTV[..., 0])
+    check_shape("the second answers' mask", answer_b_PT, like=logits_b_PTV[..., 0])
+    check_shape("the second side", logits_b_PTV[:, 0], like=logits_a_PTV[:, 0])
+    length_a_P, length_b_P = answer_a_PT.bool().sum(1), answer_b_PT.bool().sum(1)
+    aligned_P1 = ((length_a_P == length_b_P) & (length_a_P > 0))[:, None]
+    a_NV = logits_a_PTV[answer_a_PT.bool() & aligned_P1]
+    b_NV = logits_b_PTV[answer_b_PT.bool() & aligned_P1]
+    wide = accumulation_dtype(a_NV.dtype)
+
+    def symmetric_kl(a_nV: Tensor, b_nV: Tensor) -> Tensor:
+        log_p_nV, log_q_nV = ((side.to(wide) / temperature).log_softmax(-1) for side in (a_nV, b_nV))
+        return ((log_p_nV.exp() - log_q_nV.exp()) * (log_p_nV - log_q_nV)).sum(-1) / 2
+
+    found_N = map_rows(symmetric_kl, (a_NV, b_NV), chunk=chunk_rows(a_NV.shape[-1], chunk))
+    return Consistency(found_N.sum(), found_N.shape[0], int((~aligned_P1).sum()))
+
+
+def mcc_kd_loss(nll_a: Tensor, nll_b: Tensor, mean_consistency: Tensor, *, alpha: float = 0.1) -> Tensor:
+    """½(CE_a + CE_b) + α · consistency, all of one shape. α = 0 is SFT. Raises ConfigError for α below 0."""
+    if alpha < 0:
+        raise ConfigError(f"alpha of MCC-KD must be 0 or more, not {alpha!r}")
+    check_shape("the second cross-entropy", nll_b, like=nll_a)
+    check_shape("the consistency", mean_consistency, like=nll_a)
+    return (nll_a + nll_b) / 2 + alpha * mean_consistency

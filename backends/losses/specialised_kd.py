@@ -1,0 +1,117 @@
+"""Specialised KD: match a teacher's top-5 distribution although its tokenizer differs (M-SPECKD; arXiv 2301.12726).
+
+Fu et al. 2023 train on teacher text in four formats with one of two losses: `match_sample`, which is the token NLL, and
+`match_distribution`: KL(teacher's top 5 ‖ student). For the latter, the teacher's tokens are aligned with the student's
+by dynamic programming; here by the edit alignment, and only tokens of the same text carry their distribution over.
+
+Shapes: B rows, T positions, K stored teacher tokens, V student vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.edit import levenshtein_ops
+from backends.losses.reduction import check_shape
+from harness.errors import DataError
+
+TOP_K = 5
+"""Teacher tokens kept at each position: as many as the API gave the authors."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOver:
+    """A teacher's distributions at the student's positions; K slots of which the unused are −inf and id 0."""
+
+    logps_TK: Tensor
+    """float32, each row normalised over its used slots."""
+    ids_TK: Tensor
+    """int64, of the student's vocabulary."""
+    mask_T: Tensor
+    """bool: positions that have a distribution; the others can only learn the sample."""
+
+
+def matched_positions(student_tokens: Sequence[str], teacher_tokens: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs (student position, teacher position) of tokens with the same text in the edit alignment, in order.
+
+    Both are the tokens of one response as plain text (word markers such as "▁" or "Ġ" resolved to blanks).
+    """
+    number: dict[str, int] = {}
+    student = [number.setdefault(text, len(number)) for text in student_tokens]
+    teacher = [number.setdefault(text, len(number)) for text in teacher_tokens]
+    return [(i, j) for op, i, j in levenshtein_ops(student, teacher) if op == "match"]
+
+
+def carry_over(
+    student_tokens: Sequence[str],
+    teacher_tokens: Sequence[str],
+    teacher_top: Sequence[Mapping[str, float]],
+    vocabulary: Mapping[str, int],
+    *,
+    top_k: int = TOP_K,
+) -> CarriedOver:
+    """The teacher's likeliest tokens at each student position of the same text, in the student's ids.
+
+    `teacher_top`: for each teacher token the log-probabilities (nats) of the likeliest tokens there, by text;
+    `vocabulary`: text -> id of the student's tokens. The `top_k` likeliest that the student has are kept and
+    normalised; a position of which none is left has no distribution. Raises DataError if `teacher_top` is not one for
+    each token or holds what is no log-probability.
+    """
+    if len(teacher_top) != len(teacher_tokens):
+        raise DataError(f"{len(teacher_top)} distributions for {len(teacher_tokens)} teacher tokens")
+    logps_TK = torch.full((len(student_tokens), top_k), -math.inf)
+    ids_TK = torch.zeros((len(student_tokens), top_k), dtype=torch.int64)
+    for here, there in matched_positions(student_tokens, teacher_tokens):
+        top = teacher_top[there]
+        if not all(value <= 0 for value in top.values()):  # `not <=` also catches NaN
+            raise DataError(f"teacher token {there} has values that are no log-probabilities: {dict(top)!r}")
+        known = [text for text in top if text in vocabulary and top[text] > -math.inf]
+        kept = sorted(known, key=lambda text: (-top[text], text))[:top_k]
+        if kept:
+            logps_TK[here, : len(kept)] = torch.tensor([top[text] for text in kept]).log_softmax(-1)
+            ids_TK[here, : len(kept)] = torch.tensor([vocabulary[text] for text in kept])
+    return CarriedOver(logps_TK, ids_TK, logps_TK[:, 0] > -math.inf)
+
+
+def match_distribution(
+    student_BTV: Tensor, teacher_logps_BTK: Tensor, ids_BTK: Tensor, mask_BT: Tensor, *, chunk: int | None = None
+) -> Tensor:
+    """KL(teacher's top K, normalised ‖ student over its whole vocabulary) at each position of the mask, (B, T), nats.
+
+    −inf marks an unused slot, whose id is not read. One token of probability 1 gives its NLL: `match_sample`. Unlike
+    `stored_divergence` with `mass="renormalise"` it also draws the student's mass to the K tokens. 0 outside the mask;
+    the teacher gets no gradient; `chunk` positions at a time. Raises ConfigError for shapes that do not fit, DataError
+    for a position without a used slot and for an id outside the vocabulary.
+    """
+    check_shape("the mask", mask_BT, like=student_BTV[..., 0])
+    check_shape("the stored ids", ids_BTK, like=teacher_logps_BTK)
+    check_shape("the teacher's positions", teacher_logps_BTK[..., 0], like=mask_BT)
+    rows_M = mask_BT.reshape(-1).bool().nonzero().flatten()
+    wide = accumulation_dtype(student_BTV.dtype)
+    logps_MK = teacher_logps_BTK.detach().flatten(0, -2)[rows_M].to(wide)
+    used_MK = ~logps_MK.isneginf()
+    if not bool(used_MK.any(-1).all()):
+        raise DataError("a position of the mask has no teacher token: leave it out of the mask")
+    ids_MK = ids_BTK.flatten(0, -2)[rows_M].masked_fill(~used_MK, 0)
+    if ids_MK.numel() and (int(ids_MK.min()) < 0 or int(ids_MK.max()) >= student_BTV.shape[-1]):
+        raise DataError(f"a stored id is outside the student's {student_BTV.shape[-1]} tokens")
+    log_p_MK = logps_MK.log_softmax(-1).masked_fill(~used_MK, 0.0)
+    p_MK = logps_MK.softmax(-1)
+    place_N = torch.zeros(mask_BT.numel(), dtype=torch.int64, device=rows_M.device)
+    place_N[rows_M] = torch.arange(len(rows_M), device=rows_M.device)
+
+    def kl(student_nV: Tensor, place_n: Tensor) -> Tensor:
+        log_q_nK = student_nV.to(wide).log_softmax(-1).gather(1, ids_MK[place_n])
+        p_nK = p_MK[place_n]
+        return (p_nK * torch.where(p_nK > 0, log_p_MK[place_n] - log_q_nK, 0.0)).sum(-1)
+
+    found_M = map_rows(
+        kl, (student_BTV.flatten(0, -2), place_N), chunk=chunk_rows(student_BTV.shape[-1], chunk), index=rows_M
+    )
+    return spread(found_M, rows_M, like=mask_BT)
