@@ -155,6 +155,8 @@ def test_pairwise_arm_is_simpo_on_best_and_worst_plus_nll_of_the_best():
     masked = cotd_po_pairwise_loss(mean_BK, REWARDS, valid_BK=tensor([[True, True, True, False]]))
     simpo = simpo_loss(row([-0.7])[0], row([-0.9])[0]).loss_P
     assert masked.loss_P.item() == pytest.approx(simpo.item() + 0.7)
+    without_worst = cotd_po_pairwise_loss(mean_BK, REWARDS, valid_BK=tensor([[True, True, False, True]]))
+    assert without_worst.margin_P.item() == pytest.approx(2 * (-0.5 + 0.6))
 
 
 def test_pairwise_arm_of_equal_rewards_learns_the_nll_only():

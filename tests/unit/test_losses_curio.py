@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import tensor
 
-from backends.losses.curio import TOP_K, curio_temperature, curio_values
+from backends.losses.curio import curio_temperature, curio_values
 from backends.losses.nll import token_logps, weighted_nll
 from harness.errors import ConfigError
 
@@ -69,7 +69,7 @@ def test_masked_positions_get_1_and_chunks_change_nothing():
 
 def test_only_the_512_likeliest_count_and_cut_vocabulary_is_no_token():
     draw = torch.Generator().manual_seed(1)
-    top = 5 + torch.randn(1, 1, TOP_K, generator=draw, dtype=F64)
+    top = 5 + torch.randn(1, 1, 512, generator=draw, dtype=F64)
     rest = torch.zeros(1, 1, 300, dtype=F64)
     assert curio_temperature(torch.cat([rest, top], -1), one).item() == curio_temperature(top, one).item()
     few = tensor([[[3.0, 2.0, 1.0, 0.0, -float("inf"), -float("inf")]]], dtype=F64)

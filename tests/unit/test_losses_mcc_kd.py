@@ -27,6 +27,8 @@ def test_golden_value_of_methods_md():
     found = consistency(p, q, one, one)
     assert found.total.item() == pytest.approx(0.187914, abs=1e-6)
     assert (found.positions, found.skipped) == (1, 0)
+    warm = consistency(2 * p, 2 * q, one, one, temperature=2.0)
+    assert warm.total.item() == pytest.approx(0.187914, abs=1e-6)
 
 
 def test_is_half_the_sum_of_both_kl_over_aligned_positions():
