@@ -188,7 +188,9 @@ def _restrict(logits: Tensor, ids: Tensor, mass: Mass) -> Tensor:
     chosen = logits.gather(1, ids)
     if mass == "renormalise":
         return chosen
-    rest = logits.scatter(1, ids, -math.inf).logsumexp(-1, keepdim=True)
+    others = logits.scatter(1, ids, -math.inf)
+    nothing = others.isneginf().all(dim=-1, keepdim=True)  # a log-sum-exp of nothing has a NaN gradient
+    rest = others.masked_fill(nothing, 0.0).logsumexp(-1, keepdim=True).masked_fill(nothing, -math.inf)
     return torch.cat([chosen, rest], dim=-1)
 
 

@@ -245,6 +245,22 @@ def test_stored_top_k_is_the_local_teachers(kind: dv.Kind, mass: dv.Mass) -> Non
         )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tail_without_any_mass(kind: dv.Kind) -> None:
+    open_student, open_teacher = draw(1, 2, 3).requires_grad_(), draw(1, 2, 3, seed=2)
+    padding = torch.full((1, 2, 2), -INF, dtype=torch.float64)
+    student, teacher = (torch.cat([z, padding], dim=-1) for z in (open_student, open_teacher))
+    found = dv.token_divergence(student, teacher, ones(student), kind=kind, top_k=3, mass="tail")
+    wanted = dv.token_divergence(open_student, open_teacher, ones(student), kind=kind)
+    torch.testing.assert_close(found, wanted)
+    leaf = student.detach().requires_grad_()
+    gradient = torch.autograd.grad(
+        dv.token_divergence(leaf, teacher, ones(leaf), kind=kind, top_k=3, mass="tail").sum(), leaf
+    )[0]
+    torch.testing.assert_close(gradient[..., :3], torch.autograd.grad(wanted.sum(), open_student)[0])
+    assert bool((gradient[..., 3:] == 0).all())
+
+
 @pytest.mark.parametrize("mass", ["renormalise", "tail"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_unused_slots_of_a_stored_row_count_for_nothing(kind: dv.Kind, mass: dv.Mass) -> None:
