@@ -102,7 +102,6 @@ def emo_parts(
     check_labels(labels_BT, mask_BT, size)
     if cost_VD.shape[0] != size:
         raise DataError(f"the cost matrix has {cost_VD.shape[0]} rows, but the scores are over {size} tokens")
-    cost_VD = cost_VD.detach()
 
     def chunk_parts(scores_nV: Tensor, b_n: Tensor, t_n: Tensor) -> tuple[Tensor, Tensor]:
         label_n = labels_BT[b_n, t_n]
