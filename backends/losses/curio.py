@@ -33,7 +33,6 @@ TOP_K = 512
 _BISECTIONS = 20
 
 
-@torch.no_grad()
 def curio_temperature(reference_BTV: Tensor, mask_BT: Tensor, *, chunk: int | None = None) -> Tensor:
     """τ of each position where the mask (B, T) is true, 1 elsewhere, (B, T); no gradient.
 
@@ -44,7 +43,7 @@ def curio_temperature(reference_BTV: Tensor, mask_BT: Tensor, *, chunk: int | No
     check_shape("the mask", mask_BT, like=reference_BTV[..., 0])
     rows = mask_BT.reshape(-1).bool().nonzero().flatten()
     width = chunk_rows(reference_BTV.shape[-1], chunk)
-    found = map_rows(_solve, (reference_BTV.flatten(0, -2),), chunk=width, index=rows)
+    found = map_rows(_solve, (reference_BTV.detach().flatten(0, -2),), chunk=width, index=rows)
     return spread(found - 1.0, rows, like=mask_BT) + 1.0
 
 
