@@ -140,13 +140,21 @@ def require(records: Iterable[TrainRecord], needs: Sequence[str], method: str) -
 
 def record_to_json(record: TrainRecord) -> dict[str, Json]:
     """The record as a JSON object, without the fields that it does not have."""
-    row = {name: value for name, value in dataclasses.asdict(record).items() if value not in (None, "", (), {})}
+    kept = {name: value for name, value in dataclasses.asdict(record).items() if value not in (None, "", (), {})}
+    row = {name: _lists(value) for name, value in kept.items()}
     if record.candidates:
         row["candidates"] = [
-            {key: value for key, value in item.items() if value is not None and value != ""} | {"text": item["text"]}
-            for item in row["candidates"]
+            {key: _lists(value) for key, value in item.items() if key == "text" or value not in (None, "")}
+            for item in kept["candidates"]
         ]
     return row
+
+
+def _lists(value: Json) -> Json:
+    """Tuples as the lists that JSON has, so that a record looks the same to its reader before and after a file."""
+    if isinstance(value, Mapping):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def record_from_json(row: Mapping[str, Json], where: str) -> TrainRecord:
@@ -310,7 +318,7 @@ def write_records(path: Path, records: Iterable[TrainRecord]) -> int:
         with half.open("wb") as stream:
             for record in records:
                 row = record_to_json(record)
-                record_from_json(row := cast(dict[str, Json], _as_read(row)), f"{path}: record to write")
+                record_from_json(row, f"{path}: record to write")
                 if record.id in known:
                     raise DataError(f"{path}: record to write {record.id!r} occurs twice: ids must differ")
                 known.add(record.id)
@@ -326,13 +334,6 @@ def write_records(path: Path, records: Iterable[TrainRecord]) -> int:
         with contextlib.suppress(OSError):
             half.unlink(missing_ok=True)
     return len(known)
-
-
-def _as_read(value: object) -> object:
-    """Tuples as the lists that JSON has, so that a record is checked as its reader will see it."""
-    if isinstance(value, Mapping):
-        return {key: _as_read(item) for key, item in value.items()}
-    return [_as_read(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def data_hash(records: Iterable[TrainRecord]) -> str:

@@ -2,8 +2,8 @@
 
 The completions are those of a stored run (any model that the harness can run, so generation is resumable and cached),
 the problems those of its suite; both are arguments, because this package reads no run directory. Kept are completions
-that are graded right, finished or not according to the harness's own policy (docs/grading.md): an unscored or failed
-completion is neither right nor wrong, it is counted and left out. Wrong completions of the same problem become the
+that finished and are graded right by the harness's own policy (docs/grading.md). A failed, unscored or cut completion is
+neither right nor wrong here, whatever it scores: it is counted and left out. Wrong completions of the same problem become the
 kept records' negatives, so that the same call makes preference pairs (REDI, dDPO) and the two sides of dual chains
 (EDIT, arXiv 2405.19737).
 """
@@ -86,9 +86,9 @@ def select_right(
             unsolved.append(problem.id)
         negatives = tuple(dict.fromkeys(text for _, text in wrong))
         for index, (attempt, text) in enumerate(chosen):
-            record = _record(problem, attempt, text, {"dataset": dataset, "teacher": teacher})
+            positive = _record(problem, attempt, text, {"dataset": dataset, "teacher": teacher})
             rejected = negatives[index % len(negatives)] if negatives else None
-            records.append(replace(record, rejected=rejected, negatives=negatives))
+            records.append(replace(positive, rejected=rejected, negatives=negatives))
     return Selected(tuple(records), dict(sorted(verdicts.items())), duplicates, surplus, tuple(unsolved))
 
 
@@ -101,6 +101,11 @@ def _grade(
     with ExitStack() as stack:
         for problem_id, attempts in by_problem.items():
             for attempt, completion in attempts.items():
+                if (
+                    completion.finish == "length"
+                ):  # it may score, but would teach to stop where the limit happened to be
+                    scores[problem_id, attempt] = Score(0.0, "truncated")
+                    continue
                 verdict = score_completion(known[problem_id], completion)
                 if isinstance(verdict, Pending):
                     if pool is None:

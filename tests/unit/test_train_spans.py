@@ -75,8 +75,8 @@ def test_no_split(text: str) -> None:
     assert split_response(text) is None
 
 
-SCRAPS = ("a", "\n", " ", "<think>", "</think>", "My thought:", "My answer:", "{", "}", '"answer":', '"process":', '"x",',
-          "the answer is", "\\boxed{4}", "é", "\U0001f600")  # fmt: skip
+SCRAPS = ("a", "\n", " ", "<think>", "</think>", "My thought:", "My answer:", "{", "}", '"answer":', '"process":',
+          '"x",', "the answer is", "\\boxed{4}", "é", "\U0001f600")  # fmt: skip
 
 
 @given(st.lists(st.sampled_from(SCRAPS), max_size=12).map("".join))

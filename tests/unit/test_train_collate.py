@@ -1,0 +1,114 @@
+"""Batches: shapes, padding, masks by segment and never by id, and the order of the rows of pairs and groups."""
+
+# ruff: noqa: E402  # imports come after the check that they can be made
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch", reason="needs the extra hf")
+
+from backends.data.collate import Collator
+from backends.data.segments import CODE, IGNORED, Encoded, Example
+from harness.errors import DataError
+
+P, T, A, PAD = CODE["prompt"], CODE["think"], CODE["answer"], CODE["pad"]
+EOS = 9
+
+
+def encoded(prompt: int, think: int, answer: int, first: int = 10) -> Encoded:
+    """Ids count up from `first`; the last one of the answer is the end of sequence."""
+    size = prompt + think + answer
+    ids = np.arange(first, first + size, dtype=np.int32)
+    ids[-1] = EOS
+    return Encoded(ids, np.array([P] * prompt + [T] * think + [A] * answer, np.int8))
+
+
+def test_a_batch_by_hand() -> None:
+    batch = Collator(pad_id=EOS)([Example("a", (encoded(2, 1, 2),)), Example("b", (encoded(1, 0, 2, 20),))])
+    assert {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in batch.items()} == {
+        "input_ids": ((2, 5), torch.int64),
+        "attention_mask": ((2, 5), torch.int64),
+        "labels": ((2, 5), torch.int64),
+        "weights": ((2, 5), torch.float32),
+        "segments": ((2, 5), torch.int64),
+        "example": ((2,), torch.int64),
+        "slot": ((2,), torch.int64),
+    }
+    assert batch["input_ids"].tolist() == [[10, 11, 12, 13, EOS], [20, 21, EOS, EOS, EOS]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
+    # padding and end of sequence are the same token here: the end is learnt, the padding is not
+    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 12, 13, EOS], [IGNORED, 21, EOS, IGNORED, IGNORED]]
+    assert batch["weights"].tolist() == [[0, 0, 1, 1, 1], [0, 1, 1, 0, 0]]
+    assert batch["segments"].tolist() == [[P, P, T, A, A], [P, A, A, PAD, PAD]]
+
+
+def test_pairs_come_as_two_halves_in_the_same_order() -> None:
+    pairs = [Example(name, (encoded(1, 1, 1, at), encoded(1, 1, 2, at + 5))) for name, at in (("a", 10), ("b", 30))]
+    batch = Collator(0)(pairs)
+    assert batch["input_ids"][:, 0].tolist() == [10, 30, 15, 35]
+    assert batch["example"].tolist() == [0, 1, 0, 1] and batch["slot"].tolist() == [0, 0, 1, 1]
+    assert "rewards" not in batch
+
+
+def test_ragged_groups_keep_their_rewards() -> None:
+    groups = [
+        Example("a", tuple(encoded(1, 0, 1, at) for at in (10, 20, 30)), (1.0, 0.5, -1.0)),
+        Example("b", (encoded(1, 0, 2, 40), encoded(1, 0, 1, 50)), (0.25, 0.75)),
+    ]
+    batch = Collator(0)(groups)
+    assert batch["example"].tolist() == [0, 1, 0, 1, 0]
+    assert batch["slot"].tolist() == [0, 0, 1, 1, 2]
+    assert batch["rewards"].tolist() == [1.0, 0.25, 0.5, 0.75, -1.0]
+    assert batch["input_ids"][:, 0].tolist() == [10, 40, 20, 50, 30]
+
+
+def test_signed_weights_pass_and_the_prompt_stays_without() -> None:
+    own = dataclasses.replace(encoded(1, 2, 1), weights_T=np.array([5, -0.025, 0, 1], np.float32))
+    batch = Collator(0)([Example("a", (own,)), Example("b", (encoded(1, 1, 3),))])
+    assert batch["weights"][0].tolist() == pytest.approx([0, -0.025, 0, 1, 0])
+    assert batch["weights"][1].tolist() == [0, 1, 1, 1, 1]
+    assert batch["labels"][0].tolist() == [IGNORED, 11, 12, EOS, IGNORED]  # a weight of 0 is still a label
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1], [0, 1, float("nan"), 1], [0, 1, float("inf"), 1]])
+def test_weights_that_cannot_be_are_refused(weights: list[float]) -> None:
+    own = dataclasses.replace(encoded(1, 2, 1), weights_T=np.array(weights, np.float32))
+    with pytest.raises(DataError, match="record 'a': its token weights"):
+        Collator(0)([Example("a", (own,))])
+
+
+def test_what_is_no_batch_is_refused() -> None:
+    for empty in ([], [Example("a", ())]):
+        with pytest.raises(DataError, match="empty batch"):
+            Collator(0)(empty)
+    with pytest.raises(DataError, match="'b' has 0 rewards for 1 sequences"):
+        Collator(0)([Example("a", (encoded(1, 0, 1),), (1.0,)), Example("b", (encoded(1, 0, 1),))])
+    with pytest.raises(DataError, match="'a' has 2 rewards for 1 sequences"):
+        Collator(0)([Example("a", (encoded(1, 0, 1),), (1.0, 2.0))])
+
+
+sizes = st.tuples(st.integers(1, 5), st.integers(0, 5), st.integers(1, 5))
+
+
+@given(st.lists(sizes, min_size=1, max_size=6), st.integers(0, 12))
+def test_a_row_does_not_depend_on_its_batch(shapes: list[tuple[int, int, int]], pad_id: int) -> None:
+    examples = [Example(str(i), (encoded(*shape),)) for i, shape in enumerate(shapes)]
+    together = Collator(pad_id)(examples)
+    for row, example in enumerate(examples):
+        alone = Collator(pad_id)([example])
+        size = alone["input_ids"].shape[1]
+        for name in ("input_ids", "attention_mask", "labels", "weights", "segments"):
+            assert torch.equal(together[name][row, :size], alone[name][0])
+        rest = slice(size, None)
+        assert (together["input_ids"][row, rest] == pad_id).all() and (together["segments"][row, rest] == PAD).all()
+        assert (together["labels"][row, rest] == IGNORED).all()
+        assert together["weights"][row, rest].sum() == together["attention_mask"][row, rest].sum() == 0
+    supervised = together["labels"] != IGNORED
+    assert torch.equal(together["labels"][supervised], together["input_ids"][supervised])
+    assert torch.equal(supervised, torch.isin(together["segments"], torch.tensor([T, A])))
