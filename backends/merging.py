@@ -44,7 +44,7 @@ class Merged:
     state: dict[str, Tensor]
     """Name -> tensor, in the data types of the models; the caller's tensors are never changed and never shared."""
     new_rows: dict[str, int]
-    """Vocabulary tensors of which the fine-tuned models have more rows than the base -> how many rows are theirs alone."""
+    """Vocabulary tensors of which the fine-tuned models have more rows than the base -> how many are theirs alone."""
 
 
 def average_weights(states: Sequence[State], weights: Sequence[float], *, buffers: Collection[str] = ()) -> Merged:
@@ -117,8 +117,7 @@ def _mean(name: str, tensors: Sequence[Tensor], shares: Sequence[float]) -> Tens
         if share == 0.0:
             continue  # 0 * inf is no contribution, and a copy must stay bit for bit (also the sign of a zero)
         wide = tensor.detach().clone() if tensor.element_size() >= 4 else tensor.detach().float()
-        wide = wide if share == 1.0 else wide.mul_(share)
-        total = wide if total is None else total.add_(wide)
+        total = wide.mul_(share) if total is None else total.add_(wide, alpha=share)
     if total is None:
         raise ConfigError("all weights are 0")
     result = total.to(tensors[0].dtype)

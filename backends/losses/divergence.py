@@ -164,7 +164,6 @@ def divergence(student: Tensor, teacher: Tensor, *, kind: Kind, beta: float = 0.
         return (student.exp() - teacher.exp()).abs().sum(-1) / 2
     # log M relative to either side, through the log-ratio: exact for equal inputs, where a difference of logs is noise.
     gap = student - teacher
-    gap = torch.where(gap.isnan(), torch.zeros_like(gap), gap)  # both -inf: no mass on either side
     return beta * _expected(teacher, -_log_mixture(gap, 1 - beta)) + (1 - beta) * _expected(
         student, -_log_mixture(-gap, beta)
     )

@@ -20,7 +20,7 @@ def token_entropy(logits_BTV: Tensor, mask_BT: Tensor, *, chunk: int | None = No
     check_shape("the mask", mask_BT, like=logits_BTV[..., 0])
     rows = mask_BT.reshape(-1).bool().nonzero().flatten()
     chunk = chunk_rows(logits_BTV.shape[-1], chunk)
-    return spread(map_rows(_entropy, (logits_BTV.flatten(0, -2),), chunk=chunk, index=rows), rows, like=mask_BT)
+    return spread(map_rows(entropy, (logits_BTV.flatten(0, -2),), chunk=chunk, index=rows), rows, like=mask_BT)
 
 
 def top_share_entropy(entropy_BT: Tensor, mask_BT: Tensor, *, share: float = 0.2) -> Tensor:
@@ -35,11 +35,12 @@ def top_share_entropy(entropy_BT: Tensor, mask_BT: Tensor, *, share: float = 0.2
     counted = entropy_BT[mask_BT.bool()]
     if counted.numel() == 0:
         raise DataError("no token of this batch counts: the loss mask is empty")
-    number = math.ceil(round(share * counted.numel(), 9))  # 0.1 * 30 is a hair above 3 in binary
+    number = math.ceil(round(share * counted.numel(), 9))  # 0.07 * 100 is a hair above 7 in binary
     return counted.topk(number).values.mean()
 
 
-def _entropy(logits_nV: Tensor) -> Tensor:
-    log_p = logits_nV.to(accumulation_dtype(logits_nV.dtype)).log_softmax(-1)
+def entropy(logits: Tensor) -> Tensor:
+    """H of softmax(logits) along the last dimension, whole: (..., V) -> (...). A logit of -inf is no token."""
+    log_p = logits.to(accumulation_dtype(logits.dtype)).log_softmax(-1)
     p = log_p.exp()
     return -(p * torch.where(p > 0, log_p, torch.zeros_like(log_p))).sum(-1)

@@ -292,7 +292,10 @@ def test_a_stored_row_that_holds_all_the_mass() -> None:
     logps, ids = torch.tensor([[[0.0]]]), torch.tensor([[[2]]])
     found = dv.stored_divergence(student, logps, ids, ones(student), kind="forward_kl", mass="tail")
     assert found.item() == pytest.approx(-student.log_softmax(-1)[0, 0, 2].item(), abs=1e-5)
-    assert bool(torch.autograd.grad(found.sum(), student)[0].isfinite().all())
+    # Rounding may have taken a rest that was there: the reverse KL must not become infinite for it.
+    reverse = dv.stored_divergence(student, logps, ids, ones(student), kind="reverse_kl", mass="tail")
+    for value_ in (found, reverse):
+        assert bool(value_.isfinite()) and bool(torch.autograd.grad(value_.sum(), student)[0].isfinite().all())
 
 
 def test_bad_stored_values_are_refused() -> None:
@@ -376,8 +379,8 @@ def test_top_share_entropy() -> None:
     mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
     found = [entropy.top_share_entropy(values, mask, share=share).item() for share in (0.2, 0.4, 0.5, 1.0)]
     assert found == pytest.approx([0.9, 0.8, 0.7, 0.5])
-    many = torch.arange(30.0)[None]
-    assert entropy.top_share_entropy(many, torch.ones(1, 30), share=0.1).item() == 28.0  # three positions, not four
+    many = torch.arange(100.0)[None]
+    assert entropy.top_share_entropy(many, torch.ones(1, 100), share=0.07).item() == 96.0  # seven positions, not eight
     with pytest.raises(DataError):
         entropy.top_share_entropy(values, torch.zeros(2, 3))
     for share in (0.0, 1.1):
