@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -226,8 +225,8 @@ def _texts(value: Json, where: str) -> tuple[str, ...]:
 
 
 def _number(value: Json, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"{where} must be a finite number, not {_kind(value)}")
+    if isinstance(value, bool) or not isinstance(value, int | float):  # infinities have been refused
+        raise DataError(f"{where} must be a number, not {_kind(value)}")
     return float(value)
 
 

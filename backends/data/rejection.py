@@ -2,10 +2,10 @@
 
 The completions are those of a stored run (any model that the harness can run, so generation is resumable and cached),
 the problems those of its suite; both are arguments, because this package reads no run directory. Kept are completions
-that finished and are graded right by the harness's own policy (docs/grading.md). A failed, unscored or cut completion is
-neither right nor wrong here, whatever it scores: it is counted and left out. Wrong completions of the same problem become the
-kept records' negatives, so that the same call makes preference pairs (REDI, dDPO) and the two sides of dual chains
-(EDIT, arXiv 2405.19737).
+that finished and are graded right by the harness's own policy (docs/grading.md). A failed, unscored or cut completion
+is neither right nor wrong here, whatever it scores: it is counted and left out. Wrong completions of the same problem
+become the kept records' negatives, so that the same call makes preference pairs (REDI, dDPO) and the two sides of dual
+chains (EDIT, arXiv 2405.19737).
 """
 
 from __future__ import annotations
@@ -101,9 +101,7 @@ def _grade(
     with ExitStack() as stack:
         for problem_id, attempts in by_problem.items():
             for attempt, completion in attempts.items():
-                if (
-                    completion.finish == "length"
-                ):  # it may score, but would teach to stop where the limit happened to be
+                if completion.finish == "length":  # it may score, but teaches to stop anywhere
                     scores[problem_id, attempt] = Score(0.0, "truncated")
                     continue
                 verdict = score_completion(known[problem_id], completion)

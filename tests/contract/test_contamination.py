@@ -93,6 +93,15 @@ def test_copies_are_found_whatever_surrounds_them() -> None:
         assert found.hits(record("r", text)) == [], text
 
 
+def test_wording_inside_the_questions_is_no_evidence() -> None:
+    found = Questions()
+    names = [f"{a}{b}" for a in "abcde" for b in "vwxyz"]
+    asked = [f"Read the text below with care and then tell me {name} {name[::-1]} {name}{name}" for name in names]
+    found.add("suite", [Problem(text, (Message("user", text),), "", "exact") for text in asked])
+    assert found.hits(record("r", "Read the text below with care and then tell me a joke")) == []
+    assert [hit.problem for hit in found.hits(record("r", asked[7]))] == [asked[7]]
+
+
 def test_only_what_the_user_asks_is_compared() -> None:
     found = questions(LONG)
     asked = TrainRecord("r", (Message("system", LONG), Message("user", "Hello?")), response=LONG)

@@ -229,6 +229,16 @@ def test_what_cannot_be_trained_on_is_counted_by_reason(tokenizer: Any) -> None:
         tokenise(encoder, [])
 
 
+def test_think_tags_may_be_special_tokens(tmp_path: Path) -> None:
+    tokenizer = load(tmp_path)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<think>", "</think>", "<|tool|>"]})
+    encoder = Encoder(tokenizer, 100)
+    (example,) = tokenise(encoder, [RECORD]).examples
+    assert encoder.runs(example.sequences[0])[1:] == [("think", "<think>\nadd\n"), ("answer", "</think>\n4" + END)]
+    with pytest.raises(DataError, match="control token"):
+        tokenise(encoder, [replace(RECORD, response="<think>\nadd <|tool|>\n</think>\n4")])
+
+
 def test_the_limit_counts_prompt_response_and_end(tokenizer: Any) -> None:
     exact = 11 + len(RECORD.response or "") + 1
     assert len(tokenise(Encoder(tokenizer, exact), [RECORD]).examples[0].sequences[0].ids_T) == exact
