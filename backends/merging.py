@@ -1,6 +1,6 @@
 """Merging models without training: weight averages and balanced actor initialisation (arXiv 2509.00309).
 
-G-BAI in METHODS.md: first the fine-tuned models are averaged, M_sft = sum_i w_i M_i with sum w = 1; then the result is
+First the fine-tuned models are averaged, M_sft = sum_i w_i M_i with sum w = 1; then the result is
 drawn back to the base, M = alpha * M_base + (1 - alpha) * M_sft, and serves as the actor's initialisation for
 reinforcement learning. Both work on state dicts (name -> tensor), one tensor at a time: float32 copies are never wider
 than that. Everything is checked before anything is computed, and a merge that would not mean anything (another

@@ -2,7 +2,7 @@
 
 A schedule is a value for each optimiser step, counted from 0, of a known number of steps. The balanced ratio depends on
 the losses seen so far and the running mean on the parameters, so these two hold state, which a checkpoint must keep
-(`state_dict`, `load_state_dict`). METHODS.md 1.7.
+(`state_dict`, `load_state_dict`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class BalancedRatio:
     """alpha = C / (C + M): the weight of M, with weight 1 - alpha on C, at which both weigh the same.
 
     C and M are running means of two non-negative losses (ThinkAnswer: the answer's cross entropy and the reasoning's
-    distance; METHODS.md TA-1, our reading of the paper's "dynamically adjusted weight"). The first losses start the
+    distance; our reading of the paper's "dynamically adjusted weight"). The first losses start the
     means. alpha stays within [low, high] and is 0.5 before anything was seen or where both means are 0.
     """
 

@@ -1,4 +1,4 @@
-"""The training record: one JSON object per line, the same for every method (METHODS.md 0.3), and its reader and writer.
+"""The training record: one JSON object per line, the same for every method, and its reader and writer.
 
 A record has a prompt and whichever of the other fields its data set has; a method names the fields that it needs, and
 `require` refuses data without them before anything is spent. Files are untrusted: lines are bounded, every field is

@@ -1,4 +1,4 @@
-r"""Where a response stops thinking and starts to answer (METHODS.md 0.4), in characters and in tokens.
+r"""Where a response stops thinking and starts to answer, in characters and in tokens.
 
 Attempts in this order, the first that fits decides:
 

@@ -1,4 +1,4 @@
-"""CoTD-PO: align the student's distribution over K of its own answers with a reward model's (M-CoTDPO).
+"""CoTD-PO: align the student's distribution over K of its own answers with a reward model's.
 
 Given a teacher rationale, the student has written K answers y_i, and a reward model has scored them. With the teacher
 distribution p_t = softmax(reward) over the K (Eq. 4), the APA loss (Eq. 8) is the cross-entropy
@@ -7,7 +7,7 @@ distribution p_t = softmax(reward) over the K (Eq. 4), the APA loss (Eq. 8) is t
 
 and the total (Eq. 9) adds the rationale's own NLL: L = NLL(rationale) + α·L_apa. No reference policy.
 
-Register A9, where paper and code say little: λ = 0.5, α = 1; log π is the *mean* over the answer's tokens (as in the
+Where paper and code say little: λ = 0.5, α = 1; log π is the *mean* over the answer's tokens (as in the
 code, without its division by the padded length); rewards are min-max scaled to [0, 5) in each group. For the equation's
 sums pass sums, with a λ near one over the answer length: otherwise the softmax saturates.
 

@@ -78,7 +78,7 @@ FAMILY: dict[CotMethod, CotFamily] = {
             View("counterfactual", "alpha", ("answer",), ("rationale",), counterfactual=True),
         ),
     ),
-    # 0.1 is the authors' script's; the paper's was not found (register A25).
+    # 0.1 is the authors' script's; the paper's was not found.
     "cascod": CotFamily(
         0.1, (View("rationale", "rest", ("rationale",)), View("answer", "alpha", ("answer",), ("rationale",)))
     ),

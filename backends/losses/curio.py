@@ -1,4 +1,4 @@
-"""CurioSFT: SFT that keeps its curiosity, by a pull towards a warmer copy of itself (M-CURIO; arXiv 2602.02244).
+"""CurioSFT: SFT that keeps its curiosity, by a pull towards a warmer copy of itself (arXiv 2602.02244).
 
 For each token of a demonstration, with π_ref a moving average of the student and τ_t a temperature of its own,
 

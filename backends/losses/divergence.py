@@ -1,4 +1,4 @@
-"""Divergences between a student's and a teacher's next-token distributions (METHODS.md 1.2), a few positions at a time.
+"""Divergences between a student's and a teacher's next-token distributions, a few positions at a time.
 
 `token_divergence` compares two sets of logits, whole or on the k most likely tokens of one side; `stored_divergence`
 compares logits with a teacher's stored top-k log-probabilities; `sampled_divergence` needs only the log-probability of

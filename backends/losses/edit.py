@@ -1,6 +1,6 @@
 """Edit alignment of two token sequences, and which tokens of a dual pair are its key reasoning steps.
 
-Unit-cost Levenshtein with a fixed tie-break, so that the same pair always has the same key tokens (M-KRSL; EDIT,
+Unit-cost Levenshtein with a fixed tie-break, so that the same pair always has the same key tokens (EDIT,
 arXiv 2405.19737). Among optimal moves the backtrace, which runs from the ends, takes delete before insert before
 match/replace, as the authors' precomputation does.
 
@@ -63,7 +63,7 @@ def edit_distance(source: Tokens, target: Tokens) -> int:
 
 
 def levenshtein_ops(source: Tokens, target: Tokens) -> list[EditOp]:
-    """The optimal edit script from left to right, ties broken as the module says (METHODS.md 1.6).
+    """The optimal edit script from left to right, ties broken as the module says.
 
     `source` and `target` are one-dimensional sequences of token ids, either of which may be empty. The number of
     moves that are no match is the edit distance. Raises `DataError` for anything but whole numbers in one dimension.
@@ -90,7 +90,7 @@ def key_tokens(chosen: Tokens, rejected: Tokens) -> KeyTokens:
     """The key tokens of a dual pair: each response aligned as the source against the other as the target.
 
     Two alignments, not one, because the tie-break is not symmetric; this is the authors' way. Give response tokens
-    only (register A6): no prompt, no padding. Raises `DataError` for a response without tokens.
+    only: no prompt, no padding. Raises `DataError` for a response without tokens.
     """
     for name, response in (("right", chosen), ("wrong", rejected)):
         if len(response) == 0:

@@ -1,9 +1,9 @@
 """Expected embeddings: where a next-token distribution points in a model's own embedding space.
 
-ThinkAnswer (seed 000, Eq. 3.4) compares pooled expected embeddings `sum_v p(v) e_v` with those of a reference; EMO
+ThinkAnswer (Eq. 3.4) compares pooled expected embeddings `sum_v p(v) e_v` with those of a reference; EMO
 (Ren et al. 2024) measures how far, on average over the distribution, the vocabulary's vectors lie from the reference
 token's. Tables of embeddings are never trained through these functions (a loss would otherwise fall by collapsing them,
-METHODS.md TA-5) and are widened to float32 a block of rows at a time, so a bfloat16 table costs no float32 copy.
+and the term with it) and are widened to float32 a block of rows at a time, so a bfloat16 table costs no float32 copy.
 
 Shapes: N distributions, V vocabulary entries, D embedding size.
 """
@@ -72,7 +72,7 @@ def cosine_to(token_N: Tensor, table_VD: Tensor) -> Tensor:
 
 
 def cosine_gap(left_ND: Tensor, right_ND: Tensor) -> Tensor:
-    """`(1 - cos(left, right)) / 2` of N pairs: 0 same direction, 0.5 orthogonal, 1 opposite (seed 000, Eq. 3.4).
+    """`(1 - cos(left, right)) / 2` of N pairs: 0 same direction, 0.5 orthogonal, 1 opposite (ThinkAnswer, Eq. 3.4).
 
     Computed as a quarter of the squared distance of the unit vectors, which is the same number without cancellation:
     never below 0, and exactly 0 for equal vectors. A vector of length 0 has no direction: 0.5, and no gradient.

@@ -1,4 +1,4 @@
-"""EMO: earth mover's distance optimisation (Ren et al. 2024, ICLR; METHODS.md M-EMO, register A5).
+"""EMO: earth mover's distance optimisation (Ren et al. 2024, ICLR, arXiv 2310.04691).
 
 Beside the likelihood of the reference token `y`, the loss asks how far the student's distribution `q` lies from it in
 embedding space. With cost `c(u, v) = 1 - cos(e_u, e_v)` over the output layer's rows, all of `q` must travel to `y`, so
@@ -62,7 +62,7 @@ def emo(
     """EMO loss of the positions where `mask_BT` is true, reduced as `reduce_tokens` says.
 
     `cost_VD`: the embeddings that measure cost, never trained by this loss. Give the output layer's current matrix for
-    the "adaptive" cost (the default of METHODS.md) or a copy from before training for the "fixed" one. Its rows are
+    the "adaptive" cost (the default) or a copy from before training for the "fixed" one. Its rows are
     normalised here. `chunk`: positions at a time; memory is a few times chunk x V float32 numbers.
 
     Raises `DataError` for labels outside the vocabulary or a cost matrix of another size, `ConfigError` for an unknown

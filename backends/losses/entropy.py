@@ -1,4 +1,4 @@
-"""Entropy of next-token distributions: what CurioSFT keeps up and what its authors measure (METHODS.md 6.9 E-ENT).
+"""Entropy of next-token distributions: what CurioSFT keeps up and what its authors measure.
 
 Shapes: B rows, T positions, V vocabulary. Entropies are in nats, float32 (float64 for float64 logits).
 """

@@ -1,4 +1,4 @@
-"""Key-Reasoning-Step Learning (M-KRSL): learn the steps of a right chain at which its wrong twin went astray.
+"""Key-Reasoning-Step Learning (KRSL): learn the steps of a right chain at which its wrong twin went astray.
 
 EDIT, arXiv 2405.19737, in the form of the authors' code: for n dual pairs of a right response y⁺ and a wrong one y⁻,
 
@@ -8,7 +8,7 @@ with ℓ the token's negative log-likelihood in nats, keys from `backends.losses
 response tokens. α = 1 and β = 0.025 are the paper's. It is `weighted_nll` with signed weights: rows of right and wrong
 responses may be mixed in any order and over any number of batches.
 
-The wrong term has no lower bound. Two guards (register A6): training should stop once `rejected_key_nll` exceeds
+The wrong term has no lower bound. Two guards: training should stop once `rejected_key_nll` exceeds
 `NLL_GUARD`, and `drop_above` takes single tokens out, which the authors' code can do and leaves off.
 
 Shapes: B rows, each one response of a pair; T positions, aligned as in `backends.losses.nll`.

@@ -1,4 +1,4 @@
-"""MCC-KD: two rationales of one question should lead to the same answer distribution (M-MCCKD; arXiv 2310.14747).
+"""MCC-KD: two rationales of one question should lead to the same answer distribution (arXiv 2310.14747).
 
     L = ½(CE_a + CE_b) + α · ½[KL(p‖q) + KL(q‖p)],   α = 0.1
 

@@ -1,4 +1,4 @@
-"""MixCE: forward and reversed cross-entropy mixed (Zhang et al. 2023, ACL; as in the EMO repository, METHODS.md M-EMO).
+"""MixCE: forward and reversed cross-entropy mixed (Zhang et al. 2023, ACL; as in the EMO repository).
 
 The reversed part, a cross-entropy of the student's own distribution under the data, is approximated by weighting each
 token's likelihood with the probability the student already gives it: tokens the student holds unlikely count less.

@@ -1,4 +1,4 @@
-"""Token log-probabilities and the weighted negative log-likelihood: the base of most methods (METHODS.md 1.1, 1.3).
+"""Token log-probabilities and the weighted negative log-likelihood: the base of most methods.
 
 `token_logps` reads logits; `token_logps_from_hidden` reads the last hidden states and the LM head and never holds the
 logits of more than one chunk. Both have their own backward pass (the gradient of log p_y with respect to the logits is
@@ -73,7 +73,7 @@ def weighted_nll(
     reduction: Reduction = "token",
     num_items: int | Tensor | None = None,
 ) -> Tensor:
-    """The sum over counted positions of -weight * log p, reduced to a scalar; METHODS.md 1.1.
+    """The sum over counted positions of -weight * log p, reduced to a scalar.
 
     Weights may be negative (unlikelihood terms) and are detached. The denominator counts positions, not weights: a
     token with weight 0 still counts, so scaling the weights scales the loss. Errors: those of `reduce_tokens`.
@@ -88,7 +88,7 @@ def weighted_nll(
 def sequence_logps(logps_BT: Tensor, mask_BT: Tensor, *, reduction: Literal["sum", "mean"]) -> Tensor:
     """Each row's log p(response | prompt), (B,): the sum (DPO), or the mean per token (SimPO, ORPO, REDI, CoTD-PO).
 
-    Which tokens count is the mask's matter: the prompt does not, the end token does. METHODS.md 1.3. A row without a
+    Which tokens count is the mask's matter: the prompt does not, the end token does. A row without a
     counted token has sum 0; its mean raises DataError.
     """
     if reduction == "sum":

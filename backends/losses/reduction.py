@@ -1,4 +1,4 @@
-"""How per-token values become one number: the four reductions of METHODS.md 1.1, said once for every loss.
+"""How per-token values become one number: the four reductions, said once for every loss.
 
 Papers differ in what they divide by, and the difference is not cosmetic: "token" weighs long responses more, "seq"
 weighs every response the same, and only "global" (divide by the tokens of the whole optimiser step, over all

@@ -1,4 +1,4 @@
-"""Specialised KD: match a teacher's top-5 distribution although its tokenizer differs (M-SPECKD; arXiv 2301.12726).
+"""Specialised KD: match a teacher's top-5 distribution although its tokenizer differs (arXiv 2301.12726).
 
 Fu et al. 2023 train on teacher text in four formats with one of two losses: `match_sample`, which is the token NLL, and
 `match_distribution`: KL(teacher's top 5 ‖ student). For the latter, the teacher's tokens are aligned with the student's

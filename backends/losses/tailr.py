@@ -2,7 +2,7 @@
 
 The total variation distance forgets what the student holds impossible, where the likelihood insists on it. TaiLr
 weights each token's likelihood by how much of the reference token's mass the student already covers, and mixes the
-plain likelihood back in (METHODS.md M-EMO):
+plain likelihood back in:
 
     loss_t = (g + (1 - g) * sg[clip(q_t / ((1 - g) + g * q_t), m, 1)]) * nll_t,   q_t = exp(-nll_t)
 

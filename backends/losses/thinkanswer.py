@@ -1,4 +1,4 @@
-"""ThinkAnswer loss (seed 000, EMNLP 2025 Findings; METHODS.md M-TA, register A1 to A3).
+"""ThinkAnswer loss (EMNLP 2025 Findings 177).
 
 The answer is learned token by token; the reasoning before it only has to mean the same as the teacher's:
 
@@ -6,7 +6,7 @@ The answer is learned token by token; the reasoning before it only has to mean t
     L_MIM = (1 - cos(f(T), f(R))) / 2                 (Eq. 3.4)
 
 The paper leaves open how `f` of the student's reasoning is differentiable and what alpha's schedule is, and published
-no code. METHODS.md settles it so: the teacher's response is fed to the student once, no sampling; every position of the
+no code. Our reading: the teacher's response is fed to the student once, no sampling; every position of the
 reasoning gives a next-token distribution, `f(T)` is the mean of the expected input embeddings under them, `f(R)` that
 of the reference tokens; embeddings are detached (else the loss falls by collapsing them) and centred (raw means all
 point the same way). As a mean of expectations is the expectation under the mean distribution, the embeddings are
@@ -70,7 +70,7 @@ def think_answer(
 
     `think_BT`, `answer_BT`: true where the predicted token belongs to the reasoning, or to the closing tag, the answer
     and the end token. `embedding_VD`: the student's *input* embeddings. `center_D`: `mean_embedding` of them (the
-    default of METHODS.md), None not to centre. `num_sequences`: sequences of the whole optimiser step (None: B), so
+    default), None not to centre. `num_sequences`: sequences of the whole optimiser step (None: B), so
     that accumulated micro-batches equal one batch.
 
     `mim_mode` "soft_mean" compares the mean embeddings; "soft_pos" takes the mean over positions of each position's own
@@ -178,7 +178,7 @@ def _check(
 class Alpha:
     """The weight alpha over a training run: what is stored here is all of its state.
 
-    "balanced" (register A1; the paper says only "dynamically adjusted"): equal contribution. With running means C of
+    "balanced" (the paper says only "dynamically adjusted"): equal contribution. With running means C of
     L_CE and M of L_MIM, alpha = C / (C + M), so that alpha M = (1 - alpha) C; clamped to [low, high], and `start` until
     the first optimiser step has been observed. "constant": `start`. "linear": from `start` to `end` over the run.
 

@@ -33,7 +33,7 @@ def batch():
 
 
 def by_definition(logits, labels, mask, table, variant, mode):
-    """METHODS.md M-EMO written out over the whole vocabulary at once, in its own form (q without gold, 1 - sum)."""
+    """The definition written out over the whole vocabulary at once, in its own form (q without gold, 1 - sum)."""
     unit = functional.normalize(table, dim=-1)
     q = logits.softmax(-1)
     if variant == "detach_gold":

@@ -45,7 +45,7 @@ def loss(logits, labels_BT=None, think=THINK, answer=ANSWER, table=TABLE, **opti
 
 
 def by_definition(logits, alpha, center, mim_mode, kappa):
-    """METHODS.md 8.1 over everything at once; the drawn tokens of "sample_st" by one `searchsorted` per position."""
+    """The definition over everything at once; the drawn tokens of "sample_st" by one `searchsorted` per position."""
     table = TABLE - CENTER if center else TABLE
     y = labels().clamp_min(0)
     p = logits.softmax(-1)

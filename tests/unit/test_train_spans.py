@@ -1,4 +1,4 @@
-"""Where a response stops thinking: every rule of METHODS.md 0.4, their order, and the way from characters to tokens."""
+"""Where a response stops thinking: every rule, their order, and the way from characters to tokens."""
 
 from __future__ import annotations
 
