@@ -23,10 +23,15 @@ CHUNK_ELEMENTS = 2**25
 a matrix product with the LM head is still worth its reading of the head."""
 
 
-def chunk_rows(width: int, chunk: int | None = None) -> int:
-    """Positions per chunk for rows of `width` elements; an explicit `chunk` wins. Raises ConfigError below 1."""
+HEADLESS_ELEMENTS = 2**22
+"""The same (16 MiB) where no head is multiplied: small chunks stay in a CPU's cache, and where autograd differentiates
+the chunk it keeps a score of them. 2 to 4 times faster than `CHUNK_ELEMENTS` there."""
+
+
+def chunk_rows(width: int, chunk: int | None = None, elements: int = CHUNK_ELEMENTS) -> int:
+    """Positions per chunk for rows of `width`: `elements` // width, or an explicit `chunk`. ConfigError below 1."""
     if chunk is None:
-        return max(1, CHUNK_ELEMENTS // max(1, width))
+        return max(1, elements // max(1, width))
     if chunk < 1:
         raise ConfigError(f"a chunk holds at least one position, not {chunk!r}")
     return chunk

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.chunks import HEADLESS_ELEMENTS, accumulation_dtype, chunk_rows, map_rows, spread
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError, DataError
 
@@ -80,7 +80,7 @@ def token_divergence(
 
     states = (student_BTV.flatten(0, -2), teacher_BTV.flatten(0, -2))
     rows = mask_BT.reshape(-1).bool().nonzero().flatten()
-    found = map_rows(compare, states, chunk=chunk_rows(limit, chunk), index=rows)
+    found = map_rows(compare, states, chunk=chunk_rows(limit, chunk, HEADLESS_ELEMENTS), index=rows)
     return spread(found * temperature**2 if tau2_scale else found, rows, like=mask_BT)
 
 
@@ -133,7 +133,12 @@ def stored_divergence(
         student = student.masked_fill(unused, -math.inf).log_softmax(-1)
         return divergence(student, teacher, kind=kind, beta=beta)
 
-    found = map_rows(compare, (student_BTV.flatten(0, -2), kept, ids), chunk=chunk_rows(vocabulary, chunk), index=rows)
+    found = map_rows(
+        compare,
+        (student_BTV.flatten(0, -2), kept, ids),
+        chunk=chunk_rows(vocabulary, chunk, HEADLESS_ELEMENTS),
+        index=rows,
+    )
     return spread(found * temperature**2 if tau2_scale else found, rows, like=mask_BT)
 
 
@@ -162,11 +167,8 @@ def divergence(student: Tensor, teacher: Tensor, *, kind: Kind, beta: float = 0.
         return _expected(student, student - teacher)
     if kind == "tvd":
         return (student.exp() - teacher.exp()).abs().sum(-1) / 2
-    # log M relative to either side, through the log-ratio: exact for equal inputs, where a difference of logs is noise.
-    gap = student - teacher
-    return beta * _expected(teacher, -_log_mixture(gap, 1 - beta)) + (1 - beta) * _expected(
-        student, -_log_mixture(-gap, beta)
-    )
+    to_teacher, to_student = _mixture(student - teacher, beta)
+    return beta * _expected(teacher, to_teacher) + (1 - beta) * _expected(student, to_student)
 
 
 def _expected(log_p: Tensor, value: Tensor) -> Tensor:
@@ -175,11 +177,20 @@ def _expected(log_p: Tensor, value: Tensor) -> Tensor:
     return (p * torch.where(p > 0, value, torch.zeros_like(value))).sum(-1)
 
 
-def _log_mixture(gap: Tensor, share: float) -> Tensor:
-    """log((1 - share) + share * exp(gap)) for 0 < share < 1, without overflow and with value 0 at gap 0."""
-    down = torch.log1p(share * torch.expm1(gap.clamp_max(0)))
-    up = gap + torch.log1p((1 - share) * torch.expm1(-gap.clamp_min(0)))
-    return torch.where(gap <= 0, down, up)
+def _mixture(gap: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """Of gap = log p_S - log p_T: log p_T - log M and log p_S - log M, for 0 < beta < 1.
+
+    This way both are exactly 0 for equal inputs, where a difference of logarithms is noise, and nothing overflows.
+    """
+    gap = gap.nan_to_num(nan=0.0, posinf=math.inf, neginf=-math.inf)  # both -inf: no mass on either side
+    below = gap <= 0
+    zero = torch.zeros_like(gap)
+    # Of M's two parts the larger is factored out; `where`, not |gap|, whose slope at 0 would be wrong.
+    smaller = torch.expm1(torch.where(below, gap, -gap)) * torch.where(
+        below, gap.new_full((), 1 - beta), gap.new_full((), beta)
+    )
+    rest = torch.log1p(smaller)
+    return -rest - torch.where(below, zero, gap), torch.where(below, gap, zero) - rest
 
 
 def _restrict(logits: Tensor, ids: Tensor, mass: Mass) -> Tensor:

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.chunks import HEADLESS_ELEMENTS, accumulation_dtype, chunk_rows, map_rows, spread
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError, DataError
 
@@ -19,7 +19,7 @@ def token_entropy(logits_BTV: Tensor, mask_BT: Tensor, *, chunk: int | None = No
     """H = -sum p log p at each position where the mask (B, T) is true, 0 elsewhere, (B, T); differentiable, chunked."""
     check_shape("the mask", mask_BT, like=logits_BTV[..., 0])
     rows = mask_BT.reshape(-1).bool().nonzero().flatten()
-    chunk = chunk_rows(logits_BTV.shape[-1], chunk)
+    chunk = chunk_rows(logits_BTV.shape[-1], chunk, HEADLESS_ELEMENTS)
     return spread(map_rows(entropy, (logits_BTV.flatten(0, -2),), chunk=chunk, index=rows), rows, like=mask_BT)
 
 

@@ -18,7 +18,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import accumulation_dtype, chunk_rows, same_dtype, spans, spread
+from backends.losses.chunks import (
+    CHUNK_ELEMENTS,
+    HEADLESS_ELEMENTS,
+    accumulation_dtype,
+    chunk_rows,
+    same_dtype,
+    spans,
+    spread,
+)
 from backends.losses.reduction import Reduction, check_shape, reduce_tokens, row_means, row_sums
 from harness.errors import ConfigError, DataError
 
@@ -120,8 +128,9 @@ def _logps(
         if low < 0 or high >= vocabulary:  # on an accelerator the index error would end the process
             raise DataError(f"label {low if low < 0 else high} is outside the vocabulary of {vocabulary} tokens")
     inverse_N = _inverse_temperature(temperature, labels_BT, rows_N, accumulation_dtype(states.dtype))
+    rows = chunk_rows(vocabulary, chunk, HEADLESS_ELEMENTS if head is None else CHUNK_ELEMENTS)
     found_N: Tensor = _TokenLogps.apply(
-        states.reshape(-1, states.shape[-1]), head, bias, rows_N, targets_N, inverse_N, chunk_rows(vocabulary, chunk)
+        states.reshape(-1, states.shape[-1]), head, bias, rows_N, targets_N, inverse_N, rows
     )
     return spread(found_N, rows_N, like=labels_BT)
 
