@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.entropy import entropy
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError
 
@@ -61,18 +62,11 @@ def curio_values(logps_BT: Tensor, reference_logps_BT: Tensor, *, lam: float = 1
 def _solve(logits_nV: Tensor) -> Tensor:
     kept = min(TOP_K, logits_nV.shape[-1])
     top_nK = logits_nV.to(accumulation_dtype(logits_nV.dtype)).topk(kept, dim=-1).values
-    entropy_n = _entropy(top_nK)
+    entropy_n = entropy(top_nK)
     target_n = entropy_n + 0.5 * torch.sigmoid(2.0 * (entropy_n - 1.2))
     low_n, high_n = torch.full_like(entropy_n, TAU_LOW), torch.full_like(entropy_n, TAU_HIGH)
     for _ in range(_BISECTIONS):
         middle_n = (low_n + high_n) / 2
-        colder = _entropy(top_nK / middle_n[:, None]) < target_n
+        colder = entropy(top_nK / middle_n[:, None]) < target_n
         low_n, high_n = torch.where(colder, middle_n, low_n), torch.where(colder, high_n, middle_n)
     return torch.where(entropy_n <= CERTAIN, TAU_LOW, (low_n + high_n) / 2)
-
-
-def _entropy(logits_nK: Tensor) -> Tensor:
-    """In nats; a logit of −inf (a cut or padded vocabulary) counts as no token."""
-    log_p_nK = logits_nK.log_softmax(-1)
-    p_nK = log_p_nK.exp()
-    return -(p_nK * torch.where(p_nK > 0, log_p_nK, 0.0)).sum(-1)

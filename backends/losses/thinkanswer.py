@@ -15,6 +15,9 @@ multiplied with one distribution per sequence and not with one per token, which 
 A mean knows no order: L_MIM = 0 does not make the reasoning readable. The loss therefore always reports the reasoning's
 own cross-entropy, and `cot_ce_weight` can add some of it (0 is the paper's, 0.1 the stabilised variant).
 
+alpha is a schedule (`backends.schedules`): "dynamically adjusted" in the paper, here by default the ratio at which both
+terms weigh the same (`BalancedRatio`, fed with `answer_ce` and `mim`).
+
 Shapes: B sequences, T positions, V vocabulary entries, D embedding size. Position t predicts `labels_BT[:, t]`.
 """
 
@@ -33,7 +36,6 @@ from backends.losses.reduction import check_shape, row_means
 from harness.errors import ConfigError, DataError
 
 MimMode = Literal["soft_mean", "soft_pos", "sample_st"]
-AlphaSchedule = Literal["balanced", "constant", "linear"]
 
 
 class ThinkAnswerLoss(NamedTuple):
@@ -172,62 +174,3 @@ def _check(
         empty = (~mask_BT.bool().any(1)).nonzero()[:, 0].tolist()
         if empty:
             raise DataError(f"sequences {empty} of the batch have no {name} tokens: ThinkAnswer needs both spans")
-
-
-@dataclass
-class Alpha:
-    """The weight alpha over a training run: what is stored here is all of its state.
-
-    "balanced" (the paper says only "dynamically adjusted"): equal contribution. With running means C of
-    L_CE and M of L_MIM, alpha = C / (C + M), so that alpha M = (1 - alpha) C; clamped to [low, high], and `start` until
-    the first optimiser step has been observed. "constant": `start`. "linear": from `start` to `end` over the run.
-
-    Raises `ConfigError` for values outside [0, 1], for low > high and for an unknown schedule.
-    """
-
-    schedule: AlphaSchedule = "balanced"
-    start: float = 0.5
-    end: float = 0.5
-    low: float = 0.1
-    high: float = 0.9
-    decay: float = 0.99
-    """Weight of the past in the running means, per optimiser step."""
-    answer_ce: float | None = None
-    """Running mean of L_CE, None before the first step."""
-    mim: float | None = None
-    """Running mean of L_MIM, None before the first step."""
-
-    def __post_init__(self) -> None:
-        if self.schedule not in get_args(AlphaSchedule):
-            raise ConfigError(
-                f"unknown alpha schedule {self.schedule!r}; choose one of {', '.join(get_args(AlphaSchedule))}"
-            )
-        for name in ("start", "end", "low", "high", "decay"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"alpha's {name} is between 0 and 1, got {getattr(self, name)!r}")
-        if self.low > self.high:
-            raise ConfigError(f"alpha is clamped to [{self.low!r}, {self.high!r}], which is empty")
-
-    def value(self, progress: float) -> float:
-        """Alpha for the next optimiser step; `progress` in [0, 1] is the part of the run that is done."""
-        if self.schedule == "constant":
-            return self.start
-        if self.schedule == "linear":
-            return self.start + (self.end - self.start) * min(max(progress, 0.0), 1.0)
-        if self.answer_ce is None or self.mim is None or self.answer_ce + self.mim == 0:
-            return self.start
-        return min(max(self.answer_ce / (self.answer_ce + self.mim), self.low), self.high)
-
-    def observe(self, answer_ce: float, mim: float) -> None:
-        """Take in one optimiser step's components, the same numbers on every process.
-
-        Raises `DataError` for a component that is negative or not finite: alpha would stay broken ever after.
-        """
-        for name, number in (("L_CE", answer_ce), ("L_MIM", mim)):
-            if not 0.0 <= number < math.inf:
-                raise DataError(f"{name} of this step is {number!r}: not a loss that alpha can be balanced with")
-        self.answer_ce = self._running(self.answer_ce, answer_ce)
-        self.mim = self._running(self.mim, mim)
-
-    def _running(self, mean: float | None, new: float) -> float:
-        return new if mean is None else self.decay * mean + (1.0 - self.decay) * new

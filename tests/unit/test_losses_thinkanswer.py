@@ -1,7 +1,6 @@
 """ThinkAnswer: the definition, its limits and reductions, gradients, invariances, and the schedule of alpha."""
 
 import math
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from backends.losses.embeddings import cosine_gap, expected_embeddings, mean_emb
 from backends.losses.emo import emo_parts
 from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits
-from backends.losses.thinkanswer import Alpha, think_answer
+from backends.losses.thinkanswer import think_answer
 from harness.errors import ConfigError, DataError
 
 F64 = torch.float64
@@ -272,52 +271,3 @@ def test_labels_and_tables_of_another_vocabulary_are_refused():
         loss(random(B, T, V), torch.full((B, T), -100))
     with pytest.raises(DataError, match="equally padded"):
         loss(random(B, T, V), table=TABLE[:-1])
-
-
-def test_balanced_alpha_makes_both_terms_equal():
-    alpha = Alpha()
-    assert alpha.value(0.0) == 0.5
-    alpha.observe(answer_ce=0.6, mim=0.2)
-    assert alpha.value(0.1) == pytest.approx(0.75)
-    assert alpha.value(0.1) * 0.2 == pytest.approx((1 - alpha.value(0.1)) * 0.6)
-    alpha.observe(answer_ce=1.6, mim=0.1)
-    assert (alpha.answer_ce, alpha.mim) == pytest.approx((0.99 * 0.6 + 0.01 * 1.6, 0.99 * 0.2 + 0.01 * 0.1))
-    assert alpha.value(0.2) == pytest.approx(0.61 / (0.61 + 0.199))
-    same = Alpha()
-    same.observe(0.3, 0.3)
-    assert same.value(1.0) == 0.5
-
-
-@pytest.mark.parametrize(("answer_ce", "mim", "value"), [(5, 0.01, 0.9), (0.01, 0.9, 0.1), (0, 0, 0.5), (0, 1, 0.1)])
-def test_balanced_alpha_stays_in_its_range(answer_ce, mim, value):
-    alpha = Alpha()
-    alpha.observe(answer_ce, mim)
-    assert alpha.value(0.5) == value
-
-
-def test_the_other_schedules_do_not_depend_on_the_losses():
-    linear, constant = Alpha("linear", start=0.2, end=1.0), Alpha("constant", start=0.0)
-    for alpha in (linear, constant):
-        alpha.observe(5.0, 0.1)
-    assert [linear.value(x) for x in (0.0, 0.25, 1.0, 1.5)] == pytest.approx([0.2, 0.4, 1.0, 1.0])
-    assert constant.value(0.7) == 0.0
-
-
-def test_alpha_is_all_of_its_state():
-    alpha = Alpha()
-    alpha.observe(0.6, 0.2)
-    resumed = Alpha(**asdict(alpha))
-    for x in (alpha, resumed):
-        x.observe(0.5, 0.3)
-    assert resumed == alpha
-
-
-def test_alpha_refuses_what_would_break_it():
-    for wrong in ({"schedule": "cosine"}, {"start": 1.5}, {"decay": -0.1}, {"low": 0.9, "high": 0.1}):
-        with pytest.raises(ConfigError, match="alpha"):
-            Alpha(**wrong)
-    alpha = Alpha()
-    for numbers in ((math.nan, 0.1), (0.1, math.inf), (-0.1, 0.1)):
-        with pytest.raises(DataError, match="L_"):
-            alpha.observe(*numbers)
-    assert alpha == Alpha()
