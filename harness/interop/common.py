@@ -14,9 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.errors import DataError
+from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.report.text import clean
-from harness.run.result import Item, RunResult, write_atomically, write_result
+from harness.run.result import Item, RunResult, write_result
 from harness.run.store import write_graded
 from harness.stats.distributions import Z95, t_quantile
 from harness.stats.errors import mean_interval, wilson

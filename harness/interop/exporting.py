@@ -14,11 +14,12 @@ from typing import Any
 
 from harness import __version__
 from harness.errors import StoreError, UnknownName
+from harness.files import write_atomically
 from harness.interop.common import TOOLS, safe_name, text_hash
 from harness.interop.lm_eval import doc_hash
 from harness.report.table import finite
 from harness.run.checked import read_checked
-from harness.run.result import RunResult, write_atomically
+from harness.run.result import RunResult
 from harness.run.store import iter_records, read_graded
 from harness.types import Graded, Json
 

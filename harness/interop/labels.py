@@ -16,9 +16,9 @@ from pathlib import Path
 from harness.answers import json_object, with_answer
 from harness.config import RunConfig
 from harness.errors import DataError, StoreError, UsageError
+from harness.files import write_atomically
 from harness.grading.labels import all_valid, read_labels
 from harness.interop.common import safe_name
-from harness.run.result import write_atomically
 from harness.run.store import iter_records, read_spec
 from harness.run.stored import stored_job
 from harness.run.turns import by_key

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from harness.files import write_atomically
 from harness.report.table import Row, Table
 from harness.report.text import clean
-from harness.run.result import write_atomically
 
 _WIDTH, _HEIGHT = 220, 18
 _STYLE = """

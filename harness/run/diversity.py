@@ -17,11 +17,11 @@ import numpy as np
 
 from harness import catalog
 from harness.errors import DataError, UsageError
+from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.metrics.diversity import Corpus, Form, Group, Measure, Scores, Tools, across, curve, jackknife, within
 from harness.run.responses import Responses
-from harness.run.result import write_atomically
 from harness.stats.distributions import t_two_sided
 from harness.stats.errors import mean_interval
 from harness.stats.paired import paired_differences

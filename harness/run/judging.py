@@ -23,6 +23,7 @@ from harness import __version__
 from harness.config import RunConfig
 from harness.data import pinned
 from harness.errors import ConfigError, DataError, Interrupted, StoreError, TooManyFailures, UsageError
+from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.models import load_model
@@ -30,7 +31,7 @@ from harness.run.checked import read_checked
 from harness.run.judges import choose_judging, judging_part, level_of, refuse_self
 from harness.run.locate import JUDGED
 from harness.run.plan import Job
-from harness.run.result import Item, RunResult, write_atomically, write_result
+from harness.run.result import Item, RunResult, write_result
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import SPEC, read_spec, write_graded
 from harness.run.stored import stored_job

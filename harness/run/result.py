@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.files import write_atomically
 from harness.redact import redact
 from harness.run.locate import written_by
 from harness.types import Estimate, Json
@@ -76,20 +76,6 @@ class RunResult:
     """Of a judged run: `judged_from` (run id), `protocol`, `judges`, `against`, counts and tokens of judgments."""
     warnings: tuple[str, ...] = ()
     schema: int = field(default=SCHEMA)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a temporary sibling, flush to disk, rename: a reader sees the old file or the new, never half."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # A lone surrogate, which foreign JSON can carry, has no UTF-8 form: it becomes "?", not a lost file.
-        with temporary.open("w", encoding="utf-8", errors="replace") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_result(directory: Path, result: RunResult) -> None:

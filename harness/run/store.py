@@ -22,10 +22,10 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from harness.errors import PrerequisiteError, StoreError
+from harness.files import write_atomically
 from harness.redact import redact
 from harness.run.checked import graded_from_json
 from harness.run.locate import written_by
-from harness.run.result import write_atomically
 from harness.run.spec import RunSpec
 from harness.types import Completion, Finish, Graded, Json, Record
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harness.errors import StoreError
+from harness.files import write_atomically
 from harness.redact import redact
-from harness.run.result import write_atomically
 from judges.types import Judgment, Mark, Order, Verdict
 
 VERDICTS = "verdicts.jsonl"

@@ -16,7 +16,15 @@ PACKAGES = ("harness", "judges", "rubrics", "backends")
 
 # Lower tiers never import higher ones. A module's tier is that of its longest listed prefix.
 TIERS: list[tuple[str, ...]] = [
-    ("harness", "harness.types", "harness.errors", "harness.catalog", "harness.redact", "harness.hashing"),
+    (
+        "harness",
+        "harness.types",
+        "harness.errors",
+        "harness.catalog",
+        "harness.redact",
+        "harness.hashing",
+        "harness.files",
+    ),
     (
         "harness.answers",
         "harness.formats",
@@ -26,6 +34,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.data",
         "harness.synth",
         "harness.models",
+        "harness.registry",
     ),
     ("judges", "rubrics"),
     ("backends",),
