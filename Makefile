@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := openai,hf,hub,gym,judge,embedder,alpaca,dev
+EXTRAS := openai,hf,train,hub,gym,judge,embedder,alpaca,dev
 
 .PHONY: demo test check lint types unit venv venv-full test-full docs clean
 

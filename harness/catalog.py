@@ -10,12 +10,12 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from importlib import metadata
-from typing import Literal
+from typing import Literal, get_args
 
 from harness.errors import UnknownName, UsageError
 
-Kind = Literal["suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity"]
-KINDS: tuple[Kind, ...] = ("suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity")
+Kind = Literal["suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity", "method"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Entry = tuple[str, str]
 
 _CATALOG: dict[Kind, dict[str, Entry]] = {
@@ -61,6 +61,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "openai": ("harness.models.openai:build", "openai:<model>: any OpenAI-compatible endpoint"),
         "hf": ("harness.models.hf:build", "hf:<path or hub id>: transformers, LoRA adapters, GGUF files"),
         "vllm": ("harness.models.vllm:build", "vllm:<path or hub id>: vLLM in process"),
+        "trained": ("harness.models.trained:build", "trained:<id>: a model of the registry (`harness models list`)"),
         "smollm2": ("harness.models.smollm2:build", "SmolLM2-135M-Instruct from an installed package, no download"),
     },
     "grader": {
@@ -147,6 +148,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "vendi": ("harness.metrics.diversity_embed:VENDI", "effective number of different embeddings"),
         "nli": ("harness.metrics.diversity_nli:NLI", "contradictions less entailments between responses"),
     },
+    # Entries are `backends.base.Method`s: ways to train a student.
+    "method": {
+        "sft": ("backends.methods.sft:METHOD", "maximum likelihood on the teacher's responses (MLE, Std-CoT, SeqKD)"),
+    },
 }
 
 _PARTS: dict[Kind, tuple[str, ...]] = {
@@ -158,6 +163,7 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "rubric": (),
     "judging": ("__call__",),
     "diversity": ("__call__",),
+    "method": ("stages", "options"),
 }
 """What a plugin's object must have, so that a wrong one is told before anything is spent."""
 

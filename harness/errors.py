@@ -12,6 +12,7 @@
     │   └── MissingKey             3   names the environment variable
     ├── ModelError                 3   a model that cannot answer at all: unreachable, refused, not found
     ├── TooManyFailures            1   the run finished, but too much is unscored or failed
+    ├── TrainingStopped            1   the loss is no finite number; the last good checkpoint is kept
     └── BudgetReached              5   stopped at --budget; the same command with a larger one goes on
 
 `Interrupted` (exit 130) is how Ctrl-C looks once everything generated so far is safely on disk.
@@ -95,6 +96,12 @@ class ModelError(PrerequisiteError):
 
 class TooManyFailures(HarnessError):
     """Finished and stored, but too many samples are unscored or failed for the scores to be trusted."""
+
+    exit_code = 1
+
+
+class TrainingStopped(HarnessError):
+    """Training cannot go on: the loss or its gradient is no finite number. The last good checkpoint is kept."""
 
     exit_code = 1
 

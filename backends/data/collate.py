@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,7 +34,8 @@ class Collator:
         - "weights" (R, T) float32: the sequences' own weights or 1, always 0 where not supervised;
         - "segments" (R, T) int64: codes of `backends.data.segments.SEGMENTS`;
         - "example" (R,) and "slot" (R,) int64: which example of the batch and which of its sequences a row is;
-        - "rewards" (R,) float32, only where the examples have rewards.
+        - "rewards" (R,) float32, only where the examples have rewards;
+        - the sequences' `extras` under their own names, (R, T, …), 0 in the padding.
 
         Raises `DataError` for an empty batch, for weights that are not finite or not as long as their sequence, and for
         a batch in which only some examples have rewards, or not one reward for each sequence.
@@ -66,7 +67,17 @@ class Collator:
         }
         if any(example.rewards for example in examples):
             arrays["rewards"] = _rewards(examples, rows)
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return {name: torch.from_numpy(array) for name, array in (arrays | _extras(rows, longest)).items()}
+
+
+def _extras(rows: Sequence[tuple[int, int, Encoded]], longest: int) -> dict[str, np.ndarray[Any, Any]]:
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    for row, (_, _, sequence) in enumerate(rows):
+        for name, values in sequence.extras.items():
+            if name not in found:
+                found[name] = np.zeros((len(rows), longest, *values.shape[1:]), values.dtype)
+            found[name][row, : len(values)] = values
+    return found
 
 
 def _rows(examples: Sequence[Example]) -> list[tuple[int, int, Encoded]]:

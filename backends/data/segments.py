@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -60,6 +60,8 @@ class Encoded:
     """Codes of `SEGMENTS`."""
     weights_T: NDArray[np.float32] | None = None
     """A method's signed weight of each token's loss; None: 1 for every supervised token."""
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Further arrays of a method with one row a token, (T, …): a teacher's stored distributions."""
 
     @property
     def supervised_T(self) -> NDArray[np.bool_]:

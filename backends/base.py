@@ -1,0 +1,149 @@
+"""What a method is: a name, options, and stages, which turn records into examples and have something to minimise.
+
+    METHOD = Method(name="sft", summary="…", paper="…", options=Options, stages=stages)
+
+A stage's `examples` runs once, before anything is spent. Its `Objective` sees each micro-batch: `loss` gets the scores
+of the next tokens as `HeadLogits` (never built whole) and returns this micro-batch's share of the optimiser step's
+loss. The trainer (`backends.trainers.trainer`) does everything else: batches, gradients, checkpoints, budgets, logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from harness.types import Json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backends.data.records import TrainRecord
+    from backends.data.segments import Encoder, Tokenised
+    from backends.losses.positions import HeadLogits
+    from backends.trainers.batch import Batch
+
+Need = Literal["teacher text", "teacher logits", "rewards", "models"]
+"""What a method needs beyond a student and prompts with responses."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training stands."""
+
+    number: int
+    """Optimiser step about to be made, 0 is the first."""
+    total: int
+    """Optimiser steps planned."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A micro-batch's share of the optimiser step's loss."""
+
+    value: Tensor
+    """Scalar. Already divided by the step's `counts`, so that the shares of micro-batches and processes add up."""
+    log: Mapping[str, Tensor | float] = field(default_factory=dict)
+    """Shares of numbers to log, which add up in the same way; without gradient."""
+
+
+class Pass(Protocol):
+    """A forward pass of a model over a micro-batch."""
+
+    def __call__(self, function: Callable[[HeadLogits], Any], batch: Batch, model: Any = None) -> Any:
+        """`function(scores)` computed inside the model's forward pass, without gradient; None is the student itself."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What an objective may use of the training it is part of."""
+
+    model: Any
+    """The student, a transformers or peft model, before it is wrapped for several processes."""
+    tokenizer: Any
+    forward: Pass
+    """For extra passes without gradient (a teacher, a reference, a moving average)."""
+    batches: Callable[[], Any]
+    """Iterates the whole data set in micro-batches, in order, on the student's device (for what is computed once)."""
+    device: Any
+    teacher: str | None
+    """Spec of the teacher, where the method needs its weights."""
+    load: Callable[[str], tuple[Any, Any]]
+    """Loads (model, tokenizer) of a spec for passes without gradient, in the student's precision, on its device."""
+    examples: int
+    """Size of the data set."""
+
+
+class Objective:
+    """What a stage minimises. Subclasses override `loss` and whatever else they need."""
+
+    def setup(self, training: Training) -> None:
+        """Called once before the first step, with the student still untrained (also when training is resumed)."""
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """What the loss divides by, as integer tensors; added up over the optimiser step and all processes."""
+        return {"tokens": batch.mask_RT.sum()}
+
+    def prepare(self, batch: Batch, step: Step) -> Any:
+        """Extra passes without gradient before the student's own; handed to `loss`."""
+        return None
+
+    def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
+        """The micro-batch's share of the loss; runs inside the student's forward pass."""
+        raise NotImplementedError
+
+    def after_step(self, logged: Mapping[str, float], step: Step) -> None:
+        """Called after each optimiser step with the step's logged numbers, the same on every process."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """State that a checkpoint must keep: tensors and numbers."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up the state of a checkpoint."""
+
+
+ExampleMaker = Callable[["Encoder", "Sequence[TrainRecord]"], "Tokenised"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run of a method: most have one, some continue from the first with another loss."""
+
+    name: str
+    needs: tuple[str, ...]
+    """Fields that every record must have (`backends.data.records.require`)."""
+    examples: ExampleMaker
+    objective: Callable[[], Objective]
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """What the paper trains this stage with: fields of `backends.config.Settings`, before the user's."""
+    share: float = 1.0
+    """Part of a token or time budget that this stage gets; the stages' shares add up to 1."""
+
+
+class Stages(Protocol):
+    """Makes the stages from a method's options."""
+
+    def __call__(self, options: Any) -> tuple[Stage, ...]:
+        """The stages in order. Raises `ConfigError` for options that contradict each other."""
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A method without options of its own."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A published way to train a student."""
+
+    name: str
+    summary: str
+    paper: str
+    """Authors, title, year, arXiv id, and which equation."""
+    stages: Stages
+    options: type = NoOptions
+    """A frozen dataclass of the method's own options, each with a default and a docstring."""
+    needs: tuple[Need, ...] = ()
+    deviations: tuple[str, ...] = ()
+    """Where this differs from the paper, one sentence each."""

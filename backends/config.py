@@ -1,0 +1,130 @@
+"""Everything that a training run is told, from the command line or a recipe file, and what of it decides the result.
+
+Precedence of a setting: the user's for that stage, the user's, the paper's for the stage, `Settings`' default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.errors import ConfigError
+from harness.hashing import canonical_json, short_hash
+from harness.types import Json
+
+Precision = Literal["auto", "float32", "bf16"]
+Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "epoch_decay"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a stage is optimised. Counts of examples are per optimiser step, over all processes."""
+
+    learning_rate: float = 1e-5
+    scheduler: Scheduler = "cosine"
+    """"epoch_decay" multiplies the learning rate by `decay` after each epoch."""
+    decay: float = 0.95
+    warmup: float = 0.03
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = 0.0
+    beta2: float = 0.999
+    """Adam's second beta."""
+    max_grad_norm: float = 1.0
+    epochs: float = 3.0
+    """Passes over the data; not used where a budget or `max_steps` is given."""
+    max_steps: int | None = None
+    """Optimiser steps."""
+    batch_size: int = 64
+    """Examples per optimiser step."""
+    micro_batch: int | None = None
+    """Examples per forward pass on one device; None: the largest of 1 to 8 that divides what a device gets."""
+    lora_rank: int | None = None
+    """Rank of LoRA adapters; None trains all weights."""
+    lora_alpha: float | None = None
+    """None: twice the rank."""
+    lora_dropout: float = 0.0
+    lora_targets: str = "all-linear"
+    """Names of the layers, joined by "+", or "all-linear"."""
+
+    def __post_init__(self) -> None:
+        positive = ("learning_rate", "max_grad_norm", "epochs", "max_steps", "batch_size", "micro_batch", "lora_rank")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
+        for name in ("warmup", "lora_dropout", "weight_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        for name in ("decay", "beta2"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    method: str
+    student: str
+    """Model spec: "tiny", "smollm2", "hf:<path or hub id>", "trained:<id>"."""
+    data: str
+    """A file of training records, or "synth:levels=1+2,per_level=500" (`backends.data.source`)."""
+    teacher: str | None = None
+    """Model spec, for methods that need the teacher's weights; else a name for the card."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The method's own options."""
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """The user's `Settings`, for all stages; a key "<stage>.<setting>" is for that stage alone."""
+    seed: int = 0
+    limit: int | None = None
+    """Only that many records, the first."""
+    max_length: int = 2048
+    """Most tokens of a sequence; longer ones are left out and counted, never cut."""
+    budget_tokens: int | None = None
+    """Tokens that the student reads in training, padding excluded; takes the place of the epochs."""
+    budget_seconds: float | None = None
+    """Wall-clock limit; what is trained until then is kept."""
+    precision: Precision = "auto"
+    """"bf16": autocast, float32 weights (with LoRA: a bfloat16 base); "auto": bf16 on a GPU, else float32."""
+    gradient_checkpointing: bool = False
+    template: str | None = None
+    """A Jinja file in place of the tokenizer's chat template; "off": none."""
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "budget_tokens", "budget_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} must be above 0, not {value}")
+
+    def stage_settings(self, stage: str, stages: tuple[str, ...], paper: Mapping[str, Json]) -> Settings:
+        """The settings of one stage of several. Raises `ConfigError` for an unknown key or a bad value."""
+        own: dict[str, Json] = {}
+        for key, value in self.settings.items():
+            prefix, dot, name = key.rpartition(".")
+            if dot and prefix not in stages:
+                raise ConfigError(f"{key!r} names no stage of {self.method}: {', '.join(stages)}")
+            if not dot:
+                own.setdefault(name, value)
+            elif prefix == stage:
+                own[name] = value
+        return settings_from({**paper, **own})
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, for the id of the model: everything but the place of the data."""
+        found = dataclasses.asdict(self)
+        del found["data"]
+        return found
+
+    def hash(self, data_hash: str) -> str:
+        """16 hexadecimal digits over the identity and the records."""
+        return short_hash(canonical_json({**self.identity(), "data_hash": data_hash}))
+
+
+def settings_from(values: Mapping[str, Json]) -> Settings:
+    """Settings of plain values. Raises `ConfigError` for an unknown key, a wrong type or a bad value."""
+    from harness.models.options import parse_options
+
+    texts = {key: "none" if value is None else str(value) for key, value in values.items()}
+    return parse_options(Settings, texts, "train")

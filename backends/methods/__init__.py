@@ -1,0 +1,1 @@
+"""One small module per published method: what it reads, what it minimises, its options and its paper's settings."""

@@ -1,0 +1,86 @@
+"""One micro-batch as a method's loss sees it: per-token tensors are already at the position that predicts the token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backends.data.segments import CODE, IGNORED, Segment
+from backends.losses.nll import next_token
+
+
+@dataclass(frozen=True)
+class Batch:
+    """R rows (examples x slots, slot by slot) of T positions. Position t of a `_RT` tensor speaks of token t + 1.
+
+    So a loss pairs position t with the scores of position t and shifts nothing. The last position predicts nothing.
+    """
+
+    inputs: Mapping[str, Tensor]
+    """What the model's forward pass takes: "input_ids" and "attention_mask", (R, T), not shifted."""
+    labels_RT: Tensor
+    """Token to predict, -100 where nothing is learnt."""
+    segments_RT: Tensor
+    """Segment of the token to predict, codes of `backends.data.segments.SEGMENTS`."""
+    weights_RT: Tensor
+    """The sequence's own weight of the token to predict; 0 where nothing is learnt."""
+    example_R: Tensor
+    """Which example of this micro-batch a row belongs to."""
+    slot_R: Tensor
+    """Which of its example's sequences a row is: 0 chosen, 1 rejected; the number of the view or of the candidate."""
+    index_R: Tensor
+    """The example's number in the whole data set."""
+    rewards_R: Tensor | None
+    """Of candidates."""
+    extras: Mapping[str, Tensor]
+    """Further per-token arrays of the examples, (R, T, …), at the predicting position; 0 in the padding."""
+
+    @property
+    def mask_RT(self) -> Tensor:
+        """Where a token is learnt, bool."""
+        return self.labels_RT != IGNORED
+
+    def part(self, *segments: Segment) -> Tensor:
+        """Where a token of these segments is learnt, (R, T) bool."""
+        codes = torch.tensor([CODE[name] for name in segments], device=self.segments_RT.device)
+        return torch.isin(self.segments_RT, codes) & self.mask_RT
+
+    @property
+    def examples(self) -> int:
+        """Number of examples."""
+        return int(self.example_R.max()) + 1
+
+    def rows(self, slot: int) -> Tensor:
+        """Row numbers of a slot, in the order of the examples that have it."""
+        return (self.slot_R == slot).nonzero()[:, 0]
+
+
+_ROWS = ("example", "slot", "index", "rewards")
+_TOKENS = {"labels": IGNORED, "segments": CODE["pad"], "weights": 0}
+_INPUTS = ("input_ids", "attention_mask")
+
+
+def as_batch(collated: Mapping[str, Any]) -> Batch:
+    """The batch of what `backends.data.collate.Collator` returned, with "index" (R,) added by the trainer."""
+    moved = {name: next_token(collated[name], fill) for name, fill in _TOKENS.items()}
+    known = {*_ROWS, *_TOKENS, *_INPUTS}
+    return Batch(
+        inputs={name: collated[name] for name in _INPUTS},
+        labels_RT=moved["labels"],
+        segments_RT=moved["segments"],
+        weights_RT=moved["weights"],
+        example_R=collated["example"],
+        slot_R=collated["slot"],
+        index_R=collated["index"],
+        rewards_R=collated.get("rewards"),
+        extras={name: _shift(value) for name, value in collated.items() if name not in known},
+    )
+
+
+def _shift(values: Tensor) -> Tensor:
+    """Per-token values (R, T, …) one place to the left, 0 at the end."""
+    return torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=1)

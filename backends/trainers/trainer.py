@@ -1,0 +1,207 @@
+"""The one trainer of all offline methods: TRL's SFTTrainer with the loss of an `Objective`.
+
+From TRL and transformers come the loop, peft, mixed precision, several processes, gradient checkpointing, reporting.
+Ours is what they do not have: batches of `Example`s, losses that divide by counts over the whole optimiser step (so
+that k accumulation steps are one big batch for every method, pairs and views included), and numbers that add up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports each trainer to its makers otherwise
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from trl import SFTConfig, SFTTrainer
+
+from backends.base import Objective, Step, Training
+from backends.data.collate import Collator
+from backends.data.segments import Example
+from backends.losses.positions import HeadLogits
+from backends.trainers.batch import Batch, as_batch
+from backends.trainers.head import score
+from harness.errors import TrainingStopped
+
+OBJECTIVE_FILE = "objective.pt"
+"""State of the objective, in a checkpoint."""
+
+
+class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
+    """Trains a student on examples with an objective."""
+
+    loss_is_scaled_for_ga = True  # by `Objective.counts`; transformers must not divide once more
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        examples: Sequence[Example],
+        objective: Objective,
+        args: SFTConfig,
+        *,
+        peft_config: Any = None,
+        teacher: str | None = None,
+        load: Callable[[str], tuple[Any, Any]],
+        callbacks: Sequence[Any] = (),
+    ) -> None:
+        """`model` must have gone through `add_objective_head`."""
+        self.objective, self._examples = objective, examples
+        pad = tokenizer.pad_token_id
+        self._collate = _Indexed(Collator(tokenizer.eos_token_id if pad is None else pad), examples)
+        super().__init__(
+            model,
+            args,
+            data_collator=self._collate,
+            train_dataset=Dataset.from_dict({"index": list(range(len(examples)))}),
+            processing_class=tokenizer,
+            peft_config=peft_config,
+            callbacks=list(callbacks),
+        )
+        self._counts: dict[str, Tensor] = {}
+        self._step_log: dict[str, Tensor] = {}
+        self.tokens_seen = 0
+        """Tokens that the student has read, padding excluded, over all processes."""
+        self._step_tokens = 0
+        self.step_numbers: dict[str, float] = {}
+        """What the last optimiser step logged."""
+        self._teacher, self._load = teacher, load
+
+    # --- what the objective sees ------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Let the objective look at the untrained student and at the data, before `train`."""
+        self.objective.setup(
+            Training(
+                model=self.model,
+                tokenizer=self.processing_class,
+                forward=self.forward,
+                batches=self._all_batches,
+                device=self.args.device,
+                teacher=self._teacher,
+                load=self._load,
+                examples=len(self._examples),
+            )
+        )
+
+    def forward(self, function: Callable[[HeadLogits], Any], batch: Batch, model: Any = None) -> Any:
+        """A pass without gradient of `model`, of the student by default, in evaluation mode."""
+        model = self.model if model is None else model
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.no_grad(), self.compute_loss_context_manager():
+                return score(model, batch, function)
+        finally:
+            model.train(was_training)
+
+    def _all_batches(self) -> Iterator[Batch]:
+        size = self.args.per_device_train_batch_size
+        for start in range(0, len(self._examples), size):
+            rows = [{"index": index} for index in range(start, min(start + size, len(self._examples)))]
+            yield as_batch(self._prepare_inputs(self._collate(rows)))
+
+    # --- the loop's hooks -------------------------------------------------------------------------------------------
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = ["index"]
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | int | None:
+        """The objective's counts and the tokens of the coming optimiser step, over its micro-batches and processes."""
+        totals: dict[str, Tensor] = {}
+        read = torch.zeros((), dtype=torch.int64)
+        for collated in batch_samples:
+            read = read + collated["attention_mask"].sum().cpu()
+            for name, count in self.objective.counts(as_batch(collated)).items():
+                totals[name] = totals[name] + count if name in totals else count
+        self._counts = {name: self._over_processes(total.to(device)) for name, total in totals.items()}
+        self._step_tokens = int(self._over_processes(read.to(device)))
+        return None
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor:
+        """The micro-batch's share of the objective's loss; a mean over processes is multiplied back."""
+        batch = as_batch(inputs)
+        step = self.step
+        prepared = self.objective.prepare(batch, step)
+
+        def objective(logits: HeadLogits) -> dict[str, Any]:
+            found = self.objective.loss(batch, logits, self._counts, step, prepared)
+            log = {name: torch.as_tensor(value, device=logits.hidden_BTD.device) for name, value in found.log.items()}
+            return {"loss": found.value, "log": {name: value.detach().float() for name, value in log.items()}}
+
+        found = score(model, batch, objective)
+        for name, value in {**found["log"], "loss": found["loss"].detach().float()}.items():
+            self._step_log[name] = self._step_log[name] + value if name in self._step_log else value
+        loss: Tensor = found["loss"] * self.args.world_size
+        return loss
+
+    @property
+    def step(self) -> Step:
+        """The optimiser step that is being made."""
+        return Step(self.state.global_step, self.state.max_steps)
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Clip; stop before the weights are touched if the step is not finite; tell the objective of the step."""
+        norm = super()._clip_grad_norm(model)
+        names = sorted(self._step_log)
+        values = self._over_processes(torch.stack([self._step_log[name].double() for name in names]))
+        numbers = dict(zip(names, values.tolist(), strict=True))
+        self._step_log = {}
+        finite = torch.isfinite(torch.as_tensor(numbers["loss"])) and (norm is None or torch.isfinite(_local(norm)))
+        if not finite:
+            raise TrainingStopped(
+                f"the loss or its gradient is no finite number at step {self.state.global_step + 1} "
+                f"(loss {numbers['loss']}): the last checkpoint is kept; try a lower learning rate"
+            )
+        self.tokens_seen += self._step_tokens
+        self.step_numbers = numbers
+        self.objective.after_step(numbers, self.step)
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the last step's own numbers to what is logged."""
+        if "loss" in logs:
+            logs = {**logs, **self.step_numbers, "tokens": self.tokens_seen}
+        super(SFTTrainer, self).log(logs, start_time)
+
+    def _over_processes(self, values: Tensor) -> Tensor:
+        if self.args.world_size == 1:
+            return values
+        return self.accelerator.reduce(values, reduction="sum")  # type: ignore[no-any-return]
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """A checkpoint of transformers, without TRL's model card, with the objective's state."""
+        super(SFTTrainer, self)._save_checkpoint(model, trial)
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+            state = {"objective": self.objective.state_dict(), "tokens_seen": self.tokens_seen}
+            torch.save(state, folder / OBJECTIVE_FILE)
+
+    def resume(self, checkpoint: Path) -> None:
+        """Take up the objective's state and the token count of a checkpoint, before `train` resumes from it."""
+        state: Mapping[str, Any] = torch.load(checkpoint / OBJECTIVE_FILE, map_location="cpu", weights_only=True)
+        self.objective.load_state_dict(state["objective"])
+        self.tokens_seen = int(state["tokens_seen"])
+
+
+class _Indexed:
+    """Collates rows that only name examples by number."""
+
+    def __init__(self, collator: Collator, examples: Sequence[Example]) -> None:
+        self.collator, self.examples = collator, examples
+
+    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Tensor]:
+        indices = torch.tensor([row["index"] for row in rows])
+        collated = self.collator([self.examples[row["index"]] for row in rows])
+        return {**collated, "index": indices[collated["example"]]}
+
+
+def _local(norm: Any) -> Tensor:
+    """A norm as a plain scalar (FSDP2 gives a sharded one)."""
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else torch.as_tensor(norm)
