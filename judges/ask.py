@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.answers import with_answer
-from harness.errors import BudgetReached, ModelError
-from harness.models.base import Inflow
+from harness.errors import BudgetReached
 from harness.redact import one_line
 from harness.types import Completion, Model, Problem, Request
 from judges.budget import Budget, Meter
 from judges.cache import Cache, ask_seed, reply_key, storable
 from judges.replies.reading import ask_again, read_verdict
+from judges.stream import AHEAD, answer_stream
 from judges.types import Ask, Judging, Judgment, Malformed, Task, Verdict
 
 NO_REPLY = "the judge gave no reply: "
 """How `Judgment.why` begins where the request itself failed; every other reason is about a reply."""
-_AHEAD = 4096
-"""Requests handed to the engine and not answered yet: more than any engine's concurrency, few enough for memory."""
 _PLANNED_AT_ONCE = 256
 
 
@@ -174,9 +172,7 @@ class _Session:
 
     async def ask_missing(self) -> None:
         """Make every request that is missing, as far as the budget reaches."""
-        left: list[Request] = []
-        while requests := [*left, *self._admit()]:
-            left = await self._generate(Inflow(requests))
+        await answer_stream(self._judge, self._admit, self._answered)
         if self._queue:
             assert self._meter is not None
             raise BudgetReached(
@@ -185,31 +181,13 @@ class _Session:
                 "(what is done is stored and costs nothing)"
             )
 
-    async def _generate(self, inflow: Inflow) -> list[Request]:
-        """One call of the engine; returns the requests that it did not take."""
-        answered = 0
-        stream = self._judge.generate(inflow)
-        try:
-            async for request, completion in stream:
-                question = self._asked.pop(id(request), None)
-                if question is None:
-                    raise ModelError(f"{self._judge.name} answered a request twice, or one that was never made")
-                answered += 1
-                self._receive(question, request, storable(completion))
-                for more in self._admit():
-                    inflow.add(more, next_one=self._asked[id(more)].is_second_try)
-        finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()  # now, not when the collector finds it: it may hold connections
-        left = [request for request in inflow.take_all() if id(request) in self._asked]
-        if answered == 0 or len(left) < len(self._asked):
-            raise ModelError(f"{self._judge.name} ended without answering {len(self._asked)} of its requests")
-        return left
+    def _answered(self, request: Request, completion: Completion) -> None:
+        self._receive(self._asked.pop(id(request)), request, storable(completion))
 
-    def _admit(self) -> list[Request]:
-        """The next requests of what waits, as far as the window and the budget allow."""
-        admitted: list[Request] = []
-        while self._queue and len(self._asked) < _AHEAD:
+    def _admit(self, with_engine: int) -> list[tuple[Request, bool]]:
+        """The next requests of what waits, as far as the window and the budget allow; second tries go ahead."""
+        admitted: list[tuple[Request, bool]] = []
+        while self._queue and with_engine + len(admitted) < AHEAD:
             question = self._queue[0]
             ask = self._ask(question.places[0])
             stored = self._cache.get(question.key)  # another process may have asked it since
@@ -223,7 +201,7 @@ class _Session:
             self._queue.popleft()
             self._asked[id(request)] = question
             question.request, question.ask = request, ask
-            admitted.append(request)
+            admitted.append((request, question.is_second_try))
         return admitted
 
     def _request(self, place: _Place, ask: Ask) -> Request:

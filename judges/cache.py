@@ -107,10 +107,15 @@ class Cache:
     Every method raises `StoreError` for a file that cannot be read or written, with what to do about it.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Open the file, or make it. `path`: a local file; network file systems lack the locks that sharing needs."""
-        self.path = path
-        self._name = str(path) if path is not None else "the judge cache in memory"
+    def __init__(
+        self, path: Path | None, *, what: str = "judge cache", elsewhere: str = "say another --results-dir"
+    ) -> None:
+        """Open the file, or make it. `path`: a local file; network file systems lack the locks that sharing needs.
+
+        `what` and `elsewhere` are for errors: what the file is, and what to say to have it in another place.
+        """
+        self.path, self._what, self._elsewhere = path, what, elsewhere
+        self._name = str(path) if path is not None else f"the {what} in memory"
         with self._explained():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +137,7 @@ class Cache:
             self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
             self._db.execute(f"PRAGMA user_version = {SCHEMA}")
         elif self._number("application_id") != _APPLICATION:
-            raise StoreError(f"{self._name} is another program's database: move it away, or say another --results-dir")
+            raise StoreError(f"{self._name} is another program's database: move it away, or {self._elsewhere}")
         elif version != SCHEMA:
             raise StoreError(
                 f"{self._name} has schema {version}, this version of harness reads {SCHEMA}: "
@@ -242,19 +247,17 @@ class Cache:
             yield
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "busy" in str(error):
-                advice = "another process holds it: wait for that one, or say another --results-dir"
+                advice = f"another process holds it: wait for that one, or {self._elsewhere}"
             else:
-                advice = "check that the folder is local, writable and not full, or say another --results-dir"
-            raise StoreError(f"{self._name}, the judge cache, cannot be used ({error}): {advice}") from error
+                advice = f"check that the folder is local, writable and not full, or {self._elsewhere}"
+            raise StoreError(f"{self._name}, the {self._what}, cannot be used ({error}): {advice}") from error
         except sqlite3.DatabaseError as error:
             raise StoreError(
-                f"{self._name} is damaged or no judge cache ({error}): move it away, and what it held is asked again; "
+                f"{self._name} is damaged or no {self._what} ({error}): move it away, and what it held is asked again; "
                 "verdicts of finished runs are stored with the runs"
             ) from error
         except OSError as error:
-            raise StoreError(
-                f"{self._name}, the judge cache, cannot be made ({error}): say another --results-dir"
-            ) from error
+            raise StoreError(f"{self._name}, the {self._what}, cannot be made ({error}): {self._elsewhere}") from error
 
 
 def _alternatives(text: object) -> dict[str, float] | None:

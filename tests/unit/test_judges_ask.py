@@ -153,7 +153,7 @@ def test_the_same_question_is_asked_once_and_repeats_are_other_samples(kind: typ
 
 @BOTH
 def test_more_asks_than_the_window_are_all_answered(kind: type[ScriptedJudge], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask_module, "_AHEAD", 8)
+    monkeypatch.setattr(ask_module, "AHEAD", 8)
     judge = kind(lambda r: reply("x" if r.problem.id.endswith("3") and len(r.problem.messages) == 1 else "7"))
     judgments = judge_all(judge, make_tasks(100))
     assert all(row[0].verdict is not None for row in judgments)
