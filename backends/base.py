@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from harness.types import Json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from backends.data.records import TrainRecord
@@ -125,7 +127,18 @@ class Stages(Protocol):
     """Makes the stages from a method's options."""
 
     def __call__(self, options: Any) -> tuple[Stage, ...]:
-        """The stages in order. Raises `ConfigError` for options that contradict each other."""
+        """The stages in order, none for a method with `make`. Raises `ConfigError` for options that contradict."""
+
+
+class Make(Protocol):
+    """Builds a model without training."""
+
+    def __call__(self, options: Any, load: Callable[[str], tuple[Any, Any]], folder: Path) -> Mapping[str, Json]:
+        """Write the model and its tokenizer to `folder` and return what the model's card should tell of it.
+
+        `load` gives (model, tokenizer) of a spec in the checkpoint's own precision, adapters merged. Raises
+        `ConfigError` before anything is loaded where the options show that it cannot work.
+        """
 
 
 @dataclass(frozen=True)
@@ -145,5 +158,7 @@ class Method:
     options: type = NoOptions
     """A frozen dataclass of the method's own options, each with a default and a docstring."""
     needs: tuple[Need, ...] = ()
+    make: Make | None = None
+    """For a method that trains nothing and has no stages."""
     deviations: tuple[str, ...] = ()
     """Where this differs from the paper, one sentence each."""

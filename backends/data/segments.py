@@ -13,7 +13,7 @@ counted, or refused, never cut: a response cut before its answer teaches not to 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, get_args
@@ -41,13 +41,15 @@ IGNORED = -100
 """Label of a token that is not supervised, as PyTorch's cross-entropy expects it."""
 
 Field = Literal["response", "rejected", "positives", "negatives", "candidates"]
-Reason = Literal["too_long", "no_split", "unclosed_think", "special_token", "empty"]
+Reason = Literal["too_long", "no_split", "unclosed_think", "special_token", "empty", "no_pair", "other_chain"]
 _WHY: dict[Reason, str] = {
     "too_long": "longer than max_length",
     "no_split": "without a chain and an answer that can be told apart",
     "unclosed_think": "with a think block that is never closed, or never entered though the template opens one",
     "special_token": "with a control token or an unknown character in the response",
     "empty": "with an empty response",
+    "no_pair": "of which no candidate scores higher than another",
+    "other_chain": "of which the candidates do not follow one and the same chain",
 }
 
 
@@ -238,10 +240,21 @@ def tokenise(
         except DataError as error:
             raise DataError(f"record {record.id!r}: {error}") from None
         examples.append(Example(record.id, tuple(sequences), _rewards(record) if "candidates" in fields else ()))
-    result = Tokenised(tuple(examples), {reason: tuple(ids) for reason, ids in left_out.items()})
-    if not examples:
-        raise DataError("no record can be trained on: " + ("; ".join(_counted(result)) or "there are none"))
-    return result
+    return _usable(Tokenised(tuple(examples), {reason: tuple(ids) for reason, ids in left_out.items()}))
+
+
+def without(data: Tokenised, reason: Reason, ids: Collection[str]) -> Tokenised:
+    """The data less the records with these ids, which count as left out. Raises `DataError` if nothing is left."""
+    if not ids:
+        return data
+    examples = tuple(example for example in data.examples if example.id not in ids)
+    return _usable(Tokenised(examples, {**data.left_out, reason: (*data.left_out.get(reason, ()), *ids)}))
+
+
+def _usable(data: Tokenised) -> Tokenised:
+    if not data.examples:
+        raise DataError("no record can be trained on: " + ("; ".join(_counted(data)) or "there are none"))
+    return data
 
 
 def _texts(record: TrainRecord, fields: Sequence[Field]) -> Iterator[tuple[str, Sequence[Stage]]]:

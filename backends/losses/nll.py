@@ -27,6 +27,7 @@ from backends.losses.chunks import (
     spans,
     spread,
 )
+from backends.losses.positions import HeadLogits
 from backends.losses.reduction import Reduction, check_shape, reduce_tokens, row_means, row_sums
 from harness.errors import ConfigError, DataError
 
@@ -71,6 +72,11 @@ def token_logps_from_hidden(
     parameters = (head_VD,) if bias_V is None else (head_VD, bias_V)
     hidden, head, *bias = same_dtype(hidden_BTD, *parameters)
     return _logps(hidden, head, bias[0] if bias else None, labels_BT, temperature, chunk)
+
+
+def head_logps(logits: HeadLogits, labels_BT: Tensor) -> Tensor:
+    """As `token_logps_from_hidden`, from the scores as an objective gets them."""
+    return token_logps_from_hidden(logits.hidden_BTD, logits.head_VD, labels_BT, bias_V=logits.bias_V)
 
 
 def weighted_nll(

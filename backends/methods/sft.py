@@ -13,7 +13,7 @@ from torch import Tensor
 
 from backends.base import Loss, Method, NoOptions, Objective, Stage, Step
 from backends.data.segments import tokenise
-from backends.losses.nll import token_logps_from_hidden, weighted_nll
+from backends.losses.nll import head_logps, weighted_nll
 from backends.losses.positions import HeadLogits
 from backends.trainers.batch import Batch
 
@@ -23,7 +23,7 @@ class LikelihoodObjective(Objective):
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share of the token mean."""
-        logps_RT = token_logps_from_hidden(logits.hidden_BTD, logits.head_VD, batch.labels_RT, bias_V=logits.bias_V)
+        logps_RT = head_logps(logits, batch.labels_RT)
         return Loss(weighted_nll(logps_RT, batch.mask_RT, reduction="global", num_items=counts["tokens"]))
 
 
