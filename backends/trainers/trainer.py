@@ -8,7 +8,9 @@ that k accumulation steps are one big batch for every method, pairs and views in
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports each train
 
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
@@ -25,7 +28,7 @@ from backends.data.segments import Example
 from backends.losses.positions import HeadLogits
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.head import score
-from harness.errors import TrainingStopped
+from harness.errors import StoreError, TrainingStopped
 
 OBJECTIVE_FILE = "objective.pt"
 """State of the objective, in a checkpoint."""
@@ -67,8 +70,10 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         self.tokens_seen = 0
         """Tokens that the student has read, padding excluded, over all processes."""
         self._step_tokens = 0
-        self.step_numbers: dict[str, float] = {}
-        """What the last optimiser step logged."""
+        self.last_numbers: dict[str, float] = {}
+        """What was logged last: means over the steps since the time before."""
+        self._window: list[dict[str, float]] = []
+        self._decay: tuple[float, int] | None = None
         self._teacher, self._load = teacher, load
 
     # --- what the objective sees ------------------------------------------------------------------------------------
@@ -160,15 +165,36 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
                 f"(loss {numbers['loss']}): the last checkpoint is kept; try a lower learning rate"
             )
         self.tokens_seen += self._step_tokens
-        self.step_numbers = numbers
+        self._window.append(numbers)
         self.objective.after_step(numbers, self.step)
         return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the last step's own numbers to what is logged."""
-        if "loss" in logs:
-            logs = {**logs, **self.step_numbers, "tokens": self.tokens_seen}
+        """Add the objective's numbers, as means over the steps since the last time."""
+        if self._window and "loss" in logs:
+            own = {name: sum(step[name] for step in self._window) / len(self._window) for name in self._window[0]}
+            logs = {**logs, **own}
+            self._window = []
+            self.last_numbers = dict(own)
         super(SFTTrainer, self).log(logs, start_time)
+
+    def decay_by_epoch(self, factor: float, steps_per_epoch: int) -> None:
+        """Multiply the learning rate by `factor` after each epoch (what StepLR does in the authors' code of EDIT)."""
+        self._decay = (factor, steps_per_epoch)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The schedule of `decay_by_epoch` where it was asked for, else transformers' own."""
+        if self._decay is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        factor, every = self._decay
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer or self.optimizer, lambda step: factor ** (step // every)
+        )
+        return self.lr_scheduler
+
+    def any_process(self, flag: bool) -> bool:
+        """Whether the flag is set on any process."""
+        return bool(self._over_processes(torch.tensor(int(flag), device=self.args.device)) > 0)
 
     def _over_processes(self, values: Tensor) -> Tensor:
         if self.args.world_size == 1:
@@ -177,17 +203,29 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """A checkpoint of transformers, without TRL's model card, with the objective's state."""
-        super(SFTTrainer, self)._save_checkpoint(model, trial)
-        if self.args.should_save:
-            folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-            state = {"objective": self.objective.state_dict(), "tokens_seen": self.tokens_seen}
-            torch.save(state, folder / OBJECTIVE_FILE)
+        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        with writing(folder, "the last whole checkpoint is kept"):
+            super(SFTTrainer, self)._save_checkpoint(model, trial)
+            if self.args.should_save:
+                state = {"objective": self.objective.state_dict(), "tokens_seen": self.tokens_seen}
+                torch.save(state, folder / OBJECTIVE_FILE)
 
     def resume(self, checkpoint: Path) -> None:
         """Take up the objective's state and the token count of a checkpoint, before `train` resumes from it."""
         state: Mapping[str, Any] = torch.load(checkpoint / OBJECTIVE_FILE, map_location="cpu", weights_only=True)
         self.objective.load_state_dict(state["objective"])
         self.tokens_seen = int(state["tokens_seen"])
+
+
+@contextmanager
+def writing(folder: Path, kept: str) -> Iterator[None]:
+    """Turn what the libraries raise on a full or read-only disk into one error; what was half written is deleted."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        first = str(error).strip().partition("\n")[0]
+        raise StoreError(f"cannot write {folder}: {first}. Make room and run the same command again: {kept}") from error
 
 
 class _Indexed:

@@ -1,0 +1,42 @@
+"""The student and the teacher as transformers models: the same specs, found in the same places, as in evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ConfigError
+from harness.models import load_model, trained
+from harness.models.hf import HfModel
+from harness.models.hf_source import Source
+
+if TYPE_CHECKING:
+    import torch
+
+
+def find_weights(spec: str, results_dir: Path) -> Source:
+    """Where the weights of "tiny", "smollm2", "hf:<path or hub id>", "trained:<id>" are; loads nothing.
+
+    Raises `ConfigError` for a spec whose weights are out of reach (a server's), and what the engine raises.
+    """
+    scheme, _, rest = spec.partition(":")
+    if scheme == "trained":
+        return trained.find_weights(*trained.find_model(rest, str(results_dir))).source
+    model = load_model(spec, {})
+    if not isinstance(model, HfModel):
+        raise ConfigError(f"{spec!r} cannot be trained: its weights are not here (hf:…, trained:…, smollm2, tiny)")
+    return model.source
+
+
+def load_pair(source: Source, dtype: torch.dtype) -> tuple[Any, Any]:
+    """(model, tokenizer) on the CPU, adapters merged. Raises `ModelError`."""
+    from harness.models.hf_load import load_for_training
+
+    return load_for_training(source, dtype)
+
+
+def load_tokenizer(source: Source) -> Any:
+    """The tokenizer alone. Raises `ModelError`."""
+    from harness.models import hf_load
+
+    return hf_load.load_tokenizer(source)

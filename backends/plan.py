@@ -1,0 +1,202 @@
+"""What a training run will do, found out before anything is spent: data, settings, steps, and one example to look at.
+
+Everything that can be wrong with a method's options, the records, the tokenizer or the budget is raised here.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from backends.base import Method, Stage
+from backends.config import Settings, TrainConfig
+from backends.data.records import TrainRecord, data_hash, require
+from backends.data.segments import Encoder, Tokenised, preflight
+from backends.data.source import load_records
+from backends.load import find_weights, load_tokenizer
+from harness.catalog import load
+from harness.errors import ConfigError, PrerequisiteError
+from harness.models.hf_source import Source
+from harness.models.options import parse_options
+from harness.registry import make_id
+from harness.types import Json
+
+_SHOWN = 400
+"""Characters of a segment that a dry run prints."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage, resolved."""
+
+    stage: Stage
+    settings: Settings
+    data: Tokenised
+    steps: int
+    """Optimiser steps planned; a budget may end it a little sooner."""
+    micro_batch: int
+    accumulation: int
+    """Micro-batches that one device adds up before each optimiser step."""
+    budget_tokens: float | None
+    """Tokens after which this stage ends, counted from the beginning of the first stage."""
+    budget_seconds: float | None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all sequences of all examples: one epoch."""
+        return sum(len(sequence.ids_T) for example in self.data.examples for sequence in example.sequences)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training run, resolved."""
+
+    config: TrainConfig
+    method: Method
+    options: Any
+    source: Source
+    tokenizer: Any
+    encoder: Encoder
+    records: int
+    data_hash: str
+    stages: tuple[StagePlan, ...]
+    model_id: str
+
+    def resolved(self) -> dict[str, Json]:
+        """Every setting as it will be used, for the card."""
+        stages: dict[str, Json] = {
+            plan.stage.name: {
+                **{field.name: getattr(plan.settings, field.name) for field in fields(Settings)},
+                "steps": plan.steps,
+                "micro_batch": plan.micro_batch,
+                "accumulation": plan.accumulation,
+            }
+            for plan in self.stages
+        }
+        options = {field.name: getattr(self.options, field.name) for field in fields(self.options)}
+        return {**self.config.identity(), "options": cast(Json, options), "stages": stages}
+
+
+def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
+    """Resolve a config. Raises `ConfigError`, `DataError`, `UnknownName` and what loading a tokenizer raises."""
+    method = cast(Method, load("method", config.method))
+    options: Any = parse_options(method.options, config.options, config.method)
+    stages = method.stages(options)
+    if not stages:
+        raise ConfigError(f"{config.method} trains nothing and needs no plan")
+    names = tuple(stage.name for stage in stages)
+    settings = {stage.name: config.stage_settings(stage.name, names, stage.settings) for stage in stages}
+    records = load_records(config.data)[: config.limit]
+    for stage in stages:
+        require(records, stage.needs, config.method)
+    source = find_weights(config.student, results_dir)
+    tokenizer = load_tokenizer(source)
+    encoder = _encoder(tokenizer, config)
+    digest = data_hash(records)
+    identity = {"config": cast(Json, config.identity()), "data": digest, "weights": source.identity()}
+    return Plan(
+        config=config,
+        method=method,
+        options=options,
+        source=source,
+        tokenizer=tokenizer,
+        encoder=encoder,
+        records=len(records),
+        data_hash=digest,
+        stages=_plan_stages(config, stages, settings, encoder, records),
+        model_id=make_id(config.student, config.method, identity),
+    )
+
+
+def _plan_stages(
+    config: TrainConfig,
+    stages: Sequence[Stage],
+    settings: dict[str, Settings],
+    encoder: Encoder,
+    records: Sequence[TrainRecord],
+) -> tuple[StagePlan, ...]:
+    share = 0.0
+    planned = []
+    for stage in stages:
+        data, chosen = stage.examples(encoder, records), settings[stage.name]
+        micro, accumulation = _micro_batches(chosen)
+        previous, share = share, share + stage.share
+        seconds = config.budget_seconds
+        plan = StagePlan(
+            stage=stage,
+            settings=chosen,
+            data=data,
+            steps=0,
+            micro_batch=micro,
+            accumulation=accumulation,
+            budget_tokens=None if config.budget_tokens is None else config.budget_tokens * share,
+            budget_seconds=None if seconds is None else seconds * share,
+        )
+        budget = None if config.budget_tokens is None else config.budget_tokens * (share - previous)
+        planned.append(_with_steps(plan, budget))
+    return tuple(planned)
+
+
+def _with_steps(plan: StagePlan, budget: float | None) -> StagePlan:
+    """The steps: `max_steps`, else those that the token budget pays for, else those of the epochs."""
+    settings, examples = plan.settings, len(plan.data.examples)
+    if settings.max_steps is not None:
+        return replace(plan, steps=settings.max_steps)
+    if budget is not None:
+        per_step = plan.tokens / examples * min(settings.batch_size, examples)
+        return replace(plan, steps=max(1, math.ceil(budget / per_step)))
+    return replace(plan, steps=max(1, round(settings.epochs * math.ceil(examples / settings.batch_size))))
+
+
+def _micro_batches(settings: Settings) -> tuple[int, int]:
+    """(examples per forward pass, passes per optimiser step) of one device."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    here, rest = divmod(settings.batch_size, processes)
+    if rest:
+        raise ConfigError(f"batch_size {settings.batch_size} cannot be divided among {processes} processes")
+    micro = settings.micro_batch or max(size for size in (1, 2, 4, 8) if here % size == 0)
+    if here % micro:
+        raise ConfigError(f"micro_batch {micro} does not divide the {here} examples that a device gets of each step")
+    return micro, here // micro
+
+
+def _encoder(tokenizer: Any, config: TrainConfig) -> Encoder:
+    if config.template in (None, "off"):
+        return Encoder(tokenizer, config.max_length, plain=config.template == "off")
+    try:
+        text = Path(str(config.template)).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise PrerequisiteError(f"the template {config.template!r} cannot be read: {error}") from None
+    return Encoder(tokenizer, config.max_length, template=text)
+
+
+def describe(plan: Plan) -> list[str]:
+    """What a dry run prints: the method, each stage's settings and data, and one example with its segments."""
+    lines = [
+        f"{plan.method.name}: {plan.method.summary}",
+        f"  {plan.method.paper}",
+        f"student {plan.config.student}, {plan.records} records of {plan.config.data}, seed {plan.config.seed}",
+        f"model id {plan.model_id}",
+    ]
+    for name, value in sorted((field.name, getattr(plan.options, field.name)) for field in fields(plan.options)):
+        lines.append(f"  {name} = {value}")
+    for stage in plan.stages:
+        per_step = stage.tokens / len(stage.data.examples) * stage.settings.batch_size
+        lines += [
+            "",
+            f"stage {stage.stage.name}: {stage.steps} steps of {stage.settings.batch_size} examples "
+            f"({stage.micro_batch} at a time, {stage.accumulation} added up), about {stage.steps * per_step:,.0f} "
+            "tokens",
+        ]
+        shown = {field.name: getattr(stage.settings, field.name) for field in fields(Settings)}
+        lines.append("  " + ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None))
+        lines += [f"  {line}" for line in preflight(plan.encoder, stage.data)]
+        example = stage.data.examples[0]
+        for number, sequence in enumerate(example.sequences):
+            lines.append(f"  example {example.id!r}, sequence {number + 1} of {len(example.sequences)}:")
+            lines += [f"    [{name}] {text[:_SHOWN]!r}" for name, text in plan.encoder.runs(sequence)]
+    return lines

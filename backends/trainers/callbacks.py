@@ -1,0 +1,150 @@
+"""What happens beside the steps: numbers to metrics.jsonl, budgets, when to save, and which checkpoint is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+COMPLETE = "COMPLETE"
+"""Written into a checkpoint last: one without it was being written when the process died."""
+SAVE_SECONDS = 600.0
+"""Between checkpoints, where no number of steps is asked for."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line for whoever watches."""
+
+    stage: str
+    step: int
+    total: int
+    tokens: int
+    seconds: float
+    """Of this process, since the stage's first step."""
+    loss: float
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Logs, stops at a budget, marks checkpoints."""
+
+    def __init__(
+        self,
+        stage: str,
+        metrics: Path,
+        watch: Callable[[Progress], None] | None,
+        budget_tokens: float | None,
+        budget_seconds: float | None,
+        save_steps: int | None,
+    ) -> None:
+        """`budget_seconds` counts from now; `watch` is only called on the first process."""
+        self.stage, self.metrics, self.watch = stage, metrics, watch
+        self.budget_tokens, self.budget_seconds, self.save_steps = budget_tokens, budget_seconds, save_steps
+        self.trainer: Any = None
+        """Set once the trainer exists."""
+        self.stopped = "finished"
+        self.started = self.saved = time.monotonic()
+        self._logged = (0, time.monotonic())
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since this process began the stage."""
+        return time.monotonic() - self.started
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Speeds count from the first step."""
+        self._logged = (self.trainer.tokens_seen, time.monotonic())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """Stop at a budget; save after so many steps or so much time, and before stopping."""
+        over_time = False
+        if self.budget_seconds is not None:
+            # One clock decides for all processes: they must stop at the same step.
+            over_time = bool(self.trainer.any_process(self.seconds >= self.budget_seconds))
+        if self.budget_tokens is not None and self.trainer.tokens_seen >= self.budget_tokens:
+            self.stopped, control.should_training_stop = "token budget", True
+        elif over_time and state.global_step < state.max_steps:
+            self.stopped, control.should_training_stop = "time budget", True
+        due = state.global_step % self.save_steps == 0 if self.save_steps is not None else False
+        if self.save_steps is None and args.world_size == 1:
+            due = time.monotonic() - self.saved >= SAVE_SECONDS
+        elif self.save_steps is None:
+            due = bool(self.trainer.any_process(time.monotonic() - self.saved >= SAVE_SECONDS))
+        control.should_save = due and not control.should_training_stop
+        return control
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The checkpoint is whole."""
+        self.saved = time.monotonic()
+        if args.should_save:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            with (folder / COMPLETE).open("w") as stream:
+                stream.write(f"{state.global_step}\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        """One line of metrics.jsonl."""
+        if not state.is_world_process_zero or "loss" not in logs:
+            return
+        tokens, now = self.trainer.tokens_seen, time.monotonic()
+        before, since = self._logged
+        self._logged = (tokens, now)
+        row = {
+            "stage": self.stage,
+            "step": state.global_step,
+            **logs,
+            "tokens": tokens,
+            "tokens_per_second": round((tokens - before) / max(now - since, 1e-9), 1),
+            "memory_mb": _memory_mb(),
+        }
+        with self.metrics.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+        if self.watch is not None:
+            self.watch(
+                Progress(self.stage, state.global_step, state.max_steps, tokens, self.seconds, float(logs["loss"]))
+            )
+
+
+def _memory_mb() -> float:
+    """Peak memory of the GPU, or of the process, in MiB."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+def last_checkpoint(folder: Path, clean: bool) -> Path | None:
+    """The newest whole checkpoint of a folder; `clean` deletes those that were cut off while being written."""
+    found = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / COMPLETE).is_file() and path.name.removeprefix("checkpoint-").isdigit():
+            found.append(path)
+        elif clean:
+            shutil.rmtree(path, ignore_errors=True)
+    return max(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+
+
+def drop_after(metrics: Path, stage: str, step: int) -> None:
+    """Forget what was logged after a checkpoint: those steps will be made again."""
+    if not metrics.is_file():
+        return
+    kept = []
+    for line in metrics.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # the line that was being written when the process died
+        if row.get("stage") != stage or row.get("step", 0) <= step:
+            kept.append(line)
+    metrics.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

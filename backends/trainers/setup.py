@@ -1,0 +1,144 @@
+"""One stage's trainer: the student with its adapter, the arguments, and how its model is saved."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import transformers
+from trl import SFTConfig
+
+from backends.config import Settings
+from backends.load import find_weights, load_pair
+from backends.plan import Plan, StagePlan
+from backends.trainers.callbacks import Watch
+from backends.trainers.head import add_objective_head
+from backends.trainers.trainer import ObjectiveTrainer, writing
+from harness.errors import ConfigError
+from harness.models.hf_source import is_adapter
+
+if TYPE_CHECKING:
+    from backends.train import Runtime
+
+_SCHEDULERS = {"epoch_decay": "constant"}  # its own: `ObjectiveTrainer.decay_by_epoch`
+
+
+def make_trainer(
+    plan: Plan,
+    stage: StagePlan,
+    runtime: Runtime,
+    watch: Watch,
+    checkpoints: Path,
+    previous: Path | None,
+    results: Path,
+) -> ObjectiveTrainer:
+    """The trainer of a stage; `previous` holds the model that the stage before it left."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    args = _arguments(plan, stage, runtime, checkpoints)
+    transformers.set_seed(plan.config.seed)  # before adapters are initialised
+    low = bool(args.bf16)
+    model, tokenizer, peft_config = _student(plan, stage.settings, previous, low)
+
+    def load(spec: str) -> tuple[Any, Any]:
+        other, its_tokenizer = load_pair(find_weights(spec, results), torch.bfloat16 if low else torch.float32)
+        add_objective_head(other)
+        return other.to(args.device).eval().requires_grad_(False), its_tokenizer
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
+        trainer = ObjectiveTrainer(
+            model,
+            tokenizer,
+            stage.data.examples,
+            stage.stage.objective(),
+            args,
+            peft_config=peft_config,
+            teacher=plan.config.teacher,
+            load=load,
+            callbacks=(watch,),
+        )
+    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    if stage.settings.scheduler == "epoch_decay":
+        trainer.decay_by_epoch(stage.settings.decay, max(1, -(-len(stage.data.examples) // stage.settings.batch_size)))
+    watch.trainer = trainer
+    return trainer
+
+
+def _student(plan: Plan, settings: Settings, previous: Path | None, low: bool) -> tuple[Any, Any, Any]:
+    """(model, tokenizer, peft config of a new adapter or None)."""
+    import peft
+
+    lora = settings.lora_rank is not None
+    continues = previous is not None and is_adapter(previous)
+    if continues and not lora:
+        raise ConfigError("a stage that trains all weights cannot follow one that trains an adapter: set lora_rank")
+    source = find_weights(f"hf:{previous}", Path()) if previous is not None and not continues else plan.source
+    # An adapter's base is only read: it can be kept in half the memory. Weights that are trained stay in float32.
+    model, tokenizer = load_pair(source, torch.bfloat16 if low and lora else torch.float32)
+    add_objective_head(model)
+    if continues:
+        return peft.PeftModel.from_pretrained(model, str(previous), is_trainable=True), tokenizer, None
+    if not lora:
+        return model, tokenizer, None
+    targets = settings.lora_targets
+    return (
+        model,
+        tokenizer,
+        peft.LoraConfig(
+            task_type="CAUSAL_LM",
+            r=settings.lora_rank,
+            lora_alpha=settings.lora_alpha or 2 * (settings.lora_rank or 0),
+            lora_dropout=settings.lora_dropout,
+            target_modules=targets if targets == "all-linear" else targets.split("+"),
+        ),
+    )
+
+
+def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path) -> SFTConfig:
+    settings, gpu = stage.settings, torch.cuda.is_available()
+    precision: Literal["float32", "bf16"] | str = plan.config.precision
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=stage.micro_batch,
+        gradient_accumulation_steps=stage.accumulation,
+        max_steps=stage.steps,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=_SCHEDULERS.get(settings.scheduler, settings.scheduler),
+        warmup_steps=round(settings.warmup * stage.steps),
+        weight_decay=settings.weight_decay,
+        adam_beta2=settings.beta2,
+        max_grad_norm=settings.max_grad_norm,
+        logging_steps=runtime.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,
+        save_strategy="no",  # `Watch` decides
+        save_total_limit=2,
+        seed=plan.config.seed,
+        bf16=precision == "bf16" or (precision == "auto" and gpu),
+        use_cpu=not gpu,
+        gradient_checkpointing=plan.config.gradient_checkpointing,
+        report_to=list(runtime.report_to) or "none",
+        disable_tqdm=True,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        dataloader_pin_memory=gpu,
+    )
+
+
+def save_model(trainer: ObjectiveTrainer, folder: Path, tokenizer: Any) -> None:
+    """The trained model or adapter and its tokenizer, in a folder that is there whole or not at all."""
+    half = folder.with_name(f".{folder.name}.half")
+    if trainer.args.should_save:
+        shutil.rmtree(half, ignore_errors=True)
+    with writing(half, "training goes on from the last checkpoint"):
+        trainer.save_model(str(half))
+        if trainer.args.should_save:
+            tokenizer.save_pretrained(half)
+            (half / "training_args.bin").unlink(missing_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            half.rename(folder)
+    trainer.accelerator.wait_for_everyone()
