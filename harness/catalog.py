@@ -151,6 +151,35 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
     # Entries are `backends.base.Method`s: ways to train a student.
     "method": {
         "sft": ("backends.methods.sft:METHOD", "maximum likelihood on the teacher's responses (MLE, Std-CoT, SeqKD)"),
+        "krsl": (
+            "backends.methods.krsl:METHOD",
+            "key reasoning steps of right and wrong twins, found by edit distance (EDIT)",
+        ),
+        "dpo": ("backends.methods.dpo:METHOD", "prefer a response over another, relative to the untrained student"),
+        "zephyr": (
+            "backends.methods.zephyr:METHOD",
+            "SFT, then DPO on a teacher's preferred and rejected responses (dDPO)",
+        ),
+        "simpo": (
+            "backends.methods.simpo:METHOD",
+            "prefer a response by its mean log-probability, without a reference",
+        ),
+        "orpo": (
+            "backends.methods.orpo:METHOD",
+            "likelihood of the preferred response and the odds ratio to the rejected one",
+        ),
+        "redi": (
+            "backends.methods.redi:METHOD",
+            "SFT on right responses, then right ones up and wrong ones down, asymmetrically",
+        ),
+        "cotd_po": (
+            "backends.methods.cotd_po:METHOD",
+            "the teacher's rationale, and a reward model's preferences among the student's own K answers to it",
+        ),
+        "merge": (
+            "backends.methods.merge:METHOD",
+            "average the weights of models, or balanced actor initialisation (BAI); no training",
+        ),
     },
 }
 

@@ -1,0 +1,148 @@
+"""CoTD-PO: learn the teacher's rationale, and align the student's choice among its own K answers with a reward model.
+
+Each record's candidates are the student's answers to one and the same chain, the teacher's, with their rewards. The
+rationale's NLL is taken once a prompt; an answer's score is its log-probability given prompt and chain (closing tag and
+end of sequence belong to the answer). Iterations are offline: sample and score, train one stage, sample again with the
+trained student. Loss: `backends.losses.apa`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backends.base import Loss, Method, Objective, Stage, Step
+from backends.data.records import TrainRecord
+from backends.data.segments import CODE, IGNORED, Encoder, Example, Tokenised, tokenise, without
+from backends.losses.apa import RewardNorm, apa_loss, cotd_po_loss, cotd_po_pairwise_loss
+from backends.losses.nll import head_logps, sequence_logps
+from backends.losses.positions import HeadLogits
+from backends.losses.reduction import row_means
+from backends.trainers.batch import Batch
+from harness.types import Json
+
+SETTINGS: dict[str, Json] = {
+    "learning_rate": 5e-5,
+    "scheduler": "linear",
+    "warmup": 0.1,
+    "epochs": 5,
+    "batch_size": 128,
+}
+"""The paper's; the epochs are those of the authors' code, which has 1e-5 and cosine otherwise."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of CoTD-PO."""
+
+    arm: Literal["apa", "pairwise"] = "apa"
+    """pairwise: the paper's ablation, SimPO on the best and the worst answer with the NLL of the best."""
+    alpha: float = 1.0
+    """Weight of the answers' term; 0 is SFT on the rationales by sequence mean."""
+    lam: float = 0.5
+    """Scale of an answer's score in the student's softmax."""
+    score_norm: Literal["mean", "sum"] = "mean"
+    """An answer's score: its tokens' mean log-probability, as in the code, or their sum, as in the equation; then `lam`
+    must be near one over the answers' length, or the softmax saturates."""
+    reward_norm: RewardNorm = "minmax5"
+    """minmax5: rewards scaled to 0 to 5 within each prompt; raw: as they are."""
+    beta: float = 2.0
+    gamma: float = 1.0
+    """Of SimPO, in the arm "pairwise"."""
+
+    def __post_init__(self) -> None:
+        if self.alpha < 0 or not self.lam > 0 or not self.beta > 0 or self.gamma < 0:
+            raise ValueError("lam and beta must be above 0, alpha and gamma 0 or more")
+
+
+def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
+    """All candidates of each record; a record whose candidates follow different chains is left out and counted."""
+    data = tokenise(encoder, records, ("candidates",), need_split=True)
+    return without(data, "other_chain", [example.id for example in data.examples if not _one_chain(example)])
+
+
+def _one_chain(example: Example) -> bool:
+    """Whether all candidates are the same up to the end of the chain."""
+    chains = [sequence.ids_T[sequence.segments_T != CODE["answer"]] for sequence in example.sequences]
+    return all(np.array_equal(chain, chains[0]) for chain in chains)
+
+
+class CotdPoObjective(Objective):
+    """NLL of the rationale plus alpha times the answers' term, averaged over the prompts of the optimiser step."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """The prompts."""
+        return {"prompts": torch.tensor(batch.examples)}
+
+    def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
+        """The micro-batch's share of the mean over prompts."""
+        chain_RT, answer_RT = batch.part("think"), batch.part("answer")
+        # The chain is the same in every row of a prompt: the first one's counts, the others' is not computed.
+        chain_RT = chain_RT & (batch.slot_R == 0)[:, None]
+        logps_RT = head_logps(logits, batch.labels_RT.masked_fill(~(chain_RT | answer_RT), IGNORED))
+        first_B = batch.rows(0)
+        rationale_B = row_means(logps_RT[first_B], chain_RT[first_B])
+        term = self._answers(batch, logps_RT, answer_RT)
+        loss_B = cotd_po_loss(rationale_B, term.pop("answers"), alpha=self.options.alpha)
+        log = {"rationale_nll": -rationale_B.detach(), **term}
+        prompts = counts["prompts"]
+        return Loss(loss_B.sum() / prompts, {name: value.sum() / prompts for name, value in log.items()})
+
+    def _answers(self, batch: Batch, logps_RT: Tensor, answer_RT: Tensor) -> dict[str, Tensor]:
+        """Under "answers" the term's loss for each prompt; the rest is for the logs, without gradient."""
+        options = self.options
+        assert batch.rewards_R is not None  # candidates come with rewards
+        mean_BK, valid_BK = _table(batch, sequence_logps(logps_RT, answer_RT, reduction="mean"))
+        score_BK, _ = _table(batch, sequence_logps(logps_RT, answer_RT, reduction=options.score_norm))
+        rewards_BK, _ = _table(batch, batch.rewards_R.to(logps_RT.dtype))
+        apa = apa_loss(score_BK, rewards_BK, lam=options.lam, reward_norm=options.reward_norm, valid_BK=valid_BK)
+        found = {
+            "answers": apa.loss_B,
+            "apa": apa.loss_B.detach(),
+            "entropy": apa.student_entropy_B,
+            "reward": (apa.student_BK * rewards_BK).sum(-1),
+        }
+        if options.arm == "pairwise":
+            pair = cotd_po_pairwise_loss(mean_BK, rewards_BK, beta=options.beta, gamma=options.gamma, valid_BK=valid_BK)
+            found |= {"answers": pair.loss_P, "margin": pair.margin_P}
+        return found
+
+
+def _table(batch: Batch, values_R: Tensor) -> tuple[Tensor, Tensor]:
+    """Values of rows as (prompts, answers), 0 where a prompt has fewer, and which are there; differentiable."""
+    shape = (batch.examples, int(batch.slot_R.max()) + 1)
+    where = (batch.example_R, batch.slot_R)
+    valid_BK = torch.zeros(shape, dtype=torch.bool, device=values_R.device)
+    valid_BK[where] = True
+    return values_R.new_zeros(shape).index_put(where, values_R), valid_BK
+
+
+def stages(options: Options) -> tuple[Stage, ...]:
+    """One stage, which is one offline iteration."""
+    return (Stage("train", ("candidates",), examples, partial(CotdPoObjective, options), SETTINGS),)
+
+
+METHOD = Method(
+    name="cotd_po",
+    summary="the teacher's rationale, and a reward model's preferences among the student's own K answers to it",
+    paper="Niu et al. 2025, CoTD-PO, EMNLP 2025 Findings 1087, Eqs. 4, 8, 9 and 11",
+    stages=stages,
+    options=Options,
+    needs=("teacher text", "rewards"),
+    deviations=(
+        "lam 0.5 and alpha 1 are the authors' code's; the paper does not give them.",
+        "An answer's score is the mean over its own tokens; the code divides by the padded length, the equation sums.",
+        "The rationale's NLL is a mean over its tokens, as in the code; the equation sums.",
+        "The pairwise arm keeps the rationale's NLL and takes beta 2, gamma 1 and weight 1: the paper gives none.",
+        "One run is one iteration over stored candidates.",
+    ),
+)

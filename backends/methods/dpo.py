@@ -1,0 +1,95 @@
+"""DPO: prefer a response over another, relative to the student as it was before the stage.
+
+The reference needs no second model in memory: the untrained student's log-probabilities of both responses are computed
+once and kept, two numbers a pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from backends.base import Method, Stage, Training
+from backends.losses.nll import head_logps, sequence_logps
+from backends.losses.positions import HeadLogits
+from backends.losses.preference import PreferenceLoss, dpo_loss
+from backends.methods._pairs import CHOSEN, REJECTED, PairObjective, PairOptions
+from harness.types import Json
+
+SETTINGS: dict[str, Json] = {
+    "learning_rate": 5e-7,
+    "scheduler": "cosine",
+    "warmup": 0.1,
+    "epochs": 1,
+    "batch_size": 128,
+}
+"""Zephyr's, which DPO shares here: the paper of DPO has its own tasks."""
+
+
+@dataclass(frozen=True)
+class Options(PairOptions):
+    """Options of DPO."""
+
+    beta: float = 0.01
+    """Strength of the reference: the larger, the closer the student stays to it."""
+
+    def __post_init__(self) -> None:
+        if not self.beta > 0:
+            raise ValueError(f"beta must be above 0, not {self.beta}")
+
+
+class DpoObjective(PairObjective):
+    """DPO's loss; the reference is the student as `setup` finds it."""
+
+    reduction: Literal["sum", "mean"] = "sum"
+
+    def __init__(self, beta: float) -> None:
+        self.beta = beta
+        self.reference_N2 = torch.zeros(0, 2)
+        """Summed log-probability of each pair's responses under the reference."""
+
+    def setup(self, training: Training) -> None:
+        """Score the whole data set once with the untrained student."""
+        self.reference_N2 = torch.zeros(training.examples, 2, device=training.device)
+        for batch in training.batches():
+            mask_RT, labels_RT = batch.mask_RT, batch.labels_RT
+
+            def sums(logits: HeadLogits, labels_RT: Tensor = labels_RT, mask_RT: Tensor = mask_RT) -> Tensor:
+                return sequence_logps(head_logps(logits, labels_RT), mask_RT, reduction="sum")
+
+            self.reference_N2[batch.index_R, batch.slot_R] = training.forward(sums, batch).to(self.reference_N2.dtype)
+
+    def pair_loss(self, chosen_P: Tensor, rejected_P: Tensor, index_P: Tensor) -> PreferenceLoss:
+        """Eq. 7 of the paper."""
+        reference_P2 = self.reference_N2[index_P].to(chosen_P.dtype)
+        return dpo_loss(
+            chosen_P, rejected_P, reference_P2[:, CHOSEN], reference_P2[:, REJECTED], beta=self.beta
+        )  # fmt: skip
+
+
+def dpo_stage(options: Options) -> Stage:
+    """The stage on pairs."""
+    return Stage("dpo", options.needs, options.examples(), partial(DpoObjective, options.beta), SETTINGS)
+
+
+def stages(options: Options) -> tuple[Stage, ...]:
+    """One stage on pairs."""
+    return (dpo_stage(options),)
+
+
+METHOD = Method(
+    name="dpo",
+    summary="prefer a response over another, relative to the untrained student",
+    paper="Rafailov et al. 2023, Direct Preference Optimization, arXiv 2305.18290, Eq. 7",
+    stages=stages,
+    options=Options,
+    needs=("teacher text",),
+    deviations=(
+        "Defaults are Zephyr's (beta 0.01, learning rate 5e-7, one epoch); the paper tunes beta from 0.1 to 0.5.",
+        "Pairs over the length limit are left out and counted; other implementations cut them.",
+    ),
+)

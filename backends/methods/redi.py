@@ -1,0 +1,69 @@
+"""REDI: SFT on right responses, then push right ones up and wrong ones down, the latter a little less."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from backends.base import Method, Stage
+from backends.losses.preference import PreferenceLoss, redi_loss
+from backends.methods._pairs import PairObjective, PairOptions
+from backends.methods._sft_first import SftFirstOptions, after_sft
+from harness.types import Json
+
+SFT_SETTINGS: dict[str, Json] = {
+    "learning_rate": 5e-5,
+    "scheduler": "linear",
+    "warmup": 0.1,
+    "weight_decay": 1e-4,
+    "epochs": 5,
+    "batch_size": 128,
+}
+SETTINGS: dict[str, Json] = {**SFT_SETTINGS, "learning_rate": 1e-6, "epochs": 1, "batch_size": 32}
+
+
+@dataclass(frozen=True)
+class Options(PairOptions, SftFirstOptions):
+    """Options of REDI."""
+
+    alpha: float = 0.8
+    """Weight of the rejected responses: 0 is SFT by sequence mean, 1 is symmetric and less stable."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha must be from 0 to 1, not {self.alpha}")
+
+
+class RediObjective(PairObjective):
+    """REDI's loss."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def pair_loss(self, chosen_P: Tensor, rejected_P: Tensor, index_P: Tensor) -> PreferenceLoss:
+        """Mean NLL of the preferred response less alpha times that of the rejected one."""
+        return redi_loss(chosen_P, rejected_P, alpha=self.options.alpha)
+
+
+def stages(options: Options) -> tuple[Stage, ...]:
+    """SFT on the preferred responses, then the pairs."""
+    pairs = Stage("redi", options.needs, options.examples(), partial(RediObjective, options), SETTINGS)
+    return after_sft(pairs, options, SFT_SETTINGS, options.needs, options.examples("response"))
+
+
+METHOD = Method(
+    name="redi",
+    summary="SFT on right responses, then right ones up and wrong ones down, asymmetrically",
+    paper="Xu et al. 2025, Harnessing Negative Signals: Reinforcement Distillation from Teacher Data for LLM "
+    "Reasoning, arXiv 2505.24850, the asymmetric objective of stage 2",
+    stages=stages,
+    options=Options,
+    needs=("teacher text",),
+    deviations=(
+        "Both stages read the same records; the paper's SFT has 78,000 right traces, its pairs are 53,000.",
+        "Pairs over the length limit are left out and counted; the authors cut responses at 19,000 tokens.",
+    ),
+)
