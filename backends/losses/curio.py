@@ -20,8 +20,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.chunks import map_rows, spread
 from backends.losses.entropy import entropy
+from backends.losses.positions import Logits, chunk_of, positions_shape, row_scores, row_states
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError
 
@@ -34,17 +35,31 @@ TOP_K = 512
 _BISECTIONS = 20
 
 
-def curio_temperature(reference_BTV: Tensor, mask_BT: Tensor, *, chunk: int | None = None) -> Tensor:
+def curio_temperature(
+    reference: Logits,
+    mask_BT: Tensor,
+    *,
+    low: float = TAU_LOW,
+    high: float = TAU_HIGH,
+    chunk: int | None = None,
+) -> Tensor:
     """τ of each position where the mask (B, T) is true, 1 elsewhere, (B, T); no gradient.
 
-    Entropy grows with temperature, so 20 bisections of [1.1, 1.5] find the target to 4e-7, or stop at the bound next to
-    it. `reference_BTV`: the reference's logits; `chunk`: positions at a time. Raises ConfigError for shapes that
-    differ.
+    Entropy grows with temperature, so 20 bisections of [`low`, `high`] find the target to 4e-7, or stop at the bound
+    next to it. `reference`: the reference's logits; `chunk`: positions at a time. Raises ConfigError for shapes that
+    differ and unless 0 < low <= high.
     """
-    check_shape("the mask", mask_BT, like=reference_BTV[..., 0])
+    if not 0 < low <= high:
+        raise ConfigError(f"the temperatures' bounds {low!r} and {high!r} must be above 0 and in order")
+    check_shape("the mask", mask_BT, like=positions_shape(reference))
     rows = mask_BT.reshape(-1).bool().nonzero().flatten()
-    width = chunk_rows(reference_BTV.shape[-1], chunk)
-    found = map_rows(_solve, (reference_BTV.detach().flatten(0, -2),), chunk=width, index=rows)
+    states, head = row_states(reference)
+
+    def solve(states_n: Tensor, *head: Tensor) -> Tensor:
+        return _solve(row_scores(states_n, head), low, high)
+
+    with torch.no_grad():
+        found = map_rows(solve, (states,), head, chunk=chunk_of(reference, chunk), index=rows)
     return spread(found - 1.0, rows, like=mask_BT) + 1.0
 
 
@@ -59,14 +74,13 @@ def curio_values(logps_BT: Tensor, reference_logps_BT: Tensor, *, lam: float = 1
     return lam * 0.5 * (logps_BT - reference_logps_BT.detach()).square() - logps_BT
 
 
-def _solve(logits_nV: Tensor) -> Tensor:
-    kept = min(TOP_K, logits_nV.shape[-1])
-    top_nK = logits_nV.to(accumulation_dtype(logits_nV.dtype)).topk(kept, dim=-1).values
+def _solve(logits_nV: Tensor, low: float, high: float) -> Tensor:
+    top_nK = logits_nV.topk(min(TOP_K, logits_nV.shape[-1]), dim=-1).values
     entropy_n = entropy(top_nK)
     target_n = entropy_n + 0.5 * torch.sigmoid(2.0 * (entropy_n - 1.2))
-    low_n, high_n = torch.full_like(entropy_n, TAU_LOW), torch.full_like(entropy_n, TAU_HIGH)
+    low_n, high_n = torch.full_like(entropy_n, low), torch.full_like(entropy_n, high)
     for _ in range(_BISECTIONS):
         middle_n = (low_n + high_n) / 2
         colder = entropy(top_nK / middle_n[:, None]) < target_n
         low_n, high_n = torch.where(colder, middle_n, low_n), torch.where(colder, high_n, middle_n)
-    return torch.where(entropy_n <= CERTAIN, TAU_LOW, (low_n + high_n) / 2)
+    return torch.where(entropy_n <= CERTAIN, low, (low_n + high_n) / 2)

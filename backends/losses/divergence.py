@@ -2,7 +2,8 @@
 
 `token_divergence` compares two sets of logits, whole or on the k most likely tokens of one side; `stored_divergence`
 compares logits with a teacher's stored top-k log-probabilities; `sampled_divergence` needs only the log-probability of
-the sampled token. All give one value per position in nats; `reduction.reduce_tokens` makes a loss of them.
+the sampled token. Logits may be `HeadLogits`, which are never built whole. All give one value per position in nats;
+`reduction.reduce_tokens` makes a loss of them.
 
 Gradients flow to whichever argument asks for one: a teacher runs under `no_grad`, and a symmetric loss between two
 views of one student (MCC-KD) gets both sides. Nothing here averages, and positions outside the mask are not visited.
@@ -19,7 +20,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import HEADLESS_ELEMENTS, accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.chunks import accumulation_dtype, map_rows, spread
+from backends.losses.positions import Logits, chunk_of, positions_shape, row_scores, row_states, vocabulary_size
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError, DataError
 
@@ -29,8 +31,8 @@ Estimator = Literal["k1", "k2", "k3"]
 
 
 def token_divergence(
-    student_BTV: Tensor,
-    teacher_BTV: Tensor,
+    student: Logits,
+    teacher: Logits,
     mask_BT: Tensor,
     *,
     kind: Kind,
@@ -60,32 +62,34 @@ def token_divergence(
 
     Raises ConfigError for widths, shapes or options that do not fit.
     """
-    limit = _vocabulary(student_BTV, teacher_BTV, vocabulary)
-    check_shape("the mask", mask_BT, like=student_BTV[..., 0])
-    check_shape("the teacher's positions", teacher_BTV[..., 0], like=student_BTV[..., 0])
+    limit = _vocabulary(student, teacher, vocabulary)
+    check_shape("the mask", mask_BT, like=positions_shape(student))
+    check_shape("the teacher's positions", positions_shape(teacher), like=positions_shape(student))
     _check(kind, beta, temperature, mass)
     if top_k is not None and top_k < 1:
         raise ConfigError(f"top_k is {top_k!r}; it must be at least 1")
     if top_k_of not in ("teacher", "student"):
         raise ConfigError(f"unknown top_k_of {top_k_of!r}; choose 'teacher' or 'student'")
     kept = None if top_k is None or top_k >= limit else top_k
-    wide = accumulation_dtype(student_BTV.dtype)
+    (student_N, student_head), (teacher_N, teacher_head) = row_states(student), row_states(teacher)
+    wide, heads = accumulation_dtype(student_N.dtype), len(student_head)
 
-    def compare(student: Tensor, teacher: Tensor) -> Tensor:
-        student, teacher = (z[:, :limit].to(wide) / temperature for z in (student, teacher))
+    def compare(student: Tensor, teacher: Tensor, *head: Tensor) -> Tensor:
+        scores = (row_scores(student, head[:heads]), row_scores(teacher, head[heads:]))
+        student, teacher = (z[:, :limit].to(wide) / temperature for z in scores)
         if kept is not None:
             ids = (teacher if top_k_of == "teacher" else student).detach().topk(kept, dim=-1).indices
             student, teacher = (_restrict(z, ids, mass) for z in (student, teacher))
         return divergence(student.log_softmax(-1), teacher.log_softmax(-1), kind=kind, beta=beta)
 
-    states = (student_BTV.flatten(0, -2), teacher_BTV.flatten(0, -2))
     rows = mask_BT.reshape(-1).bool().nonzero().flatten()
-    found = map_rows(compare, states, chunk=chunk_rows(limit, chunk, HEADLESS_ELEMENTS), index=rows)
+    width = min(chunk_of(student, chunk), chunk_of(teacher, chunk))
+    found = map_rows(compare, (student_N, teacher_N), (*student_head, *teacher_head), chunk=width, index=rows)
     return spread(found * temperature**2 if tau2_scale else found, rows, like=mask_BT)
 
 
 def stored_divergence(
-    student_BTV: Tensor,
+    student: Logits,
     teacher_logps_BTK: Tensor,
     ids_BTK: Tensor,
     mask_BT: Tensor,
@@ -106,7 +110,7 @@ def stored_divergence(
     Raises DataError for stored values that are no log-probabilities or ids outside the student's vocabulary, and
     ConfigError as `token_divergence`.
     """
-    check_shape("the mask", mask_BT, like=student_BTV[..., 0])
+    check_shape("the mask", mask_BT, like=positions_shape(student))
     check_shape("the stored ids", ids_BTK, like=teacher_logps_BTK)
     check_shape("the teacher's positions", teacher_logps_BTK[..., 0], like=mask_BT)
     _check(kind, beta, temperature, mass)
@@ -115,12 +119,13 @@ def stored_divergence(
             "mass 'tail' needs temperature 1: a stored top-k does not tell the rest's mass at another one"
         )
     rows = mask_BT.reshape(-1).bool().nonzero().flatten()
-    vocabulary, wide = student_BTV.shape[-1], accumulation_dtype(student_BTV.dtype)
+    student_N, student_head = row_states(student)
+    vocabulary, wide = vocabulary_size(student), accumulation_dtype(student_N.dtype)
     kept, ids = teacher_logps_BTK.flatten(0, -2), ids_BTK.flatten(0, -2)
     _check_stored(kept[rows].to(wide), ids[rows], vocabulary)
 
-    def compare(student: Tensor, teacher: Tensor, ids: Tensor) -> Tensor:
-        teacher = teacher.to(wide)
+    def compare(student: Tensor, teacher: Tensor, ids: Tensor, *head: Tensor) -> Tensor:
+        student, teacher = row_scores(student, head), teacher.to(wide)
         unused = teacher.isneginf()
         # An unused slot takes the first slot's id, so that nothing else leaves the student's rest.
         student = _restrict(student.to(wide) / temperature, torch.where(unused, ids[:, :1], ids), mass)
@@ -133,12 +138,7 @@ def stored_divergence(
         student = student.masked_fill(unused, -math.inf).log_softmax(-1)
         return divergence(student, teacher, kind=kind, beta=beta)
 
-    found = map_rows(
-        compare,
-        (student_BTV.flatten(0, -2), kept, ids),
-        chunk=chunk_rows(vocabulary, chunk, HEADLESS_ELEMENTS),
-        index=rows,
-    )
+    found = map_rows(compare, (student_N, kept, ids), student_head, chunk=chunk_of(student, chunk), index=rows)
     return spread(found * temperature**2 if tau2_scale else found, rows, like=mask_BT)
 
 
@@ -204,9 +204,9 @@ def _restrict(logits: Tensor, ids: Tensor, mass: Mass) -> Tensor:
     return torch.cat([chosen, rest], dim=-1)
 
 
-def _vocabulary(student: Tensor, teacher: Tensor, vocabulary: int | None) -> int:
+def _vocabulary(student: Logits, teacher: Logits, vocabulary: int | None) -> int:
     """How many logits of both sides count."""
-    widths = (int(student.shape[-1]), int(teacher.shape[-1]))
+    widths = (vocabulary_size(student), vocabulary_size(teacher))
     if vocabulary is None:
         if widths[0] != widths[1]:
             raise ConfigError(

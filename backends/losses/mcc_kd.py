@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from backends.losses.chunks import accumulation_dtype, chunk_rows, map_rows
+from backends.losses.chunks import map_rows
+from backends.losses.positions import Logits, chunk_of, positions_shape, row_scores, row_states
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError
 
@@ -33,8 +34,8 @@ class Consistency:
 
 
 def consistency(
-    logits_a_PTV: Tensor,
-    logits_b_PTV: Tensor,
+    logits_a: Logits,
+    logits_b: Logits,
     answer_a_PT: Tensor,
     answer_b_PT: Tensor,
     *,
@@ -43,26 +44,28 @@ def consistency(
 ) -> Consistency:
     """½[KL(p‖q) + KL(q‖p)] over the positions that predict the answers of the same question's two rationales.
 
-    The masks are true at each row's answer span, in order; `temperature` divides both sides' logits; `chunk` is how
+    The masks are true at each row's answer span, in order. `HeadLogits` are of one model, and are built at the aligned
+    positions only. `temperature` divides both sides' logits; `chunk` is how
     many positions are compared at a time, and changes memory only. With no aligned position the total is an exact 0
     that is part of the graph. Raises ConfigError for shapes that do not fit and for a temperature that is not above 0.
     """
     if not temperature > 0:
         raise ConfigError(f"a temperature must be above 0, not {temperature!r}")
-    check_shape("the first answers' mask", answer_a_PT, like=logits_a_PTV[..., 0])
-    check_shape("the second answers' mask", answer_b_PT, like=logits_b_PTV[..., 0])
-    check_shape("the second side", logits_b_PTV[:, 0], like=logits_a_PTV[:, 0])
+    check_shape("the first answers' mask", answer_a_PT, like=positions_shape(logits_a))
+    check_shape("the second answers' mask", answer_b_PT, like=positions_shape(logits_b))
+    check_shape("the second answers", answer_b_PT[:, 0], like=answer_a_PT[:, 0])
+    (states_a_NX, head), (states_b_NX, _) = row_states(logits_a), row_states(logits_b)
+    check_shape("the second side", states_b_NX[:0], like=states_a_NX[:0])
     length_a_P, length_b_P = answer_a_PT.bool().sum(1), answer_b_PT.bool().sum(1)
     aligned_P1 = ((length_a_P == length_b_P) & (length_a_P > 0))[:, None]
-    a_NV = logits_a_PTV[answer_a_PT.bool() & aligned_P1]
-    b_NV = logits_b_PTV[answer_b_PT.bool() & aligned_P1]
-    wide = accumulation_dtype(a_NV.dtype)
+    a_NX = states_a_NX[(answer_a_PT.bool() & aligned_P1).flatten()]
+    b_NX = states_b_NX[(answer_b_PT.bool() & aligned_P1).flatten()]
 
-    def symmetric_kl(a_nV: Tensor, b_nV: Tensor) -> Tensor:
-        log_p_nV, log_q_nV = ((side.to(wide) / temperature).log_softmax(-1) for side in (a_nV, b_nV))
+    def symmetric_kl(a_nX: Tensor, b_nX: Tensor, *head: Tensor) -> Tensor:
+        log_p_nV, log_q_nV = ((row_scores(side, head) / temperature).log_softmax(-1) for side in (a_nX, b_nX))
         return ((log_p_nV.exp() - log_q_nV.exp()) * (log_p_nV - log_q_nV)).sum(-1) / 2
 
-    found_N = map_rows(symmetric_kl, (a_NV, b_NV), chunk=chunk_rows(a_NV.shape[-1], chunk))
+    found_N = map_rows(symmetric_kl, (a_NX, b_NX), head, chunk=chunk_of(logits_a, chunk))
     return Consistency(found_N.sum(), found_N.shape[0], int((~aligned_P1).sum()))
 
 

@@ -23,7 +23,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import accumulation_dtype, chunk_rows, same_dtype, spans
+from backends.losses.chunks import (
+    CHUNK_ELEMENTS,
+    HEADLESS_ELEMENTS,
+    accumulation_dtype,
+    chunk_rows,
+    same_dtype,
+    spans,
+)
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError, DataError
 
@@ -83,6 +90,35 @@ def over_positions(
         function, index_2N, sums, chunk_rows(vocabulary_size(logits), chunk), *inputs
     )
     return results
+
+
+def row_states(logits: Logits) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """What `chunks.map_rows` takes: the states (B * T, V or D) as its rows, and the head, if any, as what is shared.
+
+    `row_scores` makes scores of both again. Unlike `over_positions`, several models' states fit into one pass so, and
+    each of them gets its gradient.
+    """
+    if isinstance(logits, HeadLogits):
+        bias = () if logits.bias_V is None else (logits.bias_V,)
+        hidden, *head = same_dtype(logits.hidden_BTD, logits.head_VD, *bias)
+        return hidden.flatten(0, -2), tuple(head)
+    return logits.flatten(0, -2), ()
+
+
+def row_scores(states_n: Tensor, head: Sequence[Tensor] = ()) -> Tensor:
+    """Scores n x V of some rows' states and the head that `row_states` gave, in at least float32."""
+    return _scores((states_n, *head))
+
+
+def chunk_of(logits: Logits, chunk: int | None) -> int:
+    """Positions of these scores at a time for `map_rows`; ConfigError for a chunk below 1."""
+    elements = CHUNK_ELEMENTS if isinstance(logits, HeadLogits) else HEADLESS_ELEMENTS
+    return chunk_rows(vocabulary_size(logits), chunk, elements)
+
+
+def positions_shape(logits: Logits) -> Tensor:
+    """A view B x T of the scores, for its shape alone (`check_shape`)."""
+    return (logits.hidden_BTD if isinstance(logits, HeadLogits) else logits)[..., 0]
 
 
 def label_nll(scores_nV: Tensor, label_n: Tensor) -> Tensor:
