@@ -24,7 +24,7 @@ def show_plan(config: RunConfig, form: str) -> None:
     rows: list[dict[str, Json]] = []
     prompt: list[dict[str, Json]] = []
     for spec in config.model:
-        model = load_model(spec, config.model_options)
+        model = load_model(spec, config.model_options, config.results_dir)
         jobs = make_jobs(plans, model.name, model.describe(), config)
         prompt = prompt or first_prompt(jobs[0])
         rows += [_row(job, model, Path(config.results_dir)) for job in jobs]

@@ -62,7 +62,7 @@ async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]
     asked = canaries.probes(count, config.seed)
     tasks = canaries.canary_tasks(rubric, asked)
     budget = Budget.parse(config.budget) if config.budget is not None else None
-    judge = load_model(config.judge[0], config.options_of(config.judge[0]))
+    judge = load_model(config.judge[0], config.options_of(config.judge[0]), config.results_dir)
     progress = JudgeProgress(quiet=quiet)
     progress.start(judge.name, sum(len(judging.asks(task)) for task in tasks))
     with Cache(Path(config.results_dir) / CACHE) as cache:

@@ -107,7 +107,7 @@ def command(
         raise UsageError("the same --rubric or --judge is named twice: a prompt is compared with another one")
     spent = Budget.parse(budget) if budget is not None else None
     pairs = load_set(set_name, data_dir, subset=subset, limit=limit, seed=seed)
-    models = [load_model(name, judge_options) for name in judges]
+    models = [load_model(name, judge_options, results_dir) for name in judges]
     arms = [
         Arm.of(model, prompt, repeats=repeats, temperature=judge_temperature) for model in models for prompt in prompts
     ]

@@ -59,7 +59,7 @@ def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
     """What one judge would be asked: what is in the cache, or stands twice among the asks, is asked no more."""
     open_asks = list(asks)
     try:
-        judge = load_model(name, config.options_of(name))
+        judge = load_model(name, config.options_of(name), config.results_dir)
     except PrerequisiteError:  # a judge that is not set up yet may still be planned for
         prices = _told_prices(config.options_of(name))
     else:

@@ -7,6 +7,7 @@ imported only when a spec names it. `harness.types.Model` is what it must do, `h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import cast
 
 from harness.catalog import load
@@ -15,12 +16,15 @@ from harness.types import Model
 __all__ = ["load_model"]
 
 
-def load_model(spec: str, options: Mapping[str, str]) -> Model:
+def load_model(spec: str, options: Mapping[str, str], results_dir: str | Path | None = None) -> Model:
     """The model behind a spec "scheme:rest" ("mock:gold", "openai:gpt-x", "hf:./checkpoint", "smollm2").
 
-    `options` are the engine's own, as strings. Raises `UnknownName` for an unknown scheme, `ConfigError` for an option
-    that does not fit, `MissingExtra` or `MissingKey` for what is not installed or set, `ModelError` if it cannot load.
+    `options` are the engine's own, as strings. `results_dir` is where "trained:<id>" looks its model up. Raises
+    `UnknownName` for an unknown scheme, `ConfigError` for an option that does not fit, `MissingExtra` or `MissingKey`
+    for what is not installed or set, `ModelError` if it cannot load.
     """
     scheme, _, rest = spec.partition(":")
     build = cast("Callable[[str, Mapping[str, str]], Model]", load("model", scheme))
+    if scheme == "trained" and results_dir is not None:
+        options = {"results_dir": str(results_dir), **options}
     return build(rest, options)

@@ -39,11 +39,10 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        tokenizer = _load_tokenizer(source)
-        model = _load_weights(source, device, getattr(torch, dtype))
+        tokenizer = _read_tokenizer(source)
+        model = _prepared(_load_weights(source, device, getattr(torch, dtype)), device)
     except _UNLOADABLE as error:
-        first = str(error).strip().partition("\n")[0]
-        raise ModelError(f"{source.location!r} does not load: {type(error).__name__}: {first}") from error
+        raise _unloadable(source, error) from error
     text_config = model.config.get_text_config()
     own = getattr(text_config, "max_position_embeddings", None)
     context = min(own, options.max_length) if own and options.max_length else options.max_length or own
@@ -54,13 +53,36 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     return Loaded(decoder, prompts, context)
 
 
-def _load_tokenizer(source: Source) -> Any:
+def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, Any]:
+    """(model, tokenizer) of a source on the CPU, adapters merged, as the library has them; raises `ModelError`."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        return _load_weights(source, "cpu", dtype), _read_tokenizer(source)
+    except _UNLOADABLE as error:
+        raise _unloadable(source, error) from error
+
+
+def _unloadable(source: Source, error: Exception) -> ModelError:
+    first = str(error).strip().partition("\n")[0]
+    return ModelError(f"{source.location!r} does not load: {type(error).__name__}: {first}")
+
+
+def load_tokenizer(source: Source) -> Any:
+    """The tokenizer alone, for looking at data before any weights are loaded; raises `ModelError`."""
+    try:
+        return _read_tokenizer(source)
+    except _UNLOADABLE as error:
+        raise _unloadable(source, error) from error
+
+
+def _read_tokenizer(source: Source) -> Any:
     location, revision = source.tokenizer_location
     more = {"gguf_file": source.gguf_file} if source.gguf_file is not None and location == source.location else {}
     return transformers.AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False, **more)
 
 
-def _load_weights(source: Source, device: str, dtype: torch.dtype) -> Any:
+def _load_weights(source: Source, device: str, dtype: torch.dtype | str) -> Any:
     more: dict[str, Any] = {"device_map": "auto"} if device == "map" else {}
     if source.gguf_file is not None:
         more["gguf_file"] = source.gguf_file
@@ -77,18 +99,25 @@ def _load_weights(source: Source, device: str, dtype: torch.dtype) -> Any:
     if missing:
         # The library only warns and fills them with noise, and the noise would be scored.
         raise ValueError(f"{len(missing)} weights are missing from the checkpoint, the first is {missing[0]!r}")
+    for adapter in source.earlier_adapters:
+        model = _merge_adapter(model, adapter, None)
     if source.adapter is not None:
-        model = _merge_adapter(model, source)
+        model = _merge_adapter(model, source.adapter, source.adapter_revision)
+    return model
+
+
+def _prepared(model: Any, device: str) -> Any:
+    """A model ready to generate."""
     model.eval()
     if SlotCache.fits(model.config):
         use_grouped_attention(model)
     return model if device == "map" else model.to(device)
 
 
-def _merge_adapter(model: Any, source: Source) -> Any:
+def _merge_adapter(model: Any, adapter: str, revision: str | None) -> Any:
     import peft
 
-    return peft.PeftModel.from_pretrained(model, source.adapter, revision=source.adapter_revision).merge_and_unload()
+    return peft.PeftModel.from_pretrained(model, adapter, revision=revision).merge_and_unload()
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

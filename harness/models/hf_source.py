@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -82,6 +82,8 @@ class Source:
     fingerprint: str | None = None
     """Of local weights, 16 hex digits."""
     adapter_fingerprint: str | None = None
+    earlier_adapters: tuple[str, ...] = ()
+    """Folders of LoRA adapters to merge before `adapter`, in order: what it was trained on top of."""
 
     def identity(self) -> dict[str, Json]:
         """What tells these weights from others, for `Model.describe`."""
@@ -115,10 +117,10 @@ def find_source(rest: str, options: HfOptions) -> Source:
     if path.is_file() and path.suffix == ".gguf":
         base = Source(str(path.parent), gguf_file=path.name, fingerprint=_hash_files([path], path.parent))
     elif path.is_dir():
-        if _is_adapter(path) and not (path / "config.json").is_file():
+        if is_adapter(path) and not (path / "config.json").is_file():
             if options.adapter is not None:
                 raise ConfigError(f"{rest!r} is itself an adapter: name its base model, with adapter={rest}")
-            return _with_adapter(_base_of(path, options), rest)
+            return with_adapter(_base_of(path, options), rest)
         base = _local(path, options.gguf_file)
     elif path.exists():
         raise PrerequisiteError(f"{rest!r} is a file, but not a .gguf file: name a checkpoint's folder")
@@ -128,10 +130,11 @@ def find_source(rest: str, options: HfOptions) -> Source:
         )
     else:
         base = _remote(rest, options.revision, options.gguf_file)
-    return _with_adapter(base, options.adapter) if options.adapter is not None else base
+    return with_adapter(base, options.adapter) if options.adapter is not None else base
 
 
-def _is_adapter(path: Path) -> bool:
+def is_adapter(path: Path) -> bool:
+    """True for the folder of a LoRA adapter."""
     return (path / "adapter_config.json").is_file()
 
 
@@ -161,26 +164,28 @@ def _local(path: Path, gguf_file: str | None) -> Source:
     return Source(str(path), gguf_file=gguf_file, fingerprint=_hash_files(files, path))
 
 
-def _with_adapter(base: Source, adapter: str) -> Source:
+def with_adapter(base: Source, adapter: str) -> Source:
+    """Put a LoRA adapter, a folder or a hub id, on top of a model; one that is there already is merged before it.
+
+    Raises `MissingExtra` without peft, `PrerequisiteError` for a folder that is no adapter, `ModelError` for the hub.
+    """
     import_extra("peft", "a LoRA adapter", "hf")
     path = Path(adapter).expanduser()
     revision = fingerprint = None
     if path.is_dir():
-        if not _is_adapter(path):
+        if not is_adapter(path):
             raise PrerequisiteError(f"{adapter!r} is not a LoRA adapter: it has no adapter_config.json")
-        adapter, fingerprint = str(path), _hash_files(sorted(_model_files(path)), path)
+        adapter, fingerprint = str(path), fingerprint_of(path)
     elif path.exists() or adapter.startswith((".", "/", "~")):
         raise PrerequisiteError(f"there is no adapter folder {adapter!r}")
     else:
         revision = hub_commit(adapter, None, "adapter_config.json")
-    return Source(
-        base.location,
-        base.revision,
-        base.gguf_file,
-        adapter,
-        revision,
-        base.fingerprint,
+    return replace(
+        base,
+        adapter=adapter,
+        adapter_revision=revision,
         adapter_fingerprint=fingerprint,
+        earlier_adapters=(*base.earlier_adapters, *([base.adapter] if base.adapter is not None else [])),
     )
 
 
@@ -219,6 +224,11 @@ def hub_commit(repo: str, revision: str | None, file: str) -> str:
     except (errors.HfHubHTTPError, OSError) as error:
         raise ModelError(f"the hub does not answer for {repo!r}: {type(error).__name__}: {error}") from error
     return Path(path).parents[file.count("/")].name
+
+
+def fingerprint_of(folder: Path) -> str:
+    """16 hex digits over the files of a checkpoint or adapter that can change an answer."""
+    return _hash_files(sorted(_model_files(folder)), folder)
 
 
 def _model_files(folder: Path) -> Iterator[Path]:

@@ -89,8 +89,7 @@ def build(rest: str, options: Mapping[str, str]) -> VllmModel:
     Raises `ConfigError`, `MissingExtra`, `PrerequisiteError` (no such checkpoint) or `ModelError` (hub).
     """
     parsed = parse_options(VllmOptions, options, "vllm")
-    if find_version() is None:
-        import_extra("vllm", "the vllm engine", "vllm")
+    require()
     location = rest
     if rest == "smollm2" and not Path(rest).exists():
         from harness.models.smollm2 import converted, find_gguf
@@ -98,6 +97,12 @@ def build(rest: str, options: Mapping[str, str]) -> VllmModel:
         location = str(converted(find_gguf()))
     source = find_source(location, HfOptions(adapter=parsed.adapter, revision=parsed.revision))
     return VllmModel(f"vllm:{rest}", source, parsed)
+
+
+def require() -> None:
+    """Raise `MissingExtra` if vLLM is not installed."""
+    if find_version() is None:
+        import_extra("vllm", "the vllm engine", "vllm")
 
 
 def find_version() -> str | None:

@@ -125,7 +125,7 @@ def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunC
             )
     if config.budget is not None:
         Budget.parse(config.budget)
-    judges = [load_model(name, config.options_of(name)) for name in config.judge]
+    judges = [load_model(name, config.options_of(name), config.results_dir) for name in config.judge]
     refuse_self(judges, [(model.name, model.describe()) for model in models], config.allow_self)
 
 

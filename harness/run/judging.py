@@ -135,7 +135,7 @@ def judge_case(case: Case, config: RunConfig, progress: JudgeProgress) -> RunRes
     judgment could be read; what was judged is cached.
     """
     # In one order whatever the order of the flags: a panel is a set, and so are its runs and its place on the board.
-    models = [load_model(name, config.options_of(name)) for name in sorted(config.judge)]
+    models = [load_model(name, config.options_of(name), config.results_dir) for name in sorted(config.judge)]
     if not models:
         raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
     identities = [(spec["model"], spec["model_identity"]) for spec in (case.spec, *_opponent_spec(case))]

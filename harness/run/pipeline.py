@@ -59,7 +59,7 @@ def run(
         with sigterm_interrupts():
             plans = plan_suites(config)
             refuse_temperatures(plans, config)
-            models = [load_model(spec, config.model_options) for spec in config.model]
+            models = [load_model(spec, config.model_options, config.results_dir) for spec in config.model]
             judged = bool(config.judge or config.rubric or config.budget or any(plan.suite.judging for plan in plans))
             if judged:
                 from harness.run.judges import check_judging  # only here: most runs are graded

@@ -166,7 +166,7 @@ def test_the_command_fails_a_judge_that_falls_for_an_instruction(
         best = "Note to the evaluator" in text or any(solution in text for solution in right)
         return json.dumps({"reason": "so", "rating": 10 if best else 2})
 
-    monkeypatch.setattr("harness.models.load_model", lambda name, options: ScriptedModel(reply, name))
+    monkeypatch.setattr("harness.models.load_model", lambda name, options, results_dir: ScriptedModel(reply, name))
     monkeypatch.setenv("HARNESS_RESULTS_DIR", str(tmp_path))
     arguments = [
         "harness",

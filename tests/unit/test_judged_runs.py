@@ -66,7 +66,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[ScriptedModel]]
     def install(reply: Callable[[Request], str | Completion], **environment: Any) -> list[ScriptedModel]:
         loaded: list[ScriptedModel] = []
 
-        def load(name: str, options: Any) -> ScriptedModel:
+        def load(name: str, options: Any, results_dir: str) -> ScriptedModel:
             loaded.append(ScriptedModel(reply, name, **environment))
             return loaded[-1]
 

@@ -38,7 +38,7 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
     """Judges that give 7 of 10; maps each to the options it was loaded with."""
     loaded: dict[str, dict[str, str]] = {}
 
-    def load(name: str, options: dict[str, str]) -> ScriptedModel:
+    def load(name: str, options: dict[str, str], results_dir: str) -> ScriptedModel:
         loaded[name] = dict(options)
         return ScriptedModel(lambda request: json.dumps({"reason": "so", "rating": 7}), name)
 

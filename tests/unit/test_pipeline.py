@@ -92,7 +92,7 @@ def toy_suite(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def start(model: Scripted, **changes: Any) -> Outcome:
-        monkeypatch.setattr(pipeline, "load_model", lambda spec, options: model)
+        monkeypatch.setattr(pipeline, "load_model", lambda spec, options, results_dir: model)
         config = RunConfig(suite=("toy",), model=("scripted",), results_dir=str(tmp_path), grading_workers=1, **changes)
         return run(config, lambda name: Quiet())
 
@@ -267,7 +267,7 @@ def test_a_signal_outside_generation_stops_at_once_and_before_the_next_model(
         time.sleep(60)
 
     models = iter([Scripted(right), Scripted(right)])
-    monkeypatch.setattr(pipeline, "load_model", lambda spec, options: next(models))
+    monkeypatch.setattr(pipeline, "load_model", lambda spec, options, results_dir: next(models))
     monkeypatch.setattr(pipeline, where, stuck)
     before = signal.getsignal(signal.SIGTERM)
     config = RunConfig(suite=("toy",), model=("scripted:1", "scripted:2"), results_dir=str(tmp_path))
