@@ -12,17 +12,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from backends.data.records import TrainRecord, render_response
 from backends.data.spans import never_closes, split_response
+from backends.data.verify import grade, verdict_of
 from harness.answers import with_answer
 from harness.errors import DataError
-from harness.grading import Pending, score_completion
 from harness.grading.pool import GradingPool
-from harness.types import Completion, Problem, Record, Score
+from harness.types import Completion, Json, Problem, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,10 @@ class Selected:
     surplus: int
     """Right completions left out because the problem has `per_problem` already."""
     unsolved: tuple[str, ...]
-    """Problems with completions of which none is right, in order: what a teacher may rectify."""
+    """Problems with completions of which none is right, in order."""
+    failures: tuple[TrainRecord, ...]
+    """Those of them with a wrong completion, as records without a response: the first wrong one is `rejected`, all of
+    them are `negatives`. What a teacher may rectify."""
 
 
 def select_right(
@@ -69,65 +70,45 @@ def select_right(
         if record.attempt in attempts:
             raise DataError(f"problem {record.problem_id!r} has two completions of attempt {record.attempt}")
         attempts[record.attempt] = with_answer(record.completion)
-    scores = _grade(by_problem, known, pool)
-    verdicts = Counter(_verdict(score) for score in scores.values())
+    places = [(problem_id, attempt) for problem_id, attempts in by_problem.items() for attempt in attempts]
+    scores = grade([(known[problem_id], by_problem[problem_id][attempt]) for problem_id, attempt in places], pool)
+    found = {place: verdict_of(score) for place, score in zip(places, scores, strict=True)}
+    verdicts = Counter(found.values())
     records: list[TrainRecord] = []
     unsolved: list[str] = []
+    failures: list[TrainRecord] = []
+    meta: dict[str, Json] = {"dataset": dataset, "teacher": teacher}
     duplicates = surplus = 0
     for problem in problems:
         attempts = by_problem.get(problem.id, {})
-        right, wrong = (_texts(problem.id, attempts, scores, verdict) for verdict in ("right", "wrong"))
+        right, wrong = (_texts(problem.id, attempts, found, verdict) for verdict in ("right", "wrong"))
         distinct = {text: attempt for attempt, text in reversed(right)}
         kept = [(attempt, text) for attempt, text in right if distinct[text] == attempt]
         chosen = kept[:per_problem]
         duplicates += len(right) - len(kept)
         surplus += len(kept) - len(chosen)
-        if attempts and not any(_verdict(scores[problem.id, attempt]) == "right" for attempt in attempts):
+        if attempts and not any(found[problem.id, attempt] == "right" for attempt in attempts):
             unsolved.append(problem.id)
+            if wrong:
+                failures.append(_failure(problem, wrong, meta))
         negatives = tuple(dict.fromkeys(text for _, text in wrong))
         for index, (attempt, text) in enumerate(chosen):
-            positive = _record(problem, attempt, text, {"dataset": dataset, "teacher": teacher})
+            positive = _record(problem, attempt, text, meta)
             rejected = negatives[index % len(negatives)] if negatives else None
             records.append(replace(positive, rejected=rejected, negatives=negatives))
-    return Selected(tuple(records), dict(sorted(verdicts.items())), duplicates, surplus, tuple(unsolved))
-
-
-def _grade(
-    by_problem: Mapping[str, Mapping[int, Completion]], known: Mapping[str, Problem], pool: GradingPool | None
-) -> dict[tuple[str, int], Score]:
-    """(problem, attempt) -> score; comparisons that must not run here go through the pool."""
-    scores: dict[tuple[str, int], Score] = {}
-    waiting: dict[tuple[str, int], Future[Score]] = {}
-    with ExitStack() as stack:
-        for problem_id, attempts in by_problem.items():
-            for attempt, completion in attempts.items():
-                if completion.finish == "length":  # it may score, but teaches to stop anywhere
-                    scores[problem_id, attempt] = Score(0.0, "truncated")
-                    continue
-                verdict = score_completion(known[problem_id], completion)
-                if isinstance(verdict, Pending):
-                    if pool is None:
-                        pool = stack.enter_context(GradingPool())
-                    waiting[problem_id, attempt] = pool.submit(verdict.grader, verdict.target, verdict.answer)
-                else:
-                    scores[problem_id, attempt] = verdict
-        return scores | {key: future.result() for key, future in waiting.items()}
-
-
-def _verdict(score: Score) -> str:
-    if score.status != "scored":
-        return score.status
-    return "right" if score.value == 1.0 else "wrong"
+    return Selected(
+        tuple(records), dict(sorted(verdicts.items())), duplicates, surplus, tuple(unsolved), tuple(failures)
+    )
 
 
 def _texts(
-    problem_id: str, attempts: Mapping[int, Completion], scores: Mapping[tuple[str, int], Score], verdict: str
+    problem_id: str, attempts: Mapping[int, Completion], found: Mapping[tuple[str, int], str], verdict: str
 ) -> list[tuple[int, str]]:
     """(attempt, response) of the completions with that verdict, by attempt."""
     return [
         (attempt, response_of(attempts[attempt]))
         for attempt in sorted(attempts)
-        if _verdict(scores[problem_id, attempt]) == verdict
+        if found[problem_id, attempt] == verdict
     ]
 
 
@@ -144,18 +125,43 @@ def response_of(completion: Completion) -> str:
     return render_response(completion.reasoning, completion.answer_text or "")
 
 
-def _record(problem: Problem, attempt: int, text: str, meta: Mapping[str, str]) -> TrainRecord:
-    split = split_response(text)
-    think = text[split.think_start : split.think_end].strip() if split is not None else ""
-    answer = text[split.answer_start :] if split is not None else text
-    if split is not None and split.rule == "think":
-        answer = answer[answer.index(">") + 1 :]
+def _failure(problem: Problem, wrong: Sequence[tuple[int, str]], meta: Mapping[str, Json]) -> TrainRecord:
+    negatives = tuple(dict.fromkeys(text for _, text in wrong))
+    return TrainRecord(
+        id=problem.id,
+        prompt=problem.messages,
+        gold=problem.target,
+        rejected=negatives[0],
+        negatives=negatives,
+        meta={**meta, **_graded_by(problem)},
+    )
+
+
+def _graded_by(problem: Problem) -> dict[str, Json]:
+    """What it takes to grade another response to the problem."""
+    choices: dict[str, Json] = {"choices": list(problem.choices)} if problem.choices else {}
+    return {"problem": problem.id, "grader": problem.grader, **choices}
+
+
+def _record(problem: Problem, attempt: int, text: str, meta: Mapping[str, Json]) -> TrainRecord:
+    think, answer = parts_of(text)
     return TrainRecord(
         id=f"{problem.id}#{attempt}",
         prompt=problem.messages,
-        think=think or None,
-        answer=answer.strip(),
+        think=think,
+        answer=answer,
         gold=problem.target,
         response=text,
-        meta={**meta, "problem": problem.id, "attempt": attempt, "grader": problem.grader},
+        meta={**meta, **_graded_by(problem), "attempt": attempt},
     )
+
+
+def parts_of(text: str) -> tuple[str | None, str]:
+    """The chain of a response, None where it has none, and the answer: what `think` and `answer` of a record hold."""
+    split = split_response(text)
+    if split is None:
+        return None, text.strip()
+    answer = text[split.answer_start :]
+    if split.rule == "think":
+        answer = answer[answer.index(">") + 1 :]
+    return text[split.think_start : split.think_end].strip() or None, answer.strip()

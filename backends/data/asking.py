@@ -1,0 +1,238 @@
+"""Ask a model for everything that a data recipe needs, so that nothing is asked twice and nothing generated is lost.
+
+    with Cache(Path("traces.jsonl.cache.sqlite")) as cache, Asker(model, cache) as ask:
+        completions = ask(queries)                      # in the order of the queries
+
+Each reply is committed to the cache (`judges.cache`, one sqlite file) as it comes, before anything is made of it. Its
+key is the whole content of the query: record, recipe, template, model, messages, sampling, attempt. Whatever stops a
+recipe, the same call goes on from there; another template, model or temperature asks anew and loses nothing. Failed
+requests are counted, come back with `finish="error"` and are asked again by the next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Protocol
+
+from harness.errors import BudgetReached, DataError
+from harness.hashing import canonical_json
+from harness.types import Completion, Model, Problem, Request
+from judges.budget import Budget, Meter
+from judges.cache import Cache, storable
+from judges.stream import AHEAD, answer_stream
+
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How completions are drawn."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    max_tokens: int = 2048
+    """New tokens of a reply, thinking included."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 10 or not 0 < self.top_p <= 1 or self.max_tokens < 1:
+            raise DataError(
+                f"temperature {self.temperature!r}, top-p {self.top_p!r} and {self.max_tokens!r} tokens draw nothing: "
+                "temperature from 0 to 10, 0 < top-p <= 1, at least 1 token"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One reply wanted."""
+
+    recipe: str
+    """Who asks: "traces", "dual:rectify"."""
+    template: str
+    """`Template.id`; empty where the record's own prompt is asked."""
+    problem: Problem
+    """What is asked about, with the messages to send; its id is the record's. Target and grader serve the mock models,
+    no other engine reads them."""
+    attempt: int
+    draw: Draw
+
+    @property
+    def seed(self) -> int:
+        """Of the request, 0 <= seed < 2**31: depends on nothing but what is asked and which attempt it is."""
+        parts = (str(self.draw.seed), self.recipe, self.problem.id, str(self.attempt))
+        digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()
+        return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+    def key(self, model: str) -> str:
+        """Identity of the reply, 64 hex digits; `model`: canonical JSON of `Model.describe()`."""
+        content = {
+            "recipe": self.recipe,
+            "template": self.template,
+            "record": self.problem.id,
+            "target": self.problem.target,
+            "messages": [[message.role, message.content] for message in self.problem.messages],
+            "temperature": float(self.draw.temperature),
+            "top_p": float(self.draw.top_p),
+            "max_tokens": self.draw.max_tokens,
+            "seed": self.seed,
+            "attempt": self.attempt,
+        }
+        return hashlib.sha256(f"{model}\n{canonical_json(content)}".encode("utf-8", "surrogatepass")).hexdigest()
+
+    def request(self) -> Request:
+        """What the engine gets."""
+        return Request(
+            problem=self.problem,
+            attempt=self.attempt,
+            temperature=self.draw.temperature,
+            top_p=self.draw.top_p,
+            max_tokens=self.draw.max_tokens,
+            stop=(),
+            seed=self.seed,
+        )
+
+
+Ask = Callable[[Sequence[Query]], list[Completion]]
+"""What a recipe needs of an `Asker`: completions in the order of the queries."""
+
+
+class AskProgress(Protocol):
+    """Who is told how the asking goes."""
+
+    def start(self, what: str, total: int, stored: int) -> None:
+        """Requests to make, and replies found in the cache."""
+
+    def advance(self, completion: Completion) -> None:
+        """Called with each reply that comes."""
+
+    def finish(self) -> None:
+        """Called when this batch is done, however it ends."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What an `Asker` has done so far."""
+
+    requests: int = 0
+    cached: int = 0
+    """Replies found in the cache."""
+    failed: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    """Of the requests made, where the engine says."""
+    why: str = ""
+    """Of the first failure."""
+
+
+class Asker:
+    """Asks one model, through one cache; a context manager, which closes the model in the end."""
+
+    def __init__(
+        self, model: Model, cache: Cache, *, budget: Budget | None = None, progress: AskProgress | None = None
+    ) -> None:
+        """Raises `ConfigError` for a budget in money and a model without prices."""
+        self.model, self.done = model, Asked()
+        self._cache, self._budget, self._progress = cache, budget, progress
+        self._meter = Meter(budget, model) if budget is not None else None
+        self._identity = canonical_json(model.describe())
+        # One loop for all calls: an engine's connections belong to the loop that they were opened in.
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Asker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._runner.run(self.model.close())
+        finally:
+            self._runner.close()
+
+    def __call__(self, queries: Sequence[Query]) -> list[Completion]:
+        """The completions, in order; a failed request has `finish="error"`.
+
+        Raises `BudgetReached` once the budget is spent and what was in flight is stored, `ModelError` if the model
+        cannot answer at all, `StoreError` if the cache fails.
+        """
+        keys = [query.key(self._identity) for query in queries]
+        found = self._stored(keys)
+        missing = {key: query for key, query in zip(keys, queries, strict=True) if key not in found}
+        self.done.cached += len(set(keys)) - len(missing)
+        if missing:
+            what = f"{self.model.name} {queries[0].recipe}"
+            if self._progress is not None:
+                self._progress.start(what, len(missing), len(set(keys)) - len(missing))
+            try:
+                found |= self._runner.run(self._ask(missing))
+            finally:
+                if self._progress is not None:
+                    self._progress.finish()
+        return [found[key] for key in keys]
+
+    def count_missing(self, queries: Sequence[Query]) -> int:
+        """How many requests a call would make now."""
+        keys = {query.key(self._identity) for query in queries}
+        return len(keys) - len(self._stored(list(keys)))
+
+    def _stored(self, keys: Sequence[str]) -> dict[str, Completion]:
+        found: dict[str, Completion] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            found |= self._cache.get_many(keys[start : start + _AT_ONCE])
+        return found
+
+    async def _ask(self, missing: dict[str, Query]) -> dict[str, Completion]:
+        waiting = deque(missing.items())
+        names: dict[int, str] = {}
+        found: dict[str, Completion] = {}
+
+        def admit(with_engine: int) -> list[tuple[Request, bool]]:
+            return [(request, False) for request in islice(self._next(waiting, names), max(0, AHEAD - with_engine))]
+
+        def receive(request: Request, completion: Completion) -> None:
+            completion = storable(completion)
+            key = names.pop(id(request))
+            if completion.finish != "error":
+                self._cache.put(key, self.model.name, completion)
+            if self._meter is not None:
+                self._meter.settle(request, completion)
+            found[key] = completion
+            self._count(completion)
+
+        await answer_stream(self.model, admit, receive)
+        if waiting:
+            raise BudgetReached(
+                f"stopped at the budget: {len(found):,} of {len(missing):,} requests to {self.model.name} made, spent "
+                f"{self._budget}; raise --budget and run the same command again (what is done is stored and costs "
+                "nothing)"
+            )
+        return found
+
+    def _next(self, waiting: deque[tuple[str, Query]], names: dict[int, str]) -> Iterator[Request]:
+        """The next requests, as far as the budget reaches."""
+        while waiting:
+            key, query = waiting[0]
+            request = query.request()
+            if self._meter is not None and not self._meter.reserve(request):
+                return
+            waiting.popleft()
+            names[id(request)] = key
+            yield request
+
+    def _count(self, completion: Completion) -> None:
+        done = self.done
+        done.requests += 1
+        done.tokens_in += completion.tokens_in or 0
+        done.tokens_out += completion.tokens_out or 0
+        if completion.finish == "error":
+            done.failed += 1
+            done.why = done.why or completion.error or "no reason given"
+        if self._progress is not None:
+            self._progress.advance(completion)

@@ -1,0 +1,183 @@
+"""Asking for training data: nothing twice, nothing lost, failures again, budgets, keys; and the prompt templates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends.data.asking import Asker, Draw, Query
+from backends.data.templates import FIELDS, asked, load_template
+from harness.errors import BudgetReached, ConfigError, DataError, ModelError, UnknownName
+from harness.types import Completion, Message, Problem, Request
+from judges.budget import Budget
+from judges.cache import Cache
+from tests.scripted_model import ScriptedModel
+
+
+def queries(count: int, **more: object) -> list[Query]:
+    draw = Draw(0.5, 0.9, 100, 3)
+    return [
+        replace(
+            Query("traces", "", Problem(f"p{i}", (Message("user", f"question {i}"),), "4", "integer"), 0, draw), **more
+        )
+        for i in range(count)
+    ]
+
+
+def test_replies_come_in_order_and_are_never_asked_for_again(tmp_path: Path) -> None:
+    def reply(request: Request) -> str:
+        return f"reply to {request.problem.messages[-1].content} with {request.seed}"
+
+    path = tmp_path / "cache.sqlite"
+    wanted = queries(5)
+    with Cache(path) as cache, Asker(model := ScriptedModel(reply), cache) as ask:
+        first = ask([*wanted, wanted[2]])
+        again = ask(wanted[:3])
+    assert [completion.text.split(" with ")[0] for completion in first] == [
+        f"reply to question {i}" for i in (0, 1, 2, 3, 4, 2)
+    ]
+    assert len(model.asked) == 5 and again == first[:3]
+    assert (ask.done.requests, ask.done.cached, ask.done.failed) == (5, 3, 0)
+    assert (ask.done.tokens_in, ask.done.tokens_out) == (500, 100)
+    request = model.asked[0]
+    assert (request.temperature, request.top_p, request.max_tokens) == (0.5, 0.9, 100)
+    with Cache(path) as cache, Asker(model := ScriptedModel(reply), cache) as ask:
+        assert [one.text for one in ask(queries(6))][:5] == [one.text for one in first[:5]]
+        assert ask.count_missing(queries(8)) == 2
+    assert [request.problem.id for request in model.asked] == ["p5"]
+
+
+def test_everything_that_changes_a_reply_changes_the_key() -> None:
+    one = queries(1)[0]
+    others = [
+        replace(one, recipe="dual"),
+        replace(one, template="t@1#2"),
+        replace(one, attempt=1),
+        replace(one, draw=replace(one.draw, temperature=0.6)),
+        replace(one, draw=replace(one.draw, top_p=0.8)),
+        replace(one, draw=replace(one.draw, max_tokens=99)),
+        replace(one, draw=replace(one.draw, seed=4)),
+        replace(one, problem=replace(one.problem, id="p9")),
+        replace(one, problem=replace(one.problem, messages=(Message("user", "question 00"),))),
+        replace(one, problem=replace(one.problem, messages=(Message("assistant", "question 0"),))),
+    ]
+    keys = {query.key("{}") for query in (one, *others)} | {one.key("{1}")}
+    assert len(keys) == len(others) + 2
+    assert one.key("{}") == queries(1)[0].key("{}")
+    assert len({query.seed for query in (one, others[0], others[2], others[6], others[7])}) == 5
+
+
+def test_failed_requests_are_counted_not_stored_and_asked_again(tmp_path: Path) -> None:
+    broken = {"p1", "p3"}
+
+    def reply(request: Request) -> str | Completion:
+        if request.problem.id in broken:
+            return Completion("", "error", error="timeout")
+        return "fine"
+
+    with Cache(tmp_path / "c") as cache, Asker(ScriptedModel(reply), cache) as ask:
+        assert [completion.finish for completion in ask(queries(4))] == ["stop", "error", "stop", "error"]
+        assert (ask.done.failed, ask.done.why) == (2, "timeout")
+        broken.clear()
+        assert [completion.finish for completion in ask(queries(4))] == ["stop"] * 4
+        assert ask.done.requests == 6
+
+
+def test_a_model_that_dies_in_the_middle_loses_nothing(tmp_path: Path) -> None:
+    def reply(request: Request) -> str:
+        if request.problem.id == "p7":
+            raise ModelError("gone")
+        return "fine"
+
+    with Cache(tmp_path / "c") as cache:
+        with pytest.raises(ModelError), Asker(ScriptedModel(reply), cache) as ask:
+            ask(queries(10))
+        assert cache.count() == 7
+
+
+def test_the_budget_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    with Cache(tmp_path / "c") as cache:
+        model = ScriptedModel(lambda request: "fine")
+        with (
+            pytest.raises(BudgetReached, match="raise --budget") as caught,
+            Asker(model, cache, budget=Budget.parse("500tok")) as ask,
+        ):
+            ask(queries(20))
+        assert 1 <= cache.count() < 20 and f"{cache.count()} of 20" in str(caught.value)
+        with Asker(model, cache, budget=Budget.parse("50ktok")) as ask:
+            assert len(ask(queries(20))) == 20
+    assert len(model.asked) == 20
+
+
+def test_draws_that_draw_nothing() -> None:
+    for wrong in ({"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_tokens": 0}, {"temperature": 11.0}):
+        with pytest.raises(DataError, match="draw nothing"):
+            Draw(**wrong)  # type: ignore[arg-type]
+
+
+# --- templates ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_template_shows_all_that_its_recipe_knows(name: str) -> None:
+    template = load_template(name)
+    values = {field: f"<<{field}>>" for field in FIELDS[name]}
+    text = template.fill(values)
+    assert all(value in text for value in values.values())
+    assert template.id.startswith(f"{name}@") and len(template.content_hash) == 12
+
+
+def test_what_a_question_says_is_never_read_as_a_field() -> None:
+    template = load_template("edit_rectify")
+    text = template.fill({"question": "what is {gold} in {braces}?", "gold": "7"})
+    assert "Q: what is {gold} in {braces}?\nH: The correct answer is 7." in text
+
+
+@given(st.text())
+def test_any_question_comes_through_whole(question: str) -> None:
+    messages = asked((Message("system", "s"), Message("user", question)), load_template("cotd_student"))
+    assert messages[0].content == "s" and messages[1].content.startswith(question)
+
+
+def test_a_changed_character_is_another_template(tmp_path: Path) -> None:
+    own = tmp_path / "mine.toml"
+    text = 'version = "1"\nsummary = "s"\nsource = "mine"\ntext = "Rate it: {question}%s"\n'
+    own.write_text(text % "")
+    first = load_template("dap_judge", own)
+    own.write_text(text % "!")
+    second = load_template("dap_judge", own)
+    assert first.content_hash != second.content_hash and second.text == "Rate it: {question}!"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('text = "no field"', "does not show the {question}"),
+        ('text = "{question} {gold}"', "unknown field {gold}"),
+        ('text = "{question} {"', "stray"),
+        ('text = "{question}"\nprompt = "x"', "unknown key 'prompt'"),
+        ("text = 3", "must be a string"),
+        ("text = ", "mine.toml"),
+    ],
+)
+def test_templates_that_make_no_sense(tmp_path: Path, content: str, message: str) -> None:
+    own = tmp_path / "mine.toml"
+    own.write_text(f'version = "1"\nsummary = "s"\nsource = "mine"\n{content}\n')
+    with pytest.raises(ConfigError, match=message):
+        load_template("dap_judge", own)
+
+
+def test_templates_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="edit_rectify"):
+        load_template("edit_rectifi")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_template("dap_judge", tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b'text = "\xe9"')
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_template("dap_judge", tmp_path / "latin.toml")
+    with pytest.raises(DataError, match="turn of the user"):
+        asked((Message("system", "x"),), load_template("dap_judge"))
