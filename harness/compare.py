@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from harness.errors import HarnessError, UsageError
 from harness.leaderboard import is_share
@@ -109,9 +110,9 @@ def compare_runs(runs: Sequence[Loaded], *, force: bool = False) -> list[Pair]:
 
 def _pair(reference: Loaded, other: Loaded, force: bool) -> Pair:
     a, b = reference.result, other.result
-    differences = _differences(a, b)
-    if differences and not force:
-        raise UsageError(f"{a.run_id} and {b.run_id} cannot be compared: {'; '.join(differences)}")
+    different = differences(a, b)
+    if different and not force:
+        raise UsageError(f"{a.run_id} and {b.run_id} cannot be compared: {'; '.join(different)}")
     if a.headline != b.headline and not force:
         raise UsageError(f"{a.run_id} stores {a.headline} per problem, {b.run_id} {b.headline}: not the same quantity")
     left, right = _worths(reference), _worths(other)
@@ -130,7 +131,7 @@ def _pair(reference: Loaded, other: Loaded, force: bool) -> Pair:
         only_reference=len(left.keys() - right.keys()),
         only_other=len(right.keys() - left.keys()),
         reduction=_reduction(reference, other),
-        notes=tuple(_notes(a, b, differences)),
+        notes=tuple(_notes(a, b, different)),
     )
 
 
@@ -157,8 +158,32 @@ def _worths(run: Loaded) -> dict[str, float]:
     return items if same else scores
 
 
-def _differences(a: RunResult, b: RunResult) -> list[str]:
-    """What makes a comparison meaningless."""
+class Scored(Protocol):
+    """What decides whether two sets of scores may be compared; `harness.run.result.RunResult` is one."""
+
+    @property
+    def suite(self) -> str:
+        """Its name."""
+
+    @property
+    def suite_version(self) -> str:
+        """Of the prompts, grader and data."""
+
+    @property
+    def data_sha256(self) -> str:
+        """Of the problems."""
+
+    @property
+    def judge(self) -> str | None:
+        """Who decided what an answer is worth; None for the suite's grader."""
+
+    @property
+    def imported_from(self) -> str | None:
+        """Another tool that made the run."""
+
+
+def differences(a: Scored, b: Scored) -> list[str]:
+    """What makes a comparison meaningless; empty if nothing does."""
     found: list[str] = []
     if a.imported_from != b.imported_from:
         found.append(f"one was made by {a.imported_from or 'harness'}, the other by {b.imported_from or 'harness'}")
@@ -171,7 +196,7 @@ def _differences(a: RunResult, b: RunResult) -> list[str]:
     return found
 
 
-def _scorer(result: RunResult) -> str:
+def _scorer(result: Scored) -> str:
     """Who decided what an answer is worth: two judges, prompts or opponents are two scales."""
     return "the suite's grader" if result.judge is None else f"judge {result.judge!r}"
 

@@ -15,6 +15,7 @@
     ├── TrainingStopped            1   the loss is no finite number; the last good checkpoint is kept
     └── BudgetReached              5   stopped at --budget; the same command with a larger one goes on
 
+`harness gate` is no error when it has an answer: it returns 0 (passes), 1 (a regression) or 4 (inconclusive).
 `Interrupted` (exit 130) is how Ctrl-C looks once everything generated so far is safely on disk.
 """
 

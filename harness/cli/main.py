@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "judge": ("harness.cli.judge", "Judge stored runs, and find out how far a judge can be trusted."),
     "leaderboard": ("harness.cli.leaderboard", "Rank all stored runs, with intervals and ties."),
     "compare": ("harness.cli.compare", "Compare runs problem by problem."),
+    "gate": ("harness.cli.gate", "Say whether a candidate has become worse than a baseline; for CI."),
     "diversity": ("harness.cli.diversity", "Measure how different the responses of a run are."),
     "plan": ("harness.cli.plan", "Say which difference a suite can detect, and what it takes."),
     "list": ("harness.cli.listing", "List suites, models, graders, metrics, rubrics, protocols or runs."),
@@ -69,8 +70,9 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    epilog="Exit codes: 0 done, 1 too many unscored or failed samples, 2 wrong usage or data, "
-    "3 something must be installed or started first, 5 the budget is spent (resumable), 130 interrupted (resumable).",
+    epilog="Exit codes: 0 done, 1 too many unscored or failed samples (`gate`: a regression), 2 wrong usage or data, "
+    "3 something must be installed or started first, 4 a gate is inconclusive, 5 the budget is spent (resumable), "
+    "130 interrupted (resumable).",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="harness")

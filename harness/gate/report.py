@@ -1,0 +1,275 @@
+"""Verdicts as text for a person and as data: the verdict first, then the interval as a picture, then what flipped."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+
+from harness.gate.decide import EXIT_CODES, Flip, Verdict, overall
+from harness.gate.plan import Need
+from harness.gate.values import Side
+from harness.report.text import clean, p_value
+from harness.types import Json
+
+Questions = Mapping[tuple[str, str], str]
+"""(suite, problem id) -> the question's text."""
+_WIDTH = 57
+_ANSWER = 40
+_QUESTION = 70
+
+
+def amount(value: float, verdict: Verdict, *, sign: bool = True) -> str:
+    """A number of the verdict's own unit: "+1.2 pp", "-3.0 %" of the baseline, "+20.0 tok"."""
+    scale, unit = _unit(verdict)
+    text = f"{scale * value:+.1f}" if sign else f"{scale * value:.3g}"
+    return f"{text}{f' {unit}' if unit else ''}"
+
+
+def _unit(verdict: Verdict) -> tuple[float, str]:
+    if verdict.margin.relative:
+        return 100.0, "%"
+    if verdict.baseline.share and verdict.candidate.share:
+        return 100.0, "pp"
+    return 1.0, "tok" if verdict.baseline.metric == "tokens_out" else ""
+
+
+def difference(verdict: Verdict) -> tuple[float, float, float]:
+    """Candidate minus baseline and its bounds, as the metric counts (more tokens are more, though they are worse)."""
+    if verdict.candidate.lower_is_better:
+        return -verdict.effect, -verdict.high, -verdict.low
+    return verdict.effect, verdict.low, verdict.high
+
+
+def headline(verdict: Verdict) -> str:
+    """The verdict in one line, without colours; foreign text is cleaned."""
+    value, low, high = difference(verdict)
+    scale, _ = _unit(verdict)
+    return (
+        f"{verdict.outcome.upper()}: {clean(verdict.candidate.suite)} {clean(verdict.candidate.metric)}: "
+        f"{amount(value, verdict)} [{scale * low:+.1f}, {scale * high:+.1f}], {_asked(verdict)}"
+    )
+
+
+def _asked(verdict: Verdict) -> str:
+    margin = amount(verdict.margin.value, verdict, sign=False)
+    lower = " (lower is better)" if verdict.candidate.lower_is_better else ""
+    words = {
+        "noninferior": f"may be worse by less than {margin}",
+        "superior": f"must be better by more than {margin}",
+        "equivalent": f"must differ by less than {margin}",
+    }
+    return words[verdict.rule.test] + lower
+
+
+def text_report(verdicts: Sequence[Verdict], show: int, questions: Questions) -> str:
+    """The whole report; at most `show` flipped problems a suite."""
+    parts = ["\n".join(_lines(verdict, show, questions)) for verdict in verdicts]
+    if len(verdicts) > 1:
+        passed = sum(verdict.outcome == "pass" for verdict in verdicts)
+        parts.append(
+            f"{overall(verdicts).upper()}: {passed} of {len(verdicts)} suites pass. All must, so passing needs no "
+            "correction; regressions are Holm-corrected."
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def _lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
+    alpha = verdict.rule.alpha
+    level = f"interval of {100 * (1 - 2 * alpha):g} %, each bound at one-sided alpha {alpha:g}"
+    same = verdict.n_problems - verdict.wins - verdict.losses
+    units = f" in {verdict.n_units} clusters" if verdict.n_units != verdict.n_problems else ""
+    lines = [
+        headline(verdict),
+        f"  baseline   {_side(verdict.baseline, verdict.baseline_mean)}",
+        f"  candidate  {_side(verdict.candidate, verdict.candidate_mean)}",
+        f"  {picture(verdict)}",
+        f"  {verdict.n_problems} problems{units}: {verdict.wins} better, {verdict.losses} worse, {same} the same",
+        f"  {level}; p(pass) {p_value(verdict.p_pass)}, p(regress) {p_value(verdict.p_fail)}",
+    ]
+    if verdict.excluded or verdict.missing:
+        named = ", ".join(clean(key, 40) for key in verdict.excluded[:5]) + (", …" if len(verdict.excluded) > 5 else "")
+        lines.append(
+            f"  {len(verdict.excluded)} problems excluded for want of a score{f' ({named})' if named else ''}; "
+            f"{verdict.missing:.1%} of the samples have none"
+        )
+    lines += [f"  because {reason}" for reason in verdict.reasons]
+    lines += need_lines(verdict)
+    lines += [f"  note: {clean(note)}" for note in verdict.notes]
+    return lines + _flip_lines(verdict, show, questions)
+
+
+def _side(side: Side, mean: float) -> str:
+    share = side.share
+    value = f"{100 * mean:.1f} %" if share else f"{mean:.1f}"
+    return f"{value:>9s}  {clean(side.model, 60)}  ({side.n} samples a problem; {clean(side.run_id, 100)})"
+
+
+def picture(verdict: Verdict) -> str:
+    """The interval on a line, worse on the left: [ ] bounds, o estimate, | edge of what passes, 0 no difference."""
+    edges = [edge for edge in verdict.region if math.isfinite(edge)]
+    points = [verdict.low, verdict.high, 0.0, *edges]
+    low, high = min(points), max(points)
+    pad = 0.05 * (high - low) or 1.0
+
+    def at(value: float) -> int:
+        return round((value - low + pad) / (high - low + 2 * pad) * (_WIDTH - 1))
+
+    line = ["."] * _WIDTH
+    for position in range(at(verdict.low), at(verdict.high) + 1):
+        line[position] = "="
+    marks = [
+        (0.0, "0"),
+        (verdict.low, "["),
+        (verdict.high, "]"),
+        (verdict.effect, "o"),
+        *((edge, "|") for edge in edges),
+    ]
+    for value, mark in marks:
+        line[at(value)] = mark
+    return f"worse {''.join(line)} better   | margin, 0 no difference, o seen"
+
+
+def need_lines(verdict: Verdict) -> list[str]:
+    """What would decide, and the commands; empty for a verdict that is decided."""
+    lines: list[str] = []
+    for need in verdict.needs:
+        sign = -1.0 if verdict.candidate.lower_is_better else 1.0
+        truth = (
+            f"if the true difference is {amount(sign * need.effect, verdict)}" if need.effect else "if there is none"
+        )
+        lines.append(f"  to decide with {verdict.rule.power:.0%} power, {truth}: {_ways(need, verdict)}")
+    samples = [need.n for need in verdict.needs if need.n is not None]
+    if samples:
+        for side in (verdict.baseline, verdict.candidate):
+            lines.append(f"    {command(side, min(samples))}")
+        lines.append("    then the same `harness gate`; only the missing samples are made (add each run's --model-arg)")
+    return lines
+
+
+def _ways(need: Need, verdict: Verdict) -> str:
+    n = min(verdict.baseline.n, verdict.candidate.n)
+    problems = f"{need.problems} problems with {n}" if need.problems is not None else "more problems than can be had"
+    if need.n is not None:
+        return f"{need.n} samples of each problem, or {problems}"
+    if need.greedy and verdict.baseline.sampling.get("temperature") == 0:
+        return f"{problems} (at temperature 0 more samples would be copies)"
+    if need.greedy:
+        return f"{problems} (what more samples would do is not known for this metric)"
+    return (
+        f"{problems}; no number of samples of these {verdict.n_problems} is enough, they show no less than "
+        f"{amount(need.floor, verdict, sign=False)} from the margin"
+    )
+
+
+def command(side: Side, n: int) -> str:
+    """The command that adds samples to a side."""
+    words = ["harness", "run", "--suite", side.suite, "--model", side.model, "--n", str(n), "--seed", str(side.seed)]
+    words += ["--limit", str(side.limit)] if side.limit is not None else []
+    for key in ("temperature", "top_p", "max_tokens"):
+        value = side.sampling.get(key)
+        if isinstance(value, int | float):
+            words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return " ".join(shlex.quote(clean(word, 500)) for word in words)
+
+
+def _flip_lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
+    if not verdict.flips or show == 0:
+        return []
+    lines = [f"  problems that changed, worst first ({len(verdict.flips)}):"]
+    for flip in verdict.flips[:show]:
+        question = clean(questions.get((verdict.candidate.suite, flip.problem_id), ""), _QUESTION)
+        lines.append(f"    {flip_change(flip, verdict)}  {clean(flip.problem_id, 60)}  {question}".rstrip())
+        answers = [clean(text, _ANSWER) for text in (flip.baseline_answer, flip.candidate_answer) if text]
+        if answers:  # a baseline file has none
+            lines.append(f"        answers: {' -> '.join(map(repr, answers))}")
+    if len(verdict.flips) > show:
+        lines.append(f"    and {len(verdict.flips) - show} more; --show {len(verdict.flips)} lists all")
+    return lines
+
+
+def flip_change(flip: Flip, verdict: Verdict) -> str:
+    """Both values of a flipped problem: "100 -> 0 %"."""
+    if verdict.candidate.share:
+        return f"{100 * flip.baseline:.0f} -> {100 * flip.candidate:.0f} %"
+    return f"{flip.baseline:.1f} -> {flip.candidate:.1f}"
+
+
+def as_json(verdicts: Sequence[Verdict], show: int | None, questions: Questions) -> dict[str, Json]:
+    """Everything as data; differences are candidate minus baseline, in units of the metric."""
+    outcome = overall(verdicts)
+    return {
+        "outcome": outcome,
+        "exit_code": EXIT_CODES[outcome],
+        "suites": [_row(verdict, show, questions) for verdict in verdicts],
+    }
+
+
+def _row(verdict: Verdict, show: int | None, questions: Questions) -> dict[str, Json]:
+    value, low, high = difference(verdict)
+    side = verdict.candidate
+    return {
+        "suite": side.suite,
+        "metric": side.metric,
+        "outcome": verdict.outcome,
+        "test": verdict.rule.test,
+        "margin": verdict.margin.value,
+        "margin_relative": verdict.margin.relative,
+        "alpha": verdict.rule.alpha,
+        "better": "lower" if side.lower_is_better else "higher",
+        "baseline": {"run": verdict.baseline.run_id, "model": verdict.baseline.model, "mean": verdict.baseline_mean},
+        "candidate": {"run": side.run_id, "model": side.model, "mean": verdict.candidate_mean},
+        "difference": value,
+        "low": low,
+        "high": high,
+        "p_pass": verdict.p_pass,
+        "p_fail": verdict.p_fail,
+        "problems": verdict.n_problems,
+        "units": verdict.n_units,
+        "wins": verdict.wins,
+        "losses": verdict.losses,
+        "excluded": list(verdict.excluded),
+        "missing": verdict.missing,
+        "reasons": list(verdict.reasons),
+        "notes": list(verdict.notes),
+        "needs": [
+            {"effect": need.effect, "n": need.n, "problems": need.problems, "floor": need.floor}
+            for need in verdict.needs
+        ],
+        "n_flips": len(verdict.flips),
+        "flips": [
+            {
+                "problem_id": flip.problem_id,
+                "baseline": flip.baseline,
+                "candidate": flip.candidate,
+                "baseline_answer": flip.baseline_answer,
+                "candidate_answer": flip.candidate_answer,
+                "question": questions.get((side.suite, flip.problem_id), ""),
+            }
+            for flip in verdict.flips[:show]
+        ],
+    }
+
+
+def find_questions(verdicts: Sequence[Verdict], show: int, data_dir: str | None) -> dict[tuple[str, str], str]:
+    """The questions of the problems that will be shown; none where a suite's data are not at hand."""
+    from pathlib import Path
+
+    from harness.errors import HarnessError
+    from harness.suites import load_problems, load_suite
+
+    found: dict[tuple[str, str], str] = {}
+    for verdict in verdicts:
+        side = verdict.candidate
+        wanted = {flip.problem_id for flip in verdict.flips[:show]}
+        if not wanted:
+            continue
+        try:
+            folder = Path(data_dir) if data_dir is not None else None
+            problems = load_problems(load_suite(side.suite), folder, side.seed, side.limit)
+        except HarnessError:  # the report does not need them
+            continue
+        for problem in problems:
+            if problem.id in wanted:
+                found[side.suite, problem.id] = " ".join(m.content for m in problem.messages if m.role == "user")
+    return found

@@ -1,0 +1,149 @@
+"""From names to sides: stored runs, baseline files, and models that are evaluated first.
+
+A model is evaluated by the ordinary pipeline, so what is stored is found, and what was interrupted resumes. It is
+sampled as the stored side was; settings that say otherwise are refused before anything is spent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness import catalog
+from harness.config import RunConfig
+from harness.errors import DataError, UsageError
+from harness.gate.stored import read_baseline
+from harness.gate.values import Side, read_side
+from harness.run.generate import Progress
+from harness.run.locate import find_run, runs_folder
+from harness.suites import parse_suite_arg
+
+_TAKEN = ("seed", "limit", "temperature", "top_p", "max_tokens")
+
+
+@dataclass(frozen=True)
+class Named:
+    """One side as a person names it."""
+
+    role: str
+    """"baseline" or "candidate"."""
+    names: tuple[str, ...]
+    """Runs (of one suite each), baseline files, or one model spec."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the model's engine."""
+
+    @property
+    def model(self) -> str | None:
+        """The model spec, if it is one."""
+        return self.names[0] if self.names and is_model(self.names[0]) else None
+
+
+def is_model(name: str) -> bool:
+    """True for "engine:rest", or an engine's name alone."""
+    return name.partition(":")[0] in catalog.entries("model") and not os.path.exists(name)
+
+
+def find_sides(
+    baseline: Named, candidate: Named, config: RunConfig, metric: str | None, progress: Callable[[str], Progress]
+) -> list[tuple[Side, Side]]:
+    """(baseline, candidate) of every suite, in the order asked; models are evaluated.
+
+    `config` has the suites (none: those of the stored runs), the sampling asked for and the folders. Raises
+    `UsageError` for names that do not fit together, and whatever reading, planning or evaluating raises.
+    """
+    results = Path(config.results_dir)
+    stored = [_stored(side, results, metric) for side in (baseline, candidate)]
+    asked = parse_suite_arg(",".join(config.suite)) if config.suite else []
+    asked = asked or [(suite, None) for suite in dict.fromkeys([*stored[0], *stored[1]])]
+    suites = [suite for suite, _ in asked]
+    if not suites:
+        raise UsageError("two models need --suite: which questions are they to be held against each other on?")
+    for side, known in zip((baseline, candidate), stored, strict=True):
+        absent = [suite for suite in suites if suite not in known]
+        if absent and side.model is None:
+            raise UsageError(f"no {side.role} run of suite {absent[0]!r} is named; add --{side.role} RUN")
+    pairs: list[tuple[Side, Side]] = []
+    for suite, n in asked:
+        own = replace(config, suite=(suite,), n=n if n is not None else config.n)
+        left, right = stored[0].get(suite), stored[1].get(suite)
+        left = left or evaluate(baseline, own, right, metric, progress)
+        right = right or evaluate(candidate, own, left, metric, progress)
+        pairs.append((left, right))
+    return pairs
+
+
+def find_side(side: Named, config: RunConfig, metric: str | None, progress: Callable[[str], Progress]) -> Side:
+    """One side alone, of exactly one suite: what is saved as a baseline."""
+    stored = _stored(side, Path(config.results_dir), metric)
+    if len(stored) == 1:
+        return next(iter(stored.values()))
+    suites = parse_suite_arg(",".join(config.suite)) if config.suite else []
+    if side.model is None or len(suites) != 1:
+        raise UsageError("a baseline file holds one suite: name one run, or a model and one --suite")
+    name, n = suites[0]
+    return evaluate(side, replace(config, suite=(name,), n=n if n is not None else config.n), None, metric, progress)
+
+
+def _stored(side: Named, results: Path, metric: str | None) -> dict[str, Side]:
+    """Suite -> the stored run or file of a side; empty for a model."""
+    if side.model is not None:
+        if len(side.names) > 1:
+            raise UsageError(f"--{side.role} is one model, or one stored run for each suite, not {len(side.names)}")
+        return {}
+    found: dict[str, Side] = {}
+    for name in side.names:
+        is_file = name.endswith(".json") and Path(name).name != "result.json"
+        one = read_baseline(Path(name), metric) if is_file else read_side(find_run(results, name), metric)
+        if one.suite in found:
+            raise UsageError(
+                f"--{side.role} names two runs of suite {one.suite!r}: {found[one.suite].run_id} and {name}"
+            )
+        found[one.suite] = one
+    return found
+
+
+def evaluate(
+    side: Named, config: RunConfig, like: Side | None, metric: str | None, progress: Callable[[str], Progress]
+) -> Side:
+    """Evaluate a model on one suite, sampled as `like` was; raises `DataError` if nothing could be scored."""
+    from harness.run.pipeline import run
+    from harness.run.plan import plan_suites
+
+    assert side.model is not None
+    config = replace(config, model=(side.model,), model_options=side.options)
+    if like is not None:
+        config, metric = _sampled_as(config, like), metric or like.metric
+    plan = plan_suites(config)[0]
+    if plan.suite.judging:
+        raise UsageError(
+            f"{plan.suite.name} is scored by a judge: `harness run --judge …` both, then name the judged runs"
+        )
+    if like is not None and (plan.suite.version, plan.suite.data.sha256) != (like.suite_version, like.data_sha256):
+        raise UsageError(
+            f"{like.run_id} is of version {like.suite_version!r} of {like.suite} with data {like.data_sha256[:12]}; "
+            f"the suite is now version {plan.suite.version!r} with {plan.suite.data.sha256[:12]}: evaluate the "
+            f"{side.role} with the same code, or make the stored side again"
+        )
+    if metric is not None and metric not in plan.suite.metrics and metric not in ("tokens_out", "truncated"):
+        config = replace(config, metric=(*config.metric, metric))
+    outcome = run(config, progress)
+    if not outcome.results:
+        raise DataError("; ".join(outcome.failures) or f"{side.model} gave no answer that could be scored")
+    return read_side(runs_folder(Path(config.results_dir)) / outcome.results[0].run_id, metric)
+
+
+def _sampled_as(config: RunConfig, like: Side) -> RunConfig:
+    """The config with the sampling of a stored side; raises `ConfigError` where it asks for another."""
+    theirs = {"seed": like.seed, "limit": like.limit, **{key: like.sampling.get(key) for key in _TAKEN[2:]}}
+    default = RunConfig()
+    for key, value in theirs.items():
+        asked = getattr(config, key)
+        if asked != getattr(default, key) and asked != value:
+            raise UsageError(
+                f"--{key.replace('_', '-')} {asked}: {like.run_id} was made with {value}, and sides sampled "
+                "differently cannot be held against each other; leave the option out"
+            )
+    # What the run stores is the outcome of its preset, if any.
+    return replace(config, **theirs, n=config.n if config.n is not None else like.n, protocol=None)  # type: ignore[arg-type]
