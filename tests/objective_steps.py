@@ -135,11 +135,11 @@ class Student:
         return dict(zip(names, torch.autograd.grad(loss, weights, allow_unused=True), strict=True))
 
 
-def assert_same_step(first: Taken, second: Taken) -> None:
-    """Loss, logs and gradients agree to rounding."""
+def assert_same_step(first: Taken, second: Taken, atol: float = 1e-10) -> None:
+    """Loss, logs and gradients agree to rounding. (Llama's norms are in float32: other row orders need 1e-6.)"""
     torch.testing.assert_close(first.loss, second.loss)
     torch.testing.assert_close(first.log, second.log)
-    torch.testing.assert_close(first.grads, second.grads, rtol=1e-6, atol=1e-10)
+    torch.testing.assert_close(first.grads, second.grads, rtol=1e-6, atol=atol)
 
 
 def assert_invariant(student: Student, make: Callable[[], Objective], examples: Sequence[Example]) -> None:
