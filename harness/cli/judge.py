@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.cli import options
+from harness.cli.lazy import Subcommands
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("harness.cli.judge", "Judge a stored RUN; `harness judge RUN` is short for it."),
+    "run": ("harness.cli.judge:judge_run", "Judge a stored RUN; `harness judge RUN` is short for it."),
     "lab": ("harness.cli.judge_lab", "Compare judge prompts on answers whose better one is known."),
     "score": ("harness.cli.judge_score", "Score judgments in a benchmark's own files."),
     "check": ("harness.cli.judge_check", "Try canaries on a judge: answers that must not win."),
 }
-"""Subcommand -> (module that exports it as `command`, one-line help)."""
+"""Subcommand -> (where it is, one-line help)."""
 
 
-class JudgeGroup(click.Group):
-    """Subcommands imported on first use; anything that is no subcommand is a run to judge."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the table."""
-        return list(SUBCOMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one subcommand."""
-        if cmd_name == "run":
-            return judge_run
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        found = import_module(SUBCOMMANDS[cmd_name][0]).command
-        assert isinstance(found, click.Command)
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """From the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in SUBCOMMANDS.items()])
+class JudgeGroup(Subcommands):
+    """Anything that is no subcommand is a run to judge."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `run` before anything that names no subcommand and does not ask for help."""
@@ -49,7 +30,7 @@ class JudgeGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("judge", cls=JudgeGroup)
+@click.group("judge", cls=JudgeGroup, table=SUBCOMMANDS)
 def command() -> None:
     """Judge stored runs with a model and a rubric, and find out how far that judge can be trusted.
 
