@@ -17,16 +17,16 @@ h1{font-size:1.5rem} h2{font-size:1.05rem;margin:2rem 0 .5rem}
 .scroll{overflow-x:auto} table{border-collapse:collapse} caption{text-align:left}
 th,td{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}
 .n{text-align:right;font-variant-numeric:tabular-nums} .ref td{color:#666;font-style:italic}
-ul{color:#444;padding-left:1.2rem} svg{vertical-align:middle}
+ul{color:#444;padding-left:1.2rem} svg{vertical-align:middle} figure{margin:2rem 0;overflow-x:auto}
 .bar{stroke:#2b6cb0;stroke-width:2} .dot{fill:#2b6cb0} .ref .dot{fill:#999} .axis{stroke:#ddd}
 @media(prefers-color-scheme:dark){body{color:#e6e6e6;background:#161616}th,td{border-color:#333}ul,.ref td{color:#aaa}
 .axis{stroke:#333}.bar{stroke:#7db7f0}.dot{fill:#7db7f0}}
 """
 
 
-def page(title: str, tables: Sequence[Table], notes: Sequence[str] = ()) -> str:
-    """The whole page as text; every piece of foreign text is escaped."""
-    body = "".join(_section(table) for table in tables) or "<p>Nothing to show.</p>"
+def page(title: str, tables: Sequence[Table], notes: Sequence[str] = (), figures: Sequence[str] = ()) -> str:
+    """The whole page as text; every piece of foreign text is escaped. `figures` are HTML already, below the tables."""
+    body = "".join([*(_section(table) for table in tables), *figures]) or "<p>Nothing to show.</p>"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"

@@ -176,6 +176,7 @@ def split(cells: Cells) -> tuple[tuple[Component, ...], tuple[str, ...]]:
     parts = _parts(cells)
     sampling, shared = _sampling(cells)
     several = cells.values_PS.shape[1] > 1
+    rest: tuple[str, ...]
     found: list[Component] = []
     notes: list[str] = []
     if several:

@@ -41,6 +41,7 @@ TIERS: list[tuple[str, ...]] = [
     ("harness.suites",),
     ("harness.config", "harness.run"),
     ("harness.ranking", "harness.leaderboard", "harness.compare", "harness.power", "harness.report", "harness.interop"),
+    ("harness.bench",),
     ("harness.gate",),
     ("harness.cli", "harness.__main__", "harness.pytest_plugin"),
 ]

@@ -1,0 +1,66 @@
+"""Named sets of defaults for `harness bench`; whatever the command line says wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from harness.errors import UnknownName
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Defaults of a comparison; the fields are named as the options."""
+
+    student: str
+    methods: tuple[str, ...]
+    data: str
+    suite: tuple[str, ...]
+    seeds: int
+    budget: str
+    n: int | None = None
+    limit: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    precision: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """As `--set`."""
+
+
+_DEMO = Preset(
+    student="tiny",
+    methods=("sft", "emo", "thinkanswer", "krsl"),
+    data="synth:levels=1+2+3,per_level=300",
+    suite=("synth",),
+    seeds=3,
+    budget="200ktok",
+    limit=60,
+    max_tokens=256,
+    settings={"learning_rate": "1e-3", "batch_size": "16", "scheduler": "cosine"},
+)
+PRESETS: Mapping[str, Mapping[str, Preset]] = {
+    "demo": {
+        "tiny": _DEMO,
+        "smollm2": replace(
+            _DEMO,
+            student="smollm2",
+            budget="30ktok",
+            limit=20,
+            settings={"learning_rate": "5e-4", "batch_size": "8", "lora_rank": "16"},
+            precision="bf16",
+        ),
+    },
+}
+"""Name -> student -> defaults; the first student is the preset's own."""
+
+
+def find_preset(name: str, student: str | None) -> Preset:
+    """The preset for a student, the preset's own if none is named; for a student without one, that of its own student.
+
+    Raises `UnknownName`.
+    """
+    if name not in PRESETS:
+        raise UnknownName("preset", name, PRESETS)
+    by_student = PRESETS[name]
+    own = next(iter(by_student.values()))
+    return by_student.get(student, replace(own, student=student)) if student is not None else own

@@ -1,0 +1,250 @@
+"""The comparison as tables and as JSON: scores, where the noise comes from, and what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from harness.bench.compare import Entry, SuiteComparison, Versus
+from harness.bench.samples import Measure
+from harness.bench.spec import Arm, BenchSpec
+from harness.report.table import Column, Row, Table
+from harness.report.text import clean, count, p_value, signed, with_interval
+from harness.stats.seeds import SOURCES, Seeded
+from harness.types import Json
+
+_TIE = "ranks: equal ranks are ties, Holm over all pairs; p (Holm) is over all rows against the reference"
+
+
+def suite_table(found: SuiteComparison) -> Table:
+    """One row per method and model: accuracy, format, CoT score, diversity, tokens, and what training took."""
+    rows = tuple(_row(found, entry) for entry in found.entries)
+    head = found.headline
+    versus = f"vs {found.reference}"
+    columns = (
+        Column("rank", lambda row: f"{row['rank']} {row['letters']}" if row["rank"] is not None else "-", right=True),
+        Column("method", lambda row: str(row["model"])),
+        Column("seeds", lambda row: str(row["seeds"]), right=True),
+        Column(f"{head.title} [%]", partial(_mean_text, head), right=True),
+        Column(versus, partial(_versus_text, head), right=True),
+        Column("p (Holm)", partial(_p_text, head), right=True),
+        *(
+            column
+            for measure in found.measures
+            if measure != head
+            for column in (
+                Column(f"{measure.title}{' [%]' if measure.share else ''}", partial(_mean_text, measure), right=True),
+                *([Column(versus, partial(_versus_text, measure), right=True)] if measure.key == "tokens_out" else []),
+            )
+        ),
+        Column("train tokens", lambda row: count(_number(row, "train_tokens")), right=True),
+        Column("train s", lambda row: count(_number(row, "train_seconds")), right=True),
+        Column("answer s", lambda row: count(_number(row, "answer_seconds")), right=True),
+        Column("cost", lambda row: count(_number(row, "cost")), right=True),
+    )
+    notes = (*found.notes, _TIE) if found.reference is not None else found.notes
+    return Table(f"{found.suite}: mean over seeds and problems, 95 % interval", columns, rows, notes)
+
+
+def _row(found: SuiteComparison, entry: Entry) -> Row:
+    arm = entry.arm
+    head = entry.means.get(found.headline.key)
+    cards = [member.card for member in arm.members if member.card is not None]
+    runs = [run for member in arm.members if (run := member.runs.get(found.suite)) is not None]
+    return {
+        "suite": found.suite,
+        "model": arm.name,
+        "kind": arm.kind,
+        "metric": found.headline.key,
+        "value": None if head is None else head.value,
+        "low": None if head is None else head.low,
+        "high": None if head is None else head.high,
+        "rank": entry.rank,
+        "letters": entry.letters,
+        "reference": found.reference,
+        "seeds": len(arm.members) if arm.kind == "method" else "-",
+        "n_problems": None if head is None else head.n_problems,
+        "measures": {
+            measure.key: _measure_json(entry, measure) for measure in found.measures if measure.key in entry.means
+        },
+        "train_tokens": _average([card.tokens for card in cards]),
+        "train_seconds": _average([card.seconds for card in cards]),
+        "answer_seconds": _average([_total(run.totals, "seconds") for run in runs]),
+        "cost": _average([_total(run.totals, "cost") for run in runs]),
+        "models": [member.model for member in arm.members],
+        "runs": [run.run_id for run in runs],
+        "failures": list(arm.failures),
+    }
+
+
+def _measure_json(entry: Entry, measure: Measure) -> Json:
+    versus = entry.versus.get(measure.key)
+    return {
+        **seeded_json(entry.means[measure.key]),
+        "by_seed": list(entry.by_seed[measure.key]),
+        "versus": None if versus is None else _versus_json(versus),
+    }
+
+
+def _versus_json(versus: Versus) -> Json:
+    return {**seeded_json(versus.difference), "p": versus.difference.p, "p_holm": versus.p_holm}
+
+
+def seeded_json(found: Seeded) -> dict[str, Json]:
+    """A mean or difference as plain values; components as standard errors of it."""
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "se": found.se,
+        "n_problems": found.n_problems,
+        "n_seeds": found.n_seeds,
+        "components": [{"sources": list(c.sources), "se": c.se, "negative": c.negative} for c in found.components],
+        "notes": list(found.notes),
+    }
+
+
+def _total(totals: Mapping[str, Json], name: str) -> float | None:
+    value = totals.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _average(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _number(row: Row, key: str) -> float | None:
+    return _total(row, key)
+
+
+def _of(row: Row, measure: Measure) -> Mapping[str, Json]:
+    measures = row["measures"]
+    found = measures.get(measure.key) if isinstance(measures, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _mean_text(measure: Measure, row: Row) -> str:
+    numbers = [_total(_of(row, measure), name) for name in ("value", "low", "high")]
+    if numbers[0] is None or numbers[1] is None or numbers[2] is None:
+        return "failed" if row["failures"] and not row["measures"] else "-"
+    return with_interval(numbers[0], numbers[1], numbers[2], 100.0 if measure.share else 1.0)
+
+
+def _versus_text(measure: Measure, row: Row) -> str:
+    versus = _of(row, measure).get("versus")
+    if not isinstance(versus, Mapping):
+        return "-"
+    value, low, high = (_total(versus, name) for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return "-"
+    scale = 100.0 if measure.share else 1.0
+    return f"{signed(value, scale)} [{signed(low, scale)}, {signed(high, scale)}]"
+
+
+def _p_text(measure: Measure, row: Row) -> str:
+    versus = _of(row, measure).get("versus")
+    return p_value(_total(versus, "p_holm")) if isinstance(versus, Mapping) else "-"
+
+
+def variance_table(found: SuiteComparison) -> Table:
+    """Where the noise of the headline comes from: standard errors of each mean, and of each difference."""
+    head = found.headline
+    rows: list[Row] = []
+    notes: dict[str, None] = {}
+    for entry in found.entries:
+        pairs = [("mean", entry.means.get(head.key))]
+        if head.key in entry.versus:
+            pairs.append((f"minus {found.reference}", entry.versus[head.key].difference))
+        for what, seeded in pairs:
+            if seeded is None:
+                continue
+            notes |= {f"{entry.arm.name}, {what}: {note}": None for note in seeded.notes}
+            rows.append({"suite": found.suite, "model": entry.arm.name, "of": what, **_shares(seeded)})
+    columns = (
+        Column("method", lambda row: str(row["model"])),
+        Column("of", lambda row: str(row["of"])),
+        *(Column(f"from {source}", partial(_points, source, head), right=True) for source in SOURCES),
+        Column("in all", partial(_points, "total", head), right=True),
+    )
+    title = (
+        f"{found.suite}: where the noise of {head.title} comes from, standard errors{' [points]' if head.share else ''}"
+    )
+    return Table(title, columns, tuple(rows), tuple(notes))
+
+
+def _shares(seeded: Seeded) -> dict[str, Json]:
+    """Source -> standard error; sources that cannot be told apart stand under the first of them."""
+    found: dict[str, Json] = {"total": seeded.se}
+    for component in seeded.components:
+        found[component.sources[0]] = component.se
+        found |= {source: f"in {component.sources[0]}" for source in component.sources[1:]}
+    return found
+
+
+def _points(source: str, measure: Measure, row: Row) -> str:
+    value = row.get(source)
+    if isinstance(value, int | float):
+        return f"{(100.0 if measure.share else 1.0) * value:.2f}"
+    return "-" if value is None else f"({value})"
+
+
+def training_table(arms: Sequence[Arm]) -> Table:
+    """One row for each trained model."""
+    rows: list[Row] = [
+        {
+            "method": arm.name,
+            "seed": member.seed,
+            "model": member.model,
+            "tokens": member.card.tokens,
+            "seconds": member.card.seconds,
+            "steps": member.card.steps,
+            "stopped": member.card.stopped,
+            "final": dict(member.card.final),
+        }
+        for arm in arms
+        for member in arm.members
+        if member.card is not None
+    ]
+    columns = (
+        Column("method", lambda row: str(row["method"])),
+        Column("seed", lambda row: str(row["seed"]), right=True),
+        Column("model", lambda row: str(row["model"])),
+        Column("tokens", lambda row: count(_number(row, "tokens")), right=True),
+        Column("steps", lambda row: count(_number(row, "steps")), right=True),
+        Column("seconds", lambda row: count(_number(row, "seconds")), right=True),
+        Column("last loss", _loss, right=True),
+        Column("stopped by", lambda row: str(row["stopped"])),
+    )
+    failures = tuple(f"{arm.name}: {reason}" for arm in arms for reason in arm.failures)
+    return Table("Trainings", columns, tuple(rows), failures)
+
+
+def _loss(row: Row) -> str:
+    final = row["final"]
+    loss = _total(final, "loss") if isinstance(final, Mapping) else None
+    return "-" if loss is None else f"{loss:.4g}"
+
+
+def all_tables(arms: Sequence[Arm], comparisons: Sequence[SuiteComparison]) -> list[Table]:
+    """Scores of each suite, then the noise of each, then the trainings."""
+    return [
+        *(suite_table(found) for found in comparisons),
+        *(variance_table(found) for found in comparisons),
+        training_table(arms),
+    ]
+
+
+def bench_json(spec: BenchSpec, arms: Sequence[Arm], comparisons: Sequence[SuiteComparison]) -> dict[str, Json]:
+    """Everything beside the rows."""
+    return {
+        "bench": {
+            "methods": list(spec.methods),
+            "seeds": spec.seeds,
+            "student": spec.student,
+            "teacher": spec.teacher,
+        },
+        "trainings": [dict(row) for row in training_table(arms).rows],
+        "notes": {found.suite: list(found.notes) for found in comparisons},
+        "failures": [{"model": arm.name, "reason": clean(why, 1000)} for arm in arms for why in arm.failures],
+    }

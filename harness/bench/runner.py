@@ -1,0 +1,146 @@
+"""Trainings and evaluations of one comparison, each done only if it is missing.
+
+Seed by seed rather than method by method: stopped early, every method has been trained equally often. What a method
+cannot do costs its own row, not the others'. Everything that is finished is in the registry or the store, so that the
+same call goes on wherever it was stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from harness.bench.spec import Arm, BenchSpec, Member, Planned, Trainer
+from harness.errors import HarnessError, Interrupted, PrerequisiteError, TooManyFailures, UsageError
+from harness.registry import SCHEME, ModelCard
+from harness.run.pipeline import Outcome, check_failures
+
+Key = tuple[str, int]
+"""Method and seed."""
+Say = Callable[[str], None]
+Evaluate = Callable[[str], Outcome]
+"""Evaluates one model, named by its spec, on all suites."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What the trainings will do, and which methods cannot begin."""
+
+    plans: Mapping[Key, Planned]
+    failures: Mapping[str, str]
+    """Method -> reason."""
+
+
+def preflight(spec: BenchSpec, trainer: Trainer) -> Preflight:
+    """Plan every training before anything is spent.
+
+    Raises what is wrong with the command itself (`UsageError`, `PrerequisiteError`) and, if no method can begin, the
+    first reason why.
+    """
+    plans: dict[Key, Planned] = {}
+    failures: dict[str, HarnessError] = {}
+    for method in spec.methods:
+        try:
+            first = trainer.plan(method, 0)
+            plans |= {(method, seed): trainer.plan(method, seed) if seed else first for seed in range(spec.seeds)}
+        except (UsageError, PrerequisiteError):
+            raise
+        except HarnessError as error:
+            failures[method] = error
+    if not plans:
+        raise next(iter(failures.values()))
+    return Preflight(plans, {method: str(error) for method, error in failures.items()})
+
+
+def train_all(spec: BenchSpec, trainer: Trainer, found: Preflight, say: Say) -> tuple[dict[Key, ModelCard], list[Arm]]:
+    """Train what is missing. Returns the cards, and an arm without members for each method, with its failures."""
+    cards: dict[Key, ModelCard] = {}
+    failures: dict[str, list[str]] = {method: [] for method in spec.methods}
+    for method, reason in found.failures.items():
+        failures[method].append(reason)
+        say(f"{method}: {reason}; the other methods go on")
+    jobs = [(method, seed) for seed in range(spec.seeds) for method in spec.methods if (method, seed) in found.plans]
+    for number, (method, seed) in enumerate(jobs, 1):
+        where = f"[{number}/{len(jobs)}] {method}, seed {seed}"
+        planned = found.plans[method, seed]
+        if not planned.finished:
+            say(f"{where}: training {planned.model_id}, {planned.steps} steps, about {planned.tokens:,} tokens")
+        try:
+            cards[method, seed] = trainer.train(method, seed)
+        except Interrupted:
+            raise
+        except HarnessError as error:
+            failures[method].append(f"seed {seed}: {error}")
+            say(f"{where}: failed: {error}")
+    return cards, [Arm(method, "method", (), tuple(failures[method])) for method in spec.methods]
+
+
+def run_bench(spec: BenchSpec, trainer: Trainer, evaluate: Evaluate, say: Say, found: Preflight) -> tuple[Arm, ...]:
+    """All rows: the methods in the order given, the untrained student, the teacher, further models.
+
+    Raises `Interrupted` as training and evaluation do; all that was finished is kept.
+    """
+    cards, methods = train_all(spec, trainer, found, say)
+    arms = [
+        replace(
+            arm,
+            members=tuple(
+                Member(SCHEME + card.id, seed, card)
+                for seed in range(spec.seeds)
+                if (card := cards.get((arm.name, seed))) is not None
+            ),
+        )
+        for arm in methods
+    ]
+    arms.append(Arm(f"untrained {_short(spec.student)}", "student", (Member(spec.student, None),)))
+    if spec.teacher is not None:
+        arms.append(Arm(f"teacher {_short(spec.teacher)}", "teacher", (Member(spec.teacher, None),)))
+    arms += [Arm(model, "model", (Member(model, None),)) for model in spec.models]
+    todo = sorted(
+        ((a, m) for a, arm in enumerate(arms) for m in range(len(arm.members))),
+        key=lambda place: (place[1], place[0]),  # seed by seed
+    )
+    members = {place: arms[place[0]].members[place[1]] for place in todo}
+    reasons: dict[int, list[str]] = {index: list(arm.failures) for index, arm in enumerate(arms)}
+    for place in todo:
+        members[place], failures = evaluate_member(members[place], evaluate, spec)
+        reasons[place[0]] += failures
+    return tuple(
+        replace(
+            arm,
+            members=tuple(members[index, m] for m in range(len(arm.members))),
+            failures=tuple(reasons[index]),
+        )
+        for index, arm in enumerate(arms)
+    )
+
+
+def _short(model: str) -> str:
+    """The last part of a spec that is a path."""
+    return model.rstrip("/").rpartition("/")[2] or model
+
+
+def evaluate_member(member: Member, evaluate: Evaluate, spec: BenchSpec) -> tuple[Member, list[str]]:
+    """The model with its runs, and why some are missing."""
+    name = "" if member.seed is None else f"seed {member.seed}: "
+    try:
+        outcome = evaluate(member.model)
+    except Interrupted:
+        raise
+    except HarnessError as error:
+        return member, [f"{name}{error}"]
+    runs = {result.suite: result for result in outcome.results if result.judge is None}
+    judged = {result.suite: result for result in outcome.results if result.judge is not None}
+    failures = []
+    try:
+        check_failures(outcome, spec.evaluation.max_failures)
+    except TooManyFailures as error:
+        failures.append(f"{name}{error}")
+    return replace(member, runs=runs, judged=judged), failures
+
+
+def check_arms(arms: tuple[Arm, ...]) -> None:
+    """Raise `TooManyFailures` if a row lacks anything, once everything else has been shown."""
+    failed = [f"{arm.name}: {reason}" for arm in arms for reason in arm.failures]
+    if failed:
+        raise TooManyFailures(f"{'; '.join(failed)}. Run the same command again to try only these")

@@ -1,0 +1,224 @@
+"""What `harness bench` does once its options are read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from harness.bench.page import check_report, write_report
+from harness.bench.presets import Preset, find_preset
+from harness.bench.runner import Preflight, Say, check_arms, preflight, run_bench
+from harness.bench.spec import BenchSpec, Trainer
+from harness.config import RunConfig, resolve, validate
+from harness.errors import HarnessError, UsageError
+from harness.report.table import Column, Format, Row, Table, render
+from harness.report.text import clean, count
+from harness.run.pipeline import Outcome, run
+from harness.run.plan import SuitePlan, plan_suites, refuse_temperatures
+
+_TRAINING = ("student", "data", "teacher", "max_length", "precision", "gradient_checkpointing", "template")
+_OWN = ("preset", "methods", "model", "seeds", "budget", "assignments", "report", "dry_run", "quiet", "as_json", "form")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A comparison, checked and ready to begin."""
+
+    spec: BenchSpec
+    trainer: Trainer
+    plans: Sequence[SuitePlan]
+    results_dir: Path
+
+
+def bench(given: Mapping[str, Any]) -> None:
+    """The whole command; `given` are click's parameters. Raises `TooManyFailures` once everything has been shown."""
+    from harness.bench.compare import compare_suites
+    from harness.bench.report import all_tables, bench_json
+
+    form = cast(Format, "json" if given["as_json"] else given["form"])
+    if given["report"] is not None:
+        check_report(given["report"])
+    say = partial(_say, given["quiet"])
+    asked = ask(given, say)
+    found = preflight(asked.spec, asked.trainer)
+    if given["dry_run"]:
+        shown = render(dry_tables(asked, found), form, tty=form == "table" and sys.stdout.isatty())
+        click.echo(shown, nl=False)
+        return
+    evaluate = partial(_evaluate, asked.spec.evaluation, given["quiet"])
+    arms = run_bench(asked.spec, asked.trainer, evaluate, say, found)
+    n_of = {plan.suite.name: plan.sampling.n for plan in asked.plans}
+    comparisons = compare_suites(arms, n_of, asked.results_dir)
+    tables = all_tables(arms, comparisons)
+    if given["report"] is not None:
+        write_report(given["report"], asked.spec, arms, comparisons, asked.results_dir)
+        say(f"report written to {given['report']}")
+    try:
+        if form in ("json", "csv"):
+            tables = tables[: len(comparisons)]
+        extra = bench_json(asked.spec, arms, comparisons)
+        click.echo(render(tables, form, tty=form == "table" and sys.stdout.isatty(), extra=extra), nl=False)
+    finally:  # whether anybody reads the table or not
+        check_arms(arms)
+
+
+def _say(quiet: bool, line: str) -> None:
+    if not quiet:
+        click.echo(clean(line, 1000), err=True)
+
+
+def _evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
+    from harness.cli.progress import JudgeProgress, RunProgress
+
+    chosen = replace(config, model=(model,))
+    return run(chosen, lambda name: RunProgress(name, quiet=quiet), lambda: JudgeProgress(quiet=quiet))
+
+
+def ask(given: Mapping[str, Any], say: Say) -> Asked:
+    """Check the options and put the comparison together; nothing is trained or generated.
+
+    Raises `ConfigError` and whatever planning the suites and finding the models raises.
+    """
+    given = with_preset(given)
+    for name in ("student", "data"):
+        if given[name] is None:
+            raise UsageError(f"a comparison needs --{name}, or --preset demo (`harness bench --help` has examples)")
+    config = _evaluation(given)
+    plans = plan_suites(config)
+    refuse_temperatures(plans, config)
+    _check_models(given, config, plans)
+    spec = BenchSpec(
+        methods=tuple(name.strip() for part in given["methods"] for name in part.split(",") if name.strip()),
+        seeds=3 if given["seeds"] is None else given["seeds"],
+        student=given["student"],
+        evaluation=config,
+        teacher=_teacher(given, config, say),
+        models=given["model"],
+    )
+    return Asked(spec, _trainer(given, spec), plans, Path(given["results_dir"]))
+
+
+def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with the preset's values where none was said."""
+    if given["preset"] is None:
+        return dict(given)
+    preset = find_preset(given["preset"], given["student"])
+    defaults = {item.name: getattr(preset, item.name) for item in fields(Preset)}
+    settings = {**defaults.pop("settings"), **given["assignments"]}
+    said = {name: value for name, value in given.items() if value is not None and value != ()}
+    return {**given, **defaults, **said, "assignments": settings}
+
+
+def _evaluation(given: Mapping[str, Any]) -> RunConfig:
+    """How every model is evaluated, with the student standing in for the model."""
+    other = {*_OWN, *_TRAINING}
+    flags = {name: value for name, value in given.items() if name not in other}
+    paths = {name: str(flags[name]) for name in ("data_dir", "results_dir") if flags[name] is not None}
+    config = resolve(None, (), {**flags, **paths, "model": (given["student"],)})
+    validate(config)
+    return config
+
+
+def _check_models(given: Mapping[str, Any], config: RunConfig, plans: Sequence[SuitePlan]) -> None:
+    """Refuse, before hours of training, a judge or a further model that cannot be asked after them."""
+    from harness.models import load_model
+    from harness.run.judges import check_judging
+
+    models = [load_model(name, config.model_options, config.results_dir) for name in given["model"]]
+    if config.judge or config.rubric or any(plan.suite.judging for plan in plans):
+        check_judging([plan.suite for plan in plans], models, config)
+
+
+def _teacher(given: Mapping[str, Any], config: RunConfig, say: Say) -> str | None:
+    """The teacher's spec if it can be evaluated; a mere name for the card cannot."""
+    from harness.models import load_model
+
+    if given["teacher"] is None:
+        return None
+    try:
+        load_model(given["teacher"], config.model_options, config.results_dir)
+    except HarnessError as error:
+        say(f"the teacher gets no row: {error}")
+        return None
+    return str(given["teacher"])
+
+
+def _trainer(given: Mapping[str, Any], spec: BenchSpec) -> Trainer:
+    from backends.assign import parse_budget
+    from backends.config import TrainConfig
+    from harness.cli.bench_training import BackendTrainer
+    from harness.cli.train_progress import TrainProgress
+
+    tokens, seconds = parse_budget(given["budget"]) if given["budget"] is not None else (None, None)
+    told = {name: given[name] for name in _TRAINING if given[name] is not None}
+    base = TrainConfig(method=spec.methods[0], budget_tokens=tokens, budget_seconds=seconds, **told)
+    quiet = bool(given["quiet"])
+    return BackendTrainer(
+        base, spec.methods, given["assignments"], Path(given["results_dir"]), lambda: TrainProgress(quiet=quiet)
+    )
+
+
+def dry_tables(asked: Asked, found: Preflight) -> list[Table]:
+    """Trainings and evaluations that the command would make."""
+    trainings: list[Row] = [
+        {
+            "method": method,
+            "seed": seed,
+            "model": planned.model_id,
+            "state": "trained" if planned.finished else "to train",
+            "records": planned.records,
+            "steps": planned.steps,
+            "tokens": planned.tokens,
+        }
+        for (method, seed), planned in found.plans.items()
+    ]
+    to_train = sum(planned.tokens for planned in found.plans.values() if not planned.finished)
+    notes = [f"{method} cannot begin: {reason}" for method, reason in found.failures.items()]
+    notes.append(f"{to_train:,} tokens to train in all")
+    columns = (
+        Column("method", lambda row: str(row["method"])),
+        Column("seed", lambda row: str(row["seed"]), right=True),
+        Column("model", lambda row: str(row["model"])),
+        Column("state", lambda row: str(row["state"])),
+        Column("records", lambda row: _count(row, "records"), right=True),
+        Column("steps", lambda row: _count(row, "steps"), right=True),
+        Column("tokens", lambda row: _count(row, "tokens"), right=True),
+    )
+    table = Table("Trainings (nothing is trained)", columns, tuple(trainings), tuple(notes))
+    return [table, _evaluations(asked, len(found.plans))]
+
+
+def _evaluations(asked: Asked, trained: int) -> Table:
+    models = trained + 1 + (asked.spec.teacher is not None) + len(asked.spec.models)
+    rows: list[Row] = [
+        {
+            "suite": plan.suite.name,
+            "models": models,
+            "problems": len(plan.problems),
+            "n": plan.sampling.n,
+            "requests": models * len(plan.problems) * plan.sampling.n,
+            "max_tokens": plan.sampling.max_tokens,
+            "temperature": plan.sampling.temperature,
+        }
+        for plan in asked.plans
+    ]
+    columns = (
+        Column("suite", lambda row: str(row["suite"])),
+        *(
+            Column(name.replace("_", " "), partial(_count, name=name), right=True)
+            for name in ("models", "problems", "n", "requests", "max_tokens", "temperature")
+        ),
+    )
+    notes = ("completions that are stored already are not made again",)
+    return Table("Evaluations (nothing is generated)", columns, tuple(rows), notes)
+
+
+def _count(row: Row, name: str) -> str:
+    value = row[name]
+    return count(value) if isinstance(value, int | float) else "-"

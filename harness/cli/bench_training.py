@@ -1,0 +1,58 @@
+"""The trainer of `harness bench`: one training config for each method and seed, planned and trained by `backends`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.assign import sort_assignments
+from backends.config import TrainConfig
+from harness.bench.spec import Planned
+from harness.registry import CARD, ModelCard, models_dir
+
+if TYPE_CHECKING:
+    from backends.trainers.callbacks import Progress
+
+
+@dataclass(frozen=True)
+class BackendTrainer:
+    """Trains with `backends.train`."""
+
+    base: TrainConfig
+    """Everything that all trainings share; its method and seed are not used."""
+    methods: tuple[str, ...]
+    assignments: Mapping[str, str]
+    """As `--set`: "learning_rate" is for all methods, "emo.weight" for one of them alone."""
+    results_dir: Path
+    watch: Callable[[], Callable[[Progress], None]]
+    """Makes the display of one training's progress."""
+
+    def config(self, method: str, seed: int) -> TrainConfig:
+        """The config of one training. Raises `ConfigError` for an assignment that does not fit."""
+        shared = {key: text for key, text in self.assignments.items() if key.partition(".")[0] not in self.methods}
+        prefix = f"{method}."
+        own = {key.removeprefix(prefix): text for key, text in self.assignments.items() if key.startswith(prefix)}
+        settings, chosen = sort_assignments(method, {**shared, **own})
+        return replace(self.base, method=method, seed=seed, settings=settings, options=chosen)
+
+    def plan(self, method: str, seed: int) -> Planned:
+        """See `harness.bench.spec.Trainer`."""
+        from backends.plan import plan_training
+
+        plan = plan_training(self.config(method, seed), self.results_dir)
+        per_step = [stage.tokens / len(stage.data.examples) * stage.settings.batch_size for stage in plan.stages]
+        return Planned(
+            model_id=plan.model_id,
+            finished=(models_dir(self.results_dir) / plan.model_id / CARD).is_file(),
+            records=plan.records,
+            steps=sum(stage.steps for stage in plan.stages),
+            tokens=round(sum(each * stage.steps for each, stage in zip(per_step, plan.stages, strict=True))),
+        )
+
+    def train(self, method: str, seed: int) -> ModelCard:
+        """See `harness.bench.spec.Trainer`."""
+        from backends.train import train
+
+        return train(self.config(method, seed), self.results_dir, watch=self.watch())

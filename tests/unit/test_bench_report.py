@@ -1,0 +1,262 @@
+"""What `harness bench` shows: tables, JSON, Markdown, the page; presets; and the command with a fake trainer."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from bench_fakes import FakeTrainer, mock_evaluation, stored_arm
+from click.testing import CliRunner, Result
+from stored_runs import coin
+
+from backends.assign import parse_budget
+from backends.config import TrainConfig
+from harness.bench.compare import SuiteComparison, compare_suites
+from harness.bench.page import check_report, loss_curves, write_report
+from harness.bench.plots import Curve, curves, noise_bars, scatter
+from harness.bench.presets import PRESETS, find_preset
+from harness.bench.report import all_tables, suite_table, training_table, variance_table
+from harness.bench.spec import Arm, BenchSpec
+from harness.catalog import entries
+from harness.cli import bench_run
+from harness.cli.bench import command
+from harness.cli.bench_training import BackendTrainer
+from harness.config import RunConfig
+from harness.errors import ConfigError, DataError, TooManyFailures, TrainingStopped, UnknownName, UsageError
+from harness.registry import models_dir
+from harness.report.table import render
+
+HOSTILE = 'a<script>alert(1)</script>"&\x1b[31m'
+
+
+def arms(results: Path) -> tuple[Arm, ...]:
+    return (
+        stored_arm(results, "sft", "method", [coin(0.5, 40, s) for s in range(3)]),
+        stored_arm(results, HOSTILE, "method", [coin(0.7, 40, s) for s in range(3, 6)], tokens=80),
+        stored_arm(results, "tiny", "student", [coin(0.2, 40, 9)]),
+        Arm("krsl", "method", (), ("no record has 'rejected'",)),
+    )
+
+
+def compared(results: Path, rows: tuple[Arm, ...]) -> tuple[SuiteComparison, ...]:
+    return compare_suites(rows, {"toy": 1}, results)
+
+
+def spec() -> BenchSpec:
+    return BenchSpec(("sft", "emo"), 3, "tiny", RunConfig())
+
+
+def test_the_table_has_a_row_for_every_method_failed_ones_too(tmp_path: Path) -> None:
+    rows = arms(tmp_path)
+    (found,) = compared(tmp_path, rows)
+    text = render([suite_table(found)], "table")
+    assert re.search(r"krsl\s+0\s+failed", text)
+    assert "vs sft" in text and "train tokens" in text and "p (Holm)" in text
+    assert "\x1b" not in text
+    assert "krsl: no record has 'rejected'" in render([training_table(rows)], "table")
+
+
+def test_json_has_intervals_components_and_the_models_behind_a_row(tmp_path: Path) -> None:
+    rows = arms(tmp_path)
+    (found,) = compared(tmp_path, rows)
+    shown = json.loads(render([suite_table(found)], "json"))["rows"]
+    sft, other, control, krsl = shown
+    accuracy = sft["measures"]["accuracy"]
+    assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    assert len(accuracy["by_seed"]) == 3
+    assert accuracy["versus"] is None
+    assert [c["sources"] for c in accuracy["components"]][:2] == [["training seed"], ["question"]]
+    versus = other["measures"]["accuracy"]["versus"]
+    assert versus["p_holm"] >= versus["p"]
+    assert other["measures"]["tokens_out"]["versus"]["value"] == -20
+    assert sft["train_tokens"] == pytest.approx(1001)
+    assert sft["models"] == [f"trained:sft-{seed}" for seed in range(3)]
+    assert control["kind"] == "student" and control["train_tokens"] is None
+    assert krsl["value"] is None and krsl["failures"] == ["no record has 'rejected'"]
+
+
+def test_components_that_cannot_be_told_apart_say_so(tmp_path: Path) -> None:
+    one_seed = (stored_arm(tmp_path, "sft", "method", [coin(0.5, 40, 1)]),)
+    (found,) = compared(tmp_path, one_seed)
+    text = render([variance_table(found)], "table")
+    assert "(in question)" in text
+    assert "one training seed: what another seed would give is not in the interval" in text
+
+
+def test_the_page_is_whole_and_safe(tmp_path: Path) -> None:
+    rows = arms(tmp_path)
+    for arm in rows:
+        for member in arm.members:
+            if member.card is not None and arm.name == "sft":
+                folder = models_dir(tmp_path) / member.card.id
+                folder.mkdir(parents=True)
+                lines = [json.dumps({"tokens": 10 * i, "loss": 1 / (i + 1)}) for i in range(5)]
+                (folder / "metrics.jsonl").write_text("\n".join([*lines, "{torn", '{"loss": null, "tokens": 1}']))
+    path = tmp_path / "report.html"
+    write_report(path, spec(), rows, compared(tmp_path, rows), tmp_path)
+    page = path.read_text()
+    assert "<script" not in page and "\x1b" not in page
+    assert not re.search(r"(?:src|href)\s*=|url\(|@import|https?://", page)
+    figures = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)
+    assert len(figures) == 3
+    for figure in figures:
+        ElementTree.fromstring(figure)
+    assert figures[2].count("<polyline") == 3
+    assert len(loss_curves(rows, tmp_path)[0].points) == 5
+    assert figures[0].count('r="2.5"') == 6  # a dot for each trained seed
+
+
+def test_markdown_has_all_tables(tmp_path: Path) -> None:
+    rows = arms(tmp_path)
+    path = tmp_path / "report.md"
+    write_report(path, spec(), rows, compared(tmp_path, rows), tmp_path)
+    text = path.read_text()
+    assert text.startswith("# Same budget: sft, emo on tiny, 3 seeds")
+    assert text.count("### ") == len(all_tables(rows, compared(tmp_path, rows)))
+    assert not re.search(r"(?<!\\)<script", text)
+
+
+def test_pictures_of_nothing_are_left_out(tmp_path: Path) -> None:
+    (found,) = compared(tmp_path, (Arm("sft", "method", (), ("failed",)),))
+    assert scatter(found) == noise_bars(found) == curves([Curve("sft", ())]) == ""
+    flat = (stored_arm(tmp_path, "sft", "method", [[0.0] * 9] * 2, tokens=5),)
+    (found,) = compared(tmp_path, flat)
+    assert "<figure>" in scatter(found)  # no spread at all is no division by zero
+    assert noise_bars(found) == ""
+    assert curves([Curve("sft", ((0.0, 1.0), (1.0, float("nan"))))]) == ""
+
+
+def test_a_report_that_cannot_be_written_is_told_before_training(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.html or \.md"):
+        check_report(tmp_path / "report.pdf")
+    with pytest.raises(UsageError, match="no folder"):
+        check_report(tmp_path / "nowhere" / "report.md")
+
+
+# --- presets and assignments ------------------------------------------------------------------------------------------
+
+
+def test_presets_are_valid() -> None:
+    for by_student in PRESETS.values():
+        for student, preset in by_student.items():
+            assert preset.student == student
+            assert parse_budget(preset.budget)[0] is not None
+            trainer = trainer_for(preset.methods, preset.settings)
+            for method in preset.methods:
+                if method in entries("method"):
+                    trainer.config(method, 0)
+
+
+def test_the_command_line_wins_over_a_preset() -> None:
+    empty: dict[str, Any] = dict.fromkeys(("student", "data", "seeds", "budget", "n", "limit"))
+    given = {**empty, "preset": "demo", "methods": (), "suite": (), "assignments": {"batch_size": "2"}, "seeds": 5}
+    found = bench_run.with_preset(given)
+    assert (found["seeds"], found["student"]) == (5, "tiny")
+    assert found["assignments"]["batch_size"] == "2"
+    assert found["assignments"]["learning_rate"] == PRESETS["demo"]["tiny"].settings["learning_rate"]
+    other = bench_run.with_preset({**given, "student": "smollm2"})
+    assert other["precision"] == "bf16" and "lora_rank" in other["assignments"]
+    with pytest.raises(UnknownName, match="demo"):
+        find_preset("dem", None)
+
+
+def trainer_for(methods: tuple[str, ...], assignments: dict[str, str] | Any) -> BackendTrainer:
+    base = TrainConfig(method=methods[0], student="tiny", data="synth")
+    return BackendTrainer(base, methods, assignments, Path("results"), lambda: lambda progress: None)
+
+
+def test_assignments_are_for_all_methods_or_for_one() -> None:
+    trainer = trainer_for(
+        ("sft", "krsl"),
+        {"learning_rate": "1e-4", "krsl.learning_rate": "1e-3", "krsl.alpha": "0.5", "krsl.sft.epochs": "2"},
+    )
+    sft, krsl = trainer.config("sft", 0), trainer.config("krsl", 1)
+    assert (sft.settings, sft.options, sft.seed) == ({"learning_rate": 1e-4}, {}, 0)
+    assert krsl.settings == {"learning_rate": 1e-3, "sft.epochs": 2.0}
+    assert (krsl.options, krsl.seed) == ({"alpha": "0.5"}, 1)
+    with pytest.raises(ConfigError, match="no setting"):
+        trainer_for(("sft",), {"emo.learning_speed": "1"}).config("sft", 0)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTrainer:
+    trainer = FakeTrainer(tmp_path)
+    monkeypatch.setattr(bench_run, "_trainer", lambda given, spec: trainer)
+    monkeypatch.setattr(
+        bench_run, "_evaluate", lambda config, quiet, model: mock_evaluation(config, {"emo": 0.9})(model)
+    )
+    return trainer
+
+
+def invoke(results: Path, *more: str) -> Result:
+    told = ["--methods", "sft,emo", "--student", "mock:gold", "--data", "synth", "--seeds", "2", "--suite", "synth"]
+    where = ["--limit", "12", "--results-dir", str(results)]
+    return CliRunner().invoke(command, [*told, *where, *more], standalone_mode=False)
+
+
+def test_the_command_prints_tables_and_writes_the_report(tmp_path: Path, fake: FakeTrainer) -> None:
+    done = invoke(tmp_path, "--report", str(tmp_path / "r.html"))
+    assert done.exception is None, done.exception
+    assert "synth: mean over seeds and problems" in done.stdout
+    assert "untrained mock:gold" in done.stdout
+    assert "[4/4] emo, seed 1: training tiny-emo-1" in done.stderr
+    assert (tmp_path / "r.html").read_text().count("<figure>") == 2  # nothing was logged, so there are no curves
+    again = invoke(tmp_path, "--json")
+    assert len(fake.trained) == 4
+    shown = json.loads(again.stdout)
+    assert [row["model"] for row in shown["rows"]] == ["sft", "emo", "untrained mock:gold"]
+    assert shown["bench"]["seeds"] == 2 and len(shown["trainings"]) == 4
+
+
+def test_a_dry_run_spends_nothing(tmp_path: Path, fake: FakeTrainer) -> None:
+    done = invoke(tmp_path, "--dry-run", "--model", "mock:wrong")
+    assert done.exception is None, done.exception
+    assert "4,000 tokens to train in all" in done.stdout
+    (requests,) = re.findall(r"synth\s+(\d+)\s+12\s+1\s+(\d+)", done.stdout)
+    assert requests == ("6", "72")  # four trained models, the control, one more
+    assert fake.trained == [] and not (tmp_path / "runs").exists()
+
+
+def test_a_failed_method_is_shown_and_sets_the_exit_code(tmp_path: Path, fake: FakeTrainer) -> None:
+    fake.stop = {("emo", 0): TrainingStopped("NaN"), ("emo", 1): TrainingStopped("NaN")}
+    done = invoke(tmp_path)
+    assert re.search(r"emo\s+0\s+failed", done.stdout)
+    assert isinstance(done.exception, TooManyFailures)
+    assert done.exception.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--report", "x.pdf"], "ending in"),
+        (["--rubric", "cot_math"], "say --judge"),
+        (["--model", "mock:nobody"], "unknown mock model"),
+        (["--preset", "nope"], "unknown preset"),
+        (["--seeds", "0"], "out of range"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_trained(
+    tmp_path: Path, fake: FakeTrainer, more: list[str], words: str
+) -> None:
+    done = invoke(tmp_path, *more)
+    assert words in str(done.exception)
+    assert fake.trained == []
+
+
+def test_a_teacher_that_is_only_a_name_gets_no_row(tmp_path: Path, fake: FakeTrainer) -> None:
+    done = invoke(tmp_path, "--teacher", "gold-traces", "--json")
+    assert "the teacher gets no row" in done.stderr
+    assert json.loads(done.stdout)["bench"]["teacher"] is None
+
+
+def test_a_method_that_cannot_begin_is_in_the_dry_run(tmp_path: Path, fake: FakeTrainer) -> None:
+    fake.refuse = {"emo": DataError("no record has 'rejected'")}
+    done = invoke(tmp_path, "--dry-run")
+    assert "emo cannot begin: no record has 'rejected'" in done.stdout
