@@ -7,14 +7,11 @@ that k accumulation steps are one big batch for every method, pairs and views in
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports each trainer to its makers otherwise
 
 import torch
 from datasets import Dataset
@@ -75,6 +72,9 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         self._window: list[dict[str, float]] = []
         self._decay: tuple[float, int] | None = None
         self._teacher, self._load = teacher, load
+
+    def _send_telemetry(self) -> None:
+        """Nothing: TRL reports each trainer to its makers (its environment variable is read too early for us)."""
 
     # --- what the objective sees ------------------------------------------------------------------------------------
 
