@@ -233,18 +233,20 @@ def _same_question(records: Sequence[TrainRecord], suite: str, problems: Sequenc
 
 @click.command("stats")
 @click.argument("records", nargs=-1, required=True, metavar="RECORDS...")
-@click.option("--tokenizer", metavar="MODEL", help="Count tokens, and what a student with this tokenizer cannot learn.")
+@click.option("--tokenizer", metavar="ENGINE:NAME", help="Count tokens as this student, and what it cannot learn.")
 @click.option(
     "--max-length", type=click.IntRange(min=2), default=4096, show_default=True, help="With --tokenizer: the limit."
 )
+@options.results_dir
 @options.as_json
-def stats(records: tuple[str, ...], tokenizer: str | None, max_length: int, as_json: bool) -> None:
+def stats(records: tuple[str, ...], tokenizer: str | None, max_length: int, results_dir: Path, as_json: bool) -> None:
     """Say what is in files of records: fields, how responses split into chain and answer, lengths, the data hash."""
     from backends.data.recipes.stats import stats as summarise
     from harness.cli.data_recipes import load_tokenizer
 
     found = read_inputs(records, None, None)
-    result = summarise(found, load_tokenizer(tokenizer) if tokenizer is not None else None, max_length)
+    loaded = load_tokenizer(tokenizer, results_dir) if tokenizer is not None else None
+    result = summarise(found, loaded, max_length)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False))
         return

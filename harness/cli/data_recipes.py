@@ -61,7 +61,7 @@ def dual(records: tuple[str, ...], tries: int, grader: str | None, limit: int | 
     show_default=True,
     help="What becomes of a record without an accepted rewrite: the original, marked, or nothing.",
 )
-@click.option("--tokenizer", metavar="MODEL", help="Count tokens with this tokenizer. [default: pieces of words]")
+@click.option("--tokenizer", metavar="ENGINE:NAME", help="Count tokens as this model. [default: pieces of words]")
 @grader_option
 @asking("teacher")
 def shorten(
@@ -89,7 +89,7 @@ def shorten(
         settings.model,
         read_budgets(tokens),
         otherwise == "drop",
-        token_counter(tokenizer) if tokenizer is not None else count_pieces,
+        token_counter(tokenizer, settings.results_dir) if tokenizer is not None else count_pieces,
         settings.draw(0.0),
         settings.template("dap_judge"),
         settings.template("dap_rewrite"),
@@ -111,22 +111,17 @@ def read_budgets(text: str) -> dict[int, int]:
     return found
 
 
-def token_counter(name: str) -> Any:
+def token_counter(spec: str, results_dir: Path) -> Any:
     """A counter of tokens with the tokenizer of a model."""
-    tokenizer = load_tokenizer(name)
+    tokenizer = load_tokenizer(spec, results_dir)
     return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def load_tokenizer(name: str) -> Any:
-    """The tokenizer of a folder or a hub id. Raises `MissingExtra` and `ModelError`."""
-    from harness.errors import ModelError
-    from harness.models.base import import_extra
+def load_tokenizer(spec: str, results_dir: Path) -> Any:
+    """The tokenizer of a model as `--model` names it. Raises what `backends.load` raises."""
+    from backends import load
 
-    transformers = import_extra("transformers", "counting tokens", "hf")
-    try:
-        return transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"no tokenizer {name!r}: {str(error).splitlines()[0]}") from error
+    return load.load_tokenizer(load.find_weights(spec, results_dir))
 
 
 @click.command("perspectives")

@@ -16,21 +16,21 @@ from backends.data.recipes.stats import stats
 from backends.data.segments import Encoder, tokenise
 from backends.data.synth import synth_records
 from harness.cli.data_recipes import load_tokenizer, token_counter
-from harness.errors import DataError, ModelError
+from harness.errors import DataError, PrerequisiteError
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.tiny_model import write_tokenizer
+    from tests.tiny_model import write_model
 
     path = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(path)
+    write_model(path)
     return path
 
 
 def test_statistics_in_tokens(folder: Path) -> None:
     records = synth_records(0, 3, (1, 2), positives=1, candidates=2)
-    tokenizer = load_tokenizer(str(folder))
+    tokenizer = load_tokenizer(f"hf:{folder}", folder)
     found = stats(records, tokenizer, 4096)
     assert set(found.tokens) == set(found.words) == {"response", "rejected", "positives", "candidates"}
     longest = max(
@@ -48,19 +48,19 @@ def test_statistics_in_tokens(folder: Path) -> None:
 
 
 def test_lengths_of_rewrites_by_a_tokenizer(folder: Path) -> None:
-    count = token_counter(str(folder))
+    count = token_counter(f"hf:{folder}", folder)
     assert count("abc é") == 6  # bytes
     long = RIGHT.replace("2 + 3", "Let me think about it for a while. 2 + 3")
     made = Shorten([record(response=long)], "t", count_tokens=count).run(
         says(lambda query: "1" if query.recipe == "shorten:judge" else plain(RIGHT))
     )
     assert (made.counts["tokens_before"], made.counts["tokens_after"]) == (len(long), len(RIGHT))
-    with pytest.raises(ModelError, match="no tokenizer"):
-        load_tokenizer(str(folder / "none"))
+    with pytest.raises(PrerequisiteError, match="no folder"):
+        load_tokenizer(f"hf:{folder}/none", folder)
 
 
 def test_made_pairs_and_candidates_are_taken_by_the_encoder(folder: Path) -> None:
-    encoder = Encoder(load_tokenizer(str(folder)), 4096)
+    encoder = Encoder(load_tokenizer(f"hf:{folder}", folder), 4096)
     records = [record(name, response=RIGHT) for name in ("a", "b")]
 
     def reply(query: Query) -> str:
