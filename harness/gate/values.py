@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from harness.errors import DataError, UsageError
@@ -56,11 +58,11 @@ class Side:
     judge: str | None = None
     imported_from: str | None = None
 
-    @property
+    @cached_property
     def share(self) -> bool:
         """True if the metric lies between 0 and 1."""
-        known = [value.mean for value in self.values.values() if value.mean is not None]
-        return is_share(self.metric, sum(known) / len(known)) and all(0.0 <= value <= 1.0 for value in known)
+        known = [value.mean for value in self.values.values() if value.mean is not None and math.isfinite(value.mean)]
+        return is_share(self.metric, sum(known) / max(1, len(known))) and all(0.0 <= value <= 1.0 for value in known)
 
     @property
     def lower_is_better(self) -> bool:
