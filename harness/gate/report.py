@@ -118,15 +118,11 @@ def picture(verdict: Verdict) -> str:
     line = ["."] * _WIDTH
     for position in range(at(verdict.low), at(verdict.high) + 1):
         line[position] = "="
-    marks = [
-        (0.0, "0"),
-        (verdict.low, "["),
-        (verdict.high, "]"),
-        (verdict.effect, "o"),
-        *((edge, "|") for edge in edges),
-    ]
-    for value, mark in marks:
+    for value, mark in ((0.0, "0"), (verdict.low, "["), (verdict.high, "]"), (verdict.effect, "o")):
         line[at(value)] = mark
+    for edge in edges:  # a margin too small to be drawn still stands beside the 0
+        beside = 0 if at(edge) != at(0.0) or edge == 0.0 else -1 if edge < 0.0 else 1
+        line[at(edge) + beside] = "|"
     return f"worse {''.join(line)} better   | margin, 0 no difference, o seen"
 
 

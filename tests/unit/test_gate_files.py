@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from harness.errors import DataError, HarnessError, StoreError, UsageError
 from harness.gate.decide import Rule, decide_all
 from harness.gate.stored import read_baseline, write_baseline
 from harness.gate.values import read_side
-from harness.run.store import read_graded, write_graded
+from harness.run.store import write_graded
 from harness.types import Graded, Score
 
 
@@ -105,12 +106,9 @@ def test_a_baseline_file_gives_the_same_verdict_as_its_run(tmp_path: Path) -> No
     assert stored.model == "m" and stored.values.keys() == run.values.keys()
     other = make_side([0.5] * 303, "new", n=4, sampling=run.sampling)
     renamed = {f"p{i:03d}": value for i, value in enumerate(other.values.values())}
-    from dataclasses import replace
-
     candidate = replace(other, values=renamed)
     one, two = (decide_all([(side, candidate)], Rule("1pp"))[0] for side in (run, stored))
     assert (one.low, one.high, one.p_pass, one.excluded) == (two.low, two.high, two.p_pass, two.excluded)
-    assert "42" not in path.read_text() and len(read_graded(directory)) == 4 * 303
 
 
 GOOD: dict[str, Any] = {"p": [1.0, 1, 0, 1.0, 1.0, ""]}
