@@ -96,18 +96,18 @@ def noted(record: TrainRecord, **meta: Json) -> TrainRecord:
     return replace(record, meta={**record.meta, **meta})
 
 
-def read_all(names: Iterable[str], grader: str | None = None) -> list[TrainRecord]:
+def read_all(names: Iterable[str], grader: str | None = None, *, plain: bool = False) -> list[TrainRecord]:
     """The training records of several files (or "synth:…", see `backends.data.source`), in order.
 
-    `grader` (a catalog name) replaces that of every record. Raises what `load_records` raises, and `DataError` for an
-    id that two files have.
+    `grader` (a catalog name) replaces that of every record. `plain`: rows may also be those of prompt files. Raises
+    what `load_records` and `read_prompts` raise, and `DataError` for an id that two files have.
     """
     if grader is not None and grader not in catalog.entries("grader"):
         raise UnknownName("grader", grader, catalog.entries("grader"))
     found: dict[str, str] = {}
     records: list[TrainRecord] = []
     for name in names:
-        for record in load_records(name):
+        for record in read_prompts(Path(name))[0] if plain and Path(name).is_file() else load_records(name):
             if record.id in found:
                 raise DataError(f"{name}: record {record.id!r} is in {found[record.id]} too: ids must differ")
             found[record.id] = name

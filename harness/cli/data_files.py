@@ -132,6 +132,7 @@ def decontaminate(
 ) -> None:
     """Leave out the records whose prompts overlap with a benchmark's questions.
 
+    RECORDS may also be prompt files as `harness data traces` takes them: it costs least before a teacher answers.
     Generated suites (synth), whose questions look alike without being the same, are compared as whole questions. A
     suite whose data are not at hand is listed as unchecked, and the report says so: give --data-dir. Finds copies and
     edits; hardly any paraphrase (docs/data.md).
@@ -143,7 +144,7 @@ def decontaminate(
     from harness.errors import DataError
 
     check_out(out, "decontaminate", [Path(name) for name in records], force)
-    found = read_inputs(records, limit, None)
+    found = read_inputs(records, limit, None, plain=True)
     looked = _look(found, suite, ngram, threshold, data_dir)
     bad = {hit.record for hit in looked.hits}
     clean = tuple(record for record in found if record.id not in bad)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from judges.budget import Budget
 
 F = TypeVar("F", bound=Callable[..., Any])
+SETS = {"traces": ("unsolved",), "dual": ("stage1",)}
+"""Recipe -> the further sets that it makes."""
 
 
 out_option = click.option(
@@ -157,20 +159,28 @@ def check_out(out: Path, recipe: str, inputs: Sequence[Path], force: bool = Fals
     """Refuse to replace what is an input, or what this recipe did not make. Raises `UsageError`."""
     from harness.errors import UsageError
 
-    for path in inputs:
-        if path.exists() and out.exists() and os.path.samefile(path, out):
-            raise UsageError(f"--out {out} is an input: name another file")
-    if force or not out.exists():
-        return
-    report = beside(out, ".report.json")
+    report = _old_report(out)
+    ours = report.get("recipe") == recipe
+    owned = {out: ours} | {
+        side_file(out, name): ours and name in report.get("sets", {}) for name in SETS.get(recipe, ())
+    }
+    for path, made in owned.items():
+        if any(one.exists() and path.exists() and os.path.samefile(one, path) for one in inputs):
+            raise UsageError(f"{path}, which would be written, is an input: name another --out")
+        if path.exists() and not made and not force:
+            raise UsageError(
+                f"{path} is there and not made by `harness data {recipe}`: name another --out, or say --force to "
+                "replace it"
+            )
+
+
+def _old_report(out: Path) -> dict[str, Any]:
+    """What an earlier call reported of its work; {} where there is no report that can be read."""
     try:
-        made_by = json.loads(report.read_bytes()).get("recipe")
-    except (OSError, ValueError, AttributeError):
-        made_by = None
-    if made_by != recipe:
-        raise UsageError(
-            f"{out} is there and not made by `harness data {recipe}`: name another --out, or say --force to replace it"
-        )
+        found = json.loads(beside(out, ".report.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("sets", {}), dict) else {}
 
 
 def carry_out(
@@ -181,6 +191,7 @@ def carry_out(
     Raises `TooManyFailures` if more requests failed than are tolerated (all: nothing is written), `Interrupted`.
     """
     check_out(settings.out, recipe.name, inputs, settings.force)
+    _check_templates(recipe, settings)
     if settings.dry_run:
         show_plan(recipe, settings)
         return
@@ -223,34 +234,45 @@ def open_cache(out: Path) -> Any:
 
 
 def write_made(made: Made, out: Path, recipe: str, facts: Mapping[str, Json], done: Asked | None = None) -> None:
-    """The further sets, the report, then the records; each file whole or not at all."""
+    """The report, the further sets, the records; each file whole or not at all."""
     import dataclasses
 
     from backends.data.records import data_hash, write_records
     from harness import __version__
     from harness.files import write_atomically
 
-    sets: dict[str, Json] = {}
-    for name, records in made.others.items():
-        path = side_file(out, name)
-        if records:
-            write_records(path, records)
-            sets[name] = {"file": path.name, "records": len(records), "data_hash": data_hash(records)}
-        else:
-            path.unlink(missing_ok=True)  # of an earlier call: it would not belong to these records
+    old_sets = _old_report(out).get("sets", {})
+    found = {name: records for name, records in made.others.items() if records}
     report = {
         "recipe": recipe,
         "harness": __version__,
         "records": len(made.records),
         "data_hash": data_hash(made.records),
         "counts": dict(made.counts),
-        "sets": sets,
+        "sets": {
+            name: {"file": side_file(out, name).name, "records": len(records), "data_hash": data_hash(records)}
+            for name, records in found.items()
+        },
         **facts,
         "asked": dataclasses.asdict(done) if done is not None else None,
     }
-    # Before the records: whoever finds these without their report could not tell who made them.
+    # The report goes first: whoever finds records without it could not tell who made them.
     write_atomically(beside(out, ".report.json"), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    for name in SETS.get(recipe, ()):
+        if name in old_sets and name not in found:
+            side_file(out, name).unlink(missing_ok=True)  # it would not belong to these records
+    for name, records in found.items():
+        write_records(side_file(out, name), records)
     write_records(out, made.records)
+
+
+def _check_templates(recipe: Recipe, settings: Settings) -> None:
+    from harness.errors import UnknownName
+
+    used = [template.name for template in recipe.templates]
+    for name in settings.template_files:
+        if name not in used:
+            raise UnknownName(f"template of {recipe.name}", name, used)
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -294,11 +316,13 @@ def show_plan(recipe: Recipe, settings: Settings) -> None:
             click.echo(f"[{message.role}]\n{message.content}")
 
 
-def read_inputs(files: Sequence[str], limit: int | None, grader: str | None) -> list[TrainRecord]:
+def read_inputs(
+    files: Sequence[str], limit: int | None, grader: str | None, *, plain: bool = False
+) -> list[TrainRecord]:
     """The records of the named files, the first `limit` of them."""
     from backends.data.inputs import read_all
 
-    return read_all(files, grader)[:limit]
+    return read_all(files, grader, plain=plain)[:limit]
 
 
 def provenance(files: Sequence[str], records: Sequence[TrainRecord]) -> dict[str, Json]:

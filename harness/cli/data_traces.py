@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 TRAIN_LEVELS: dict[str, tuple[int, ...]] = {"synth": (1, 2, 3, 4, 5), "synth_easy": (1, 2)}
 """Suites that have a train split here, which no test question is in: levels of the embedded world."""
-NOT_CHECKED = (
-    "not compared with any benchmark yet: `harness data decontaminate` finds prompts that a suite asks as well"
-)
+NOT_CHECKED = "prompts that a benchmark asks as well must go first: `harness data decontaminate`"
 
 
 @click.command("traces")

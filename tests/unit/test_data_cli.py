@@ -144,6 +144,8 @@ def test_prompt_files_that_make_no_sense(content: str, message: str) -> None:
         (("dual", "none", *GOLD, "-o", "x"), DataError, "'none'"),
         (("dual", "synth:per_level=3", *GOLD, "-o", "x", "--grader", "nope"), UnknownName, "grader"),
         (("dual", "synth:per_level=3", *GOLD, "-o", "x", "--template", "edit_corrupt=n.toml"), HarnessError, "n.toml"),
+        (("dual", "synth:per_level=3", *GOLD, "-o", "x", "--template", "edit_corupt=n"), UnknownName, "edit_corrupt"),
+        (("traces", *GOLD, "--suite", "synth", "-o", "x", "--template", "dap_judge=n"), UnknownName, "template of"),
         (("shorten", "synth:per_level=3", *GOLD, "-o", "x", "--tokens", "1:2,x"), UsageError, "level:tokens"),
         (("synth", "--levels", "1,x", "-o", "x"), UsageError, "digits"),
         (("synth", "--levels", "9", "-o", "x"), UnknownName, "level"),
@@ -178,6 +180,19 @@ def test_an_output_is_not_replaced_by_what_did_not_make_it() -> None:
     assert Path("mine.jsonl").read_text() == "precious\n"
     data(*TRACES[:-1], "mine.jsonl", "--force")
     assert len(read_records(Path("mine.jsonl"))) == 30
+
+
+def test_files_beside_the_output_are_not_replaced_either() -> None:
+    Path("traces.unsolved.jsonl").write_text("precious\n")
+    for more in ((), ("--teacher-arg", "accuracy=0.5")):
+        with pytest.raises(UsageError, match=r"traces\.unsolved\.jsonl is there and not made by"):
+            data(*TRACES, *more)
+    assert Path("traces.unsolved.jsonl").read_text() == "precious\n" and not Path("traces.jsonl").exists()
+    data(*TRACES, "--teacher-arg", "accuracy=0.5", "--force")
+    data(*TRACES, "--teacher-arg", "accuracy=0.5")
+    with pytest.raises(UsageError, match=r"traces\.stage1\.jsonl, which would be written, is an input"):
+        Path("traces.jsonl").rename("traces.stage1.jsonl")
+        data("dual", "traces.stage1.jsonl", *GOLD, "-o", "traces.jsonl")
 
 
 def test_failed_requests_are_told_and_what_is_there_is_written() -> None:
@@ -296,6 +311,10 @@ def test_decontamination_by_whole_questions_and_what_was_not_checked(
     assert "gsm8k" in found["unchecked"] and "synth" not in found["unchecked"]
     assert found["suites"]["synth"] == {"checked": "whole questions", "questions": 500}
     assert "NOT checked against" in capsys.readouterr().err
+    text = problem.messages[-1].content
+    Path("plain.jsonl").write_text("".join(json.dumps({"question": one}) + "\n" for one in (text, "What is it?")))
+    data("decontaminate", "plain.jsonl", "--suite", "synth", "-o", "p.jsonl")
+    assert [one.prompt[-1].content for one in read_records(Path("p.jsonl"))] == ["What is it?"]
     write_records(Path("bad.jsonl"), [TrainRecord("bad", problem.messages, response="x")])
     with pytest.raises(DataError, match="every record overlaps"):
         data("decontaminate", "bad.jsonl", "--suite", "synth", "-o", "none.jsonl")
