@@ -63,6 +63,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "vllm": ("harness.models.vllm:build", "vllm:<path or hub id>: vLLM in process"),
         "trained": ("harness.models.trained:build", "trained:<id>: a model of the registry (`harness models list`)"),
         "smollm2": ("harness.models.smollm2:build", "SmolLM2-135M-Instruct from an installed package, no download"),
+        "tiny": ("harness.models.tiny:build", "3.5M parameters, trained on the embedded world at the first use"),
     },
     "grader": {
         "integer": ("harness.grading.integer:GRADER", "whole numbers: leading zeros, `42.`, boxed, dollars in prose"),

@@ -17,6 +17,7 @@ from typing import Literal
 from backends.data.records import Candidate, Stage, TrainRecord, render_response
 from harness.errors import DataError
 from harness.synth import (
+    INSTRUCTION,
     LEVELS,
     Chain,
     Level,
@@ -30,9 +31,6 @@ from harness.synth import (
     wrong_chain,
 )
 from harness.types import Json, Message
-
-INSTRUCTION = "Answer with the equations, then write 'The answer is' and the number."
-"""That of the suite: a test holds the two prompts equal."""
 
 Form = Literal["think", "plain"]
 _TRIES = 24

