@@ -88,14 +88,14 @@ class Prices:
 class Meter:
     """Charges one judge's requests to a budget."""
 
-    def __init__(self, budget: Budget, judge: Model) -> None:
-        """Raises `ConfigError` for a budget in money and a judge without prices."""
+    def __init__(self, budget: Budget, judge: Model, option: str = "--judge-arg") -> None:
+        """Raises `ConfigError` for a budget in money and a judge without prices; `option` is how those are given."""
         self.budget = budget
         prices = Prices.of(judge.environment())
         if prices is None and budget.unit != "tok":
             raise ConfigError(
                 f"a budget in {budget.unit} needs the prices of {judge.name!r} per million tokens: "
-                "--judge-arg price_in=… --judge-arg price_out=… (or give the budget in tokens: 200ktok)"
+                f"{option} price_in=… {option} price_out=… (or give the budget in tokens: 200ktok)"
             )
         # A budget in tokens counts every token as one.
         self._prices = prices if prices is not None and budget.unit != "tok" else Prices(1e6, 1e6)

@@ -135,12 +135,18 @@ class Asker:
     """Asks one model, through one cache; a context manager, which closes the model in the end."""
 
     def __init__(
-        self, model: Model, cache: Cache, *, budget: Budget | None = None, progress: AskProgress | None = None
+        self,
+        model: Model,
+        cache: Cache,
+        *,
+        budget: Budget | None = None,
+        progress: AskProgress | None = None,
+        role: str = "teacher",
     ) -> None:
-        """Raises `ConfigError` for a budget in money and a model without prices."""
+        """`role` is for errors. Raises `ConfigError` for a budget in money and a model without prices."""
         self.model, self.done = model, Asked()
         self._cache, self._budget, self._progress = cache, budget, progress
-        self._meter = Meter(budget, model) if budget is not None else None
+        self._meter = Meter(budget, model, f"--{role}-arg") if budget is not None else None
         self._identity = canonical_json(model.describe())
         # One loop for all calls: an engine's connections belong to the loop that they were opened in.
         self._runner = asyncio.Runner()

@@ -70,7 +70,7 @@ def command(
     from backends.data.recipes.cotd import Candidates
     from harness.errors import UsageError
 
-    settings = Settings.of(given)
+    settings = Settings.of(given, "student")
     if settings.temperature is not None:
         raise UsageError("candidates draw a temperature for each answer: say --temperatures LOW HIGH")
     if temperatures[0] > temperatures[1]:

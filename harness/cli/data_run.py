@@ -46,6 +46,8 @@ limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only th
 class Settings:
     """What every asking command is told."""
 
+    role: str
+    """What the model is called: teacher, student."""
     model: str
     model_options: dict[str, str]
     out: Path
@@ -63,12 +65,13 @@ class Settings:
     force: bool
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Settings:
+    def of(cls, given: Mapping[str, Any], role: str = "teacher") -> Settings:
         """From click's parameters, which have the same names."""
         from judges.budget import Budget
 
         budget = Budget.parse(given["budget"]) if given["budget"] is not None else None
-        return cls(**{**{item.name: given[item.name] for item in fields(cls)}, "budget": budget})
+        own = {"role": role, "budget": budget}
+        return cls(**own, **{item.name: given[item.name] for item in fields(cls) if item.name not in own})
 
     def draw(self, temperature: float, top_p: float = 1.0) -> Draw:
         """The sampling, with a recipe's own defaults."""
@@ -205,7 +208,13 @@ def carry_out(
         with (
             sigterm_interrupts(),
             open_cache(settings.out) as cache,
-            Asker(model, cache, budget=settings.budget, progress=AskProgress(quiet=settings.quiet)) as ask,
+            Asker(
+                model,
+                cache,
+                budget=settings.budget,
+                progress=AskProgress(quiet=settings.quiet),
+                role=settings.role,
+            ) as ask,
         ):
             made = recipe.run(ask)
     except KeyboardInterrupt:

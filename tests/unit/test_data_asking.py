@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,28 @@ def test_a_model_that_dies_in_the_middle_loses_nothing(tmp_path: Path) -> None:
         with pytest.raises(ModelError), Asker(ScriptedModel(reply), cache) as ask:
             ask(queries(10))
         assert cache.count() == 7
+
+
+@given(st.integers(0, 12), st.lists(st.integers(0, 11), min_size=1, max_size=30))
+def test_wherever_it_stops_the_rest_is_asked_once(stop: int, wanted: list[int]) -> None:
+    made: list[str] = []
+
+    def reply(request: Request) -> str:
+        if len(made) == stop and not resumed:
+            raise ModelError("gone")
+        made.append(request.problem.id)
+        return request.problem.id
+
+    all_queries = queries(12)
+    asked_for = [all_queries[i] for i in wanted]
+    resumed = False
+    with Cache(None) as cache:
+        with suppress(ModelError), Asker(ScriptedModel(reply), cache) as ask:
+            ask(asked_for)
+        resumed = True
+        with Asker(ScriptedModel(reply), cache) as ask:
+            assert [completion.text for completion in ask(asked_for)] == [query.problem.id for query in asked_for]
+    assert sorted(made) == sorted({query.problem.id for query in asked_for})
 
 
 def test_the_budget_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:

@@ -151,6 +151,8 @@ def test_prompt_files_that_make_no_sense(content: str, message: str) -> None:
         (("synth", "--levels", "9", "-o", "x"), UnknownName, "level"),
         (("synth", "--candidates", 1, "-o", "x"), DataError, "make no data set"),
         (("candidates", "r", "--student", "mock:gold", "-o", "x"), DataError, "no 'gold'"),
+        (("traces", *GOLD, "--suite", "synth", "-o", "x", "--budget", "1usd"), UsageError, "--teacher-arg price_in="),
+        (("traces", *GOLD, "--suite", "synth", "-o", "x", "--budget", "1banana"), UsageError, "is no amount"),
         (("candidates", "r", "--student", "mock:gold", "--temperature", 1, "-o", "x"), UsageError, "--temperatures"),
         (("candidates", "r", "--student", "mock:gold", "--reward", "judge", "-o", "x"), UsageError, "one --judge"),
         (("candidates", "r", "--student", "mock:gold", "--judge", "mock:judge", "-o", "x"), UsageError, "only with"),
