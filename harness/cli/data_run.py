@@ -70,7 +70,7 @@ class Settings:
         from judges.budget import Budget
 
         budget = Budget.parse(given["budget"]) if given["budget"] is not None else None
-        own = {"role": role, "budget": budget}
+        own: dict[str, Any] = {"role": role, "budget": budget}
         return cls(**own, **{item.name: given[item.name] for item in fields(cls) if item.name not in own})
 
     def draw(self, temperature: float, top_p: float = 1.0) -> Draw:

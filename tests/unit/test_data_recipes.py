@@ -18,6 +18,7 @@ from backends.data.recipes.traces import Traces
 from backends.data.records import require
 from backends.data.spans import require_split
 from backends.data.synth import synth_records
+from backends.losses.edit import edit_distance
 from harness.errors import DataError
 from harness.types import Completion
 
@@ -174,6 +175,16 @@ def test_a_mention_may_run_over_a_line_break() -> None:
 def test_text_without_a_hint_is_untouched() -> None:
     for text in (RIGHT, plain(WRONG), "a\n\n  b. c"):
         assert without_hints(text) == text
+
+
+WORDS = st.lists(st.sampled_from("abc"), max_size=12)
+
+
+@given(WORDS, WORDS)
+def test_edit_share_is_the_whole_distance(one: list[str], other: list[str]) -> None:
+    first, second = ([ord(word) for word in words] for words in (one, other))
+    whole = edit_distance(first, second) / max(len(one), len(other), 1)
+    assert edit_share(" ".join(one), " ".join(other)) == whole
 
 
 def test_edit_share_by_hand() -> None:

@@ -60,7 +60,17 @@ def edit_share(one: str, other: str) -> float:
     ids: dict[str, int] = {}
     # Without think tags: eight signs that both have would make any two short responses near.
     first, second = ([ids.setdefault(word, len(ids)) for word in _WORD.findall(plain(text))] for text in (one, other))
-    return edit_distance(first, second) / max(len(first), len(second), 1)
+    longest = max(len(first), len(second), 1)
+    # What twins begin and end with alike costs nothing: most of the work is saved.
+    start = _shared(first, second)
+    first, second = first[start:], second[start:]
+    end = _shared(first[::-1], second[::-1])
+    return edit_distance(first[: len(first) - end], second[: len(second) - end]) / longest
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids both begin with."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 @dataclass(frozen=True)
