@@ -217,8 +217,13 @@ def lineage(results_dir: str | Path, card: ModelCard) -> Cards:
 
 
 def children(cards: Sequence[ModelCard], name: str) -> list[ModelCard]:
-    """Cards whose base is this model."""
-    return [card for card in cards if card.base == SCHEME + name]
+    """Cards whose base is this model, whether by its id, the beginning of it or its folder."""
+
+    def means_it(base: str) -> bool:
+        parent = base.rstrip("/").rpartition("/")[2].removeprefix(SCHEME)
+        return base.startswith(SCHEME) and parent != "" and name.startswith(parent)
+
+    return [card for card in cards if means_it(card.base)]
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def command(name: str, results_dir: Path, problem: str | None, as_json: bool) ->
     if as_json:
         click.echo(json.dumps(facts, indent=1, ensure_ascii=False, default=str))
         return
-    _print(facts, 0)
+    print_facts(facts)
 
 
 def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _problem_facts(directory: Path, problem: str) -> dict[str, Any]:
     }
 
 
-def _print(value: Any, depth: int) -> None:
+def print_facts(value: Any, depth: int = 0) -> None:
     """Nested facts as indented lines; foreign text loses its control characters."""
     from harness.report.text import clean
 
@@ -181,7 +181,7 @@ def _print(value: Any, depth: int) -> None:
     for key, item in value.items():
         if isinstance(item, dict) and item:
             click.echo(f"{indent}{clean(str(key))}:")
-            _print(item, depth + 1)
+            print_facts(item, depth + 1)
         elif isinstance(item, list | tuple) and item and isinstance(item[0], dict):
             click.echo(f"{indent}{clean(str(key))}:")
             for part in item:

@@ -158,7 +158,7 @@ def _local(path: Path, gguf_file: str | None) -> Source:
     needed = gguf_file if gguf_file is not None else "config.json"
     if not (path / needed).is_file():
         raise PrerequisiteError(f"{str(path)!r} is not a checkpoint: it has no {needed}")
-    files = [path / gguf_file] if gguf_file is not None else sorted(_model_files(path))
+    files = [path / gguf_file] if gguf_file is not None else sorted(model_files(path))
     if gguf_file is None and not any(file.suffix in (".safetensors", ".bin") for file in files):
         raise PrerequisiteError(f"{str(path)!r} has a config.json but no weights (.safetensors or .bin)")
     return Source(str(path), gguf_file=gguf_file, fingerprint=_hash_files(files, path))
@@ -228,10 +228,10 @@ def hub_commit(repo: str, revision: str | None, file: str) -> str:
 
 def fingerprint_of(folder: Path) -> str:
     """16 hex digits over the files of a checkpoint or adapter that can change an answer."""
-    return _hash_files(sorted(_model_files(folder)), folder)
+    return _hash_files(sorted(model_files(folder)), folder)
 
 
-def _model_files(folder: Path) -> Iterator[Path]:
+def model_files(folder: Path) -> Iterator[Path]:
     """Files of a checkpoint's folder that can change an answer; sub-folders (earlier checkpoints) are left out."""
     for file in folder.iterdir():
         if file.is_file() and file.suffix in _SUFFIXES and file.name not in _NOT_THE_MODEL:

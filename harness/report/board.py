@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.leaderboard import Board, Group, Standing, is_share
 from harness.report.published import Reference
@@ -11,6 +11,8 @@ from harness.report.text import count, p_value, signed, with_interval
 from harness.types import STATUSES, Json
 
 _PUBLISHED = "published"
+TRAINED = "trained"
+"""Title of the column of lineages, which shows only where a model of the registry is among the rows."""
 
 
 def board_tables(board: Board, references: Sequence[Reference] = ()) -> list[Table]:
@@ -82,6 +84,8 @@ def standing_row(standing: Standing) -> Row:
         "run_id": result.run_id,
         "published": False,
     }
+    if (trained := lineage_of(result.model_identity)) is not None:
+        row["trained"] = trained
     if standing.versus is not None:
         row |= {
             "delta": standing.versus.diff,
@@ -91,6 +95,27 @@ def standing_row(standing: Standing) -> Row:
             "delta_p_holm": standing.versus_p,
         }
     return row
+
+
+def lineage_of(identity: Mapping[str, Json]) -> dict[str, Json] | None:
+    """What a run of a model of the registry kept of its card (`harness.models.trained.lineage_facts`); else None."""
+    facts = identity.get("trained")
+    if not isinstance(facts, Mapping):
+        return None
+    return {name: value for name, value in facts.items() if isinstance(value, str | int | float | None)}
+
+
+def _lineage(row: Row) -> str:
+    """How a trained model came about: "krsl ← smollm2, seed 1, 2.0M tokens"."""
+    facts = row.get("trained")
+    if not isinstance(facts, Mapping):
+        return "-"
+    parts = [f"{facts.get('method', '?')} ← {facts.get('base', '?')}"]
+    if facts.get("seed") is not None:
+        parts.append(f"seed {facts['seed']}")
+    if (tokens := _number(facts, "tokens")) is not None:
+        parts.append(f"{count(tokens)} tokens")
+    return ", ".join(parts)
 
 
 def reference_row(reference: Reference, suite: str, metric: str) -> Row:
@@ -159,6 +184,7 @@ def _delta(row: Row) -> str:
 COLUMNS = (
     Column("rank", _rank, right=True),
     Column("model", lambda row: str(row["model"])),
+    Column(TRAINED, _lineage),
     Column("value", _value, right=True),
     Column("problems x n", _samples, right=True),
     Column("vs baseline", _delta, right=True),

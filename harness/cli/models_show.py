@@ -1,0 +1,193 @@
+"""`harness models list|show|diff`: what the cards of the registry say, and the runs beside them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from harness.cli import options
+from harness.registry import MODEL, SCHEME, ModelCard, children, find_card, lineage, list_cards, models_dir
+from harness.types import Json
+
+if TYPE_CHECKING:
+    from harness.report.table import Format, Row
+    from harness.run.result import RunResult
+
+_SAME = frozenset({"id", "created", "seconds", "final", "fingerprint"})
+"""What two trainings never share: not in what two cards differ unless `--all` asks."""
+
+
+@click.command("list")
+@options.results_dir
+@options.output_format
+def list_models(results_dir: Path, form: Format, as_json: bool) -> None:
+    """List all models of the registry, oldest first, with the latest score on each suite.
+
+    A model whose training has not finished, or whose card is broken, is named on stderr and left out.
+    """
+    from harness.report.table import Column, Table, render
+    from harness.report.text import clean, count
+
+    cards, problems = list_cards(results_dir)
+    runs = _runs(results_dir)
+    rows = [{**_short(card), "runs": [_run(result) for result in runs.get(card.id, ())]} for card in cards]
+    columns = (
+        Column("model", lambda row: str(row["id"])),
+        Column("method", lambda row: str(row["method"])),
+        Column("base", lambda row: str(row["base"])),
+        Column("data", lambda row: str(row["data"] or "-")),
+        Column("seed", lambda row: _plain(row["seed"]), right=True),
+        Column("tokens", lambda row: count(cast("int | None", row["tokens"])), right=True),
+        Column("minutes", lambda row: _minutes(row["seconds"]), right=True),
+        Column("kind", lambda row: str(row["kind"])),
+        Column("stopped", lambda row: str(row["stopped"])),
+        Column("created", lambda row: str(row["created"])),
+        Column("scores", lambda row: _scores(cast("Sequence[Row]", row["runs"]))),
+    )
+    form = "json" if as_json else form
+    if rows or form == "json":
+        table = Table("", columns, tuple(rows))
+        click.echo(render([table], form, tty=form == "table" and sys.stdout.isatty()), nl=False)
+    else:
+        click.echo(f"no models in {models_dir(results_dir)}: `harness train` makes one", err=True)
+    for problem in problems:
+        click.echo(f"note: left out: {clean(problem, 1000)}", err=True)
+
+
+@click.command("show")
+@click.argument("name")
+@options.results_dir
+@options.as_json
+def show(name: str, results_dir: Path, as_json: bool) -> None:
+    """Show the card of model NAME, what it was trained from, what was trained from it, and the runs of it."""
+    from harness.cli.show import print_facts
+    from harness.report.table import to_json
+
+    folder, card = find_card(results_dir, name)
+    line = lineage(results_dir, card)
+    facts: dict[str, Json] = {
+        "folder": str(folder),
+        "files": _files(folder, card),
+        "card": cast(Json, asdict(card)),
+        "lineage": [_short(one) for one in line.cards],
+        "trained from it": [_short(one) for one in children(list_cards(results_dir).cards, card.id)],
+        "runs": [_run(result) for result in _runs(results_dir).get(card.id, ())],
+    }
+    if line.problems:
+        facts["problems"] = list(line.problems)
+    if as_json:
+        click.echo(to_json(facts), nl=False)
+    else:
+        print_facts(facts)
+
+
+@click.command("diff")
+@click.argument("a")
+@click.argument("b")
+@click.option("--all", "everything", is_flag=True, help="Also id, time, final numbers and fingerprint.")
+@options.results_dir
+@options.output_format
+def diff(a: str, b: str, everything: bool, results_dir: Path, form: Format, as_json: bool) -> None:
+    """Show in what the cards of models A and B differ, the training config field by field."""
+    from harness.report.table import Column, Table, flatten, render
+
+    cards = [find_card(results_dir, name)[1] for name in (a, b)]
+    one, other = (flatten(cast("Row", asdict(card))) for card in cards)
+    names = [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
+    rows: list[dict[str, Json]] = [
+        {"field": name, "a": one.get(name), "b": other.get(name), "only_in": _only_in(name, one, other)}
+        for name in names
+        if everything or name.partition(".")[0] not in _SAME
+    ]
+    columns = (
+        Column("field", lambda row: str(row["field"])),
+        Column(cards[0].id, lambda row: "(none)" if row["only_in"] == "b" else _plain(row["a"])),
+        Column(cards[1].id, lambda row: "(none)" if row["only_in"] == "a" else _plain(row["b"])),
+    )
+    form = "json" if as_json else form
+    extra: dict[str, Json] = {"a": cards[0].id, "b": cards[1].id}
+    if rows or form == "json":
+        table = Table("", columns, tuple(rows))
+        click.echo(render([table], form, tty=form == "table" and sys.stdout.isatty(), extra=extra), nl=False)
+    else:
+        click.echo(f"{cards[0].id} and {cards[1].id} were made alike", err=True)
+
+
+def _only_in(name: str, one: Row, other: Row) -> str | None:
+    """Which card alone has a field: "a", "b", or None for both."""
+    if name in one and name in other:
+        return None
+    return "a" if name in one else "b"
+
+
+def _short(card: ModelCard) -> dict[str, Json]:
+    """What a table or a line of descent shows of a card."""
+    names = ("id", "method", "base", "teacher", "data", "data_hash", "seed", "records", "tokens", "seconds")
+    return {name: getattr(card, name) for name in (*names, "kind", "stopped", "created")}
+
+
+def _runs(results_dir: Path) -> dict[str, list[RunResult]]:
+    """Model id -> results of the runs that evaluated it, oldest first."""
+    from harness.leaderboard import load_results
+
+    found: dict[str, list[RunResult]] = {}
+    for result in load_results(results_dir)[0] if results_dir.is_dir() else ():
+        if result.model.startswith(SCHEME):
+            found.setdefault(result.model.removeprefix(SCHEME), []).append(result)
+    return {name: sorted(results, key=lambda result: result.finished) for name, results in found.items()}
+
+
+def _run(result: RunResult) -> dict[str, Json]:
+    estimate = result.estimates[result.headline]
+    return {
+        "suite": result.suite,
+        "metric": result.headline,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "limit": result.limit,
+        "judge": result.judge,
+        "run_id": result.run_id,
+        "finished": result.finished,
+    }
+
+
+def _scores(runs: Sequence[Row]) -> str:
+    """The latest score on each suite (and limit): "synth_easy 43.3, gsm8k (100) 12.0"."""
+    from harness.leaderboard import is_share
+
+    latest: dict[str, str] = {}
+    for run in runs:
+        value = cast(float, run["value"])
+        scale = 100.0 if is_share(str(run["metric"]), value) else 1.0
+        limit = f" ({run['limit']})" if run["limit"] is not None else ""
+        latest[f"{run['suite']}{limit}"] = f"{scale * value:.1f}"
+    return ", ".join(f"{suite} {value}" for suite, value in latest.items()) or "-"
+
+
+def _files(folder: Path, card: ModelCard) -> str:
+    """Whether the checkpoint is still what the card was written for."""
+    from harness.models.trained import fingerprint
+
+    checkpoint = folder / MODEL
+    if not checkpoint.is_dir():
+        return f"{MODEL}/ is missing: restore it, or train again"
+    size = sum(file.stat().st_size for file in checkpoint.iterdir() if file.is_file())
+    where = f" in {checkpoint.resolve()}" if checkpoint.is_symlink() else ""
+    if card.fingerprint is None:
+        return f"{size / 1e6:.1f} MB{where}; the card has no fingerprint to check them by"
+    same = fingerprint(folder) == card.fingerprint
+    return f"{size / 1e6:.1f} MB{where}, {'as the card says' if same else 'CHANGED since the card was written'}"
+
+
+def _minutes(seconds: Json) -> str:
+    return f"{seconds / 60:.1f}" if isinstance(seconds, int | float) else "-"
+
+
+def _plain(value: Json) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

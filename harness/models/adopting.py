@@ -1,0 +1,168 @@
+"""Bring a checkpoint that was trained elsewhere into the registry: look at it hard once, so that nothing has to later.
+
+What is copied are the files that can change an answer, and nothing else of the folder: no optimiser state, no earlier
+checkpoints. Code that comes with a checkpoint is neither copied nor run.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.errors import ConfigError, PrerequisiteError, UsageError
+from harness.hashing import canonical_json, short_hash
+from harness.models import hf_source, trained
+from harness.models.base import import_extra
+from harness.redact import contains_secret
+from harness.registry import CARD, MODEL, Kind, ModelCard, adding, check_id, make_id, write_card
+from harness.types import Json
+
+_INDEX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the user says of a checkpoint; no file of it can be trusted to know."""
+
+    base: str
+    """Model spec that it was trained from."""
+    method: str = "imported"
+    data: str | None = None
+    teacher: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("base", "method", "data", "teacher"):
+            value = getattr(self, name)
+            if value is not None and (not value.strip() or len(value) > 1000 or contains_secret(value)):
+                raise ConfigError(f"{name} is {'empty' if not value.strip() else 'too long, or looks like a secret'}")
+
+
+def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None, *, link: bool = False) -> ModelCard:
+    """Check a checkpoint's folder, copy it (or link to it), write its card.
+
+    Raises `PrerequisiteError` for a folder that is no whole checkpoint or whose weights are not finite, `UsageError` or
+    `StoreError` from the registry, `MissingExtra` without torch or transformers. Nothing is left behind in any case.
+    """
+    path = path.expanduser().resolve()
+    kind = check_checkpoint(path)
+    if kind == "adapter":
+        trained.find_base(origin.base, results_dir)
+    mark = hf_source.fingerprint_of(path)
+    facts: dict[str, Json] = {"imported": mark}
+    name = check_id(name) if name is not None else make_id(origin.base, origin.method, facts)
+    with adding(results_dir, name) as folder:
+        if link:
+            (folder / MODEL).symlink_to(path, target_is_directory=True)
+        else:
+            (folder / MODEL).mkdir()
+            for file in hf_source.model_files(path):
+                shutil.copy2(file, folder / MODEL / file.name)
+            if hf_source.fingerprint_of(folder / MODEL) != mark:
+                raise PrerequisiteError(f"{str(path)!r} changed while it was copied: wait until it is written")
+        card = ModelCard(
+            id=name,
+            method=origin.method,
+            base=origin.base,
+            teacher=origin.teacher,
+            config={},
+            config_hash=short_hash(canonical_json(facts)),
+            data=origin.data,
+            data_hash=None,
+            seed=None,
+            records=None,
+            tokens=None,
+            steps=None,
+            seconds=None,
+            device=None,
+            commit=None,
+            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            kind=kind,
+            stopped="imported",
+            final={},
+            versions={"harness": __version__},
+            fingerprint=mark,
+        )
+        write_card(folder, card)
+    return card
+
+
+def check_checkpoint(path: Path) -> Kind:
+    """What a folder holds, once everything that an evaluation needs of it was found whole; see `adopt`."""
+    if not path.is_dir():
+        raise PrerequisiteError(f"there is no folder {str(path)!r}: name a checkpoint's folder")
+    if (path / CARD).is_file():
+        raise UsageError(f"{str(path)!r} is a registered model's folder: name the {MODEL} folder in it")
+    if hf_source.is_adapter(path) and not (path / "config.json").is_file():
+        trained.adapter_rank(path)
+        weights = [file for file in hf_source.model_files(path) if file.stem == "adapter_model"]
+        if not weights:
+            raise PrerequisiteError(f"{str(path)!r} has an adapter_config.json but no adapter_model.safetensors")
+        kind: Kind = "adapter"
+    else:
+        hf_source.find_source(str(path), hf_source.HfOptions())
+        weights = [file for file in hf_source.model_files(path) if file.suffix in (".safetensors", ".bin")]
+        _check_shards(path)
+        _check_config(path)
+        kind = "full"
+    for file in sorted(weights):
+        _check_finite(file)
+    return kind
+
+
+def _check_shards(path: Path) -> None:
+    """Every file that an index of shards names must be there."""
+    for index in path.glob("*.index.json"):
+        try:
+            with index.open("rb") as stream:
+                shards = set(json.loads(stream.read(_INDEX_BYTES))["weight_map"].values())
+            missing = sorted(str(shard) for shard in shards if not (path / Path(shard).name).is_file())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise PrerequisiteError(f"{index} is no index of shards ({error!r})") from error
+        if missing:
+            raise PrerequisiteError(f"{str(path)!r} lacks {len(missing)} of its shards, the first is {missing[0]!r}")
+
+
+def _check_config(path: Path) -> None:
+    """Config and tokenizer must be of a kind that the library knows without running code of theirs."""
+    transformers = import_extra("transformers", "a checkpoint from elsewhere", "hf")
+    for what, reader in (("config", transformers.AutoConfig), ("tokenizer", transformers.AutoTokenizer)):
+        try:
+            reader.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
+        except (OSError, ValueError, KeyError, ImportError, TypeError, AttributeError, RecursionError) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise PrerequisiteError(
+                f"the {what} of {str(path)!r} does not load: {type(error).__name__}: {first}"
+            ) from error
+
+
+def _check_finite(file: Path) -> None:
+    """Read the weights one tensor at a time; a training that diverged, or a copy that was cut, must not be ranked."""
+    torch = import_extra("torch", "a checkpoint from elsewhere", "hf")
+    safetensors = import_extra("safetensors", "a checkpoint from elsewhere", "hf")
+
+    def check(name: str, tensor: Any) -> None:
+        if not tensor.is_floating_point():
+            return
+        whole = tensor.float() if tensor.itemsize == 1 else tensor  # eight-bit floats know no isfinite
+        if not bool(torch.isfinite(whole).all()):
+            raise PrerequisiteError(f"{file}: {name!r} holds NaN or infinity: the training diverged, there is no model")
+
+    try:
+        if file.suffix == ".safetensors":
+            with safetensors.safe_open(str(file), framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118  it is no mapping
+                    check(name, tensors.get_tensor(name))
+        else:
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
+            for name, tensor in loaded.items():
+                check(str(name), tensor)
+    except (OSError, ValueError, RuntimeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        raise PrerequisiteError(f"{file} cannot be read as weights: {type(error).__name__}: {error}") from error
+    except safetensors.SafetensorError as error:
+        raise PrerequisiteError(f"{file} is torn or no safetensors file: {error}") from error
