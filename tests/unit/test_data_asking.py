@@ -77,12 +77,12 @@ def test_failed_requests_are_counted_not_stored_and_asked_again(tmp_path: Path) 
 
     def reply(request: Request) -> str | Completion:
         if request.problem.id in broken:
-            return Completion("", "error", error="timeout")
+            return Completion("", "error", error=f"timeout of {request.problem.id}")
         return "fine"
 
     with Cache(tmp_path / "c") as cache, Asker(ScriptedModel(reply), cache) as ask:
         assert [completion.finish for completion in ask(queries(4))] == ["stop", "error", "stop", "error"]
-        assert (ask.done.failed, ask.done.why) == (2, "timeout")
+        assert (ask.done.failed, ask.done.why) == (2, "timeout of p1")
         broken.clear()
         assert [completion.finish for completion in ask(queries(4))] == ["stop"] * 4
         assert ask.done.requests == 6
@@ -137,6 +137,7 @@ def test_the_budget_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:
 
 
 def test_draws_that_draw_nothing() -> None:
+    assert Draw(10.0, 1.0, 1).max_tokens == 1
     for wrong in ({"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_tokens": 0}, {"temperature": 11.0}):
         with pytest.raises(DataError, match="draw nothing"):
             Draw(**wrong)  # type: ignore[arg-type]

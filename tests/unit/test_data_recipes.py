@@ -65,6 +65,12 @@ def test_traces_keep_a_think_block_that_the_server_separated() -> None:
     assert made.records[0].response == RIGHT
 
 
+@pytest.mark.parametrize(("n", "per_problem"), [(0, None), (1, 0), (-1, 1)])
+def test_traces_of_nothing(n: int, per_problem: int | None) -> None:
+    with pytest.raises(DataError, match="at least 1"):
+        Traces([record()], "t", n=n, per_problem=per_problem)
+
+
 # --- dual -----------------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +206,7 @@ def test_a_text_takes_the_form_of_what_it_stands_for() -> None:
     assert in_form_of(plain(WRONG), plain(RIGHT)) == plain(RIGHT)
     assert in_form_of(WRONG, RIGHT) == RIGHT and in_form_of(WRONG, "no split") == "no split"
     assert in_form_of(WRONG, "The answer is 20.") == "The answer is 20." and in_form_of("", RIGHT) == RIGHT
+    assert plain("\n 20 \n") == "20" and plain("<think>\n\n</think>\n20") == "20"
     assert has_chain(RIGHT) and has_chain(plain(RIGHT)) and not has_chain("The answer is 20.") and not has_chain("20")
 
 

@@ -24,13 +24,14 @@ LONG = f"<think>\n{'Let me see. ' * 20}2 + 3 = 5. 5 * 4 = 20.\n</think>\nThe ans
 
 def test_shortening_accepts_what_is_right_and_shorter() -> None:
     replies = {
-        "ok": "2 + 3 = 5. 5 * 4 = 20. The answer is 20.",
+        "ok": "\n2 + 3 = 5. 5 * 4 = 20. The answer is 20.\n",
         "wrong": "2 + 3 = 6. The answer is 24.",
         "long": plain(LONG),
         "bare": "The answer is 20.",
         "cut": CUT,
     }
-    records = [record(name, response=LONG, rejected=WRONG) for name in (*replies, "level", "failed")]
+    meta = {"grader": "integer", "level": 2, "error_span": [1, 2], "right_span": [1, 2]}
+    records = [record(name, response=LONG, rejected=WRONG, meta=meta) for name in (*replies, "level", "failed")]
     seen: list[Query] = []
 
     def reply(query: Query) -> str | Completion:
@@ -43,6 +44,8 @@ def test_shortening_accepts_what_is_right_and_shorter() -> None:
     by_id = {one.id: one for one in made.records}
     assert by_id["ok"].response == RIGHT and by_id["ok"].rejected is None
     assert by_id["ok"].meta["difficulty"] == 2 and by_id["ok"].meta["tokens_after"] == count_pieces(RIGHT)
+    assert by_id["ok"].meta["verified"] is True and by_id["ok"].meta["level"] == 2
+    assert "error_span" not in by_id["ok"].meta and by_id["cut"].meta["error_span"] == [1, 2]
     kept = {name: one.meta["not_shortened"] for name, one in by_id.items() if not one.meta["shortened"]}
     assert kept == {
         "wrong": "answer_wrong", "long": "not_shorter", "bare": "no_chain", "cut": "cut",
@@ -51,6 +54,7 @@ def test_shortening_accepts_what_is_right_and_shorter() -> None:
     assert all(by_id[name].response == LONG and by_id[name].rejected == WRONG for name in kept)
     assert made.counts["tokens_after"] < made.counts["tokens_before"]
     budgets = {q.problem.id: q.problem.messages[-1].content for q in seen if q.recipe == "shorten:rewrite"}
+    assert all(plain(LONG) in prompt and ASKED[0].content in prompt for prompt in budgets.values())
     assert "about 700 tokens" in budgets["ok"] and "about 1500 tokens" in budgets["wrong"] and "level" not in budgets
     dropped = Shorten(records, "t", otherwise_drop=True).run(says(reply))
     assert [one.id for one in dropped.records] == ["ok"] and dropped.counts["left_out"] == 6
@@ -126,7 +130,12 @@ def test_jaccard_by_hand() -> None:
 
 
 def test_rationales_are_thoughts_without_answers() -> None:
-    replies = {"a": "My thought: add, then multiply.", "b": "Add. My answer: 20", "c": FAILED, "d": "My thought:"}
+    replies = {
+        "a": "\nMy thought: \n add, then multiply. \n",
+        "b": "Add. My answer: 20",
+        "c": FAILED,
+        "d": "My thought:",
+    }
     records = [record(name, response=RIGHT, think="old", answer="20") for name in replies]
     made = Rationales(records, "t").run(says(lambda q: replies[q.problem.id]))
     (kept,) = made.records
@@ -136,9 +145,9 @@ def test_rationales_are_thoughts_without_answers() -> None:
 
 
 def test_candidates_share_the_thought_and_have_rewards() -> None:
-    records = [record(name, think="add, then multiply.") for name in ("a", "b", "c")]
+    records = [record(name, think=" add, then multiply.\n") for name in ("a", "b", "c")]
     replies = {
-        "a": ["It is 20.", "It is 24.", "My answer: It is 20.", FAILED],
+        "a": [" It is 20.\n", "It is 24.", "My answer: It is 20.", FAILED],
         "b": ["20"] * 4,
         "c": ["7", "8", "9", CUT],
     }
