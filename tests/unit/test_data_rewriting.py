@@ -60,7 +60,30 @@ def test_shortening_accepts_what_is_right_and_shorter() -> None:
     assert [one.id for one in dropped.records] == ["ok"] and dropped.counts["left_out"] == 6
 
 
+def test_nine_tenths_is_not_short_enough() -> None:
+    reply = says(lambda query: "1" if query.recipe == "shorten:judge" else plain(RIGHT))
+    for new, shortened in ((9, False), (8, True)):
+        sizes = {LONG: 10, RIGHT: new}
+        made = Shorten([record(response=LONG)], "t", count_tokens=lambda text, sizes=sizes: sizes[text]).run(reply)
+        assert made.records[0].meta["shortened"] is shortened
+
+
+def test_rationales_that_share_eight_tenths_are_two() -> None:
+    response = "one two three four answer is 20. The answer is 20."
+    eight = response.replace("four answer", "five answer")  # 7 of 9 words: less than 0.8
+    assert word_jaccard("a b c d", "a b c d e") == 0.8
+    made = Perspectives([record(response=response)], "t", names=("plan",)).run(says(lambda query: eight))
+    assert made.records[0].positives == (eight,)
+    ten = "a b c d The answer is 20."
+    more = "a b c d e f The answer is 20."  # 8 of 10 words
+    assert word_jaccard(ten, more) == 0.8
+    made = Perspectives([record(response=ten)], "t", names=("plan",)).run(says(lambda query: more))
+    assert made.records[0].positives == (more,)
+
+
 def test_shortening_refuses_bad_settings() -> None:
+    with pytest.raises(DataError, match="have none"):
+        Shorten([record(response=" \n")], "t")
     with pytest.raises(DataError, match="have none"):
         Shorten([record()], "t")
     with pytest.raises(DataError, match="difficulties"):
