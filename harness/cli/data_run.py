@@ -265,6 +265,7 @@ def write_made(made: Made, out: Path, recipe: str, facts: Mapping[str, Json], do
         **facts,
         "asked": dataclasses.asdict(done) if done is not None else None,
     }
+    out.parent.mkdir(parents=True, exist_ok=True)
     # The report goes first: whoever finds records without it could not tell who made them.
     write_atomically(beside(out, ".report.json"), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     for name in SETS.get(recipe, ()):

@@ -55,6 +55,7 @@ def test_synth_and_stats(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["fields"]["candidates"] == 16 and found["data_hash"] == data_hash(records)
     data("stats", "train.jsonl")
     assert "responses split by: think 16" in capsys.readouterr().out
+    data("synth", "--per-level", 2, "-o", "new/folder/train.jsonl")
     data("synth", "--per-level", 9, "-o", "train.jsonl")  # its own output may be made again
     assert len(read_records(Path("train.jsonl"))) == 18
 
