@@ -152,10 +152,42 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
     # Entries are `backends.base.Method`s: ways to train a student.
     "method": {
         "sft": ("backends.methods.sft:METHOD", "maximum likelihood on the teacher's responses (MLE, Std-CoT, SeqKD)"),
+        "thinkanswer": (
+            "backends.methods.thinkanswer:METHOD",
+            "the answer by likelihood, the chain by similarity of expected embeddings",
+        ),
+        "emo": (
+            "backends.methods.emo:METHOD",
+            "earth mover's distance to the reference token, in embedding space, beside the likelihood",
+        ),
+        "mixce": ("backends.methods.mixce:METHOD", "forward and reversed cross-entropy mixed"),
+        "tailr": ("backends.methods.tailr:METHOD", "likelihood tailored towards total variation distance"),
         "krsl": (
             "backends.methods.krsl:METHOD",
             "key reasoning steps of right and wrong twins, found by edit distance (EDIT)",
         ),
+        "cascod": (
+            "backends.methods.cascod:METHOD",
+            "the rationale, then the answer given the rationale, each with its own mean",
+        ),
+        "mt_cot": ("backends.methods.mt_cot:METHOD", "two tasks: the answer alone; the rationale and its answer"),
+        "step_by_step": (
+            "backends.methods.step_by_step:METHOD",
+            "the label, and the rationale as a second task that is not needed at test time",
+        ),
+        "scott": (
+            "backends.methods.scott:METHOD",
+            "rationale and answer, and the answer that a counterfactual rationale leads to",
+        ),
+        "mcc_kd": (
+            "backends.methods.mcc_kd:METHOD",
+            "two rationales of a question, and the same answer distribution after both",
+        ),
+        "specialized_kd": (
+            "backends.methods.specialized_kd:METHOD",
+            "teacher text with and without exemplars, with and without a chain, and its top five tokens",
+        ),
+        "kd": ("backends.methods.kd:METHOD", "the teacher's next-token distributions: forward or reverse KL, JSD"),
         "dpo": ("backends.methods.dpo:METHOD", "prefer a response over another, relative to the untrained student"),
         "zephyr": (
             "backends.methods.zephyr:METHOD",
@@ -176,6 +208,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "cotd_po": (
             "backends.methods.cotd_po:METHOD",
             "the teacher's rationale, and a reward model's preferences among the student's own K answers to it",
+        ),
+        "curiosft": (
+            "backends.methods.curiosft:METHOD",
+            "likelihood with a pull towards a warmer running mean of the student, which keeps entropy up",
         ),
         "merge": (
             "backends.methods.merge:METHOD",

@@ -240,7 +240,7 @@ def tokenise(
         except DataError as error:
             raise DataError(f"record {record.id!r}: {error}") from None
         examples.append(Example(record.id, tuple(sequences), _rewards(record) if "candidates" in fields else ()))
-    return _usable(Tokenised(tuple(examples), {reason: tuple(ids) for reason, ids in left_out.items()}))
+    return usable(Tokenised(tuple(examples), {reason: tuple(ids) for reason, ids in left_out.items()}))
 
 
 def without(data: Tokenised, reason: Reason, ids: Collection[str]) -> Tokenised:
@@ -248,10 +248,11 @@ def without(data: Tokenised, reason: Reason, ids: Collection[str]) -> Tokenised:
     if not ids:
         return data
     examples = tuple(example for example in data.examples if example.id not in ids)
-    return _usable(Tokenised(examples, {**data.left_out, reason: (*data.left_out.get(reason, ()), *ids)}))
+    return usable(Tokenised(examples, {**data.left_out, reason: (*data.left_out.get(reason, ()), *ids)}))
 
 
-def _usable(data: Tokenised) -> Tokenised:
+def usable(data: Tokenised) -> Tokenised:
+    """The data as they are. Raises `DataError` that counts what was left out if nothing is left."""
     if not data.examples:
         raise DataError("no record can be trained on: " + ("; ".join(_counted(data)) or "there are none"))
     return data

@@ -24,7 +24,16 @@ class LikelihoodObjective(Objective):
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share of the token mean."""
         logps_RT = head_logps(logits, batch.labels_RT)
-        return Loss(weighted_nll(logps_RT, batch.mask_RT, reduction="global", num_items=counts["tokens"]))
+        weights_RT, tokens = self.weights(logps_RT), counts["tokens"]
+        value = weighted_nll(logps_RT, batch.mask_RT, weights_RT, reduction="global", num_items=tokens)
+        if weights_RT is None:
+            return Loss(value)
+        plain = weighted_nll(logps_RT.detach(), batch.mask_RT, reduction="global", num_items=tokens)
+        return Loss(value, {"nll": plain})
+
+    def weights(self, logps_RT: Tensor) -> Tensor | None:
+        """Weight of each token's likelihood, of its log-probability under the student; None: 1."""
+        return None
 
 
 def stages(options: NoOptions) -> tuple[Stage, ...]:

@@ -1,0 +1,151 @@
+"""MT-CoT, step-by-step, SCOTT, CasCoD: a record becomes a row per view, and each view has its own token mean.
+
+What the views are and how much each counts is `backends.losses.cot_family`; here they are cut out of a response. The
+part that a view is given has the segment "prompt", so that it is read and not learnt. The view whose output the papers
+use at test time is asked with the record's own prompt, as in evaluation; the other one's prompt carries its tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from backends.base import Loss, Objective, Stage, Step
+from backends.data.records import TrainRecord, response_text
+from backends.data.segments import CODE, Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
+from backends.data.spans import split_response
+from backends.losses.cot_family import FAMILY, CotFamily, CotMethod, view_tokens, view_weights
+from backends.losses.nll import head_logps, weighted_nll
+from backends.losses.positions import HeadLogits
+from backends.trainers.batch import Batch
+from harness.errors import DataError
+from harness.types import Json, Message
+
+CHAIN = ("think", "meta", "solve")
+"""Segments of a chain of thought."""
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """Options of the methods with two views."""
+
+    alpha: float | None = None
+    """Share of the view that learns the answer alone, from 0 to 1; the other view has the rest. None: the method's."""
+
+    def __post_init__(self) -> None:
+        if self.alpha is not None and not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha must be from 0 to 1, not {self.alpha}")
+
+
+class ViewObjective(Objective):
+    """The sum over views of share * mean negative log-likelihood of the view's tokens in the optimiser step."""
+
+    def __init__(self, family: CotFamily, alpha: float | None) -> None:
+        self.family, self.alpha = family, alpha
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """Learnt tokens of each view."""
+        return {"tokens_V": view_tokens(batch.mask_RT, batch.slot_R, len(self.family.views))}
+
+    def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
+        """The micro-batch's share of the loss; logs each view's own mean."""
+        logps_RT, tokens_V = head_logps(logits, batch.labels_RT), counts["tokens_V"]
+        weights_RT = view_weights(batch.mask_RT, batch.slot_R, self.family, tokens_V, self.alpha)
+        value = weighted_nll(logps_RT, batch.mask_RT, weights_RT, reduction="sum")
+        nll_R = -logps_RT.detach().sum(1)
+        log = {
+            f"nll_{view.name}": nll_R[batch.slot_R == number].sum() / tokens_V[number].clamp(min=1)
+            for number, view in enumerate(self.family.views)
+        }
+        return Loss(value, log)
+
+
+# --- rows -----------------------------------------------------------------------------------------------------------
+
+RowMaker = Callable[[Encoder, TrainRecord], Sequence[Encoded]]
+"""The rows of a record in the order of its method's views. Raises `Unusable`."""
+
+
+def view_stage(method: CotMethod, rows: RowMaker, options: ViewOptions, settings: Mapping[str, Json]) -> Stage:
+    """The one stage of a method with views."""
+    objective = partial(ViewObjective, FAMILY[method], options.alpha)
+    return Stage("train", ("response",), partial(view_examples, rows), objective, settings)
+
+
+def view_examples(rows: RowMaker, encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
+    """The records' rows; a record of which one row is unusable is left out as a whole and counted."""
+    examples: list[Example] = []
+    left_out: dict[Reason, tuple[str, ...]] = {}
+    for record in records:
+        try:
+            examples.append(Example(record.id, tuple(rows(encoder, record))))
+        except Unusable as error:
+            left_out[error.reason] = (*left_out.get(error.reason, ()), record.id)
+        except DataError as error:
+            raise DataError(f"record {record.id!r}: {error}") from None
+    return usable(Tokenised(tuple(examples), left_out))
+
+
+def tagged(record: TrainRecord, *, before: str = "", after: str = "") -> TrainRecord:
+    """The record with a tag in front of its last turn, or behind it."""
+    last = record.prompt[-1]
+    text = "".join((f"{before} " if before else "", last.content, f"\n\n{after}" if after else ""))
+    return replace(record, prompt=(*record.prompt[:-1], Message(last.role, text)))
+
+
+def whole(encoder: Encoder, record: TrainRecord, text: str | None = None) -> Encoded:
+    """Chain and answer, both learnt; `text` in place of the record's response. Raises `Unusable` without a split."""
+    own = response_text(record)
+    structure = record.structure if text is None else ()
+    return encoder.encode(encoder.prompt(record), text or own or "", structure, need_split=True)
+
+
+def chain_given(encoded: Encoded) -> Encoded:
+    """The same sequence of which only the answer is learnt: the chain is part of what is asked."""
+    codes = [CODE[name] for name in CHAIN]
+    segments = np.where(np.isin(encoded.segments_T, codes), CODE["prompt"], encoded.segments_T)
+    return replace(encoded, segments_T=segments.astype(np.int8))
+
+
+def chain_alone(encoded: Encoded) -> Encoded:
+    """The same sequence up to the end of its chain: what follows it, end of sequence included, is not there."""
+    size = len(encoded.ids_T) - encoded.count("answer")
+    return replace(encoded, ids_T=encoded.ids_T[:size], segments_T=encoded.segments_T[:size])
+
+
+def answer_only(encoder: Encoder, record: TrainRecord) -> Encoded:
+    """The answer without any chain, as the whole response."""
+    _, answer = chain_and_answer(record)
+    prompt = encoder.prompt(record)
+    return encoder.encode(prompt, f"</think>\n{answer}" if prompt.opened_think else answer)
+
+
+def chain_only(encoder: Encoder, record: TrainRecord) -> Encoded:
+    """The chain without an answer, as the whole response; it ends in an end of sequence."""
+    chain, _ = chain_and_answer(record)
+    prompt = encoder.prompt(record)
+    encoded = encoder.encode(prompt, f"{chain}\n</think>" if prompt.opened_think else chain)
+    segments = np.where(encoded.segments_T == CODE["answer"], CODE["think"], encoded.segments_T)
+    return replace(encoded, segments_T=segments.astype(np.int8))
+
+
+def chain_and_answer(record: TrainRecord) -> tuple[str, str]:
+    """The texts of a response's chain and answer, without tags. Raises `Unusable` if they cannot be told apart."""
+    text = response_text(record) or ""
+    split = split_response(text)
+    if split is None:
+        raise Unusable("no_split")
+    chain = text[split.think_start : split.think_end].strip()
+    answer = text[split.answer_start :]
+    if split.rule == "think":
+        answer = answer[answer.index(">") + 1 :]
+    elif split.rule == "json":
+        answer = "{" + answer
+    if not chain or not answer.strip():
+        raise Unusable("no_split")
+    return chain, answer.strip()

@@ -1,0 +1,161 @@
+"""CurioSFT: SFT that keeps its curiosity, by a pull towards a warmer copy of itself (arXiv 2602.02244).
+
+    L_t = -log p(y_t) + lam * (log p(y_t) - log p_ref,tau(y_t))^2 / 2
+
+The reference is a running mean of the student; its temperature is solved for each token (`backends.losses.curio`).
+Costs one more pass without gradient and one copy of the trained weights in float32. Lam 0 is SFT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backends.base import Loss, Method, Objective, Stage, Step, Training
+from backends.data.segments import tokenise
+from backends.losses.curio import TAU_HIGH, TAU_LOW, curio_temperature, curio_values
+from backends.losses.nll import head_logps, token_logps_from_hidden
+from backends.losses.positions import HeadLogits
+from backends.losses.reduction import reduce_tokens
+from backends.schedules import ParameterMean
+from backends.trainers.batch import Batch
+from harness.errors import ConfigError
+from harness.types import Json
+
+SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 256, "epochs": 3, "warmup": 0.11}
+"""60 warm-up steps of about 540."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """CurioSFT's own options."""
+
+    lam: float = 1.0
+    """Weight of the pull towards the reference; 0 is SFT."""
+    tau_low: float = TAU_LOW
+    """Least temperature of the reference."""
+    tau_high: float = TAU_HIGH
+    """Largest temperature of the reference."""
+    sync_every: int = 5
+    """Optimiser steps between two updates of the running mean."""
+    ema_mix: float = 0.99
+    """Part of the running mean that an update keeps."""
+
+    def __post_init__(self) -> None:
+        if self.lam < 0:
+            raise ValueError(f"lam must be 0 or more, not {self.lam}")
+        if not 0 < self.tau_low <= self.tau_high:
+            raise ValueError(f"tau_low {self.tau_low} must be above 0 and at most tau_high {self.tau_high}")
+        if self.sync_every < 1:
+            raise ValueError(f"sync_every must be at least 1, not {self.sync_every}")
+        if not 0 <= self.ema_mix <= 1:
+            raise ValueError(f"ema_mix must be from 0 to 1, not {self.ema_mix}")
+
+
+class CurioObjective(Objective):
+    """CurioSFT, mean over the tokens of the optimiser step."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._training: Training | None = None
+        self._mean: ParameterMean | None = None
+        self._synced = 0
+
+    def setup(self, training: Training) -> None:
+        """The running mean starts as the untrained student."""
+        self._training = training
+        if self.options.lam:
+            self._mean = ParameterMean(_trained(training.model), rho=self.options.ema_mix)
+
+    def prepare(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor] | None:
+        """The reference's (log-probabilities, temperatures) of the labels, (R, T); updates the mean when it is due."""
+        if self._training is None or self._mean is None:
+            return None
+        weights = _trained(self._training.model)
+        if step.number != self._synced and step.number % self.options.sync_every == 0:
+            self._mean.update(weights)
+            self._synced = step.number
+
+        def reference(logits: HeadLogits) -> tuple[Tensor, Tensor]:
+            tau_RT = curio_temperature(logits, batch.mask_RT, low=self.options.tau_low, high=self.options.tau_high)
+            head = (logits.hidden_BTD, logits.head_VD, batch.labels_RT)
+            return token_logps_from_hidden(*head, bias_V=logits.bias_V, temperature=tau_RT), tau_RT
+
+        with _holding(self._mean, weights):
+            found: tuple[Tensor, Tensor] = self._training.forward(reference, batch)
+        return found
+
+    def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
+        """The micro-batch's share of the token mean; logs the likelihood, the pull and the mean temperature."""
+        mask_RT = batch.mask_RT
+
+        def mean(values_RT: Tensor) -> Tensor:
+            return reduce_tokens(values_RT, mask_RT, reduction="global", num_items=counts["tokens"])
+
+        logps_RT = head_logps(logits, batch.labels_RT)
+        if prepared is None:
+            return Loss(mean(-logps_RT), {"nll": mean(-logps_RT.detach())})
+        reference_RT, tau_RT = prepared
+        value = mean(curio_values(logps_RT, reference_RT, lam=self.options.lam))
+        pull = mean((logps_RT.detach() - reference_RT).square() / 2)
+        return Loss(value, {"nll": mean(-logps_RT.detach()), "pull": pull, "tau": mean(tau_RT)})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running mean, and the step it was last updated at."""
+        return {} if self._mean is None else {"mean": self._mean.state_dict(), "synced": self._synced}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the running mean of a checkpoint."""
+        if self._mean is not None:
+            self._mean.load_state_dict(state["mean"])
+            self._synced = int(state["synced"])
+
+
+def _trained(model: Any) -> dict[str, Tensor]:
+    """The weights that are trained. Raises `ConfigError` where each device holds only a part of them."""
+    found = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    if any(hasattr(weight, "full_tensor") or weight.numel() == 0 for weight in found.values()):
+        raise ConfigError(
+            "curiosft keeps a running mean of the weights and cannot do so where they are sharded over devices: train "
+            "with whole copies (DDP), or an adapter (lora_rank)"
+        )
+    return found
+
+
+@contextmanager
+def _holding(mean: ParameterMean, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """The weights hold the running mean within the block, and what they were after it."""
+    kept = {name: weight.detach().clone() for name, weight in weights.items()}
+    mean.copy_to(weights)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(kept[name])
+
+
+def stages(options: Options) -> tuple[Stage, ...]:
+    """One stage on the response."""
+    return (Stage("train", ("response",), tokenise, partial(CurioObjective, options), SETTINGS),)
+
+
+METHOD = Method(
+    name="curiosft",
+    summary="likelihood with a pull towards a warmer running mean of the student, which keeps entropy up",
+    paper="CurioSFT, arXiv 2602.02244; constants as in the authors' code",
+    options=Options,
+    stages=stages,
+    needs=("teacher text",),
+    deviations=(
+        "ema_mix 0.99 is read as the part of the running mean that an update keeps",
+        "the entropies that set the temperature are those of the 512 likeliest tokens, as in the authors' code",
+        "60 warm-up steps are given as a share of the steps",
+    ),
+)

@@ -1,0 +1,170 @@
+"""KD: the student's next-token distributions follow the teacher's, on the teacher's responses (Hinton et al. 2015).
+
+The divergences are those of Agarwal et al. 2023 (arXiv 2306.13649, Eq. 1), whose supervised case (lambda 0) this is:
+
+    L = mean over response tokens of D(p_T, p_S) + nll_weight * NLL
+
+The teacher is a model with the student's tokenizer, read along (`--teacher`), or its likeliest tokens stored in the
+records (`source=stored`, `backends.data.stored`). Neither side's scores are ever built whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+from torch import Tensor
+
+from backends.base import Loss, Method, Objective, Stage, Step, Training
+from backends.data.records import TrainRecord
+from backends.data.segments import Encoder, Tokenised, tokenise, tokenizer_difference
+from backends.data.stored import IDS, LOGPS, same_width, with_topk
+from backends.losses.divergence import Mass, stored_divergence, token_divergence
+from backends.losses.nll import head_logps, weighted_nll
+from backends.losses.positions import HeadLogits, vocabulary_size
+from backends.losses.reduction import reduce_tokens
+from backends.trainers.batch import Batch
+from harness.errors import ConfigError
+from harness.types import Json
+
+SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 64, "epochs": 3}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Knowledge distillation's own options."""
+
+    divergence: Literal["forward_kl", "reverse_kl", "jsd"] = "forward_kl"
+    """KL(teacher, student), KL(student, teacher), or their generalised Jensen-Shannon divergence."""
+    beta: float = 0.5
+    """Of "jsd", from 0 (the forward KL) to 1 (the reverse one)."""
+    temperature: float = 1.0
+    """Divides both sides' scores."""
+    tau2_scale: bool = False
+    """Multiply by the square of the temperature, as Hinton et al. do."""
+    source: Literal["teacher", "stored"] = "teacher"
+    """A teacher model, or its stored likeliest tokens."""
+    top_k: int | None = None
+    """Compare only the teacher's k likeliest tokens; None: all there are."""
+    mass: Mass = "renormalise"
+    """Of what is compared: made to sum to 1, or with one bucket for each side's rest."""
+    nll_weight: float = 0.0
+    """Weight of the likelihood of the response beside the divergence."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta <= 1:
+            raise ValueError(f"beta must be from 0 to 1, not {self.beta}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+        if self.nll_weight < 0:
+            raise ValueError(f"nll_weight must be 0 or more, not {self.nll_weight}")
+        if self.source == "stored" and self.mass == "tail" and self.temperature != 1:
+            raise ValueError("mass 'tail' of stored tokens needs temperature 1: their rest at another one is not known")
+
+
+class DistillObjective(Objective):
+    """Divergence from the teacher, mean over the tokens of the optimiser step."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._training: Training | None = None
+        self._teacher: Any = None
+        self._tokens = 0
+
+    def setup(self, training: Training) -> None:
+        """Load the teacher. Raises `ConfigError` if there is none, or if its tokens are not the student's."""
+        self._training, self._tokens = training, len(training.tokenizer)
+        if self.options.source == "stored":
+            return
+        if training.teacher is None:
+            raise ConfigError("kd needs a teacher's weights: --teacher SPEC, or source=stored for stored distributions")
+        self._teacher, tokenizer = training.load(training.teacher)
+        difference = tokenizer_difference(training.tokenizer, tokenizer)
+        if difference is not None:
+            raise ConfigError(
+                f"kd compares distributions token by token, and the tokenizer of {training.teacher!r} is not the "
+                f"student's: {difference}. Train on its text instead (sft), or choose a teacher of the same family"
+            )
+
+    def prepare(self, batch: Batch, step: Step) -> HeadLogits | None:
+        """The teacher's pass: its hidden states and output layer, of which the loss makes scores a few at a time."""
+        if self._teacher is None or self._training is None:
+            return None
+        found: HeadLogits = self._training.forward(_detached, batch, self._teacher)
+        return found
+
+    def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
+        """The micro-batch's share of the token mean; logs the divergence and the likelihood."""
+        mask_RT, tokens = batch.mask_RT, counts["tokens"]
+        values_RT = self._divergence(batch, logits, prepared)
+        value = reduce_tokens(values_RT, mask_RT, reduction="global", num_items=tokens)
+        kept = logits if self.options.nll_weight else replace(logits, hidden_BTD=logits.hidden_BTD.detach())
+        nll = weighted_nll(head_logps(kept, batch.labels_RT), mask_RT, reduction="global", num_items=tokens)
+        log = {"divergence": value.detach(), "nll": nll.detach()}
+        return Loss(value + self.options.nll_weight * nll if self.options.nll_weight else value, log)
+
+    def _divergence(self, batch: Batch, logits: HeadLogits, teacher: HeadLogits | None) -> Tensor:
+        """D at each response position, (R, T)."""
+        o, mask_RT = self.options, batch.mask_RT
+        if teacher is not None:
+            # Rows beyond the tokenizer's tokens are padding, of another number in each model.
+            size = min(self._tokens, vocabulary_size(logits), vocabulary_size(teacher))
+            return token_divergence(
+                logits,
+                teacher,
+                mask_RT,
+                kind=o.divergence,
+                beta=o.beta,
+                temperature=o.temperature,
+                tau2_scale=o.tau2_scale,
+                vocabulary=size,
+                top_k=o.top_k,
+                mass=o.mass,
+            )
+        return stored_divergence(
+            logits,
+            batch.extras[LOGPS][..., : o.top_k],
+            batch.extras[IDS][..., : o.top_k].long(),
+            mask_RT,
+            kind=o.divergence,
+            beta=o.beta,
+            temperature=o.temperature,
+            tau2_scale=o.tau2_scale,
+            mass=o.mass,
+        )
+
+
+def _detached(logits: HeadLogits) -> HeadLogits:
+    bias = None if logits.bias_V is None else logits.bias_V.detach()
+    return HeadLogits(logits.hidden_BTD.detach(), logits.head_VD.detach(), bias)
+
+
+def stored_examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
+    """The responses with the teacher's stored distributions."""
+    data, known = tokenise(encoder, records), {record.id: record for record in records}
+    return replace(data, examples=same_width([with_topk(example, known[example.id]) for example in data.examples]))
+
+
+def stages(options: Options) -> tuple[Stage, ...]:
+    """One stage on the response."""
+    examples = stored_examples if options.source == "stored" else tokenise
+    return (Stage("train", ("response",), examples, partial(DistillObjective, options), SETTINGS),)
+
+
+METHOD = Method(
+    name="kd",
+    summary="the teacher's next-token distributions: forward or reverse KL, JSD",
+    paper="Hinton et al. 2015, Distilling the Knowledge in a Neural Network, arXiv 1503.02531; "
+    "Agarwal et al. 2023, arXiv 2306.13649, equation 1",
+    options=Options,
+    stages=stages,
+    needs=("teacher logits",),
+    deviations=(
+        "on the records' responses only: nothing is sampled from the student (lambda 0 of GKD)",
+        "the training settings are ours",
+    ),
+)

@@ -1,0 +1,38 @@
+"""MT-CoT: the answer alone, and the rationale with its answer, as two tasks (Li et al. 2022, arXiv 2210.06726).
+
+L = alpha * NLL(answer | question, "[Answer Prediction]:") + (1 - alpha) * NLL(rationale, answer | question)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backends.base import Method, Stage
+from backends.data.records import TrainRecord
+from backends.data.segments import Encoded, Encoder
+from backends.methods._views import ViewOptions, answer_only, tagged, view_stage, whole
+from backends.methods.cascod import SETTINGS
+
+
+def rows(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
+    """The answer to the tagged question; the whole response."""
+    return answer_only(encoder, tagged(record, after="[Answer Prediction]:")), whole(encoder, record)
+
+
+def stages(options: ViewOptions) -> tuple[Stage, ...]:
+    """One stage on both views."""
+    return (view_stage("mt_cot", rows, options, SETTINGS),)
+
+
+METHOD = Method(
+    name="mt_cot",
+    summary="two tasks: the answer alone; the rationale and its answer",
+    paper="Li et al. 2022, Explanations from Large Language Models Make Small Reasoners Better, arXiv 2210.06726",
+    options=ViewOptions,
+    stages=stages,
+    needs=("teacher text",),
+    deviations=(
+        "only the answer's task has a tag: the other one is asked as evaluation asks it",
+        "tag and training settings are those of CasCoD's code, which compares with it; alpha 0.5 is ours",
+    ),
+)

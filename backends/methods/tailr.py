@@ -1,0 +1,62 @@
+"""TaiLr: tailoring likelihood towards total variation distance (Ji et al. 2023, arXiv 2302.13344).
+
+Tokens that the student holds nearly impossible count less (`backends.losses.tailr`). Gamma 1 is SFT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from backends.base import Method, Stage
+from backends.data.segments import tokenise
+from backends.losses.tailr import tailr_weights
+from backends.methods.emo import SETTINGS
+from backends.methods.sft import LikelihoodObjective
+
+
+@dataclass(frozen=True)
+class Options:
+    """TaiLr's own options."""
+
+    gamma: float = 0.1
+    """Weight of the plain likelihood, from 0 to 1; 1 is SFT."""
+    min_weight: float = 0.2
+    """Least weight of a token in the other part, from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        for name in ("gamma", "min_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+
+
+class TailrObjective(LikelihoodObjective):
+    """(g + (1 - g) sg[clip(q / ((1 - g) + g q), m, 1)]) * nll, mean over the tokens of the optimiser step."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def weights(self, logps_RT: Tensor) -> Tensor:
+        """The weight g + (1 - g) clip(q / ((1 - g) + g q), m, 1)."""
+        return tailr_weights(logps_RT, self.options.gamma, self.options.min_weight)
+
+
+def stages(options: Options) -> tuple[Stage, ...]:
+    """One stage on the response."""
+    return (Stage("train", ("response",), tokenise, partial(TailrObjective, options), SETTINGS),)
+
+
+METHOD = Method(
+    name="tailr",
+    summary="likelihood tailored towards total variation distance",
+    paper="Ji et al. 2023, Tailoring Language Generation Models under Total Variation Distance, arXiv 2302.13344",
+    options=Options,
+    stages=stages,
+    needs=("teacher text",),
+    deviations=(
+        "form and lower bound are those of the EMO repository, and so are the training settings",
+        "gamma is 0.1, where the paper tunes it for each task",
+    ),
+)
