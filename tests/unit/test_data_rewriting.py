@@ -53,6 +53,7 @@ def test_shortening_accepts_what_is_right_and_shorter() -> None:
     }  # fmt: skip
     assert all(by_id[name].response == LONG and by_id[name].rejected == WRONG for name in kept)
     assert made.counts["tokens_after"] < made.counts["tokens_before"]
+    assert (made.counts["shortened"], made.counts["kept_original"], made.counts["given"]) == (1, 6, 7)
     budgets = {q.problem.id: q.problem.messages[-1].content for q in seen if q.recipe == "shorten:rewrite"}
     assert all(plain(LONG) in prompt and ASKED[0].content in prompt for prompt in budgets.values())
     assert "about 700 tokens" in budgets["ok"] and "about 1500 tokens" in budgets["wrong"] and "level" not in budgets
