@@ -1,6 +1,6 @@
 """Simulation: does the gate cry wolf, does it let wolves pass, and does its plan deliver the power it promises?
 
-    python benchmarks/sim_gate.py [--reps 2000] [--part exact|error|equal|power]
+    python benchmarks/sim_gate.py [--reps 2000] [--part exact|error|equal|power] [--run results/runs/RUN]
 
 Runs the product's own p values and plans where the truth is known.
 
@@ -11,6 +11,8 @@ Runs the product's own p values and plans where the truth is known.
             for losses concentrated on few
     equal   verdicts on two runs of the same model
     power   problems and samples as planned for two equal models: how often the gate then passes (80 % promised)
+    --run   a stored run of many samples is split at random into two runs of the same model, again and again: real A/A
+            pairs, as `harness gate` would judge them
 
 Targets: no wrong verdict above 5 %. A fast part of this is `tests/unit/test_gate_simulation.py`; the numbers stand in
 `docs/gate.md`.
@@ -20,14 +22,18 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.gate.decide import Rule
+from harness.gate.decide import Rule, decide_all
 from harness.gate.plan import Spread, need
+from harness.gate.values import Side, Value, read_side
+from harness.run.store import read_graded
 from harness.stats.bounded import shortfall_p
 from harness.stats.distributions import t_quantile
 
@@ -245,12 +251,56 @@ def show_power(reps: int) -> None:
                 )
 
 
+# real runs ------------------------------------------------------------------------------------------------------------
+
+
+def halves(directory: Path, n: int, generator: np.random.Generator) -> tuple[Side, Side]:
+    """Two runs of n samples each, drawn without overlap from a stored run's samples."""
+    side = read_side(directory)
+    found: dict[str, dict[int, float]] = {}
+    for row in read_graded(directory):
+        if row.score.value is not None:
+            found.setdefault(row.problem_id, {})[row.attempt] = row.score.value
+    attempts = generator.permutation(side.n)[: 2 * n]
+    sides: list[Side] = []
+    for chosen in (attempts[:n], attempts[n:]):
+        values: dict[str, Value] = {}
+        for problem, scores in found.items():
+            mine = [scores[attempt] for attempt in chosen if attempt in scores]
+            if mine:
+                mean = sum(mine) / len(mine)
+                values[problem] = Value(mean, len(mine), 0, mean, mean, side.values[problem].cluster)
+        sides.append(replace(side, values=values, n=n))
+    return sides[0], sides[1]
+
+
+def real(directory: Path, n: int, margin: str, reps: int, seed: int = 0) -> Counter[str]:
+    """Verdicts on `reps` random splits of a run."""
+    generator = np.random.default_rng(seed)
+    rule = Rule(margin)
+    return Counter(decide_all([halves(directory, n, generator)], rule)[0].outcome for _ in range(reps))
+
+
+def show_real(directory: Path, reps: int) -> None:
+    side = read_side(directory)
+    print(f"\n## real A/A: {side.run_id}, {len(side.values)} problems, {side.n} samples, {reps} random splits")
+    print("n of each   margin   pass   regress   inconclusive")
+    for n in sorted({1, min(4, side.n // 2), side.n // 2}):
+        for margin in (1, 5, 10):
+            found = real(directory, n, f"{margin}pp", reps)
+            shares = [100 * found[outcome] / reps for outcome in ("pass", "regress", "inconclusive")]
+            print(f"{n:9d} {margin:5d} pp {shares[0]:7.1f} {shares[1]:8.1f} {shares[2]:12.1f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Wrong verdicts and power of the gate by simulation.")
     parser.add_argument("--reps", type=int, default=2000, help="Repetitions per setting.")
     parser.add_argument("--part", choices=("exact", "error", "equal", "power"), action="append", help="Only this part.")
+    parser.add_argument("--run", type=Path, action="append", help="A stored run to split into A/A pairs; nothing else.")
     arguments = parser.parse_args()
-    parts = arguments.part or ["exact", "error", "equal", "power"]
+    for directory in arguments.run or ():
+        show_real(directory, max(100, arguments.reps // 4))
+    parts = arguments.part or ([] if arguments.run else ["exact", "error", "equal", "power"])
     if "exact" in parts:
         show_exact()
     if "error" in parts:

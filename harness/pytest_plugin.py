@@ -63,29 +63,29 @@ def check(
     from harness.cli.progress import RunProgress
     from harness.config import resolve, validate_settings
     from harness.errors import HarnessError
-    from harness.gate.decide import Rule, decide_all, overall
+    from harness.gate.decide import Rule, overall
     from harness.gate.report import find_questions, text_report
-    from harness.gate.resolve import Named, find_sides
+    from harness.gate.resolve import Named, run_gate
 
     rule = {key: settings.pop(key) for key in _RULE if key in settings}
     try:
         config = resolve(None, (), {**settings, "suite": suite})
         validate_settings(config)
-        sides = find_sides(
+        verdicts = run_gate(
             Named("baseline", _names(baseline), baseline_args or {}),
             Named("candidate", _names(candidate), candidate_args or {}),
             config,
             metric,
+            Rule(**rule, max_missing=config.max_failures),
             lambda model: RunProgress(model, quiet=True),
         )
-        verdicts = tuple(decide_all(sides, Rule(**rule, max_missing=config.max_failures)))
     except HarnessError as error:
         pytest.fail(f"harness gate: {error}", pytrace=False)
     outcome = overall(verdicts)
     if outcome != "pass":
         report = text_report(verdicts, _SHOWN, find_questions(verdicts, _SHOWN, config.data_dir))
         _end(report, "fail" if outcome == "regress" else inconclusive)
-    return verdicts
+    return tuple(verdicts)
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.config import RunConfig
-    from harness.gate.decide import Rule, Verdict
+    from harness.gate.decide import Verdict
     from harness.gate.resolve import Named
     from harness.types import Json
 
@@ -101,9 +101,10 @@ def command(
     harness gate --candidate hf:./released --suite synth_easy --save-baseline baseline.json
     harness gate --baseline baseline.json --candidate hf:./new --junit gate.xml
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
+    from harness.cli.progress import RunProgress
     from harness.errors import HarnessError, UsageError
     from harness.gate.decide import Rule
-    from harness.gate.resolve import Named
+    from harness.gate.resolve import Named, run_gate
 
     settings = {key: given.pop(key) for key in ("metric", "margin", "test", "alpha", "power")}
     metric, in_actions = settings.pop("metric"), os.environ.get("GITHUB_ACTIONS") == "true"
@@ -116,7 +117,8 @@ def command(
     marked = in_actions if annotations is None else annotations
     try:
         rule = Rule(**settings, max_missing=config.max_failures)
-        verdicts = _verdicts(Named("baseline", baseline, baseline_arg), new, config, metric, rule, quiet)
+        old = Named("baseline", baseline, baseline_arg)
+        verdicts = run_gate(old, new, config, metric, rule, lambda model: RunProgress(model, quiet=quiet))
     except HarnessError as error:
         _tell_error(str(error), junit_file, marked)
         raise
@@ -130,15 +132,6 @@ def _config(given: dict[str, Any]) -> RunConfig:
     config = resolve(None, (), {**given, "data_dir": str(folder) if folder else None, "results_dir": str(results)})
     validate_settings(config)
     return config
-
-
-def _verdicts(old: Named, new: Named, config: RunConfig, metric: str | None, rule: Rule, quiet: bool) -> list[Verdict]:
-    from harness.cli.progress import RunProgress
-    from harness.gate.decide import decide_all
-    from harness.gate.resolve import find_sides
-
-    sides = find_sides(old, new, config, metric, lambda model: RunProgress(model, quiet=quiet))
-    return decide_all(sides, rule)
 
 
 def _save(path: Path, side: Named, config: RunConfig, metric: str | None, quiet: bool) -> int:

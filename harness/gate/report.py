@@ -248,7 +248,10 @@ def _row(verdict: Verdict, show: int | None, questions: Questions) -> dict[str, 
 
 
 def find_questions(verdicts: Sequence[Verdict], show: int, data_dir: str | None) -> dict[tuple[str, str], str]:
-    """The questions of the problems that will be shown; none where a suite's data are not at hand."""
+    """The questions of the problems that will be shown; none where a suite's data are not at hand.
+
+    The hub is not asked: a report of stored runs needs no network.
+    """
     from pathlib import Path
 
     from harness.errors import HarnessError
@@ -258,11 +261,12 @@ def find_questions(verdicts: Sequence[Verdict], show: int, data_dir: str | None)
     for verdict in verdicts:
         side = verdict.candidate
         wanted = {flip.problem_id for flip in verdict.flips[:show]}
-        if not wanted:
-            continue
+        folder = Path(data_dir) if data_dir is not None else None
         try:
-            folder = Path(data_dir) if data_dir is not None else None
-            problems = load_problems(load_suite(side.suite), folder, side.seed, side.limit)
+            suite = load_suite(side.suite)
+            if not wanted or (folder is None and suite.data.generate is None):
+                continue
+            problems = load_problems(suite, folder, side.seed, side.limit)
         except HarnessError:  # the report does not need them
             continue
         for problem in problems:

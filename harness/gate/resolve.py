@@ -14,11 +14,14 @@ from pathlib import Path
 from harness import catalog
 from harness.config import RunConfig
 from harness.errors import DataError, UsageError
+from harness.gate.decide import Rule, Verdict, decide_all
+from harness.gate.margin import parse_margin
 from harness.gate.stored import read_baseline
 from harness.gate.values import Side, read_side
+from harness.leaderboard import is_share
 from harness.run.generate import Progress
 from harness.run.locate import find_run, runs_folder
-from harness.suites import parse_suite_arg
+from harness.suites import load_suite, parse_suite_arg
 
 _TAKEN = ("seed", "limit", "temperature", "top_p", "max_tokens")
 
@@ -42,7 +45,8 @@ class Named:
 
 def is_model(name: str) -> bool:
     """True for "engine:rest", or an engine's name alone."""
-    return name.partition(":")[0] in catalog.entries("model") and not os.path.exists(name)
+    engine, colon, _ = name.partition(":")
+    return engine in catalog.entries("model") and (bool(colon) or not os.path.exists(name))
 
 
 def find_sides(
@@ -72,6 +76,21 @@ def find_sides(
         right = right or evaluate(candidate, own, left, metric, progress)
         pairs.append((left, right))
     return pairs
+
+
+def run_gate(
+    baseline: Named,
+    candidate: Named,
+    config: RunConfig,
+    metric: str | None,
+    rule: Rule,
+    progress: Callable[[str], Progress],
+) -> list[Verdict]:
+    """Find both sides and decide; a margin that cannot be meant is refused before a model is asked anything."""
+    if (baseline.model or candidate.model) and rule.margin is not None:
+        name = metric or "avg@n"  # by which every graded suite is paired
+        parse_margin(rule.margin, name, share=is_share(name, 0.5), superior=rule.test == "superior")
+    return decide_all(find_sides(baseline, candidate, config, metric, progress), rule)
 
 
 def find_side(side: Named, config: RunConfig, metric: str | None, progress: Callable[[str], Progress]) -> Side:
@@ -115,11 +134,11 @@ def evaluate(
     config = replace(config, model=(side.model,), model_options=side.options)
     if like is not None:
         config, metric = _sampled_as(config, like), metric or like.metric
-    plan = plan_suites(config)[0]
-    if plan.suite.judging:
+    if load_suite(config.suite[0]).judging:
         raise UsageError(
-            f"{plan.suite.name} is scored by a judge: `harness run --judge …` both, then name the judged runs"
+            f"{config.suite[0]} is scored by a judge: `harness run --judge …` both, then name the judged runs"
         )
+    plan = plan_suites(config)[0]
     if like is not None and (plan.suite.version, plan.suite.data.sha256) != (like.suite_version, like.data_sha256):
         raise UsageError(
             f"{like.run_id} is of version {like.suite_version!r} of {like.suite} with data {like.data_sha256[:12]}; "
