@@ -89,6 +89,8 @@ def ask(given: Mapping[str, Any], say: Say) -> Asked:
     for name in ("student", "data"):
         if given[name] is None:
             raise UsageError(f"a comparison needs --{name}, or --preset demo (`harness bench --help` has examples)")
+    if given["budget"] is None and not any(key.endswith("max_steps") for key in given["assignments"]):
+        say("no --budget: every method trains for its own epochs, which compares recipes and not methods")
     config = _evaluation(given)
     plans = plan_suites(config)
     refuse_temperatures(plans, config)

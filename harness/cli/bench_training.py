@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,4 +56,16 @@ class BackendTrainer:
         """See `harness.bench.spec.Trainer`."""
         from backends.train import train
 
-        return train(self.config(method, seed), self.results_dir, watch=self.watch())
+        try:
+            return train(self.config(method, seed), self.results_dir, watch=self.watch())
+        finally:
+            _free_memory()
+
+
+def _free_memory() -> None:
+    """Give the GPU's memory back: the next training, or the engine that evaluates, wants it."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

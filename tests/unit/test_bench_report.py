@@ -215,6 +215,12 @@ def test_the_command_prints_tables_and_writes_the_report(tmp_path: Path, fake: F
     assert shown["bench"]["seeds"] == 2 and len(shown["trainings"]) == 4
 
 
+def test_without_a_budget_a_note_says_what_is_compared(tmp_path: Path, fake: FakeTrainer) -> None:
+    assert "compares recipes and not methods" in invoke(tmp_path, "--dry-run").stderr
+    for more in (["--budget", "1ktok"], ["--set", "max_steps=2"]):
+        assert "recipes" not in invoke(tmp_path, "--dry-run", *more).stderr
+
+
 def test_a_dry_run_spends_nothing(tmp_path: Path, fake: FakeTrainer) -> None:
     done = invoke(tmp_path, "--dry-run", "--model", "mock:wrong")
     assert done.exception is None, done.exception
