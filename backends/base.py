@@ -160,5 +160,7 @@ class Method:
     needs: tuple[Need, ...] = ()
     make: Make | None = None
     """For a method that trains nothing and has no stages."""
+    reads: Callable[[Any], tuple[str, ...]] | None = None
+    """The models that `make` reads, from its options."""
     deviations: tuple[str, ...] = ()
     """Where this differs from the paper, one sentence each."""

@@ -28,8 +28,8 @@ def find_weights(spec: str, results_dir: Path) -> Source:
     return model.source
 
 
-def load_pair(source: Source, dtype: torch.dtype) -> tuple[Any, Any]:
-    """(model, tokenizer) on the CPU, adapters merged. Raises `ModelError`."""
+def load_pair(source: Source, dtype: torch.dtype | str) -> tuple[Any, Any]:
+    """(model, tokenizer) on the CPU, adapters merged; dtype "auto" is the checkpoint's own. Raises `ModelError`."""
     from harness.models.hf_load import load_for_training
 
     return load_for_training(source, dtype)

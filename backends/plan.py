@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -97,7 +97,14 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     tokenizer = load_tokenizer(source)
     encoder = _encoder(tokenizer, config)
     digest = data_hash(records)
-    identity = {"config": cast(Json, config.identity()), "data": digest, "weights": source.identity()}
+    planned = _plan_stages(config, stages, settings, encoder, records)
+    identity: dict[str, Json] = {
+        **config.identity(),
+        "options": cast(Json, asdict(options)),
+        "settings": {name: cast(Json, _lasting(chosen)) for name, chosen in settings.items()},
+        "data_hash": digest,
+        "weights": source.identity(),
+    }
     return Plan(
         config=config,
         method=method,
@@ -107,9 +114,14 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         encoder=encoder,
         records=len(records),
         data_hash=digest,
-        stages=_plan_stages(config, stages, settings, encoder, records),
+        stages=planned,
         model_id=make_id(config.student, config.method, identity),
     )
+
+
+def _lasting(settings: Settings) -> dict[str, Any]:
+    """The settings that decide what comes out; how a step is cut into passes does not."""
+    return {name: value for name, value in asdict(settings).items() if name != "micro_batch"}
 
 
 def _plan_stages(

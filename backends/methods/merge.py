@@ -3,8 +3,8 @@
 Balanced actor initialisation takes an instruction-tuned and a distilled model, half each, and mixes in the base: a
 start for reinforcement learning. The models come through the same loader as everywhere, so adapters are merged first.
 
-    harness train --method merge -O models=trained:a,trained:b -O weights=0.5,0.5
-    harness train --method merge -O mode=bai -O models=hf:instruct,trained:distilled -O base=hf:base -O alpha=0.1
+    harness train --method merge --set models=trained:a,trained:b --set weights=0.5,0.5
+    harness train --method merge --set mode=bai --set models=hf:tuned,trained:x --set base=hf:base --set alpha=0.1
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ class Options:
         if len(self.shares) != len(self.models) or not abs(sum(self.shares) - 1) <= 1e-6:
             given = ",".join(self.weights)
             raise ConfigError(f"weights must be {len(self.models)} numbers that sum to 1, not {given!r}")
+
+
+def reads(options: Options) -> tuple[str, ...]:
+    """Every model that is read. Raises `ConfigError` for options that do not say what to merge."""
+    options.check()
+    return (*options.models, *(() if options.base is None else (options.base,)))
 
 
 def make(options: Options, load: Callable[[str], tuple[Any, Any]], folder: Path) -> Mapping[str, Json]:
@@ -140,6 +146,7 @@ METHOD = Method(
     options=Options,
     needs=("models",),
     make=make,
+    reads=reads,
     deviations=(
         "Rows of tokens that only the tuned models have are their average; the paper's vocabularies are equal.",
     ),

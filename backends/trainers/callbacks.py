@@ -81,6 +81,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         elif self.save_steps is None:
             due = bool(self.trainer.any_process(time.monotonic() - self.saved >= SAVE_SECONDS))
         control.should_save = due and not control.should_training_stop
+        if control.should_training_stop or state.global_step >= state.max_steps:
+            control.should_log = True  # the last steps too
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

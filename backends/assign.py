@@ -1,0 +1,59 @@
+"""What `--set key=value` and `--budget` mean: a setting of the optimiser, of one stage, or an option of the method."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import cast
+
+from backends.base import Method
+from backends.config import Settings, settings_from
+from harness.catalog import load
+from harness.errors import ConfigError
+from harness.types import Json
+
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(k|m|g)?(tok|tokens|s|sec|min|h)", re.IGNORECASE)
+_SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+_SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def sort_assignments(method: str, values: Mapping[str, str]) -> tuple[dict[str, Json], dict[str, str]]:
+    """(settings, options): "learning_rate" and "<stage>.learning_rate" are settings, all else is the method's own.
+
+    Raises `UnknownName` for the method, `ConfigError` for a key that is neither, with a suggestion.
+    """
+    own = {field.name for field in fields(cast(Method, load("method", method)).options)}
+    general = {field.name for field in fields(Settings)}
+    settings: dict[str, Json] = {}
+    options: dict[str, str] = {}
+    for key, value in values.items():
+        if key.rpartition(".")[2] in general:
+            name = key.rpartition(".")[2]
+            settings[key] = getattr(settings_from({name: value}), name)
+        elif key in own:
+            options[key] = value
+        else:
+            close = difflib.get_close_matches(key, own | general, n=1, cutoff=0.5)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(
+                f"{key!r} is no setting and no option of {method}.{hint} Options: {', '.join(sorted(own)) or 'none'}; "
+                f"settings: {', '.join(sorted(general))}"
+            )
+    return settings, options
+
+
+def parse_budget(text: str) -> tuple[int | None, float | None]:
+    """(tokens, seconds) of "200ktok", "2Mtok", "10min", "1.5h". Raises `ConfigError` for anything else."""
+    found = _AMOUNT.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"budget {text!r} is neither tokens (200ktok, 2Mtok) nor time (30min, 2h)")
+    amount, scale, unit = float(found[1]), (found[2] or "").lower(), found[3].lower()
+    if unit in _SECONDS and scale:
+        raise ConfigError(f"budget {text!r}: time has no k or M; say 30min or 2h")
+    if amount <= 0:
+        raise ConfigError(f"budget {text!r} is nothing: it must be above 0")
+    if unit in _SECONDS:
+        return None, amount * _SECONDS[unit]
+    return round(amount * _SCALES[scale]), None

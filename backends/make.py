@@ -1,0 +1,72 @@
+"""Models that are made without training (merging), registered like trained ones."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from backends.base import Method
+from backends.config import TrainConfig
+from backends.load import find_weights, load_pair
+from backends.provenance import device_name, git_commit, versions
+from harness.catalog import load
+from harness.hashing import canonical_json, short_hash
+from harness.models.hf_source import fingerprint_of
+from harness.models.options import parse_options
+from harness.registry import CARD, MODEL, ModelCard, make_id, models_dir, read_card, write_card
+from harness.types import Json
+
+
+def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
+    """Make and register a model, or return the card of one that is there; `config.student` names it in the id.
+
+    Raises `ConfigError` for options that do not say what to make or models that do not fit, and what loading raises.
+    """
+    method = cast(Method, load("method", config.method))
+    assert method.make is not None and method.reads is not None
+    options: Any = parse_options(method.options, config.options, config.method)
+    facts: dict[str, Json] = {
+        "config": cast(Json, config.identity()),
+        "weights": [find_weights(spec, results_dir).identity() for spec in method.reads(options)],
+    }
+    folder = models_dir(results_dir) / make_id(config.student, config.method, facts)
+    if (folder / CARD).is_file():
+        return read_card(folder)
+    half = folder / ".half"
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir(parents=True)
+    started = time.monotonic()
+
+    def load_own(spec: str) -> tuple[Any, Any]:
+        return load_pair(find_weights(spec, results_dir), "auto")
+
+    resolved = method.make(options, load_own, half)
+    shutil.rmtree(folder / MODEL, ignore_errors=True)
+    half.rename(folder / MODEL)
+    card = ModelCard(
+        id=folder.name,
+        method=config.method,
+        base=config.student,
+        teacher=None,
+        config={**config.identity(), "options": dict(resolved)},
+        config_hash=short_hash(canonical_json(facts)),
+        data=None,
+        data_hash=None,
+        seed=None,
+        records=None,
+        tokens=None,
+        steps=None,
+        seconds=round(time.monotonic() - started, 1),
+        device=device_name(),
+        commit=git_commit(),
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        kind="full",
+        stopped="finished",
+        final={},
+        versions=versions(),
+        fingerprint=fingerprint_of(folder / MODEL),
+    )
+    write_card(folder, card)
+    return card

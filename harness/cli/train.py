@@ -1,0 +1,136 @@
+"""`harness train`: train a student with a method and register the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli import options
+
+if TYPE_CHECKING:
+    from backends.config import TrainConfig
+
+
+@click.command("train")
+@click.option("--method", metavar="NAME", help="Training method (`harness list methods`, `harness show NAME`).")
+@click.option("--student", metavar="SPEC", help="Model to train: tiny, smollm2, hf:PATH, trained:ID.")
+@click.option("--data", metavar="FILE|synth:…", help="Training records, or synth:levels=1+2,per_level=500.")
+@click.option("--teacher", metavar="SPEC", help="Model whose distributions are matched; else its name, for the card.")
+@click.option("--recipe", metavar="NAME|FILE", help="A paper's settings; flags and --set change them.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=options.pairs,
+    help="Setting of the optimiser (learning_rate, batch_size, epochs, lora_rank; STAGE.learning_rate for one stage) "
+    "or option of the method.",
+)
+@click.option("--budget", metavar="AMOUNT", help="Tokens or time in place of epochs: 200ktok, 2Mtok, 30min.")
+@click.option("--limit", type=int, help="Only that many records, the first.")
+@click.option("--seed", type=int, help="Root seed. [default: 0]")
+@click.option("--max-length", type=int, help="Most tokens of a sequence; longer ones are left out. [default: 2048]")
+@click.option(
+    "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="[default: auto: bf16 on a GPU, else float32]"
+)
+@click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, one more forward pass.")
+@click.option("--template", metavar="FILE|off", help="Chat template in place of the tokenizer's own.")
+@click.option("--save-steps", type=int, help="Steps between checkpoints. [default: every ten minutes]")
+@click.option("--logging-steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps between logs.")
+@click.option("--report-to", multiple=True, type=click.Choice(["trackio", "wandb", "tensorboard"]), help="Also log to.")
+@click.option("--dry-run", is_flag=True, help="Show settings, data and one tokenised example; train nothing.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.results_dir
+@options.as_json
+def command(
+    recipe: str | None,
+    assignments: dict[str, str],
+    budget: str | None,
+    save_steps: int | None,
+    logging_steps: int,
+    report_to: tuple[str, ...],
+    dry_run: bool,
+    quiet: bool,
+    results_dir: Path,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Train a student and register it: `--model trained:<id>` evaluates it at once.
+
+    The same command goes on where it was stopped, to the same result; of a finished model it prints the card.
+
+    \b
+    harness train --method sft --student tiny --data synth:levels=1+2,per_level=500 --budget 200ktok
+    harness train --method krsl --student smollm2 --data train.jsonl --set lora_rank=16 --set learning_rate=1e-4
+    harness train --recipe thinkanswer:qwen-7b-math --data mathglm.jsonl --dry-run
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+    from backends.base import Method
+    from backends.make import make_model
+    from backends.train import Runtime, train
+    from harness.catalog import load
+
+    config = _config(recipe, assignments, budget, flags)
+    method = load("method", config.method)
+    assert isinstance(method, Method)
+    if method.make is not None:
+        card = make_model(config, results_dir)
+    elif dry_run:
+        _dry_run(config, recipe, results_dir, as_json)
+        return
+    else:
+        from harness.cli.train_progress import TrainProgress
+
+        runtime = Runtime(save_steps, logging_steps, report_to)
+        card = train(config, results_dir, runtime, TrainProgress(quiet=quiet))
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(card), indent=1))
+    else:
+        loss = card.final.get("loss")
+        numbers = [f"{card.tokens:,} tokens"] if card.tokens is not None else []
+        numbers += [f"loss {loss:.4f}"] if isinstance(loss, float) else []
+        click.echo(f"{card.id}  {card.stopped}" + "".join(f", {number}" for number in numbers))
+        click.echo(f"evaluate it: harness run --suite synth --model trained:{card.id}", err=True)
+
+
+def _config(recipe: str | None, assignments: dict[str, str], budget: str | None, flags: dict[str, Any]) -> TrainConfig:
+    """The run that recipe, flags and --set describe."""
+    from backends.assign import parse_budget, sort_assignments
+    from backends.config import TrainConfig
+    from backends.recipe import apply, load_recipe
+    from harness.errors import UsageError
+
+    given = {key: value for key, value in flags.items() if value is not None}
+    if budget is not None:
+        tokens, seconds = parse_budget(budget)
+        given |= {"budget_tokens": tokens} if tokens is not None else {"budget_seconds": seconds}
+    found = load_recipe(recipe) if recipe is not None else None
+    method = given.get("method") or (found.values.get("method") if found is not None else None)
+    if method is None:
+        raise UsageError("say what to train: --method NAME (`harness list methods`) or --recipe NAME")
+    settings, own = sort_assignments(str(method), assignments)
+    if found is not None:
+        return apply(found, {**given, "settings": settings, "options": own})
+    if method == "merge":  # reads models, not data
+        given.setdefault("student", "merged")
+        given.setdefault("data", "")
+    for name in ("student", "data"):
+        if name not in given:
+            raise UsageError(f"training needs --{name} (`harness train --help` has examples)")
+    return TrainConfig(settings=settings, options=own, **given)
+
+
+def _dry_run(config: TrainConfig, recipe: str | None, results_dir: Path, as_json: bool) -> None:
+    from backends.plan import describe, plan_training
+
+    plan = plan_training(config, results_dir)
+    if as_json:
+        click.echo(json.dumps({"id": plan.model_id, "data_hash": plan.data_hash, **plan.resolved()}, indent=1))
+    else:
+        click.echo("\n".join(describe(plan)))
