@@ -16,6 +16,7 @@ from harness.files import write_atomically
 from harness.registry import models_dir
 from harness.report.html import page
 from harness.report.table import to_markdown
+from harness.report.text import markdown
 
 SUFFIXES = (".html", ".md")
 _MAX_LINES = 200_000
@@ -35,13 +36,14 @@ def write_report(
 ) -> None:
     """Write the report; raises `OSError` if the place cannot be written."""
     tables = all_tables(arms, comparisons)
-    title = f"{', '.join(spec.methods)} on {spec.student}, {spec.seeds} seeds"
+    budget = "each for its own epochs" if spec.budget is None else f"{spec.budget} each"
+    title = f"{', '.join(spec.methods)} on {spec.student}: {spec.seeds} seeds, {budget}"
     if path.suffix == ".md":
-        write_atomically(path, f"# Same budget: {title}\n\n{to_markdown(tables)}")
+        write_atomically(path, f"# {markdown(title)}\n\n{to_markdown(tables)}")
         return
     figures = [figure for found in comparisons for figure in (scatter(found), noise_bars(found))]
     figures.append(curves(loss_curves(arms, results_dir)))
-    write_atomically(path, page(f"Same budget: {title}", tables, figures=[figure for figure in figures if figure]))
+    write_atomically(path, page(title, tables, figures=[figure for figure in figures if figure]))
 
 
 def loss_curves(arms: Sequence[Arm], results_dir: Path) -> list[Curve]:

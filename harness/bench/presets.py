@@ -30,13 +30,12 @@ class Preset:
 _DEMO = Preset(
     student="tiny",
     methods=("sft", "emo", "thinkanswer", "krsl"),
-    data="synth:levels=1+2+3,per_level=300",
-    suite=("synth",),
+    data="synth:levels=1+2,per_level=1000",
+    suite=("synth_easy",),
     seeds=3,
-    budget="200ktok",
-    limit=60,
-    max_tokens=256,
-    settings={"learning_rate": "1e-3", "batch_size": "16", "scheduler": "cosine"},
+    budget="120ktok",
+    max_tokens=160,
+    settings={"learning_rate": "1e-3", "batch_size": "16"},
 )
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "demo": {
@@ -45,7 +44,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
             _DEMO,
             student="smollm2",
             budget="30ktok",
-            limit=20,
+            limit=40,
             settings={"learning_rate": "5e-4", "batch_size": "8", "lora_rank": "16"},
             precision="bf16",
         ),

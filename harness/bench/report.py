@@ -24,7 +24,7 @@ def suite_table(found: SuiteComparison) -> Table:
     columns = (
         Column("rank", lambda row: f"{row['rank']} {row['letters']}" if row["rank"] is not None else "-", right=True),
         Column("method", lambda row: str(row["model"])),
-        Column("seeds", lambda row: str(row["seeds"]), right=True),
+        Column("seeds", lambda row: "-" if row["seeds"] is None else str(row["seeds"]), right=True),
         Column(f"{head.title} [%]", partial(_mean_text, head), right=True),
         Column(versus, partial(_versus_text, head), right=True),
         Column("p (Holm)", partial(_p_text, head), right=True),
@@ -62,7 +62,7 @@ def _row(found: SuiteComparison, entry: Entry) -> Row:
         "rank": entry.rank,
         "letters": entry.letters,
         "reference": found.reference,
-        "seeds": len(arm.members) if arm.kind == "method" else "-",
+        "seeds": len(arm.members) if arm.kind == "method" else None,
         "n_problems": None if head is None else head.n_problems,
         "measures": {
             measure.key: _measure_json(entry, measure) for measure in found.measures if measure.key in entry.means
@@ -243,6 +243,7 @@ def bench_json(spec: BenchSpec, arms: Sequence[Arm], comparisons: Sequence[Suite
             "seeds": spec.seeds,
             "student": spec.student,
             "teacher": spec.teacher,
+            "budget": spec.budget,
         },
         "trainings": [dict(row) for row in training_table(arms).rows],
         "notes": {found.suite: list(found.notes) for found in comparisons},

@@ -31,6 +31,8 @@ class BenchSpec:
     """Spec of the teacher, for a row of its own; None where it cannot be evaluated."""
     models: tuple[str, ...] = ()
     """Further models to evaluate beside them."""
+    budget: str | None = None
+    """What each training may take, as the user wrote it; for titles."""
 
     def __post_init__(self) -> None:
         if not self.methods:

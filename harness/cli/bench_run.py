@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -85,6 +86,11 @@ def ask(given: Mapping[str, Any], say: Say) -> Asked:
 
     Raises `ConfigError` and whatever planning the suites and finding the models raises.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "harness bench is one process: train with `accelerate launch … harness train` and the same student, data, "
+            "budget, settings and seeds, and it finds the models"
+        )
     given = with_preset(given)
     for name in ("student", "data"):
         if given[name] is None:
@@ -102,6 +108,7 @@ def ask(given: Mapping[str, Any], say: Say) -> Asked:
         evaluation=config,
         teacher=_teacher(given, config, say),
         models=given["model"],
+        budget=given["budget"],
     )
     return Asked(spec, _trainer(given, spec), plans, Path(given["results_dir"]))
 

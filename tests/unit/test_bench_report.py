@@ -115,7 +115,7 @@ def test_markdown_has_all_tables(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     write_report(path, spec(), rows, compared(tmp_path, rows), tmp_path)
     text = path.read_text()
-    assert text.startswith("# Same budget: sft, emo on tiny, 3 seeds")
+    assert text.startswith("# sft, emo on tiny: 3 seeds, each for its own epochs")
     assert text.count("### ") == len(all_tables(rows, compared(tmp_path, rows)))
     assert not re.search(r"(?<!\\)<script", text)
 
@@ -180,6 +180,19 @@ def test_assignments_are_for_all_methods_or_for_one() -> None:
     assert (krsl.options, krsl.seed) == ({"alpha": "0.5"}, 1)
     with pytest.raises(ConfigError, match="no setting"):
         trainer_for(("sft",), {"emo.learning_speed": "1"}).config("sft", 0)
+
+
+def test_harness_train_makes_the_models_that_bench_looks_for() -> None:
+    from harness.cli.train import _config
+
+    assignments = {"learning_rate": "0.0001", "alpha": "0.5"}
+    flags = {"method": "krsl", "student": "tiny", "data": "synth", "teacher": None, "seed": 2, "max_length": None}
+    alone = _config(None, assignments, "2ktok", flags)
+    base = TrainConfig(method="sft", student="tiny", data="synth", budget_tokens=2000)
+    trainer = BackendTrainer(
+        base, ("sft", "krsl"), {"learning_rate": "1e-4", "krsl.alpha": "0.5"}, Path("results"), lambda: print
+    )
+    assert trainer.config("krsl", 2).identity() == alone.identity()
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -254,6 +267,11 @@ def test_what_is_wrong_is_told_before_anything_is_trained(
     done = invoke(tmp_path, *more)
     assert words in str(done.exception)
     assert fake.trained == []
+
+
+def test_several_processes_are_told_what_to_do(tmp_path: Path, fake: FakeTrainer, monkeypatch: Any) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "accelerate launch" in str(invoke(tmp_path).exception)
 
 
 def test_a_teacher_that_is_only_a_name_gets_no_row(tmp_path: Path, fake: FakeTrainer) -> None:
