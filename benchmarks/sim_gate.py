@@ -82,7 +82,8 @@ def tango(problems: int, margin: float) -> npt.NDArray[np.bool_]:
     share = (np.sqrt(np.maximum(b * b - 8 * problems * c, 0.0)) - b) / (4 * problems)
     spread = np.sqrt(np.maximum(problems * (2 * share - margin * (1 + margin)), 1e-12))
     z = (wins - losses + problems * margin) / spread
-    return (z > t_quantile(1e9, 1 - 2 * ALPHA)) & (wins + losses <= problems)
+    accepted: npt.NDArray[np.bool_] = (z > t_quantile(1e9, 1 - 2 * ALPHA)) & (wins + losses <= problems)
+    return accepted
 
 
 def worst_case(accepted: npt.NDArray[np.bool_], problems: int, margin: float) -> float:

@@ -51,7 +51,10 @@ def test_equal_clusters_count_as_units() -> None:
 def test_one_large_cluster_weighs_in_the_unseen_one() -> None:
     sizes = np.array([50.0, *[1.0] * 50])
     mixed = lower_bound(np.zeros(51), sizes, -1.0, 0.05)
-    assert mixed < lower_bound(np.zeros(51), np.ones(51), -1.0, 0.05)
+    generator = np.random.default_rng(0)
+    weights = generator.exponential(size=(100_000, 52)) * np.append(sizes, 25.5)  # (50^2 + 50) / 100
+    drawn = float(np.quantile(-weights[:, -1] / weights.sum(axis=1), 0.05))
+    assert mixed == pytest.approx(drawn, abs=0.01)
 
 
 def test_a_value_below_the_worst_widens_the_range_rather_than_the_claim() -> None:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from gate_sides import make_side
 
 from harness.errors import UsageError
-from harness.gate.decide import Rule, Verdict, decide_all, overall
+from harness.gate.decide import Rule, Verdict, decide_all, overall, pair
+from harness.gate.plan import measured
 from harness.gate.values import Side
 
 
@@ -84,10 +86,10 @@ def test_fewer_tokens_are_better() -> None:
 
 def test_a_relative_margin_knows_that_the_baseline_is_noisy() -> None:
     noisy = [20.0, 200.0] * 100
-    cut = [value * 0.97 for value in noisy]
-    verdict = decide(make_side(cut, metric="tokens_out"), make_side(noisy, "new", metric="tokens_out"), "5%")
-    assert verdict.effect == pytest.approx(-3 / 97)  # every problem is 3.1 % longer: no noise of the ratio
-    assert verdict.high - verdict.low < 0.06  # nearly all of it the unseen problem; 0.25 with the ratio's noise
+    half = [value / 2 for value in noisy]
+    verdict = decide(make_side(noisy, metric="tokens_out"), make_side(half, "new", metric="tokens_out"), "5%")
+    assert verdict.effect == pytest.approx(0.5)  # half of every problem: the ratio has no noise
+    assert verdict.high - verdict.low < 0.08  # nearly all of it the unseen problem; 0.15 as differences
     with pytest.raises(UsageError, match="above 0"):
         decide(make_side([0.0] * 5, metric="tokens_out"), make_side([1.0] * 5, "new", metric="tokens_out"), "5%")
 
@@ -99,6 +101,26 @@ def test_a_worst_case_that_would_not_pass_is_inconclusive() -> None:
     assert verdict.outcome == "inconclusive" and verdict.excluded == ("p0399",)
     assert "every missing score counted against the candidate" in verdict.reasons[0]
     assert decide(base, one_lost, "2pp").outcome == "pass"  # the worst case passes too
+
+
+def test_where_less_is_better_the_worst_case_is_the_highest() -> None:
+    facts = {"metric": "truncated"}
+    base, new = make_side([0.0] * 400, **facts), make_side([0.0] * 399 + [None], "new", **facts)
+    assert decide(base, make_side([0.0] * 400, "new", **facts)).outcome == "pass"
+    assert decide(base, new).outcome == "inconclusive"
+    assert decide(new, base).outcome == "pass"  # a candidate at 0 is no worse whatever the baseline's was
+    assert decide(base, make_side([1.0] * 40 + [0.0] * 360, "new", **facts)).outcome == "regress"
+    assert decide(base, make_side([1.0] * 40 + [0.0] * 359 + [None], "new", **facts)).outcome == "regress"
+
+
+def test_samples_missing_on_a_scored_problem_count_too() -> None:
+    base, new = make_side([1.0] * 400, n=4), make_side([1.0] * 400, "new", n=4)
+    values = {key: replace(value, n=2, missing=2, low=0.5) for key, value in list(new.values.items())[:7]}
+    some = replace(new, values={**new.values, **values})
+    verdict = decide(base, some)
+    assert verdict.missing == pytest.approx(14 / 1600) and verdict.excluded == ()
+    assert verdict.outcome == "inconclusive" and "counted against" in verdict.reasons[0]
+    assert decide(base, some, "3pp").outcome == "pass"
 
 
 def test_a_best_case_that_would_not_regress_is_inconclusive() -> None:
@@ -189,6 +211,16 @@ def test_more_samples_are_planned_only_where_they_help() -> None:
     greedy = {"sampling": {"temperature": 0.0}}
     copies = decide(make_side([1.0] * 50, **greedy), make_side([1.0] * 50, "new", **greedy))
     assert copies.needs[0].greedy and copies.needs[0].n is None and copies.needs[0].problems == 299
+
+
+def test_sampling_noise_is_told_from_true_differences() -> None:
+    generator = np.random.default_rng(0)
+    a, b = (list(generator.binomial(4, 0.1, 4000) / 4) for _ in range(2))
+    spread = measured(pair(make_side(a, n=4), make_side(b, "new", n=4), Rule("1pp")))
+    assert spread.within_sd == pytest.approx(0.3, abs=0.01) and spread.delta_sd < 0.05
+    before, after = generator.binomial(4, 0.3, 4000) / 4, generator.binomial(4, np.tile([0.1, 0.5], 2000)) / 4
+    spread = measured(pair(make_side(list(before), n=4), make_side(list(after), "new", n=4), Rule("1pp")))
+    assert spread.delta_sd == pytest.approx(0.2, abs=0.02)
 
 
 @pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"alpha": 0.5}, {"power": 1.0}, {"max_missing": -0.1}])

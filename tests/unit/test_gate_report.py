@@ -114,6 +114,9 @@ def test_annotations_are_one_command_a_suite(evil: Verdict) -> None:
     assert [line.split(" ")[0] for line in lines] == ["::error", "::notice", "::warning"]
     assert all(line.count("title=") == 1 and "\r" not in line for line in lines)
     assert "%25 power" in lines[2] and "%0A" in lines[2]
+    assert ":gym%3Asum%2C easy::" in annotation_lines([verdict([1.0] * 3, [1.0] * 3, suite="gym:sum, easy")]).replace(
+        "title=harness gate%3A inconclusive on ", ":"
+    )
     assert error_annotation(EVIL).count("\n") == 1
     assert "%250A" in error_annotation(EVIL)  # an encoded line break of the model's stays its text
 
