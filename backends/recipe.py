@@ -117,7 +117,7 @@ def apply(recipe: Recipe, changes: Mapping[str, object]) -> TrainConfig:
         raise ConfigError(f"recipe {recipe.name!r} names no data: say --data FILE.{hint}")
     nested = {part: _part(values, part) for part in _NESTED}
     plain = {key: _text(value) for key, value in values.items() if key.partition(".")[0] not in _NESTED}
-    run = parse_options(_flat_config(), plain, f"recipe {recipe.name!r}")
+    run: Any = parse_options(_flat_config(), plain, f"recipe {recipe.name!r}")
     options = {key: _text(value) for key, value in nested["options"].items()}
     return TrainConfig(**vars(run), options=options, settings=nested["settings"])
 
