@@ -17,7 +17,7 @@ _TIE = "ranks: equal ranks are ties, Holm over all pairs; p (Holm) is over all r
 
 
 def suite_table(found: SuiteComparison) -> Table:
-    """One row per method and model: accuracy, format, CoT score, diversity, tokens, and what training took."""
+    """One row per method and model: accuracy, format, a judge's score, diversity, tokens, and what training took."""
     rows = tuple(_row(found, entry) for entry in found.entries)
     head = found.headline
     versus = f"vs {found.reference}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.bench.spec import Member
-from harness.errors import DataError, StoreError
+from harness.errors import DataError
 from harness.leaderboard import is_share
 from harness.metrics.diversity_answers import distinct_answers
 from harness.run.locate import runs_folder
@@ -38,7 +38,7 @@ class Measure:
 
 ACCURACY = Measure("accuracy", "accuracy", share=True)
 FORMAT = Measure("format", "format", share=True)
-JUDGED = Measure("judged", "CoT score", share=True)
+JUDGED = Measure("judged", "judged", share=True)
 DIVERSITY = Measure("distinct_answers", "distinct answers", share=False)
 TOKENS = Measure("tokens_out", "tokens", share=False)
 MEASURES = (ACCURACY, FORMAT, JUDGED, DIVERSITY, TOKENS)
@@ -127,20 +127,22 @@ def _distinct(rows: Sequence[Graded]) -> Samples:
 
 
 def _of_judged(judged: RunResult, graded: Sequence[Graded]) -> Samples:
-    """Judgments by sample where their means are the problems' scores; else those scores, one each.
+    """Judgments by sample, in [0, 1]; but where a protocol weighs problems, its own value of each problem.
 
-    A protocol may weigh problems or compare ratings; its own value of a problem is what its headline averages.
+    Such a protocol's headline is the mean of its items, not of its judgments. One on another scale (ratings from 1 to
+    10) keeps the judgments, as shares of its scale.
     """
-    items = {problem: item.mean for problem, item in judged.items.items() if item.mean is not None}
-    if not is_share(judged.headline, judged.estimates[judged.headline].value):
-        raise StoreError(f"{judged.run_id}: {judged.headline} is no share, which a comparison of methods cannot show")
     rows = _collect(graded, lambda row: row.score.value)
-    more = sum(item.n for item in judged.items.values()) > sum(map(len, rows.values()))
-    same = more or all(
+    items = {problem: item.mean for problem, item in judged.items.items() if item.mean is not None}
+    scaled = not is_share(judged.headline, judged.estimates[judged.headline].value)
+    fewer = sum(item.n for item in judged.items.values()) > sum(map(len, rows.values()))
+    plain = all(
         problem in items and math.isclose(sum(values) / len(values), items[problem], abs_tol=1e-9)
         for problem, values in rows.items()
     )
-    return rows if same else {problem: (float(value),) for problem, value in items.items()}
+    if scaled or fewer or plain:
+        return rows
+    return {problem: (float(value),) for problem, value in items.items()}
 
 
 def common_problems(scored: Sequence[Scored], key: str) -> list[str]:

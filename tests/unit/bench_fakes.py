@@ -67,7 +67,8 @@ def mock_evaluation(config: RunConfig, accuracy: Mapping[str, float]) -> Callabl
     def evaluate(model: str) -> Outcome:
         share = next((value for part, value in accuracy.items() if part in model), 0.3)
         options = {"accuracy": str(share), "variant": model, "own": "0.5"}
-        return run(replace(config, model=("mock:gold",), model_options=options), lambda _: Quiet())
+        chosen = replace(config, model=("mock:gold",), model_options=options, grading_workers=1)
+        return run(chosen, lambda _: Quiet())
 
     return evaluate
 

@@ -261,3 +261,11 @@ def test_judged_scores_are_a_measure_of_their_own(tmp_path: Path) -> None:
     assert found.headline.key == "judged"
     assert entry(found, "sft").means["judged"].value == pytest.approx(sum(values) / 6)
     assert math.isclose(entry(found, "sft").means["tokens_out"].value, 100.0)
+    # Ratings from 1 to 10: shares of the scale.
+    ratings = {f"p{i:03d}": Item(10 * value, 1) for i, value in enumerate(values)}
+    rated = make_run(tmp_path, "mock:y", values, run_id="toy-y@rate", judge="r by j", items=ratings, headline="rating")
+    stored = read_result(rated)
+    stored = replace(stored, estimates={"rating": replace(stored.estimates["avg@n"], value=5.8)})
+    alone = (replace(base.members[0], runs={}, judged={"toy": stored}),)
+    found = one((replace(base, members=alone),), tmp_path)
+    assert entry(found, "sft").means["judged"].value == pytest.approx(sum(values) / 3)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from bench_fakes import FakeTrainer, mock_evaluation, stored_arm
+from bench_fakes import FakeTrainer, Quiet, mock_evaluation, stored_arm
 from click.testing import CliRunner, Result
 from stored_runs import coin
 
@@ -25,10 +26,12 @@ from harness.catalog import entries
 from harness.cli import bench_run
 from harness.cli.bench import command
 from harness.cli.bench_training import BackendTrainer
+from harness.cli.progress import JudgeProgress
 from harness.config import RunConfig
 from harness.errors import ConfigError, DataError, TooManyFailures, TrainingStopped, UnknownName, UsageError
 from harness.registry import models_dir
 from harness.report.table import render
+from harness.run.pipeline import Outcome, run
 
 HOSTILE = 'a<script>alert(1)</script>"&\x1b[31m'
 
@@ -226,6 +229,19 @@ def test_the_command_prints_tables_and_writes_the_report(tmp_path: Path, fake: F
     shown = json.loads(again.stdout)
     assert [row["model"] for row in shown["rows"]] == ["sft", "emo", "untrained mock:gold"]
     assert shown["bench"]["seeds"] == 2 and len(shown["trainings"]) == 4
+
+
+def test_a_judge_adds_a_column(tmp_path: Path, fake: FakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
+        chosen = replace(config, model=("mock:gold",), model_options={"variant": model, "think": "true"})
+        return run(chosen, lambda _: Quiet(), lambda: JudgeProgress(quiet=True))
+
+    monkeypatch.setattr(bench_run, "_evaluate", evaluate)
+    done = invoke(tmp_path, "--judge", "mock:judge", "--rubric", "cot_math", "--seeds", "1", "--json")
+    assert done.exception is None, done.exception
+    for row in json.loads(done.stdout)["rows"]:
+        assert 0.0 < row["measures"]["judged"]["value"] < 1.0
+        assert row["metric"] == "accuracy"
 
 
 def test_without_a_budget_a_note_says_what_is_compared(tmp_path: Path, fake: FakeTrainer) -> None:
