@@ -95,7 +95,7 @@ class Objective:
         raise NotImplementedError
 
     def after_step(self, logged: Mapping[str, float], step: Step) -> None:
-        """Called after each optimiser step with the step's logged numbers, the same on every process."""
+        """Called once a step, after its gradients and before the weights change, the same on every process."""
 
     def state_dict(self) -> dict[str, Any]:
         """State that a checkpoint must keep: tensors and numbers."""

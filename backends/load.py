@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError
-from harness.models import load_model, trained
-from harness.models.hf import HfModel
+from harness.models import trained
 from harness.models.hf_source import Source
 
 if TYPE_CHECKING:
@@ -19,13 +17,17 @@ def find_weights(spec: str, results_dir: Path) -> Source:
 
     Raises `ConfigError` for a spec whose weights are out of reach (a server's), and what the engine raises.
     """
+    return trained.find_base(spec, results_dir).source
+
+
+def canonical(spec: str, results_dir: Path) -> str:
+    """The spec as a card should keep it: a model of the registry by its whole id, a folder by its absolute path."""
     scheme, _, rest = spec.partition(":")
     if scheme == "trained":
-        return trained.find_weights(*trained.find_model(rest, str(results_dir))).source
-    model = load_model(spec, {})
-    if not isinstance(model, HfModel):
-        raise ConfigError(f"{spec!r} cannot be trained: its weights are not here (hf:…, trained:…, smollm2, tiny)")
-    return model.source
+        return f"trained:{trained.find_model(rest, str(results_dir))[1].id}"
+    if scheme == "hf" and Path(rest).expanduser().is_dir():
+        return f"hf:{Path(rest).expanduser().resolve()}"
+    return spec
 
 
 def load_pair(source: Source, dtype: torch.dtype | str) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ from backends.config import Settings, TrainConfig
 from backends.data.records import TrainRecord, data_hash, require
 from backends.data.segments import Encoder, Tokenised, preflight
 from backends.data.source import load_records
-from backends.load import find_weights, load_tokenizer
+from backends.load import canonical, find_weights, load_tokenizer
 from harness.catalog import load
 from harness.errors import ConfigError, PrerequisiteError
 from harness.models.hf_source import Source
@@ -84,6 +84,7 @@ class Plan:
 def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     """Resolve a config. Raises `ConfigError`, `DataError`, `UnknownName` and what loading a tokenizer raises."""
     method = cast(Method, load("method", config.method))
+    config = replace(config, student=canonical(config.student, results_dir))
     options: Any = parse_options(method.options, config.options, config.method)
     stages = method.stages(options)
     if not stages:
@@ -135,7 +136,7 @@ def _plan_stages(
     planned = []
     for stage in stages:
         data, chosen = stage.examples(encoder, records), settings[stage.name]
-        micro, accumulation = _micro_batches(chosen)
+        micro, accumulation = micro_batches(chosen, int(os.environ.get("WORLD_SIZE", "1")))
         previous, share = share, share + stage.share
         seconds = config.budget_seconds
         plan = StagePlan(
@@ -164,9 +165,11 @@ def _with_steps(plan: StagePlan, budget: float | None) -> StagePlan:
     return replace(plan, steps=max(1, round(settings.epochs * math.ceil(examples / settings.batch_size))))
 
 
-def _micro_batches(settings: Settings) -> tuple[int, int]:
-    """(examples per forward pass, passes per optimiser step) of one device."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+def micro_batches(settings: Settings, processes: int) -> tuple[int, int]:
+    """(examples per forward pass, passes per optimiser step) of one device of so many.
+
+    Raises `ConfigError` where the batch cannot be divided so.
+    """
     here, rest = divmod(settings.batch_size, processes)
     if rest:
         raise ConfigError(f"batch_size {settings.batch_size} cannot be divided among {processes} processes")

@@ -17,12 +17,11 @@ import torch
 from safetensors.torch import load_file
 
 from backends.config import TrainConfig, settings_from
-from backends.data.records import TrainRecord, write_records
+from backends.data.records import write_records
 from backends.data.synth import synth_records
 from backends.plan import describe, plan_training
 from backends.train import Runtime, train
 from harness.errors import ConfigError, DataError, StoreError, TrainingStopped, UnknownName
-from harness.types import Message
 from tests.tiny_model import write_model
 
 EACH = Runtime(logging_steps=1, save_steps=2)
@@ -93,15 +92,8 @@ def test_names_settings_and_options_are_checked(student: Path, tmp_path: Path) -
         plan_training(config(student, data="absent.jsonl"), tmp_path)
     with pytest.raises(ConfigError, match="above 0"):
         settings_from({"learning_rate": 0})
-    with pytest.raises(ConfigError, match="cannot be trained"):
+    with pytest.raises(ConfigError, match="cannot be the base"):
         plan_training(replace(config(student), student="mock:gold"), tmp_path)
-
-
-def test_a_prompt_without_words_trains_as_it_is_evaluated(student: Path, tmp_path: Path) -> None:
-    record = TrainRecord(id="a", prompt=(Message("user", ""),), answer="42")
-    write_records(tmp_path / "d.jsonl", [record])
-    plan = plan_training(config(student, data=str(tmp_path / "d.jsonl")), tmp_path)
-    assert len(plan.stages[0].data.examples) == 1
 
 
 def test_the_id_depends_on_what_decides_the_result_alone(student: Path, tmp_path: Path) -> None:
@@ -181,7 +173,7 @@ def test_a_full_disk_is_one_error_and_the_last_checkpoint_stays(
     from backends.trainers import trainer as module
 
     whole = module.torch.save
-    room = 2  # checkpoints that fit
+    room = 1  # checkpoints that fit
 
     def save(value: Any, path: Any, *args: Any, **more: Any) -> None:
         nonlocal room
@@ -195,7 +187,7 @@ def test_a_full_disk_is_one_error_and_the_last_checkpoint_stays(
     with pytest.raises(StoreError, match=r"No space left.*Make room and run the same command again"):
         train(config(student), tmp_path, EACH)
     names = sorted(path.name for path in tmp_path.glob("models/*/checkpoints/train/*"))
-    assert names == ["checkpoint-2", "checkpoint-4"]
+    assert names == ["checkpoint-2"]
     monkeypatch.setattr(module.torch, "save", whole)
     assert train(config(student), tmp_path, EACH).steps == 6
 
@@ -221,7 +213,7 @@ train(TrainConfig(**told), Path(sys.argv[2]), Runtime(logging_steps=1, save_step
 
 @pytest.mark.slow
 def test_killed_for_real_it_resumes_to_the_same_weights(student: Path, tmp_path: Path) -> None:
-    told = config(student, settings={"max_steps": 400})
+    told = config(student, settings={"max_steps": 100})
     command = [sys.executable, "-c", _CHILD, json.dumps(vars(told)), str(tmp_path / "killed")]
     child = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=os.environ | {"PYTHONPATH": "."})
     deadline = time.monotonic() + 120
@@ -236,5 +228,5 @@ def test_killed_for_real_it_resumes_to_the_same_weights(student: Path, tmp_path:
     (ours,) = (tmp_path / "killed").glob("models/*/model/model.safetensors")
     (theirs,) = (tmp_path / "whole").glob("models/*/model/model.safetensors")
     assert ours.read_bytes() == theirs.read_bytes()
-    assert card.steps == 400
-    assert [row["step"] for row in logged(tmp_path / "killed")] == list(range(1, 401))
+    assert card.steps == 100
+    assert [row["step"] for row in logged(tmp_path / "killed")] == list(range(1, 101))
