@@ -18,7 +18,7 @@ from torch import Tensor
 
 from backends.base import Loss, Method, Objective, Stage, Step
 from backends.data.records import TrainRecord, response_text
-from backends.data.segments import Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
+from backends.data.segments import IGNORED, Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
 from backends.data.stored import IDS, LOGPS, at_tokens, stored_top
 from backends.losses.nll import head_logps
 from backends.losses.positions import HeadLogits
@@ -64,7 +64,7 @@ class DistributionObjective(Objective):
         mask_RT, teacher_RTK = batch.mask_RT, batch.extras[LOGPS]
         given_RT = mask_RT & ~teacher_RTK[..., 0].isneginf()
         kl_RT = match_distribution(logits, teacher_RTK, batch.extras[IDS].long(), given_RT)
-        nll_RT = -head_logps(logits, batch.labels_RT.masked_fill(given_RT, -100))
+        nll_RT = -head_logps(logits, batch.labels_RT.masked_fill(given_RT, IGNORED))
         value = reduce_tokens(kl_RT + nll_RT, mask_RT, reduction="global", num_items=counts["tokens"])
         return Loss(value, {"matched": given_RT.sum() / counts["tokens"]})
 

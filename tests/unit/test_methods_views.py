@@ -62,6 +62,18 @@ def test_views_of_a_synth_record(student):
     ]
 
 
+def test_stages_of_a_chain_belong_to_it(student):
+    (one,) = synth_records(0, 1, (2,), style="long")
+    chain, answer = shown(student, "cascod", one)
+    names = [name for name, _ in chain]
+    assert names[0] == "prompt" and set(names[1:]) == {"meta", "solve"}
+    assert [name for name, _ in answer] == ["prompt", "answer"]
+    assert answer[0][1] == "".join(text for _, text in chain)
+    label, explained = shown(student, "step_by_step", one)
+    assert label[1][1] == f"{one.answer}<|end|>"
+    assert explained[1] == ("think", f"{one.think}<|end|>")
+
+
 def test_a_template_that_opens_the_chain_gets_it_closed(tmp_path):
     student = Student(tmp_path)
     student.tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}<think>\n"
