@@ -123,7 +123,7 @@ def _trained(model: Any) -> dict[str, Tensor]:
     if any(hasattr(weight, "full_tensor") or weight.numel() == 0 for weight in found.values()):
         raise ConfigError(
             "curiosft keeps a running mean of the weights and cannot do so where they are sharded over devices: train "
-            "with whole copies (DDP), or an adapter (lora_rank)"
+            "with a whole copy on each (DDP)"
         )
     return found
 

@@ -24,6 +24,7 @@ from backends.losses.positions import HeadLogits
 from backends.losses.thinkanswer import MimMode, think_answer
 from backends.schedules import BalancedRatio, Linear
 from backends.trainers.batch import Batch
+from harness.errors import ConfigError
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 5e-5, "batch_size": 64, "epochs": 3, "lora_rank": 8, "lora_alpha": 16}
@@ -72,17 +73,19 @@ class ThinkAnswerObjective(Objective):
     def __init__(self, options: Options) -> None:
         self.options = options
         self.ratio = BalancedRatio(rho=options.ema, low=options.alpha_min, high=options.alpha_max)
-        self._table: Any = None
-        self._tied = False
+        self._layer: Any = None
+        self._tied = self._learns = False
         self._vocabulary = 0
         self._center: tuple[int, Tensor] | None = None
 
     def setup(self, training: Training) -> None:
         """Find the input embeddings, and how many of their rows are tokens."""
-        layer = training.model.get_input_embeddings()
-        self._table = layer.weight
-        self._tied = layer.weight is training.model.get_output_embeddings().weight
-        self._vocabulary = min(len(training.tokenizer), layer.weight.shape[0])
+        # The layer, not its weight: sharding puts another tensor in its place.
+        self._layer = training.model.get_input_embeddings()
+        weight = self._layer.weight
+        self._tied = weight is training.model.get_output_embeddings().weight
+        self._learns = weight.requires_grad
+        self._vocabulary = min(len(training.tokenizer), weight.shape[0])
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """The responses."""
@@ -128,12 +131,18 @@ class ThinkAnswerObjective(Objective):
         """The input embeddings, whole; where they are the output layer's, that one has been gathered already."""
         if self._tied:
             return logits.head_VD
-        table: Tensor = self._table.full_tensor() if hasattr(self._table, "full_tensor") else self._table
+        weight: Any = self._layer.weight
+        table: Tensor = weight.full_tensor() if hasattr(weight, "full_tensor") else weight
+        if table.numel() == 0:
+            raise ConfigError(
+                "thinkanswer cannot see input embeddings that ZeRO-3 has taken apart: use FSDP, ZeRO-2, or a model "
+                "whose embeddings are also its output layer"
+            )
         return table
 
     def _center_of(self, table_VD: Tensor, step: Step) -> Tensor:
         """Their mean, computed once if they are frozen, else once in each optimiser step."""
-        if self._center is None or (self._table.requires_grad and self._center[0] != step.number):
+        if self._center is None or (self._learns and self._center[0] != step.number):
             self._center = (step.number, mean_embedding(table_VD, self._vocabulary))
         return self._center[1]
 

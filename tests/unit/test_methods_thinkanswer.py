@@ -12,6 +12,7 @@ from backends.base import Step
 from backends.data.segments import CODE, Encoder
 from backends.data.synth import synth_records
 from backends.losses.embeddings import mean_embedding
+from backends.losses.positions import HeadLogits
 from backends.methods import sft, thinkanswer
 from backends.methods.thinkanswer import METHOD, Options
 from harness.errors import ConfigError
@@ -158,6 +159,27 @@ def test_tied_embeddings_are_the_head(tmp_path, examples):
     objective = made(student, examples, alpha_schedule="constant", alpha=1.0)
     assert objective._tied
     assert student.step(objective, examples).loss == pytest.approx(by_hand(student, examples)[0].mean().item())
+
+
+def test_a_layer_whose_weight_is_replaced(tmp_path, examples):
+    student = Student(tmp_path)
+    objective = made(student, examples, alpha_schedule="constant", alpha=1.0)
+    layer = student.model.get_input_embeddings()
+    layer.weight = torch.nn.Parameter(-2 * layer.weight.detach().flip(0))  # as sharding does
+    assert student.step(objective, examples).loss == pytest.approx(by_hand(student, examples)[0].mean().item())
+    whole = layer.weight.detach()
+
+    class Sharded(torch.nn.Parameter):
+        def full_tensor(self):
+            return whole
+
+    layer.weight = Sharded(torch.zeros(3, 2, dtype=torch.float64))
+    (batch,) = student.batches(examples)
+    scores = HeadLogits(torch.zeros(*batch.labels_RT.shape, 16, dtype=torch.float64), whole)
+    assert objective._embeddings(scores) is whole
+    layer.weight = torch.nn.Parameter(torch.empty(0))
+    with pytest.raises(ConfigError, match="ZeRO-3"):
+        objective._embeddings(scores)
 
 
 def test_segments_of_synth_records_and_responses_without_a_chain(student):
