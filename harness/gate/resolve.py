@@ -138,6 +138,9 @@ def evaluate(
         raise UsageError(
             f"{config.suite[0]} is scored by a judge: `harness run --judge …` both, then name the judged runs"
         )
+    if like is not None and (like.judge is not None or like.imported_from is not None):
+        kind = "judged" if like.judge is not None else f"a run of {like.imported_from}"
+        raise UsageError(f"{like.run_id} is {kind}, and a model is evaluated here: name a stored run like it instead")
     plan = plan_suites(config)[0]
     if like is not None and (plan.suite.version, plan.suite.data.sha256) != (like.suite_version, like.data_sha256):
         raise UsageError(

@@ -18,6 +18,8 @@ from harness.gate.decide import Rule, decide_all
 from harness.gate.resolve import Named, find_sides
 from harness.run.pipeline import run
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {key: value for key, value in os.environ.items() if not key.startswith("GITHUB_")}
 
 

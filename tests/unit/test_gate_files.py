@@ -11,8 +11,10 @@ import pytest
 from gate_sides import make_side
 from stored_runs import make_run
 
+from harness.config import RunConfig
 from harness.errors import DataError, HarnessError, StoreError, UsageError
 from harness.gate.decide import Rule, decide_all
+from harness.gate.resolve import Named, find_sides, is_model
 from harness.gate.stored import read_baseline, write_baseline
 from harness.gate.values import read_side
 from harness.run.store import write_graded
@@ -157,3 +159,25 @@ def test_a_baseline_of_another_metric_is_refused(tmp_path: Path) -> None:
     write_baseline(tmp_path / "b.json", make_side([1.0]))
     with pytest.raises(UsageError, match="holds avg@n"):
         read_baseline(tmp_path / "b.json", "tokens_out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"), [({"judge": "rubric by x"}, "judged"), ({"imported_from": "lm-eval"}, "lm-eval")]
+)
+def test_a_model_is_not_evaluated_against_what_it_cannot_match(
+    tmp_path: Path, changes: dict[str, Any], word: str
+) -> None:
+    path = tmp_path / "b.json"
+    write_baseline(path, make_side([1.0], suite="synth_easy", **changes))
+    names = Named("baseline", (str(path),)), Named("candidate", ("mock:gold",))
+    config = RunConfig(results_dir=str(tmp_path))
+    with pytest.raises(UsageError, match=word):
+        find_sides(*names, config, None, lambda model: pytest.fail("a model was asked"))
+
+
+@pytest.mark.parametrize("name", ["mock:gold", "hf:./x", "smollm2"])
+def test_models_are_told_from_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_model(name) and not is_model("synth_easy-mock-gold") and not is_model("./smollm2")
+    (tmp_path / "smollm2").mkdir()
+    assert is_model(name) is (":" in name)

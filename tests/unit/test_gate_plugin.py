@@ -36,6 +36,7 @@ def run(pytester: pytest.Pytester, candidate: str, margin: str, ini: str = "") -
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rA")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("project")
 def test_a_pass_passes_and_a_regression_fails_with_the_report(pytester: pytest.Pytester) -> None:
     run(pytester, "same", "5pp").assert_outcomes(passed=1)
@@ -56,6 +57,7 @@ def test_inconclusive_is_what_the_setting_says(pytester: pytest.Pytester, how: s
     found.stdout.fnmatch_lines(["*INCONCLUSIVE: toy avg@n*"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("project")
 def test_a_setting_or_name_that_is_wrong_is_told_in_one_line(pytester: pytest.Pytester) -> None:
     wrong = run(pytester, "same", "1pp", "harness_gate_inconclusive = ignore")
