@@ -37,7 +37,7 @@ def _unit(verdict: Verdict) -> tuple[float, str]:
 def difference(verdict: Verdict) -> tuple[float, float, float]:
     """Candidate minus baseline and its bounds, as the metric counts (more tokens are more, though they are worse)."""
     if verdict.candidate.lower_is_better:
-        return -verdict.effect, -verdict.high, -verdict.low
+        return 0.0 - verdict.effect, 0.0 - verdict.high, 0.0 - verdict.low  # no -0.0
     return verdict.effect, verdict.low, verdict.high
 
 

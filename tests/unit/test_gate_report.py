@@ -57,6 +57,7 @@ def test_lengths_are_shown_as_they_are_counted() -> None:
     assert report.headline(longer).startswith("REGRESS: toy tokens_out: +50.0 % [+")
     assert "lower is better" in report.headline(longer)
     assert "+50.0 tok" in report.headline(verdict([100.0] * 200, [150.0] * 200, "5tok", metric="tokens_out"))
+    assert "+0.0 %" in report.headline(verdict([100.0] * 200, [100.0] * 200, None, metric="tokens_out"))
     row = report.as_json([longer], 1, {})["suites"][0]  # type: ignore[index]
     assert row["difference"] == 0.5 and row["low"] <= 0.5 <= row["high"] and row["better"] == "lower"
 
