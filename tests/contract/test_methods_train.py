@@ -33,7 +33,9 @@ class _Killed(Exception):
 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield write_model(tmp_path_factory.mktemp("student"), context=1024)
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder / "teacher", seed=1, context=1024)  # one that is the student would have nothing to teach
+    yield write_model(folder / "student", context=1024)
 
 
 def config(student: Path, method: str, **more: object) -> TrainConfig:
@@ -46,7 +48,7 @@ def config(student: Path, method: str, **more: object) -> TrainConfig:
         method=method,
         student=f"hf:{student}",
         data="synth:levels=1,per_level=8,positives=2,candidates=3",
-        teacher=f"hf:{student}" if method in TEACHERS else None,
+        teacher=f"hf:{student.with_name('teacher')}" if method in TEACHERS else None,
         options=OPTIONS.get(method, {}),
         settings=settings,  # type: ignore[arg-type]
         max_length=1024,
