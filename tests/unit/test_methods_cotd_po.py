@@ -123,6 +123,19 @@ def test_the_order_of_the_answers_does_not_matter(student: Student) -> None:
     assert_same_step(steps[0], steps[1], atol=1e-6)
 
 
+def test_the_logs_are_of_the_students_choice(student: Student, prompts: Sequence[Example]) -> None:
+    entropy, reward, nll = 0.0, 0.0, 0.0
+    for example in prompts:
+        chain, found = parts(student, example)
+        chosen = (0.5 * torch.stack([logps.mean() for logps in found])).softmax(-1)
+        entropy -= (chosen * chosen.log()).sum().item() / 3
+        reward += (chosen * torch.tensor(example.rewards)).sum().item() / 3
+        nll -= chain.mean().item() / 3
+    log = student.step(objective(), prompts, sizes=(1, 2)).log
+    assert log["entropy"] == pytest.approx(entropy) and log["reward"] == pytest.approx(reward, rel=1e-6)
+    assert log["rationale_nll"] == pytest.approx(nll)
+
+
 def test_equal_rewards_and_the_logs(student: Student) -> None:
     same = student.examples(examples, [answers(0, "c", ("a", 1.0), ("a", 1.0))])
     step = student.step(objective(), same)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from backends.base import Method, Objective
-from backends.data.records import Candidate
+from backends.data.records import Candidate, Stage
 from backends.data.segments import Encoder, Example
 from backends.methods.dpo import DpoObjective
 from harness.catalog import load
@@ -77,6 +78,9 @@ def test_the_step_is_the_papers_formula_in_value_and_gradient(student: Student, 
         assert step.loss == pytest.approx(loss.item(), abs=tolerance["atol"])
         torch.testing.assert_close(step.grads, student.gradients(loss), **tolerance)
         assert step.log["chosen_logp"] == pytest.approx(sum(a.mean().item() for a, _ in sides) / 3)
+        if name != "dpo":
+            ahead = [a.mean() > b.mean() for a, b in sides]
+            assert step.log["preferred"] == pytest.approx(sum(map(float, ahead)) / 3)
         assert step.log["rejected_logp"] == pytest.approx(sum(b.mean().item() for _, b in sides) / 3)
     finally:
         student.model.load_state_dict(kept)
@@ -131,6 +135,13 @@ def test_swapping_the_pair_turns_the_margin_round(student: Student) -> None:
     assert logs[0] == pytest.approx(-logs[1]) and abs(logs[0]) > 1e-3
 
 
+def test_options_reach_the_loss(student: Student) -> None:
+    examples = student.examples(made("simpo").examples, RECORDS)
+    margins = [1.5 * (a.mean() - b.mean()) for a, b in both(student, examples)]
+    step = student.step(objective(student, examples, "simpo", beta="1.5", gamma="0.25"), examples)
+    assert step.loss == pytest.approx(-logsigmoid(torch.stack(margins) - 0.25).mean().item())
+
+
 @pytest.mark.parametrize(("name", "option"), [("redi", "alpha"), ("orpo", "beta")])
 def test_without_its_second_term_it_is_sft_by_sequence_mean(student: Student, name: str, option: str) -> None:
     examples = student.examples(made(name).examples, RECORDS)
@@ -158,7 +169,8 @@ def texts(student: Student, examples: tuple[Example, ...]) -> list[list[str]]:
 def test_pairs_of_candidates_best_against_worst(student: Student) -> None:
     stage = made("dpo", pairs="best_worst")
     assert stage.needs == ("candidates",)
-    examples = student.examples(stage.examples, [ranked(0, 0.5, 2.0, -1.0, 2.0, -1.0)])
+    entry = dataclasses.replace(ranked(0, 0.5, 2.0, -1.0, 2.0, -1.0), structure=(Stage("of the", "response"),))
+    examples = student.examples(stage.examples, [entry])
     assert texts(student, examples) == [["answer 1", "answer 2"]]
 
 
