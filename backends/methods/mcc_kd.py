@@ -9,7 +9,6 @@ answers differ in length are counted (`skipped`) and have no second term. Scores
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Method, Stage, Step
+from backends.data.recipes.perspectives import SIMILAR, word_jaccard
 from backends.data.records import TrainRecord, response_text
 from backends.data.segments import Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
 from backends.data.spans import split_response
@@ -44,7 +44,7 @@ class Options:
     """Weight of the consistency; 0 is SFT on both rationales."""
     temperature: float = 1.0
     """Divides the scores of both answers."""
-    jaccard: float = 0.8
+    jaccard: float = SIMILAR
     """Rationales that share more than this part of their words are one."""
 
     def __post_init__(self) -> None:
@@ -116,14 +116,13 @@ def examples(jaccard: float, encoder: Encoder, records: Sequence[TrainRecord]) -
 
 def _different(record: TrainRecord, jaccard: float) -> list[str]:
     """The record's responses, less those whose chain is nearly that of an earlier one."""
-    kept: list[tuple[str, set[str]]] = []
+    kept: dict[str, str] = {}
     for text in (response_text(record) or "", *record.positives):
         split = split_response(text)
         chain = text if split is None else text[split.think_start : split.think_end]
-        words = set(re.findall(r"\w+|[^\w\s]", chain.lower()))
-        if all(len(words & other) <= jaccard * len(words | other) for _, other in kept):
-            kept.append((text, words))
-    return [text for text, _ in kept]
+        if all(word_jaccard(chain, other) <= jaccard for other in kept.values()):
+            kept[text] = chain
+    return list(kept)
 
 
 def stages(options: Options) -> tuple[Stage, ...]:
