@@ -17,7 +17,7 @@ from torch import Tensor
 
 from backends.base import Loss, Objective, Stage, Step
 from backends.data.records import TrainRecord, response_text
-from backends.data.segments import CODE, Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
+from backends.data.segments import CODE, Encoded, Encoder, Example, Reason, Segment, Tokenised, Unusable, usable
 from backends.data.spans import split_response
 from backends.losses.cot_family import FAMILY, CotFamily, CotMethod, view_tokens, view_weights
 from backends.losses.nll import head_logps, weighted_nll
@@ -26,7 +26,7 @@ from backends.trainers.batch import Batch
 from harness.errors import DataError
 from harness.types import Json, Message
 
-CHAIN = ("think", "meta", "solve")
+CHAIN: tuple[Segment, ...] = ("think", "meta", "solve")
 """Segments of a chain of thought."""
 
 

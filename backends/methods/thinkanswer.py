@@ -22,6 +22,7 @@ from backends.data.segments import Encoder, Tokenised, tokenise
 from backends.losses.embeddings import mean_embedding
 from backends.losses.positions import HeadLogits
 from backends.losses.thinkanswer import MimMode, think_answer
+from backends.methods._views import CHAIN
 from backends.schedules import BalancedRatio, Linear
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError
@@ -112,7 +113,7 @@ class ThinkAnswerObjective(Objective):
         found = think_answer(
             logits,
             batch.labels_RT,
-            batch.part("think", "meta", "solve"),
+            batch.part(*CHAIN),
             batch.part("answer"),
             table_VD,
             alpha=alpha,

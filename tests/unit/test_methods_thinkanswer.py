@@ -52,7 +52,8 @@ def by_hand(student, examples, center=True, soft_pos=False):
         logps = student.model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1)
         nll = -logps.gather(1, ids[1:, None])[:, 0]
         codes = torch.tensor(sequence.segments_T[1:])
-        chain, answer = codes == CODE["think"], codes == CODE["answer"]
+        answer = codes == CODE["answer"]
+        chain = ~answer & (codes != CODE["prompt"])
         student_means, means = logps[chain].exp() @ table, table[ids[1:][chain]]
         if not soft_pos:
             student_means, means = student_means.mean(0, keepdim=True), means.mean(0, keepdim=True)
@@ -77,6 +78,15 @@ def test_by_hand(student, examples, center, soft_pos):
     )
     for name, grad in student.gradients(loss).items():
         torch.testing.assert_close(taken.grads[name], grad, rtol=1e-6, atol=1e-9)
+
+
+def test_the_stages_of_a_chain_are_its_chain(student):
+    examples = student.examples(thinkanswer.examples, synth_records(0, 2, (1,), style="long"))
+    assert {CODE["meta"], CODE["solve"]} < set(examples[0].sequences[0].segments_T.tolist())
+    taken = student.step(made(student, examples), examples)
+    mim, answer, chain = by_hand(student, examples)
+    expected = {"mim": mim.mean().item(), "answer_ce": answer.mean().item(), "think_ce": chain.mean().item()}
+    assert taken.log == pytest.approx({**expected, "alpha": 0.5})
 
 
 def test_no_similarity_and_one_response_is_sft_on_its_answer(student, examples):
