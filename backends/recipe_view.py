@@ -1,0 +1,72 @@
+"""What a recipe is, for a reader: its paper, each value with its source, and the memory that each stage needs.
+
+Nothing is loaded: student and data may be out of reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from backends.base import Method, Stage
+from backends.config import Settings, TrainConfig
+from backends.memory import Work, model_config, table
+from backends.plan import micro_batches
+from backends.recipe import Recipe, architecture
+from harness.catalog import load
+from harness.models.options import parse_options
+
+
+def describe_recipe(recipe: Recipe, config: TrainConfig) -> list[str]:
+    """Lines of text; `config` is the recipe's run with whatever was changed.
+
+    Raises what a run with this config would raise before it looks for the student.
+    """
+    about = recipe.about
+    named = [
+        ("paper", about.paper),
+        ("reports", about.table),
+        ("hardware", about.hardware),
+        ("data", about.data),
+        ("revision", about.revision),
+    ]
+    lines = [f"recipe {recipe.name}: {about.summary}"]
+    lines += [f"  {name:10}{text}" for name, text in named if text]
+    lines += [f"  note      {note}" for note in about.notes]
+    lines += ["", "values and where they come from:"]
+    lines += [f"  {source:8}{key} = {recipe.values[key]}" for key, source in recipe.sources.items()]
+    for stage, settings, work in works(recipe, config):
+        lines += ["", f"memory of stage {stage.name}, GiB per device at the peak, for {work.rows} sequences of"]
+        lines[-1] += f" {work.length} tokens at a time (micro_batch {_micro(settings)}):"
+        lines += [f"  {line}" for line in table(work)]
+    return lines
+
+
+def works(recipe: Recipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings, Work]]:
+    """Each stage with its settings and what a device does at a time; nothing for a recipe without an architecture."""
+    method = cast(Method, load("method", config.method))
+    stages = method.stages(parse_options(method.options, config.options, config.method))
+    names = tuple(stage.name for stage in stages)
+    for stage in stages:
+        settings = config.stage_settings(stage.name, names, stage.settings)
+        if not recipe.about.architecture:
+            continue
+        # Stages of plain SFT that come before others read one response each.
+        sequences = 1 if stage.name == "sft" else recipe.about.sequences
+        yield (
+            stage,
+            settings,
+            Work(
+                model_config(architecture(recipe.about.architecture)),
+                rows=_micro(settings) * sequences,
+                length=config.max_length,
+                settings=settings,
+                bf16=config.precision != "float32",
+                checkpointing=config.gradient_checkpointing,
+                accumulates=settings.batch_size > _micro(settings),
+            ),
+        )
+
+
+def _micro(settings: Settings) -> int:
+    return micro_batches(settings, 1)[0]

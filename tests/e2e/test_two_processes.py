@@ -1,0 +1,185 @@
+"""Training by two processes on CPUs gives the model that one process gives, writes one card, and stops as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_model
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = ROOT / "backends" / "launch" / "cpu.yaml"
+SETTINGS = {"epochs": 2, "batch_size": 4, "micro_batch": 1, "learning_rate": 1e-3, "warmup": 0}
+OBEDIENT = "from harness.cli.main import entry\nentry()\n"
+FAILS_ON_ONE_RANK = """
+import os
+from backends.methods.sft import LikelihoodObjective
+from harness.cli.main import entry
+
+class Failing(LikelihoodObjective):
+    def after_step(self, logged, step):
+        if os.environ.get("RANK") == "1" and step.number == 2:
+            raise RuntimeError("one process fails")
+
+import backends.methods.sft as sft
+sft.LikelihoodObjective = Failing
+entry()
+"""
+SHARDED = """
+import sys
+import torch, transformers
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from backends.losses.nll import head_logps
+from backends.trainers.head import add_objective_head
+
+torch.distributed.init_process_group("gloo")
+rank = torch.distributed.get_rank()
+mesh = init_device_mesh("cpu", (2,))
+
+def student():
+    model = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1])
+    add_objective_head(model)
+    return model
+
+def loss_of(model, ids):
+    labels = torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], -100)], 1)
+    found = model(input_ids=ids, objective=lambda scores: {"loss": -head_logps(scores, labels).sum()})
+    return found["loss"]
+
+ids = torch.arange(80).reshape(2, 2, 20)  # two steps
+whole, sharded = student(), student()
+for layer in sharded.model.layers:
+    fully_shard(layer, mesh=mesh)
+if sys.argv[2] == "apart":  # as accelerate does it
+    fully_shard(sharded.model.embed_tokens, mesh=mesh)
+    fully_shard([sharded.model.norm, sharded.lm_head], mesh=mesh, reshard_after_forward=False)
+fully_shard(sharded, mesh=mesh)
+worst = 0.0
+for step in range(2):
+    for model, rows in ((whole, ids[step]), (sharded, ids[step, rank : rank + 1])):
+        model.zero_grad()
+        loss_of(model, rows).backward()
+    for (name, one), (_, two) in zip(whole.named_parameters(), sharded.named_parameters(), strict=True):
+        off = (one.grad - 2 * two.grad.full_tensor()).abs().max()
+        worst = max(worst, float(off / (1e-6 + one.grad.abs().max())))
+if rank == 0:
+    print("worst", worst)
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.write_model(tmp_path_factory.mktemp("student"), context=512)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 pairs of uneven lengths, so that a mean of the processes' means would be another loss."""
+    rows = [
+        {
+            "id": str(number),
+            "prompt": [{"role": "user", "content": f"{number} + {number}?"}],
+            "response": "<think>\n" + "so " * (1 + number % 5) + f"\n</think>\n{2 * number}",
+            "rejected": "<think>\n" + "no " * (1 + number % 4) + f"\n</think>\n{number}",
+        }
+        for number in range(12)
+    ]
+    path = tmp_path_factory.mktemp("data") / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def launch(script: Path, arguments: list[str], processes: int) -> subprocess.CompletedProcess[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "accelerate.commands.launch", "--config_file", str(CPU), "--main_process_port", str(port)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [*command, str(script), *arguments], capture_output=True, text=True, timeout=240, env=environment, check=False
+    )
+
+
+def train(
+    folder: Path, student: Path, data: Path, method: str, processes: int, text: str = OBEDIENT, **more: str
+) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
+    script = folder / "main.py"
+    script.write_text(text, encoding="utf-8")
+    settings = {**SETTINGS, **more}
+    arguments = ["train", "--method", method, "--student", f"hf:{student}", "--data", str(data), "--quiet", "--json"]
+    arguments += ["--results-dir", str(folder / "results"), "--logging-steps", "1"]
+    for key, value in settings.items():
+        arguments += ["--set", f"{key}={value}"]
+    return launch(script, arguments, processes)
+
+
+def weights(folder: Path) -> dict[str, object]:
+    from safetensors.torch import load_file
+
+    (file,) = folder.glob("results/models/*/model/*.safetensors")
+    return dict(load_file(file))
+
+
+def steps(folder: Path) -> list[dict[str, float]]:
+    (file,) = folder.glob("results/models/*/metrics.jsonl")
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(("method", "more"), [("sft", {}), ("krsl", {"lora_rank": "8"}), ("dpo", {"lora_rank": "8"})])
+def test_two_processes_give_the_same_model(
+    tmp_path: Path, student: Path, data: Path, method: str, more: dict[str, str]
+) -> None:
+    cards = []
+    for processes in (1, 2):
+        done = train(tmp_path / str(processes), student, data, method, processes, **more)
+        assert done.returncode == 0, done.stderr[-3000:]
+        cards.append(json.loads(done.stdout))  # one document: only the first process speaks
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    assert one.keys() == two.keys()
+    worst = max(float((one[name] - two[name]).abs().max()) for name in one)  # type: ignore[operator]
+    losses = [[step["loss"] for step in steps(tmp_path / part)] for part in ("1", "2")]
+    print(f"{method}: weights {worst:.2e}, losses {losses}")
+    assert worst < 2e-6
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5) and len(losses[0]) == cards[0]["steps"]
+    changing = {"seconds", "created", "fingerprint", "config", "final"}
+    same = [{key: value for key, value in card.items() if key not in changing} for card in cards]
+    assert same[0] == same[1], "tokens, steps, id"
+    divided = [next(iter(card["config"]["stages"].values()))["accumulation"] for card in cards]
+    assert divided == [4, 2], "the second run really was shared between two processes"
+
+
+def test_a_failure_on_one_process_stops_both(tmp_path: Path, student: Path, data: Path) -> None:
+    done = train(tmp_path, student, data, "sft", 2, FAILS_ON_ONE_RANK)
+    assert done.returncode != 0
+    assert "one process fails" in done.stderr
+    assert not list(tmp_path.glob("results/models/*/card.json"))
+
+
+def test_a_loss_that_is_not_finite_stops_both_with_one_line(tmp_path: Path, student: Path, data: Path) -> None:
+    done = train(tmp_path, student, data, "sft", 2, learning_rate="1e30")
+    assert done.returncode != 0
+    assert "is no finite number" in done.stderr
+    assert not list(tmp_path.glob("results/models/*/card.json"))
+
+
+@pytest.mark.parametrize("output_layer", ["with-the-rest", "apart"])
+def test_the_objective_head_under_fsdp2(tmp_path: Path, student: Path, output_layer: str) -> None:
+    """Accelerate offers FSDP on accelerators only; the head's part of it is tested on its own."""
+    script = tmp_path / "main.py"
+    script.write_text(SHARDED, encoding="utf-8")
+    done = launch(script, [str(student), output_layer], 2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stdout)
+    assert float(done.stdout.split()[-1]) < 1e-4

@@ -1,0 +1,46 @@
+"""Every packaged recipe can be shown and its memory estimated without student, data or network."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from backends.memory import Setup, estimate
+from backends.recipe import apply, load_recipe, recipes
+from backends.recipe_view import describe_recipe, works
+
+REPRESENTATIVES = ["cotd-po:ministral-8b", "edit", "emo:qwen-7b-math", "redi", "thinkanswer:qwen-1.5b-math"]
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_a_recipe_can_be_planned(name: str) -> None:
+    recipe = load_recipe(name)
+    found = list(works(recipe, apply(recipe, {"data": "x"})))
+    assert found
+    for _, settings, work in found:
+        assert work.rows >= recipe.about.sequences or work.rows == settings.micro_batch
+        # Two of the layers are enough to see that the passes run.
+        small = dataclasses.replace(work, config=shallow(work.config), length=64)
+        for devices, sharding in [(1, "none"), (8, "whole")]:
+            assert estimate(small, devices, sharding).total > 0  # type: ignore[arg-type]
+
+
+def shallow(config: object) -> object:
+    config.num_hidden_layers = 2  # type: ignore[attr-defined]
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:2]  # type: ignore[attr-defined]
+    return config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REPRESENTATIVES)
+def test_the_view_of_a_recipe(name: str) -> None:
+    recipe = load_recipe(name)
+    config = apply(recipe, {"data": "x"})
+    text = "\n".join(describe_recipe(recipe, config))
+    print(text)
+    for key, source in recipe.sources.items():
+        assert f"{source:8}{key} = {recipe.values[key]}" in text
+    for _, _, work in works(recipe, config):
+        assert Setup(8, "whole").fits(estimate(work, 8, "whole")), "every paper's setting fits eight GPUs of 80 GB"
