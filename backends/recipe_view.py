@@ -6,7 +6,8 @@ Nothing is loaded: student and data may be out of reach.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 from backends.base import Method, Stage
 from backends.config import Settings, TrainConfig
@@ -43,13 +44,14 @@ def describe_recipe(recipe: Recipe, config: TrainConfig) -> list[str]:
 
 
 def works(recipe: Recipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings, Work]]:
-    """Each stage with its settings and what a device does at a time; nothing for a recipe without an architecture."""
+    """Each stage with its settings and what a device does at a time; nothing where the student's sizes are unknown."""
+    sizes = _sizes(recipe, config)
     method = cast(Method, load("method", config.method))
     stages = method.stages(parse_options(method.options, config.options, config.method))
     names = tuple(stage.name for stage in stages)
     for stage in stages:
         settings = config.stage_settings(stage.name, names, stage.settings)
-        if not recipe.about.architecture:
+        if sizes is None:
             continue
         # Stages of plain SFT that come before others read one response each.
         sequences = 1 if stage.name == "sft" else recipe.about.sequences
@@ -57,7 +59,7 @@ def works(recipe: Recipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings
             stage,
             settings,
             Work(
-                model_config(architecture(recipe.about.architecture)),
+                sizes,
                 rows=_micro(settings) * sequences,
                 length=config.max_length,
                 settings=settings,
@@ -66,6 +68,18 @@ def works(recipe: Recipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings
                 accumulates=settings.batch_size > _micro(settings),
             ),
         )
+
+
+def _sizes(recipe: Recipe, config: TrainConfig) -> Any:
+    """The transformers config of the student: its folder's if it is not the recipe's own."""
+    if config.student == recipe.values.get("student"):
+        return model_config(architecture(recipe.about.architecture)) if recipe.about.architecture else None
+    folder = Path(config.student.removeprefix("hf:")).expanduser()
+    if not (folder / "config.json").is_file():
+        return None
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(str(folder))
 
 
 def _micro(settings: Settings) -> int:

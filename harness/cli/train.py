@@ -129,6 +129,12 @@ def _config(recipe: str | None, assignments: dict[str, str], budget: str | None,
 def _dry_run(config: TrainConfig, recipe: str | None, results_dir: Path, as_json: bool) -> None:
     from backends.plan import describe, plan_training
 
+    if recipe is not None and not as_json:
+        from backends.recipe import load_recipe
+        from backends.recipe_view import describe_recipe
+
+        # First, as it needs neither student nor data: both may be out of reach.
+        click.echo("\n".join([*describe_recipe(load_recipe(recipe), config), ""]))
     plan = plan_training(config, results_dir)
     if as_json:
         click.echo(json.dumps({"id": plan.model_id, "data_hash": plan.data_hash, **plan.resolved()}, indent=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,16 @@ def test_a_recipe_can_be_planned(name: str) -> None:
         small = dataclasses.replace(work, config=shallow(work.config), length=64)
         for devices, sharding in [(1, "none"), (8, "whole")]:
             assert estimate(small, devices, sharding).total > 0  # type: ignore[arg-type]
+
+
+def test_another_student_has_its_own_sizes(tmp_path: Path) -> None:
+    import transformers
+
+    recipe = load_recipe("edit")
+    transformers.LlamaConfig(num_hidden_layers=2, hidden_size=64).save_pretrained(tmp_path)
+    own = list(works(recipe, apply(recipe, {"data": "x", "student": f"hf:{tmp_path}"})))
+    assert [work.config.hidden_size for _, _, work in own] == [64, 64]
+    assert not list(works(recipe, apply(recipe, {"data": "x", "student": "hf:owner/name"}))), "sizes are not known"
 
 
 def shallow(config: object) -> object:
