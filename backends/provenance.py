@@ -35,7 +35,8 @@ def device_name() -> str:
 
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
-        return torch.cuda.get_device_name(0) + (f" x {count}" if count > 1 else "")
+        name: str = torch.cuda.get_device_name(0)
+        return name + (f" x {count}" if count > 1 else "")
     return f"cpu {platform.machine()}, {torch.get_num_threads()} threads"
 
 

@@ -121,7 +121,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
 def _memory_mb() -> float:
     """Peak memory of the GPU, or of the process, in MiB."""
     if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        return round(float(torch.cuda.max_memory_allocated()) / 2**20, 1)
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 

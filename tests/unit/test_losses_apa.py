@@ -26,7 +26,7 @@ def row(numbers):
     return tensor([numbers], dtype=F64)
 
 
-def test_golden_example_of_methods_md():
+def test_golden_example_by_hand():
     logps_BK = LOGPS.clone().requires_grad_()
     found = apa_loss(logps_BK, REWARDS, reward_norm="raw")
     found.loss_B.sum().backward()

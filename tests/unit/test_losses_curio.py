@@ -22,7 +22,7 @@ def tau_of(*logits):
     return curio_temperature(tensor([[logits]], dtype=F64), one).item()
 
 
-def test_golden_temperature_of_methods_md():
+def test_golden_temperature_by_hand():
     logits = tensor([3.0, 2.0, 1.0, 0.0], dtype=F64)
     tau = tau_of(3.0, 2.0, 1.0, 0.0)
     assert tau == pytest.approx(1.438572, abs=1e-6)

@@ -21,7 +21,7 @@ def pair(seed=0, pairs=3, a_width=6, b_width=8, vocabulary=5):
     return a, b, a_mask.clone(), b_mask.clone()
 
 
-def test_golden_value_of_methods_md():
+def test_golden_value_by_hand():
     p, q = tensor([[[0.7, 0.3]]], dtype=F64).log(), tensor([[[0.4, 0.6]]], dtype=F64).log()
     one = torch.ones(1, 1, dtype=torch.bool)
     found = consistency(p, q, one, one)

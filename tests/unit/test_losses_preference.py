@@ -28,7 +28,7 @@ def slopes(loss_P, *inputs):
     return [grad.item() for grad in torch.autograd.grad(loss_P.sum(), inputs)]
 
 
-def test_golden_values_of_methods_md():
+def test_golden_values_by_hand():
     assert simpo_loss(one(-0.5), one(-0.9), beta=2.0, gamma=1.0).loss_P.item() == pytest.approx(0.798139, abs=1e-6)
     assert simpo_loss(one(-0.7), one(-0.7), gamma=1.0).loss_P.item() == pytest.approx(1.313262, abs=1e-6)
     assert dpo_loss(one(-40.0), one(-70.0), one(-40.0), one(-70.0)).loss_P.item() == pytest.approx(0.693147, abs=1e-6)
