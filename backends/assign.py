@@ -16,6 +16,8 @@ from harness.types import Json
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(k|m|g)?(tok|tokens|s|sec|min|h)", re.IGNORECASE)
 _SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+_MOST = 1e15
+"""Tokens or seconds: more than any training has."""
 _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 
 
@@ -54,6 +56,11 @@ def parse_budget(text: str) -> tuple[int | None, float | None]:
         raise ConfigError(f"budget {text!r}: time has no k or M; say 30min or 2h")
     if amount <= 0:
         raise ConfigError(f"budget {text!r} is nothing: it must be above 0")
-    if unit in _SECONDS:
-        return None, amount * _SECONDS[unit]
-    return round(amount * _SCALES[scale]), None
+    amount *= _SECONDS[unit] if unit in _SECONDS else _SCALES[scale]
+    if amount > _MOST:
+        raise ConfigError(f"budget {_cut(text)} is more than any training has: leave it out for none")
+    return (None, amount) if unit in _SECONDS else (max(1, round(amount)), None)
+
+
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")

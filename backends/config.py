@@ -18,6 +18,13 @@ Precision = Literal["auto", "float32", "bf16"]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "epoch_decay"]
 
 
+_MOST = 2**31 - 1
+"""Largest count that the libraries below take."""
+_MOST_EPOCHS = 1e6
+_MOST_SEED = 2**32 - 1
+"""What numpy's generator takes."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a stage is optimised. Counts of examples are per optimiser step, over all processes."""
@@ -49,17 +56,27 @@ class Settings:
     """Names of the layers, joined by "+", or "all-linear"."""
 
     def __post_init__(self) -> None:
-        positive = ("learning_rate", "max_grad_norm", "epochs", "max_steps", "batch_size", "micro_batch", "lora_rank")
-        for name in positive:
+        counts = ("max_steps", "batch_size", "micro_batch", "lora_rank")
+        for name in ("learning_rate", "max_grad_norm", "epochs", "lora_alpha", *counts):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
-        for name in ("warmup", "lora_dropout", "weight_decay"):
+        for name in counts:
+            if (getattr(self, name) or 0) > _MOST:
+                raise ValueError(f"{name} must be at most {_MOST}, not {getattr(self, name)}")
+        if self.epochs > _MOST_EPOCHS:
+            raise ValueError(
+                f"epochs must be at most {_MOST_EPOCHS:,.0f}, not {self.epochs}: say max_steps or a budget"
+            )
+        for name in ("warmup", "weight_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
-        for name in ("decay", "beta2"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be above 0 and at most 1, not {getattr(self, name)}")
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"lora_dropout must be from 0 to below 1, not {self.lora_dropout}")
+        if not 0 < self.decay <= 1:
+            raise ValueError(f"decay must be above 0 and at most 1, not {self.decay}")
+        if not 0 < self.beta2 < 1:
+            raise ValueError(f"beta2 must be above 0 and below 1, not {self.beta2}")
 
 
 @dataclass(frozen=True)
@@ -97,6 +114,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, not {value}")
+        if not 0 <= self.seed <= _MOST_SEED:
+            raise ConfigError(f"the seed must be from 0 to {_MOST_SEED}, not {self.seed}")
 
     def stage_settings(self, stage: str, stages: tuple[str, ...], paper: Mapping[str, Json]) -> Settings:
         """The settings of one stage of several. Raises `ConfigError` for an unknown key or a bad value."""

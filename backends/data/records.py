@@ -27,6 +27,8 @@ from harness.types import Json, Message, Role
 
 MAX_ITEMS = 4096
 """Most entries of one list of a record (turns, negatives, candidates, stages)."""
+MAX_DEPTH = 64
+"""Levels of lists and objects in `meta`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,10 @@ def _texts(value: Json, where: str) -> tuple[str, ...]:
 def _number(value: Json, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):  # infinities have been refused
         raise DataError(f"{where} must be a number, not {_kind(value)}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise DataError(f"{where} is a number too large to compute with") from None
 
 
 def _candidates(value: Json, where: str) -> tuple[Candidate, ...]:
@@ -265,6 +270,22 @@ def _structure(value: Json, where: str) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
+def _meta(value: Json, where: str) -> Mapping[str, Json]:
+    """Whatever is worth keeping, but no deeper than what reads it later can go."""
+    inside: list[Json] = [_object(value, where)]
+    for _ in range(MAX_DEPTH):
+        inside = [item for outer in inside for item in _items(outer)]
+        if not inside:
+            return _object(value, where)
+    raise DataError(f"{where} is nested more than {MAX_DEPTH} levels deep")
+
+
+def _items(value: Json) -> Iterable[Json]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "nothing"}
     return names.get(type(value), f"{value!r}"[:40])
@@ -276,7 +297,7 @@ _READERS: dict[str, Callable[[Json, str], object]] = {
     "prompt": _prompt,
     "candidates": _candidates,
     "structure": _structure,
-    "meta": _object,
+    "meta": _meta,
 }
 
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from backends.data.records import TrainRecord, read_records
+from backends.data.records import MAX_ITEMS, TrainRecord, read_records
 from backends.data.synth import Form, synth_records
 from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options
 from harness.synth import Level, Style
 
 _SCHEME = "synth"
+_MOST_RECORDS = 1_000_000
+"""Of one level: they are all made, and kept in memory, before training starts."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,11 @@ class SynthOptions:
                 f"style is one of {', '.join(get_args(Style))}, form one of {', '.join(get_args(Form))}; "
                 f"not {self.style!r} and {self.form!r}"
             )
-        if not all(part.isdigit() and len(part) == 1 for part in self.levels.split("+")):
+        if not all(part.isascii() and part.isdigit() and len(part) == 1 for part in self.levels.split("+")):
             raise ValueError(f"levels are digits joined by +, not {self.levels!r}")
+        for name, most in (("per_level", _MOST_RECORDS), ("positives", MAX_ITEMS), ("candidates", MAX_ITEMS)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} is at most {most}, not {getattr(self, name)}")
 
 
 def load_records(name: str) -> list[TrainRecord]:

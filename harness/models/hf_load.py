@@ -18,7 +18,9 @@ from harness.models.hf_decode import Decoder
 from harness.models.hf_prompt import PromptRenderer
 from harness.models.hf_source import HfOptions, Source
 
-_UNLOADABLE = (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError, pickle.UnpicklingError)
+_UNLOADABLE = (
+    OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError, SafetensorError, pickle.UnpicklingError
+)  # fmt: skip
 """What the libraries raise for a checkpoint that is torn, of another kind, or for a newer release of theirs."""
 _CPU_ROWS = 32
 _GPU_ROWS = 128
@@ -58,7 +60,8 @@ def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, An
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        return _load_weights(source, "cpu", dtype), _read_tokenizer(source)
+        # Merging an adapter leaves its base frozen.
+        return _load_weights(source, "cpu", dtype).requires_grad_(True), _read_tokenizer(source)
     except _UNLOADABLE as error:
         raise _unloadable(source, error) from error
 

@@ -34,6 +34,12 @@ class Prompt:
         return min(max_tokens, left)
 
 
+_TEMPLATE_FAULTS = (
+    ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError
+)  # fmt: skip
+"""What a template's own expressions raise: they are programs, and foreign ones."""
+
+
 class PromptRenderer:
     """Renders messages with one tokenizer; remembers what it rendered, as n samples share one prompt."""
 
@@ -68,7 +74,7 @@ class PromptRenderer:
                 continue_final_message=continued,
                 **self._variables,
             )
-        except (jinja2.TemplateError, ValueError, TypeError) as error:
+        except (jinja2.TemplateError, *_TEMPLATE_FAULTS) as error:
             return Prompt(error=f"the chat template refuses these messages: {error}".replace("\n", " "))
         return self._tokenize(text, special=False)
 

@@ -129,6 +129,11 @@ def test_any_record_survives_json(record: TrainRecord) -> None:
         ),
         ({"id": "x", "prompt": [TURN], "structure": [{"meta": "m", "solve": ""}]}, "needs both 'meta' and 'solve'"),
         ({"id": "x", "prompt": [TURN], "answer": "\ud800"}, "surrogate"),
+        (
+            {"id": "x", "prompt": [TURN], "candidates": [{"text": "", "reward": 10**400}]},
+            "reward is a number too large",
+        ),
+        ({"id": "x", "prompt": [TURN], "meta": {"a": json.loads("[" * 900 + "]" * 900)}}, "'meta' is nested more than"),
     ],
 )
 def test_what_is_refused_names_file_line_and_record(tmp_path: Path, row: dict[str, object], message: str) -> None:
