@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +20,8 @@ from backends.data.segments import Encoder, Tokenised, preflight
 from backends.data.source import load_records
 from backends.load import canonical, find_weights, load_tokenizer
 from harness.catalog import load
-from harness.errors import ConfigError, PrerequisiteError
+from harness.errors import ConfigError, HarnessError, PrerequisiteError
+from harness.hashing import short_hash
 from harness.models.hf_source import Source
 from harness.models.options import parse_options
 from harness.registry import make_id
@@ -50,6 +52,16 @@ class StagePlan:
         """Tokens of all sequences of all examples: one epoch."""
         return sum(len(sequence.ids_T) for example in self.data.examples for sequence in example.sequences)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps; an epoch's last one has the examples that are left."""
+        return math.ceil(len(self.data.examples) / self.settings.batch_size)
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Mean over an epoch's steps."""
+        return self.tokens / self.steps_per_epoch
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -74,6 +86,8 @@ class Plan:
                 "steps": plan.steps,
                 "micro_batch": plan.micro_batch,
                 "accumulation": plan.accumulation,
+                "examples": len(plan.data.examples),
+                "left_out": {reason: len(ids) for reason, ids in plan.data.left_out.items()},
             }
             for plan in self.stages
         }
@@ -91,12 +105,14 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         raise ConfigError(f"{config.method} trains nothing and needs no plan")
     names = tuple(stage.name for stage in stages)
     settings = {stage.name: config.stage_settings(stage.name, names, stage.settings) for stage in stages}
+    _one_adapter(settings)
     records = load_records(config.data)[: config.limit]
     for stage in stages:
         require(records, stage.needs, config.method)
     source = find_weights(config.student, results_dir)
     tokenizer = load_tokenizer(source)
     encoder = _encoder(tokenizer, config)
+    tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did
     digest = data_hash(records)
     planned = _plan_stages(config, stages, settings, encoder, records)
     identity: dict[str, Json] = {
@@ -105,6 +121,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         "settings": {name: cast(Json, _lasting(chosen)) for name, chosen in settings.items()},
         "data_hash": digest,
         "weights": source.identity(),
+        **_files(config, method, encoder, results_dir),
     }
     return Plan(
         config=config,
@@ -118,6 +135,26 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         stages=planned,
         model_id=make_id(config.student, config.method, identity),
     )
+
+
+def _one_adapter(settings: Mapping[str, Settings]) -> None:
+    """Raises `ConfigError` where stages would train other weights: the second goes on with the first one's adapter."""
+    for name in ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets"):
+        values = {stage: getattr(chosen, name) for stage, chosen in settings.items()}
+        if len(set(values.values())) > 1:
+            told = ", ".join(f"{stage} {value}" for stage, value in values.items())
+            raise ConfigError(f"all stages train the same weights, but {name} differs: {told}. Set it for all at once")
+
+
+def _files(config: TrainConfig, method: Method, encoder: Encoder, results_dir: Path) -> dict[str, Json]:
+    """What the files that the config names by their place hold, for the id: template, and teacher where it is read."""
+    found: dict[str, Json] = {}
+    if config.template not in (None, "off"):
+        found["template"] = short_hash(str(encoder.template))
+    if config.teacher is not None and "teacher logits" in method.needs:
+        with suppress(HarnessError):  # stored distributions: the teacher is a name only
+            found["teacher"] = find_weights(config.teacher, results_dir).identity()
+    return found
 
 
 def _lasting(settings: Settings) -> dict[str, Any]:
@@ -156,13 +193,12 @@ def _plan_stages(
 
 def _with_steps(plan: StagePlan, budget: float | None) -> StagePlan:
     """The steps: `max_steps`, else those that the token budget pays for, else those of the epochs."""
-    settings, examples = plan.settings, len(plan.data.examples)
+    settings = plan.settings
     if settings.max_steps is not None:
         return replace(plan, steps=settings.max_steps)
     if budget is not None:
-        per_step = plan.tokens / examples * min(settings.batch_size, examples)
-        return replace(plan, steps=max(1, math.ceil(budget / per_step)))
-    return replace(plan, steps=max(1, round(settings.epochs * math.ceil(examples / settings.batch_size))))
+        return replace(plan, steps=max(1, math.ceil(budget / plan.tokens_per_step)))
+    return replace(plan, steps=max(1, round(settings.epochs * plan.steps_per_epoch)))
 
 
 def micro_batches(settings: Settings, processes: int) -> tuple[int, int]:
@@ -200,12 +236,11 @@ def describe(plan: Plan) -> list[str]:
     for name, value in sorted((field.name, getattr(plan.options, field.name)) for field in fields(plan.options)):
         lines.append(f"  {name} = {value}")
     for stage in plan.stages:
-        per_step = stage.tokens / len(stage.data.examples) * stage.settings.batch_size
         lines += [
             "",
             f"stage {stage.stage.name}: {stage.steps} steps of {stage.settings.batch_size} examples "
-            f"({stage.micro_batch} at a time, {stage.accumulation} added up), about {stage.steps * per_step:,.0f} "
-            "tokens",
+            f"({stage.micro_batch} at a time, {stage.accumulation} added up), "
+            f"about {stage.steps * stage.tokens_per_step:,.0f} tokens",
         ]
         shown = {field.name: getattr(stage.settings, field.name) for field in fields(Settings)}
         lines.append("  " + ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None))

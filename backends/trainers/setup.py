@@ -17,13 +17,15 @@ from backends.plan import Plan, StagePlan
 from backends.trainers.callbacks import Watch
 from backends.trainers.head import add_objective_head
 from backends.trainers.trainer import ObjectiveTrainer, writing
-from harness.errors import ConfigError
+from harness.errors import PrerequisiteError
 from harness.models.hf_source import is_adapter
 
 if TYPE_CHECKING:
     from backends.train import Runtime
 
 _SCHEDULERS = {"epoch_decay": "constant"}  # its own: `ObjectiveTrainer.decay_by_epoch`
+_APART = 100_003
+"""The order of epoch e comes from data seed + e: without a gap, seed 1 would see the epochs of seed 0, one later."""
 
 
 def make_trainer(
@@ -39,9 +41,15 @@ def make_trainer(
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     args = _arguments(plan, stage, runtime, checkpoints)
+    if args.n_gpu > 1:
+        raise PrerequisiteError(
+            f"one process sees {args.n_gpu} GPUs: `accelerate launch -m harness train …` uses all of them, "
+            "CUDA_VISIBLE_DEVICES=0 one"
+        )
     transformers.set_seed(plan.config.seed)  # before adapters are initialised
     low = bool(args.bf16)
     model, tokenizer, peft_config = _student(plan, stage.settings, previous, low)
+    tokenizer.chat_template = plan.encoder.template  # the trainer saves it too
 
     def load(spec: str) -> tuple[Any, Any]:
         other, its_tokenizer = load_pair(find_weights(spec, results), torch.bfloat16 if low else torch.float32)
@@ -63,7 +71,7 @@ def make_trainer(
         )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     if stage.settings.scheduler == "epoch_decay":
-        trainer.decay_by_epoch(stage.settings.decay, max(1, -(-len(stage.data.examples) // stage.settings.batch_size)))
+        trainer.decay_by_epoch(stage.settings.decay, stage.steps_per_epoch)
     watch.trainer = trainer
     return trainer
 
@@ -74,8 +82,6 @@ def _student(plan: Plan, settings: Settings, previous: Path | None, low: bool) -
 
     lora = settings.lora_rank is not None
     continues = previous is not None and is_adapter(previous)
-    if continues and not lora:
-        raise ConfigError("a stage that trains all weights cannot follow one that trains an adapter: set lora_rank")
     source = find_weights(f"hf:{previous}", Path()) if previous is not None and not continues else plan.source
     # An adapter's base is only read: it can be kept in half the memory. Weights that are trained stay in float32.
     model, tokenizer = load_pair(source, torch.bfloat16 if low and lora else torch.float32)
@@ -118,6 +124,7 @@ def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path
         save_strategy="no",  # `Watch` decides
         save_total_limit=2,
         seed=plan.config.seed,
+        data_seed=plan.config.seed * _APART,
         bf16=precision == "bf16" or (precision == "auto" and gpu),
         use_cpu=not gpu,
         gradient_checkpointing=plan.config.gradient_checkpointing,

@@ -34,6 +34,7 @@ OBJECTIVE_FILE = "objective.pt"
 class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
     """Trains a student on examples with an objective."""
 
+    lr_scheduler: Any
     loss_is_scaled_for_ga = True  # by `Objective.counts`; transformers must not divide once more
 
     def __init__(
@@ -99,7 +100,8 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         was_training = model.training
         model.eval()
         try:
-            with torch.no_grad(), self.compute_loss_context_manager():
+            # Before training starts no pass is in mixed precision by itself; a reference must be in the student's.
+            with torch.no_grad(), self.accelerator.autocast():
                 return score(model, batch, function)
         finally:
             model.train(was_training)
@@ -199,7 +201,8 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
     def _over_processes(self, values: Tensor) -> Tensor:
         if self.args.world_size == 1:
             return values
-        return self.accelerator.reduce(values, reduction="sum")  # type: ignore[no-any-return]
+        total: Tensor = self.accelerator.reduce(values, reduction="sum")
+        return total
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """A checkpoint of transformers, without TRL's model card, with the objective's state."""

@@ -1,0 +1,132 @@
+"""What makes two trainings differ in more than they should: references, budgets, adapters, templates, orders."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from accelerate.data_loader import SeedableRandomSampler
+
+from backends.config import TrainConfig
+from backends.plan import plan_training
+from backends.train import Runtime, train
+from harness.errors import ConfigError, PrerequisiteError
+from harness.models.hf_prompt import PromptRenderer
+from harness.types import Message
+from tests.tiny_model import write_model
+
+EACH = Runtime(logging_steps=1)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("student"), context=1024)
+
+
+def config(student: Path, method: str = "sft", **more: Any) -> TrainConfig:
+    told: dict[str, Any] = {
+        "data": "synth:levels=1,per_level=8",
+        "max_length": 1024,
+        "settings": {"batch_size": 4},
+    } | more
+    return TrainConfig(method=method, student=f"hf:{student}", **told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", [None, 2])
+def test_the_reference_is_computed_in_the_students_precision(student: Path, tmp_path: Path, lora: int | None) -> None:
+    settings = {"max_steps": 1, "batch_size": 8, "micro_batch": 8, "lora_rank": lora}
+    card = train(config(student, "dpo", precision="bf16", settings=settings), tmp_path, EACH)
+    assert card.final["margin"] == pytest.approx(0, abs=1e-5)
+    assert card.final["loss"] == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_a_token_budget_counts_short_last_steps(student: Path, tmp_path: Path) -> None:
+    told = config(student, settings={"batch_size": 6}, budget_tokens=100_000)
+    (stage,) = plan_training(told, tmp_path).stages
+    assert len(stage.data.examples) == 8 and stage.steps_per_epoch == 2
+    # Two steps read an epoch's tokens, the second of them two examples only.
+    assert stage.steps == math.ceil(100_000 / (stage.tokens / 2))
+
+
+@pytest.mark.slow
+def test_a_token_budget_is_spent_whatever_the_batch(student: Path, tmp_path: Path) -> None:
+    for size in (8, 7, 5):
+        card = train(config(student, settings={"batch_size": size}, budget_tokens=20_000), tmp_path / str(size), EACH)
+        assert (card.tokens or 0) > 20_000 - 8 * 250
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "value"),
+    [("redi", "redi.lora_rank", 4), ("krsl", "key_steps.lora_rank", None), ("krsl", "sft.lora_dropout", 0.1)],
+)
+def test_stages_that_train_other_weights_are_refused(
+    student: Path, tmp_path: Path, method: str, key: str, value: Any
+) -> None:
+    # An adapter over a first stage's full weights would be registered over the untrained student.
+    with pytest.raises(ConfigError, match=f"{key.partition('.')[2]} differs: sft .*Set it for all at once"):
+        plan_training(config(student, method, settings={key: value}), tmp_path)
+    name = key.partition(".")[2]
+    assert len(plan_training(config(student, method, settings={name: value}), tmp_path).stages) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [True, False])
+def test_evaluation_asks_with_the_template_of_training(student: Path, tmp_path: Path, own: bool) -> None:
+    (tmp_path / "t.jinja").write_text("{% for m in messages %}[{{ m.content }}]{% endfor %}", encoding="utf-8")
+    told = config(student, template=str(tmp_path / "t.jinja") if own else "off", settings={"max_steps": 1})
+    card = train(told, tmp_path, EACH)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "models" / card.id / "model")
+    asked = PromptRenderer(tokenizer, None, False, None).render((Message("user", "How?"),))
+    assert tokenizer.decode(asked.tokens) == ("[How?]" if own else "How?")
+
+
+def test_the_id_depends_on_what_named_files_hold(student: Path, tmp_path: Path) -> None:
+    template = tmp_path / "t.jinja"
+    template.write_text("{{ messages[0].content }}", encoding="utf-8")
+    told = config(student, template=str(template))
+    first = plan_training(told, tmp_path).model_id
+    template.write_text("Q: {{ messages[0].content }}", encoding="utf-8")
+    assert plan_training(told, tmp_path).model_id != first
+    teacher = write_model(tmp_path / "teacher", seed=1)
+    taught = config(student, "kd", teacher=f"hf:{teacher}")
+    second = plan_training(taught, tmp_path).model_id
+    write_model(teacher, seed=2)
+    assert plan_training(taught, tmp_path).model_id != second
+    stored = replace(taught, teacher="gpt-4o")
+    assert plan_training(stored, tmp_path).model_id not in (first, second)
+
+
+def test_the_plan_tells_on_what_a_stage_is_trained(student: Path, tmp_path: Path) -> None:
+    plan = plan_training(config(student, max_length=170), tmp_path)
+    (stage,) = plan.stages
+    kept = plan.resolved()["stages"]["train"]  # type: ignore[index,call-overload]
+    assert kept["examples"] == len(stage.data.examples) < 8  # type: ignore[index,call-overload]
+    assert kept["left_out"] == {"too_long": 8 - len(stage.data.examples)}  # type: ignore[index,call-overload]
+    json.dumps(kept)
+
+
+def test_no_epoch_of_a_seed_is_one_of_the_next(student: Path, tmp_path: Path) -> None:
+    from backends.trainers.setup import _arguments
+
+    def epochs(seed: int) -> set[tuple[int, ...]]:
+        plan = plan_training(config(student, seed=seed), tmp_path)
+        data_seed = _arguments(plan, plan.stages[0], EACH, tmp_path).data_seed
+        sampler = SeedableRandomSampler(range(8), generator=torch.Generator(), data_seed=data_seed)
+        return {tuple(sampler) for _ in range(3)}
+
+    assert len(epochs(0) | epochs(1) | epochs(2)) == 9
+
+
+def test_several_gpus_in_one_process_are_refused(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers.TrainingArguments, "n_gpu", 2)
+    with pytest.raises(PrerequisiteError, match="one process sees 2 GPUs: `accelerate launch"):
+        train(config(student), tmp_path, EACH)
