@@ -16,7 +16,7 @@ from typing import Any, cast
 from backends.base import Method, Stage
 from backends.config import Settings, TrainConfig
 from backends.data.records import TrainRecord, data_hash, require
-from backends.data.segments import Encoder, Tokenised, preflight
+from backends.data.segments import Encoder, Tokenised, left_out_lines, preflight
 from backends.data.source import load_records
 from backends.load import canonical, find_weights, load_tokenizer
 from harness.catalog import load
@@ -223,6 +223,11 @@ def _encoder(tokenizer: Any, config: TrainConfig) -> Encoder:
     except (OSError, ValueError) as error:
         raise PrerequisiteError(f"the template {config.template!r} cannot be read: {error}") from None
     return Encoder(tokenizer, config.max_length, template=text)
+
+
+def left_out(plan: Plan) -> list[str]:
+    """What no stage, or one of them, is trained on and why: methods on the same records may differ in this."""
+    return [f"{stage.stage.name}: {line}" for stage in plan.stages for line in left_out_lines(stage.data)]
 
 
 def describe(plan: Plan) -> list[str]:

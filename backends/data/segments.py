@@ -254,7 +254,7 @@ def without(data: Tokenised, reason: Reason, ids: Collection[str]) -> Tokenised:
 def usable(data: Tokenised) -> Tokenised:
     """The data as they are. Raises `DataError` that counts what was left out if nothing is left."""
     if not data.examples:
-        raise DataError("no record can be trained on: " + ("; ".join(_counted(data)) or "there are none"))
+        raise DataError("no record can be trained on: " + ("; ".join(left_out_lines(data)) or "there are none"))
     return data
 
 
@@ -291,7 +291,7 @@ def preflight(encoder: Encoder, data: Tokenised) -> list[str]:
     """What a person should read before training starts, one line each; the counts of what was left out come first."""
     lengths = sorted(len(sequence.ids_T) for example in data.examples for sequence in example.sequences)
     tokens = ", ".join(f"{count} {name}" for name, count in data.tokens.items() if count)
-    lines = _counted(data)
+    lines = left_out_lines(data)
     lines.append(
         f"{len(data.examples)} examples, {len(lengths)} sequences, {sum(lengths)} tokens ({tokens}); "
         f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]} of {encoder.max_length}"
@@ -308,7 +308,8 @@ def preflight(encoder: Encoder, data: Tokenised) -> list[str]:
     return lines
 
 
-def _counted(data: Tokenised) -> list[str]:
+def left_out_lines(data: Tokenised) -> list[str]:
+    """What was left out, one line for each reason."""
     return [
         f"left out {len(ids)} {'record' if len(ids) == 1 else 'records'} {_WHY[reason]}, the first {ids[0]!r}"
         for reason, ids in data.left_out.items()

@@ -71,6 +71,7 @@ def command(
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from backends.base import Method
     from backends.make import make_model
+    from backends.plan import left_out, plan_training
     from backends.train import Runtime, train
     from harness.catalog import load
 
@@ -86,7 +87,10 @@ def command(
         from harness.cli.train_progress import TrainProgress
 
         runtime = Runtime(save_steps, logging_steps, report_to)
-        card = train(config, results_dir, runtime, TrainProgress(quiet=quiet))
+        plan = plan_training(config, results_dir)
+        if not quiet and os.environ.get("RANK", "0") == "0":
+            click.echo("".join(f"{line}\n" for line in left_out(plan)), nl=False, err=True)
+        card = train(config, results_dir, runtime, TrainProgress(quiet=quiet), plan)
     if os.environ.get("RANK", "0") != "0":
         return
     if as_json:

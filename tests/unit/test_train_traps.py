@@ -12,10 +12,12 @@ import pytest
 import torch
 import transformers
 from accelerate.data_loader import SeedableRandomSampler
+from click.testing import CliRunner
 
 from backends.config import TrainConfig
-from backends.plan import plan_training
+from backends.plan import left_out, plan_training
 from backends.train import Runtime, train
+from harness.cli.train import command
 from harness.errors import ConfigError, PrerequisiteError
 from harness.models.hf_prompt import PromptRenderer
 from harness.types import Message
@@ -110,6 +112,15 @@ def test_the_plan_tells_on_what_a_stage_is_trained(student: Path, tmp_path: Path
     assert kept["examples"] == len(stage.data.examples) < 8  # type: ignore[index,call-overload]
     assert kept["left_out"] == {"too_long": 8 - len(stage.data.examples)}  # type: ignore[index,call-overload]
     json.dumps(kept)
+    (line,) = left_out(plan)
+    assert line.startswith(f"train: left out {8 - len(stage.data.examples)} records longer than max_length")
+
+
+@pytest.mark.slow
+def test_training_says_what_it_leaves_out(student: Path, tmp_path: Path) -> None:
+    told = f"--method sft --student hf:{student} --data synth:levels=1,per_level=8 --set max_steps=1 --set batch_size=1"
+    found = CliRunner().invoke(command, [*told.split(), "--max-length", "170", "--results-dir", str(tmp_path)])
+    assert found.exit_code == 0 and "longer than max_length" in found.stderr
 
 
 def test_no_epoch_of_a_seed_is_one_of_the_next(student: Path, tmp_path: Path) -> None:
