@@ -30,7 +30,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.gate.decide import Rule, decide_all
+from harness.gate.decide import decide_all
+from harness.gate.pairs import Rule
 from harness.gate.plan import Spread, need
 from harness.gate.values import Side, Value, read_side
 from harness.run.store import read_graded

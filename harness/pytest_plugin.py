@@ -63,7 +63,8 @@ def check(
     from harness.cli.progress import RunProgress
     from harness.config import resolve, validate_settings
     from harness.errors import HarnessError
-    from harness.gate.decide import Rule, overall
+    from harness.gate.decide import overall
+    from harness.gate.pairs import Rule
     from harness.gate.report import find_questions, text_report
     from harness.gate.resolve import Named, run_gate
 

@@ -103,7 +103,7 @@ def command(
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.cli.progress import RunProgress
     from harness.errors import HarnessError, UsageError
-    from harness.gate.decide import Rule
+    from harness.gate.pairs import Rule
     from harness.gate.resolve import Named, run_gate
 
     settings = {key: given.pop(key) for key in ("metric", "margin", "test", "alpha", "power")}

@@ -19,41 +19,16 @@ from typing import Literal
 
 import numpy as np
 
-from harness.compare import differences
-from harness.errors import UsageError
-from harness.gate.margin import Margin, parse_margin
+from harness.gate.margin import Margin
+from harness.gate.pairs import SAME, Pairs, Rule, mean_of, pair
 from harness.gate.plan import Need, needs
 from harness.gate.values import Side, Value
 from harness.stats.bounded import lower_bound, shortfall_p
-from harness.stats.errors import Array, cluster_sums
+from harness.stats.errors import Array
 from harness.stats.multiple import holm
 
-Test = Literal["noninferior", "superior", "equivalent"]
 Outcome = Literal["pass", "regress", "inconclusive"]
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regress": 1, "inconclusive": 4}
-_SAME = 1e-9  # as `harness.stats.paired`: 0.3 - 0.1 * 3 is a tie
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What passes."""
-
-    margin: str | None = None
-    """As written: "1pp", "0.01", "5%", "20tok"; None is the test's and the metric's default."""
-    test: Test = "noninferior"
-    alpha: float = 0.05
-    """One-sided level of every bound."""
-    power: float = 0.8
-    """Chance of a decision that the plan of samples aims at."""
-    max_missing: float = 0.02
-    """Largest share of samples without a score, on either side, with which a verdict is given."""
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("alpha", 0.0, 0.5), ("power", 0.0, 1.0)):
-            if not low < getattr(self, name) < high:
-                raise UsageError(f"{name} = {getattr(self, name)!r} is out of range: between {low:g} and {high:g}")
-        if not 0.0 <= self.max_missing <= 1.0:
-            raise UsageError(f"the tolerated share of missing samples is between 0 and 1, not {self.max_missing!r}")
 
 
 @dataclass(frozen=True)
@@ -67,28 +42,6 @@ class Flip:
     """Positive: the candidate is better here."""
     baseline_answer: str
     candidate_answer: str
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Both sides on their common problems, as effects: positive is better for the candidate."""
-
-    baseline: Side
-    candidate: Side
-    common: tuple[str, ...]
-    """Problems that both sides have a value for, sorted."""
-    excluded: tuple[str, ...]
-    """Problems asked of both that one of them has no value for."""
-    effects: Array
-    clusters: tuple[str, ...]
-    worst: float
-    """The lowest effect that a problem can have; the highest is its negative."""
-    unit: float
-    """What one unit of effect is in units of the metric: the baseline's mean under a relative margin, else 1."""
-
-    def units(self, effects: Array, clusters: Sequence[str]) -> tuple[Array, Array]:
-        """Total effect and number of problems of each independent unit."""
-        return cluster_sums(effects, clusters), cluster_sums(np.ones_like(effects), clusters)
 
 
 @dataclass(frozen=True)
@@ -137,14 +90,8 @@ def decide_all(sides: Sequence[tuple[Side, Side]], rule: Rule) -> list[Verdict]:
     the p values of failing are Holm's. Raises `UsageError` for sides that cannot be compared.
     """
     pairs = [pair(baseline, candidate, rule) for baseline, candidate in sides]
-    margins = [_margin(item, rule) for item in pairs]
-    fail = holm(
-        [
-            _p_fail(item.effects, item.clusters, item, _region(margin, rule))
-            for item, margin in zip(pairs, margins, strict=True)
-        ]
-    )
-    return [_verdict(item, margin, rule, p, len(pairs)) for item, margin, p in zip(pairs, margins, fail, strict=True)]
+    fail = holm([_p_fail(item.effects, item.clusters, item) for item in pairs])
+    return [_verdict(item, rule, p, len(pairs)) for item, p in zip(pairs, fail, strict=True)]
 
 
 def overall(verdicts: Sequence[Verdict]) -> Outcome:
@@ -153,106 +100,47 @@ def overall(verdicts: Sequence[Verdict]) -> Outcome:
     return "regress" if "regress" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
 
 
-def pair(baseline: Side, candidate: Side, rule: Rule) -> Pairs:
-    """Align two sides problem by problem; raises `UsageError` saying in what they differ."""
-    found = differences(baseline, candidate)
-    if baseline.suite != candidate.suite:
-        found.append(f"one is of suite {baseline.suite}, the other of {candidate.suite}")
-    if baseline.metric != candidate.metric:
-        found.append(f"one stores {baseline.metric}, the other {candidate.metric}: name one with --metric")
-    for key in sorted({*baseline.sampling, *candidate.sampling} - {"n", "seed"}):
-        ours, theirs = baseline.sampling.get(key), candidate.sampling.get(key)
-        if ours != theirs:
-            found.append(f"they were sampled differently: {key} is {ours!r} and {theirs!r}")
-    if found:
-        raise UsageError(
-            f"{baseline.run_id} and {candidate.run_id} cannot be held against each other: {'; '.join(found)}"
-        )
-    left, right = baseline.values, candidate.values
-    asked = left.keys() | right.keys() if baseline.limit == candidate.limit else left.keys() & right.keys()
-    common = sorted(key for key in left.keys() & right.keys() if _mean(left[key]) is not None is not _mean(right[key]))
-    if not common:
-        raise UsageError(f"{baseline.run_id} and {candidate.run_id} have no scored problem in common")
-    sign = -1.0 if candidate.lower_is_better else 1.0
-    means = np.array([(_mean(left[key]), _mean(right[key])) for key in common], dtype=np.float64)
-    share = baseline.share and candidate.share
-    unit, effects = 1.0, sign * (means[:, 1] - means[:, 0])
-    worst = -1.0 if share else -float(np.abs(means).max())
-    if parse_margin(rule.margin, baseline.metric, share=share, superior=rule.test == "superior").relative:
-        unit = float(means[:, 0].mean())
-        if unit <= 0.0:
-            raise UsageError(f"a relative margin needs a baseline above 0; the mean {baseline.metric} is {unit:g}")
-        # The ratio of means and its influence per problem (delta method), so that the baseline's own noise counts.
-        ratio = float(effects.mean()) / unit
-        effects, worst = ratio + (effects - ratio * means[:, 0]) / unit, worst / unit
-    return Pairs(
-        baseline=baseline,
-        candidate=candidate,
-        common=tuple(common),
-        excluded=tuple(sorted(asked - set(common))),
-        effects=np.where(np.abs(effects) < _SAME, 0.0, effects),
-        clusters=tuple(left[key].cluster for key in common),
-        worst=worst,
-        unit=unit,
-    )
-
-
-def _mean(value: Value | None) -> float | None:
-    return value.mean if value is not None and value.mean is not None and math.isfinite(value.mean) else None
-
-
-def _margin(pairs: Pairs, rule: Rule) -> Margin:
-    share = pairs.baseline.share and pairs.candidate.share
-    return parse_margin(rule.margin, pairs.baseline.metric, share=share, superior=rule.test == "superior")
-
-
-def _region(margin: Margin, rule: Rule) -> tuple[float, float]:
-    if rule.test == "equivalent":
-        return -margin.value, margin.value
-    return (margin.value if rule.test == "superior" else -margin.value), math.inf
-
-
-def _p_pass(effects: Array, clusters: Sequence[str], pairs: Pairs, region: tuple[float, float]) -> float:
-    sums, sizes = pairs.units(effects, clusters)
+def _p_pass(effects: Array, clusters: Sequence[str], pairs: Pairs) -> float:
+    (sums, sizes), region = pairs.units(effects, clusters), pairs.region
     p = shortfall_p(sums, sizes, region[0], pairs.worst)
     return p if math.isinf(region[1]) else max(p, shortfall_p(-sums, sizes, -region[1], pairs.worst))
 
 
-def _p_fail(effects: Array, clusters: Sequence[str], pairs: Pairs, region: tuple[float, float]) -> float:
-    sums, sizes = pairs.units(effects, clusters)
+def _p_fail(effects: Array, clusters: Sequence[str], pairs: Pairs) -> float:
+    (sums, sizes), region = pairs.units(effects, clusters), pairs.region
     p = shortfall_p(-sums, sizes, -region[0], pairs.worst)
     return p if math.isinf(region[1]) else min(p, shortfall_p(sums, sizes, region[1], pairs.worst))
 
 
-def _verdict(pairs: Pairs, margin: Margin, rule: Rule, p_fail: float, suites: int) -> Verdict:
+def _verdict(pairs: Pairs, rule: Rule, p_fail: float, suites: int) -> Verdict:
     sums, sizes = pairs.units(pairs.effects, pairs.clusters)
-    region = _region(margin, rule)
-    p_pass = _p_pass(pairs.effects, pairs.clusters, pairs, region)
+    p_pass = _p_pass(pairs.effects, pairs.clusters, pairs)
     outcome: Outcome = "pass" if p_pass <= rule.alpha else "regress" if p_fail <= rule.alpha else "inconclusive"
     missing = max(_missing(pairs.baseline, pairs), _missing(pairs.candidate, pairs))
-    reasons = _doubts(pairs, rule, region, outcome, missing)
+    reasons = _doubts(pairs, rule, outcome, missing)
     means = [
-        float(np.mean([_mean(side.values[key]) for key in pairs.common])) for side in (pairs.baseline, pairs.candidate)
+        float(np.mean([mean_of(side.values[key]) for key in pairs.common]))
+        for side in (pairs.baseline, pairs.candidate)
     ]
     effect = float(pairs.effects.mean())
     low = lower_bound(sums, sizes, pairs.worst, rule.alpha)
     high = -lower_bound(-sums, sizes, pairs.worst, rule.alpha)
     if outcome == "inconclusive" and high < 0.0 and rule.test == "noninferior":
         reasons.append("the candidate is shown to be worse, but not by more than the margin")
-    if outcome == "inconclusive" and high < region[0] and suites > 1:
+    if outcome == "inconclusive" and high < pairs.region[0] and suites > 1:
         reasons.append(f"the interval lies beyond the margin, but not after Holm's correction for {suites} suites")
     flips = _flips(pairs)
     outcome = "inconclusive" if reasons else outcome
     return Verdict(
         baseline=pairs.baseline,
         candidate=pairs.candidate,
-        margin=margin,
+        margin=pairs.margin,
         rule=rule,
         outcome=outcome,
         effect=effect,
         low=low,
         high=high,
-        region=region,
+        region=pairs.region,
         p_pass=p_pass,
         p_fail=p_fail,
         baseline_mean=means[0],
@@ -265,8 +153,8 @@ def _verdict(pairs: Pairs, margin: Margin, rule: Rule, p_fail: float, suites: in
         missing=missing,
         flips=flips,
         reasons=tuple(reasons),
-        notes=tuple(_notes(pairs, margin, means[0])),
-        needs=needs(pairs, region, rule) if outcome == "inconclusive" else (),
+        notes=tuple(_notes(pairs, means[0])),
+        needs=needs(pairs, rule) if outcome == "inconclusive" else (),
     )
 
 
@@ -280,7 +168,7 @@ def _missing(side: Side, pairs: Pairs) -> float:
     return lost / total if total else 0.0
 
 
-def _doubts(pairs: Pairs, rule: Rule, region: tuple[float, float], outcome: Outcome, missing: float) -> list[str]:
+def _doubts(pairs: Pairs, rule: Rule, outcome: Outcome, missing: float) -> list[str]:
     """What keeps a verdict from being given although the interval decides."""
     found: list[str] = []
     if missing > rule.max_missing:
@@ -294,7 +182,7 @@ def _doubts(pairs: Pairs, rule: Rule, region: tuple[float, float], outcome: Outc
     filled = _imputed(pairs, worst=passing)
     if filled is None:
         return found
-    p = (_p_pass if passing else _p_fail)(*filled, pairs, region)
+    p = (_p_pass if passing else _p_fail)(*filled, pairs)
     if p > rule.alpha:
         how = "against" if passing else "in favour of"
         found.append(f"with every missing score counted {how} the candidate, it would not {outcome}")
@@ -326,14 +214,14 @@ def _flips(pairs: Pairs) -> tuple[Flip, ...]:
         before, after = pairs.baseline.values[key], pairs.candidate.values[key]
         assert before.mean is not None and after.mean is not None
         effect = sign * (after.mean - before.mean)
-        if abs(effect) <= _SAME:
+        if abs(effect) <= SAME:
             continue
         answers = (before.best, after.worst) if effect < 0 else (before.worst, after.best)
         found.append(Flip(key, before.mean, after.mean, effect, *answers))
     return tuple(sorted(found, key=lambda flip: (flip.effect > 0, -abs(flip.effect), flip.problem_id)))
 
 
-def _notes(pairs: Pairs, margin: Margin, baseline_mean: float) -> list[str]:
+def _notes(pairs: Pairs, baseline_mean: float) -> list[str]:
     """What a reader must know although the comparison is allowed."""
     a, b = pairs.baseline, pairs.candidate
     notes: list[str] = []
@@ -348,6 +236,6 @@ def _notes(pairs: Pairs, margin: Margin, baseline_mean: float) -> list[str]:
     for name in sorted({*a.graders} & {*b.graders}):
         if a.graders[name] != b.graders[name]:
             notes.append(f"warning: grader {name} is {a.graders[name]} and {b.graders[name]}: `harness score` both")
-    if a.share and not a.lower_is_better and margin.value >= baseline_mean:
+    if a.share and not a.lower_is_better and pairs.margin.value >= baseline_mean:
         notes.append("warning: the margin is not below the baseline's own score, so nothing could regress")
     return notes

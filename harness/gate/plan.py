@@ -10,16 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.gate.pairs import Pairs, Rule
 from harness.power import DELTA_SD, SMALLEST_DELTA_SD, Noise, mde
 from harness.stats.distributions import t_quantile
 from harness.stats.errors import clustered_se
-
-if TYPE_CHECKING:
-    from harness.gate.decide import Pairs, Rule
 
 _MAX_N = 100_000
 _MAX_PROBLEMS = 10**8
@@ -67,14 +64,14 @@ class Spread:
         return max(distance, 1.0 - math.pow(alpha, 1.0 / units))  # the bound if no problem differs
 
 
-def needs(pairs: Pairs, region: tuple[float, float], rule: Rule) -> tuple[Need, ...]:
+def needs(pairs: Pairs, rule: Rule) -> tuple[Need, ...]:
     """What decides if the true effect is the one seen, and if there is none; only those that lie off the edges."""
     spread = measured(pairs)
     n = min(pairs.baseline.n, pairs.candidate.n)
     seen = float(pairs.effects.mean())
     found: list[Need] = []
     for effect in (seen, 0.0):
-        distance = min(abs(effect - edge) for edge in region if math.isfinite(edge))
+        distance = min(abs(effect - edge) for edge in pairs.region if math.isfinite(edge))
         if distance > 1e-9 and all(abs(effect - need.effect) > 1e-12 for need in found):
             found.append(need(spread, effect, distance / -pairs.worst, len(pairs.common), n, rule, -pairs.worst))
     return tuple(found)

@@ -14,7 +14,8 @@ import pytest
 
 from harness.cli.progress import RunProgress
 from harness.config import RunConfig
-from harness.gate.decide import Rule, decide_all
+from harness.gate.decide import decide_all
+from harness.gate.pairs import Rule
 from harness.gate.resolve import Named, find_sides
 from harness.run.pipeline import run
 

@@ -12,7 +12,8 @@ import pytest
 from gate_sides import make_side
 
 from harness.errors import UsageError
-from harness.gate.decide import Rule, Verdict, decide_all, overall, pair
+from harness.gate.decide import Verdict, decide_all, overall
+from harness.gate.pairs import Rule, pair
 from harness.gate.plan import measured
 from harness.gate.values import Side
 

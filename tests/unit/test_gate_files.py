@@ -13,7 +13,8 @@ from stored_runs import make_run
 
 from harness.config import RunConfig
 from harness.errors import DataError, HarnessError, StoreError, UsageError
-from harness.gate.decide import Rule, decide_all
+from harness.gate.decide import decide_all
+from harness.gate.pairs import Rule
 from harness.gate.resolve import Named, find_sides, is_model
 from harness.gate.stored import read_baseline, write_baseline
 from harness.gate.values import read_side

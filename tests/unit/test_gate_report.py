@@ -11,9 +11,10 @@ import pytest
 from gate_sides import make_side
 
 from harness.gate import report
-from harness.gate.decide import Rule, Verdict, decide_all
+from harness.gate.decide import Verdict, decide_all
 from harness.gate.github import annotation_lines, error_annotation, summary
 from harness.gate.junit import junit
+from harness.gate.pairs import Rule
 
 EVIL = "</failure>]]>\x00\x1b[31m|`<script>\n::error::owned\r\n%0A::set-output ::stop-commands::x \u202e @all"
 
