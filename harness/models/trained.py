@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import ConfigError, PrerequisiteError, StoreError
+from harness.errors import ConfigError, HarnessError, PrerequisiteError, StoreError
 from harness.models import hf, hf_source, load_model, vllm
 from harness.models.base import import_extra
 from harness.models.options import parse_options
@@ -73,12 +73,24 @@ def build(rest: str, options: Mapping[str, str]) -> TrainedModel:
         weights = find_weights(folder, card)
         answering: Model = vllm.VllmModel(name, weights.source, _for_vllm(weights.source, vllm_options))
     else:
-        hf_options = parse_options(hf_source.HfOptions, passed, engine)
+        hf_options = parse_options(hf_source.HfOptions, {**_as_untrained(folder, card), **passed}, engine)
         import_extra("torch", "a trained model", "hf")
         import_extra("transformers", "a trained model", "hf")
         weights = find_weights(folder, card)
         answering = hf.HfModel(name, weights.source, hf_options)
     return TrainedModel(name, answering, card, weights)
+
+
+def _as_untrained(folder: Path, card: ModelCard) -> dict[str, str]:
+    """What the first student is evaluated with unless told, so that training alone is compared: tiny takes float32."""
+    known: set[str] = set()
+    while card.base.startswith(SCHEME) and card.id not in known:
+        known.add(card.id)
+        try:
+            folder, card = find_model(card.base.removeprefix(SCHEME), folder.parent.parent)
+        except HarnessError:  # full weights do without their bases, which may be gone
+            return {}
+    return {"dtype": "float32"} if card.base == "tiny" else {}
 
 
 @dataclass

@@ -84,6 +84,23 @@ def test_the_identity_follows_the_weights_and_not_the_place(tmp_path: Path) -> N
     assert fingerprint(models_dir(tmp_path / "one") / "a") == before["fingerprint"]
 
 
+def test_it_is_evaluated_in_the_precision_of_its_first_student(tmp_path: Path) -> None:
+    add_full(tmp_path, "one", base="tiny")
+    add_full(tmp_path, "two", base="trained:one")
+    add_full(tmp_path, "other", base="hf:owner/name")
+    add_full(tmp_path, "orphan", base="trained:gone")
+    add_full(tmp_path, "circle", base="trained:circle")
+    found = {}
+    for name in ("one", "two", "other", "orphan", "circle"):
+        model = load_model(f"trained:{name}", {}, tmp_path)
+        assert isinstance(model, TrainedModel) and isinstance(model.engine, HfModel)
+        found[name] = model.engine.options.dtype
+    assert found == {"one": "float32", "two": "float32", "other": "auto", "orphan": "auto", "circle": "auto"}
+    told = load_model("trained:two", {"dtype": "bfloat16"}, tmp_path)
+    assert isinstance(told, TrainedModel) and isinstance(told.engine, HfModel)
+    assert told.engine.options.dtype == "bfloat16"
+
+
 def test_the_card_is_told_with_the_identity(tmp_path: Path) -> None:
     folder = add_full(tmp_path, "a", method="krsl", tokens=7, teacher="openai:gpt-x")
     told = load(tmp_path, "a").describe()["trained"]
