@@ -67,10 +67,6 @@ class Recipe:
     sources: Mapping[str, str]
     """The same keys -> one of `SOURCES`."""
 
-    def config(self) -> TrainConfig:
-        """The run as the recipe has it. Raises `ConfigError` where it names no data."""
-        return apply(self, {})
-
 
 def recipes() -> dict[str, str]:
     """The packaged recipes, each variant by itself: name -> summary."""

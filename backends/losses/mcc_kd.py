@@ -45,9 +45,9 @@ def consistency(
     """½[KL(p‖q) + KL(q‖p)] over the positions that predict the answers of the same question's two rationales.
 
     The masks are true at each row's answer span, in order. `HeadLogits` are of one model, and are built at the aligned
-    positions only. `temperature` divides both sides' logits; `chunk` is how
-    many positions are compared at a time, and changes memory only. With no aligned position the total is an exact 0
-    that is part of the graph. Raises ConfigError for shapes that do not fit and for a temperature that is not above 0.
+    positions only. `temperature` divides both sides' logits; `chunk` is how many positions are compared at a time, and
+    changes memory only. With no aligned position the total is an exact 0 that is part of the graph. Raises ConfigError
+    for shapes that do not fit and for a temperature that is not above 0.
     """
     if not temperature > 0:
         raise ConfigError(f"a temperature must be above 0, not {temperature!r}")
@@ -67,12 +67,3 @@ def consistency(
 
     found_N = map_rows(symmetric_kl, (a_NX, b_NX), head, chunk=chunk_of(logits_a, chunk))
     return Consistency(found_N.sum(), found_N.shape[0], int((~aligned_P1).sum()))
-
-
-def mcc_kd_loss(nll_a: Tensor, nll_b: Tensor, mean_consistency: Tensor, *, alpha: float = 0.1) -> Tensor:
-    """½(CE_a + CE_b) + α · consistency, all of one shape. α = 0 is SFT. Raises ConfigError for α below 0."""
-    if alpha < 0:
-        raise ConfigError(f"alpha of MCC-KD must be 0 or more, not {alpha!r}")
-    check_shape("the second cross-entropy", nll_b, like=nll_a)
-    check_shape("the consistency", mean_consistency, like=nll_a)
-    return (nll_a + nll_b) / 2 + alpha * mean_consistency

@@ -22,10 +22,18 @@ _PLURALS = {kind if kind in ("judging", "diversity") else f"{kind}s": kind for k
 @options.results_dir
 @options.as_json
 def command(kind: str, results_dir: Path, as_json: bool) -> None:
-    """List everything of a KIND: suites, models, graders, metrics, rubrics, diversity, runs, or one of two sorts of
-    protocol: protocols (how answers are sampled) and judging (how a judged suite is judged).
+    """List everything of a KIND: suites, models, graders, metrics, rubrics, diversity, runs, training methods and
+    recipes, or one of two sorts of protocol: protocols (how answers are sampled) and judging (how a judged suite is
+    judged).
     """
-    rows = _runs(results_dir) if kind in ("run", "runs") else _entries(kind)
+    if kind in ("run", "runs"):
+        rows = _runs(results_dir)
+    elif kind in ("recipe", "recipes"):
+        from backends.recipe import recipes
+
+        rows = list(recipes().items())
+    else:
+        rows = _entries(kind)
     if as_json:
         import json
 
@@ -41,7 +49,7 @@ def _entries(kind: str) -> list[tuple[str, str]]:
     for known in catalog.KINDS:
         if singular == known:
             return [(name, summary) for name, (_, summary) in sorted(catalog.entries(known).items())]
-    raise UnknownName("kind", kind, [*_PLURALS, "runs"])
+    raise UnknownName("kind", kind, [*_PLURALS, "recipes", "runs"])
 
 
 def _runs(results_dir: Path) -> list[tuple[str, str]]:

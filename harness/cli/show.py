@@ -8,7 +8,7 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -17,6 +17,7 @@ from harness.cli import options
 from harness.errors import StoreError, UnknownName, UsageError
 
 if TYPE_CHECKING:
+    from backends.base import Method
     from harness.types import DataRef
 
 
@@ -60,9 +61,25 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
         facts["about"] = inspect.getdoc(type(thing))
     elif kind == "protocol":
         facts |= dataclasses.asdict(thing)  # type: ignore[call-overload]
+    elif kind == "method":
+        facts |= _method_facts(cast("Method", thing))
     else:
         facts["about"] = inspect.getdoc(thing)
     return facts
+
+
+def _method_facts(method: Method) -> dict[str, Any]:
+    """Options and settings are the defaults."""
+    facts = {
+        "paper": method.paper,
+        "needs": method.needs,
+        "options (--set)": _fields(method.options),
+        "stages": {
+            stage.name: {"records need": stage.needs, **stage.settings} for stage in method.stages(method.options())
+        },
+        "deviations": "\n".join(method.deviations),
+    }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _suite_facts(name: str) -> dict[str, Any]:
@@ -116,11 +133,15 @@ def _engine_options(build: object) -> dict[str, str]:
     module = sys.modules[getattr(build, "__module__", "")]
     for name, thing in vars(module).items():
         if name.endswith("Options") and dataclasses.is_dataclass(thing):
-            return {
-                field.name: f"{field.type}" + ("" if field.default is dataclasses.MISSING else f" = {field.default!r}")
-                for field in dataclasses.fields(thing)
-            }
+            return _fields(thing)
     return {}
+
+
+def _fields(options: Any) -> dict[str, str]:
+    return {
+        field.name: f"{field.type}" + ("" if field.default is dataclasses.MISSING else f" = {field.default!r}")
+        for field in dataclasses.fields(options)
+    }
 
 
 def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, Any]:

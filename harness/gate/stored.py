@@ -62,19 +62,13 @@ def read_baseline(path: Path, metric: str | None = None) -> Side:
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise StoreError(
-            f"{path} is not a baseline file ({error}): write it with `harness gate --save-baseline`"
-        ) from None
+        raise StoreError(f"{path} is not a baseline file ({error}): {_AGAIN}") from None
     problem = _problem(raw)
     if problem:
-        raise StoreError(
-            f"{path} is not a baseline file ({problem}): write it again with `harness gate --save-baseline`"
-        )
+        raise StoreError(f"{path} is not a baseline file ({problem}): {_AGAIN}")
     if metric is not None and metric != raw["metric"]:
         raise UsageError(f"{path} holds {raw['metric']} of each problem, not {metric}")
-    known = {
-        name: raw[name] for name in (*_TEXTS, "n", "limit", "seed", "sampling", "graders", "judge", "imported_from")
-    }
+    known = {name: raw[name] for name in (*_TEXTS, *_OTHERS)}
     return Side(**known, values={key: Value(*row) for key, row in raw["values"].items()})
 
 

@@ -1,4 +1,4 @@
-"""`harness list runs` says what comes next for every run, and does not stop at a damaged one."""
+"""`harness list runs` says what comes next for every run; methods and recipes are listed and shown in full."""
 
 from __future__ import annotations
 
@@ -38,3 +38,17 @@ def test_show_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "runs" / "a-run" / "spec.json").write_text(json.dumps({"model_identity": FILE}), encoding="utf-8")
     out = CliRunner().invoke(cli, ["show", "a-run", "--results-dir", str(tmp_path), "--json"]).output
     assert json.loads(out)["result"] == IMPORTED
+
+
+def test_recipes_are_listed() -> None:
+    out = CliRunner().invoke(cli, ["list", "recipes"]).output
+    assert "\nthinkanswer:qwen-7b-math" in out
+
+
+def test_a_method_is_shown_with_paper_options_and_settings() -> None:
+    out = CliRunner().invoke(cli, ["show", "krsl"]).output
+    assert "arXiv 2405.19737" in out
+    assert "    beta: float = 0.025" in out
+    assert "    key_steps:\n      records need: response, rejected\n" in out
+    assert "      learning_rate: 5e-06" in out
+    assert "authors' code" in out.partition("deviations:")[2]

@@ -5,7 +5,7 @@ import torch
 from torch import tensor
 
 from backends.losses.divergence import token_divergence
-from backends.losses.mcc_kd import consistency, mcc_kd_loss
+from backends.losses.mcc_kd import consistency
 from harness.errors import ConfigError
 
 F64 = torch.float64
@@ -114,12 +114,6 @@ def test_bfloat16_logits_are_compared_in_float32():
     assert found.item() == pytest.approx(consistency(a.double(), b.double(), a_mask, b_mask).total.item(), rel=1e-5)
 
 
-def test_total_loss_and_alpha_0_is_sft():
-    ce_a, ce_b, kl = tensor(1.0), tensor(2.0), tensor(0.187914)
-    assert mcc_kd_loss(ce_a, ce_b, kl).item() == pytest.approx(1.5187914)
-    assert mcc_kd_loss(ce_a, ce_b, kl, alpha=0.0).item() == 1.5
-
-
 def test_what_cannot_be_is_refused():
     a, b, a_mask, b_mask = pair()
     with pytest.raises(ConfigError, match="temperature must be above 0"):
@@ -128,5 +122,3 @@ def test_what_cannot_be_is_refused():
         consistency(a, b, b_mask, b_mask)
     with pytest.raises(ConfigError, match="the second side has the shape"):
         consistency(a, b[..., :4], a_mask, b_mask)
-    with pytest.raises(ConfigError, match="alpha of MCC-KD"):
-        mcc_kd_loss(tensor(1.0), tensor(1.0), tensor(1.0), alpha=-0.1)

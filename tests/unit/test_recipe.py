@@ -84,7 +84,7 @@ def test_changes_win_and_are_converted(tmp_path: Path) -> None:
         """,
     )
     recipe = load_recipe(name)
-    assert recipe.config() == TrainConfig(
+    assert apply(recipe, {}) == TrainConfig(
         "krsl",
         "tiny",
         "a.jsonl",
@@ -167,9 +167,9 @@ def test_values_that_only_the_run_can_judge(tmp_path: Path) -> None:
     ]:
         recipe = load_recipe(write(tmp_path, f"{base}data = 'x'\n{line}\n"))
         with pytest.raises(ConfigError, match=message):
-            recipe.config()
+            apply(recipe, {})
     with pytest.raises(ConfigError, match="names no data: say --data FILE"):
-        load_recipe(write(tmp_path, base)).config()
+        apply(load_recipe(write(tmp_path, base)), {})
     with pytest.raises(ConfigError, match=r"has no option 'sed'\. Did you mean 'seed'"):
         apply(load_recipe(write(tmp_path, base)), {"data": "x", "sed": 3})
     with pytest.raises(ConfigError, match=r"has no option 'setings\.epochs'"):
