@@ -15,15 +15,45 @@ _LINE_EVERY_S = 30.0
 _REFRESH_S = 0.2
 
 
-class _Meter:
-    """So many of so many done, at what rate, until when; what else is worth saying is the subclass's."""
+class Display:
+    """When to say something, and how: over the last line on a terminal, as a new line elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._live = not quiet and sys.stderr.isatty()
+        self._shown = time.monotonic()
+
+    def _due(self) -> bool:
+        """Whether it is time for another line."""
+        now = time.monotonic()
+        if self._quiet or now - self._shown < (_REFRESH_S if self._live else _LINE_EVERY_S):
+            return False
+        self._shown = now
+        return True
+
+    def _line(self, text: str, *, last: bool = False) -> None:
+        """Show a line, the last one for good."""
+        self._write(f"\r\x1b[2K{text}" + ("\n" if last else "") if self._live else f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        """Show it; a reader that went away or a full log ends the display, never the run."""
+        if self._quiet:
+            return
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            self._quiet = True
+
+
+class _Meter(Display):
+    """So many of so many done, at what rate, until when; what else is worth saying is the subclass's."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
         self._name = ""
         self._done = self._tokens = self._errors = self._total = 0
-        self._started = self._shown = time.monotonic()
+        self._started = self._shown
 
     def _begin(self, name: str, total: int) -> None:
         self._name, self._total = clean(name, 40), total
@@ -35,43 +65,25 @@ class _Meter:
         self._done += 1
         self._tokens += tokens
         self._errors += failed
-        now = time.monotonic()
-        if self._quiet or now - self._shown < (_REFRESH_S if self._live else _LINE_EVERY_S):
+        if not self._due():
             return
-        self._shown = now
-        seconds = max(now - self._started, 1e-9)
+        seconds = max(self._shown - self._started, 1e-9)
         left = (self._total - self._done) * seconds / max(self._done, 1)
         parts = [f"{self._name}: {self._done}/{self._total}", f"{self._tokens / seconds:,.0f} tokens/s"]
-        parts += [f"ETA {_duration(left)}", *more()]
-        line = "  ".join(parts)
-        if self._live:
-            width = 20
-            filled = width * self._done // max(self._total, 1)
-            self._write(f"\r\x1b[2K[{'#' * filled}{'.' * (width - filled)}] {line}")
-        else:
-            self._write(f"{line}\n")
+        parts += [f"ETA {duration(left)}", *more()]
+        width = 20
+        filled = width * self._done // max(self._total, 1)
+        bar = f"[{'#' * filled}{'.' * (width - filled)}] " if self._live else ""
+        self._line(bar + "  ".join(parts))
 
     def _end(self, noun: str, failed: str) -> None:
         if self._quiet or not self._total:
             return
         seconds = time.monotonic() - self._started
         rate = self._tokens / max(seconds, 1e-9)
-        start = "\r\x1b[2K" if self._live else ""
         errors = f", {self._errors} {failed}" if self._errors else ""
-        self._write(
-            f"{start}{self._name}: {self._done}/{self._total} {noun} in {_duration(seconds)}, "
-            f"{rate:,.0f} tokens/s{errors}\n"
-        )
-
-    def _write(self, text: str) -> None:
-        """Show it; a reader that went away or a full log ends the display, never the run."""
-        if self._quiet:
-            return
-        try:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-        except OSError:
-            self._quiet = True
+        done = f"{self._name}: {self._done}/{self._total} {noun} in {duration(seconds)}, {rate:,.0f} tokens/s{errors}"
+        self._line(done, last=True)
 
 
 class RunProgress(_Meter):
@@ -152,7 +164,7 @@ class AskProgress(_Meter):
         self._end("replies", "failed")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """7 s, 3:05 min, 2:11 h."""
     if seconds < 60:
         return f"{seconds:.0f} s"

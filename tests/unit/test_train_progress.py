@@ -1,0 +1,55 @@
+"""Progress of a training: what a line says, when there is one, and that a reader that left stops nothing."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from backends.trainers.callbacks import Progress
+from harness.cli import progress
+from harness.cli.train_progress import TrainProgress
+
+
+def at(step: int, seconds: float = 0.0, stage: str = "train") -> Progress:
+    return Progress(stage=stage, step=step, total=100, tokens=step * 1000, seconds=seconds, loss=1.5)
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+
+
+@pytest.mark.usefixtures("always")
+def test_lines_say_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    show = TrainProgress(quiet=False)
+    for now in (at(1, 10.0), at(11, 30.0), at(100, 208.0), at(10, 0.0, "second")):
+        show(now)
+    assert capsys.readouterr().err.splitlines() == [
+        "train: step 1/100  loss 1.5000  1,000 tokens",
+        "train: step 11/100  loss 1.5000  11,000 tokens  ETA 2:58 min",
+        "train: step 100/100  loss 1.5000  100,000 tokens",
+        "second: step 10/100  loss 1.5000  10,000 tokens",
+    ]
+
+
+def test_elsewhere_than_on_a_terminal_only_the_last_step_is_sure_of_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show = TrainProgress(quiet=False)
+    show(at(1))
+    show(at(100))
+    assert capsys.readouterr().err == "train: step 100/100  loss 1.5000  100,000 tokens\n"
+    quiet = TrainProgress(quiet=True)
+    quiet(at(100))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("always")
+def test_a_reader_that_left_does_not_stop_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    show = TrainProgress(quiet=False)
+    show(at(1))
+    show(at(100))
