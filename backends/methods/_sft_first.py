@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from backends.base import ExampleMaker, Stage
 from backends.data.segments import tokenise
+from backends.methods._options import refuse_unused
 from backends.methods.sft import LikelihoodObjective
 from harness.types import Json
 
@@ -24,6 +25,7 @@ class SftFirstOptions:
     def __post_init__(self) -> None:
         if not 0 < self.sft_share < 1:
             raise ValueError(f"sft_share must be above 0 and below 1, not {self.sft_share}")
+        refuse_unused(self, self.sft_stage, "sft_stage=true", "sft_share")
 
 
 def after_sft(

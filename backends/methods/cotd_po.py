@@ -24,6 +24,7 @@ from backends.losses.apa import RewardNorm, apa_loss, cotd_po_loss, cotd_po_pair
 from backends.losses.nll import head_logps, sequence_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import row_means
+from backends.methods._options import refuse_unused
 from backends.trainers.batch import Batch
 from harness.types import Json
 
@@ -59,6 +60,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.alpha < 0 or not self.lam > 0 or not self.beta > 0 or self.gamma < 0:
             raise ValueError("lam and beta must be above 0, alpha and gamma 0 or more")
+        refuse_unused(self, self.arm == "pairwise", "arm=pairwise", "beta", "gamma")
+        refuse_unused(self, self.arm == "apa", "arm=apa", "lam", "score_norm", "reward_norm")
 
 
 def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:

@@ -25,6 +25,7 @@ from backends.losses.divergence import Mass, stored_divergence, token_divergence
 from backends.losses.nll import head_logps, weighted_nll
 from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.losses.reduction import reduce_tokens
+from backends.methods._options import refuse_unused
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError
 from harness.types import Json
@@ -64,6 +65,8 @@ class Options:
             raise ValueError(f"nll_weight must be 0 or more, not {self.nll_weight}")
         if self.source == "stored" and self.mass == "tail" and self.temperature != 1:
             raise ValueError("mass 'tail' of stored tokens needs temperature 1: their rest at another one is not known")
+        refuse_unused(self, self.divergence == "jsd", "divergence=jsd", "beta")
+        refuse_unused(self, self.source == "stored" or self.top_k is not None, "top_k=… or source=stored", "mass")
 
 
 class DistillObjective(Objective):

@@ -24,6 +24,7 @@ from backends.losses.nll import head_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
 from backends.losses.specialised_kd import TOP_K, carry_over, match_distribution
+from backends.methods._options import refuse_unused
 from backends.methods._views import answer_only, chain_and_answer, tagged, whole
 from backends.methods.sft import LikelihoodObjective
 from backends.trainers.batch import Batch
@@ -54,6 +55,8 @@ class Options:
             )
         if self.exemplars < 1:
             raise ValueError(f"exemplars must be at least 1, not {self.exemplars}")
+        in_context = any(name.startswith("in_context") for name in self.formats)
+        refuse_unused(self, in_context, "the formats in context", "exemplars")
 
 
 class DistributionObjective(Objective):

@@ -22,13 +22,21 @@ from backends.data.segments import Encoder, Tokenised, tokenise
 from backends.losses.embeddings import mean_embedding
 from backends.losses.positions import HeadLogits
 from backends.losses.thinkanswer import MimMode, think_answer
+from backends.methods._options import refuse_unused
 from backends.methods._views import CHAIN
 from backends.schedules import BalancedRatio, Linear
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError
 from harness.types import Json
 
-SETTINGS: dict[str, Json] = {"learning_rate": 5e-5, "batch_size": 64, "epochs": 3, "lora_rank": 8, "lora_alpha": 16}
+SETTINGS: dict[str, Json] = {
+    "learning_rate": 5e-5,
+    "batch_size": 64,
+    "epochs": 3,
+    "warmup": 0.0,
+    "lora_rank": 8,
+    "lora_alpha": 16,
+}
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,10 @@ class Options:
             raise ValueError(f"ema must be at least 0 and below 1, not {self.ema}")
         if self.cot_ce_weight < 0:
             raise ValueError(f"cot_ce_weight must be 0 or more, not {self.cot_ce_weight}")
+        schedule = self.alpha_schedule
+        refuse_unused(self, schedule == "constant", "alpha_schedule=constant", "alpha")
+        refuse_unused(self, schedule == "linear", "alpha_schedule=linear", "alpha_start", "alpha_end")
+        refuse_unused(self, schedule == "balanced", "alpha_schedule=balanced", "alpha_min", "alpha_max", "ema")
 
 
 class ThinkAnswerObjective(Objective):
@@ -183,6 +195,6 @@ METHOD = Method(
         "alpha balances both terms by their running means: the paper says only that it is adjusted dynamically",
         "embeddings are detached and centred: else the loss falls by collapsing them, or has next to no gradient",
         "cross-entropies are means over tokens, where equation 3.1 sums",
-        "LoRA of rank 8 on all linear layers, cosine: the defaults of the framework that the paper names",
+        "LoRA of rank 8 on all linear layers, cosine, no warm-up: the defaults of the framework that the paper names",
     ),
 )

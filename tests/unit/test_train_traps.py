@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,12 +14,15 @@ import transformers
 from accelerate.data_loader import SeedableRandomSampler
 from click.testing import CliRunner
 
+from backends.base import Method
 from backends.config import TrainConfig
 from backends.plan import left_out, plan_training
 from backends.train import Runtime, train
+from harness.catalog import load
 from harness.cli.train import command
 from harness.errors import ConfigError, PrerequisiteError
 from harness.models.hf_prompt import PromptRenderer
+from harness.models.options import parse_options
 from harness.types import Message
 from tests.tiny_model import write_model
 
@@ -121,6 +124,29 @@ def test_training_says_what_it_leaves_out(student: Path, tmp_path: Path) -> None
     told = f"--method sft --student hf:{student} --data synth:levels=1,per_level=8 --set max_steps=1 --set batch_size=1"
     found = CliRunner().invoke(command, [*told.split(), "--max-length", "170", "--results-dir", str(tmp_path)])
     assert found.exit_code == 0 and "longer than max_length" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "unused", "used"),
+    [
+        ("thinkanswer", {"alpha": "0.3"}, "alpha", {"alpha_schedule": "constant"}),
+        ("thinkanswer", {"alpha_end": "0.3"}, "alpha_end", {"alpha_schedule": "linear"}),
+        ("thinkanswer", {"ema": "0.3", "alpha_schedule": "linear"}, "ema", {"alpha_schedule": "balanced"}),
+        ("kd", {"beta": "0.3"}, "beta", {"divergence": "jsd"}),
+        ("kd", {"mass": "tail"}, "mass", {"top_k": "4"}),
+        ("cotd_po", {"gamma": "0.3"}, "gamma", {"arm": "pairwise"}),
+        ("cotd_po", {"lam": "0.3", "arm": "pairwise"}, "lam", {"arm": "apa"}),
+        ("specialized_kd", {"exemplars": "2", "formats": "zero_shot_cot"}, "exemplars", {"formats": "in_context_cot"}),
+        ("redi", {"sft_share": "0.3", "sft_stage": "false"}, "sft_share", {"sft_stage": "true"}),
+    ],
+)
+def test_options_without_effect_are_refused(
+    method: str, options: dict[str, str], unused: str, used: dict[str, str]
+) -> None:
+    own = cast(Method, load("method", method)).options
+    with pytest.raises(ConfigError, match=f"{unused} has no effect here: it belongs to "):
+        parse_options(own, options, method)
+    parse_options(own, {**options, **used}, method)
 
 
 def test_no_epoch_of_a_seed_is_one_of_the_next(student: Path, tmp_path: Path) -> None:
