@@ -44,13 +44,7 @@ _JUDGING = (
 @click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, one more forward pass.")
 @click.option("--template", metavar="FILE|off", help="Chat template of training in place of the tokenizer's own.")
 @click.option("--suite", multiple=True, metavar="NAME[:N],…", help="Suites; NAME:N sets the samples per problem.")
-@click.option("--n", type=int, help="Samples per problem (default: the protocol's, else the suite's own).")
-@click.option("--limit", type=int, help="Only that many problems per suite, the same for every model.")
-@click.option("--seed", type=int, help="Root seed of sampling and --limit, the same for every model. [default: 0]")
-@click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.")
-@click.option("--top-p", type=float, help="Nucleus sampling threshold.")
-@click.option("--max-tokens", type=int, help="New tokens per completion, reasoning included.")
-@click.option("--protocol", metavar="NAME", help="Sampling preset, e.g. r1 (`harness list protocols`).")
+@options.some(options.SAMPLING)
 @click.option(
     "--model-arg",
     "model_options",
@@ -59,7 +53,7 @@ _JUDGING = (
     callback=options.pairs,
     help="Option of the engine that evaluates, e.g. dtype=float32.",
 )
-@options.some_judging(*_JUDGING)
+@options.some(options.JUDGING, *_JUDGING)
 @options.data_dir
 @options.results_dir
 @click.option(
@@ -69,7 +63,7 @@ _JUDGING = (
     help="Write a page with plots (.html) or Markdown (.md).",
 )
 @click.option("--dry-run", is_flag=True, help="Show trainings, tokens and requests; spend nothing.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.quiet
 @options.output_format
 def command(**given: Any) -> None:
     """Train methods on the same student, data and budget; evaluate; compare, paired by problem and seed.

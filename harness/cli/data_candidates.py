@@ -42,7 +42,7 @@ CONTINUING = ("hf", "vllm", "smollm2", "trained", "mock")
     help="Who rewards: the records' grader, --judge with --rubric, or a function of your own.",
 )
 @grader_option
-@options.some_judging("judge", "judge_options", "rubric")
+@options.some(options.JUDGING, "judge", "judge_options", "rubric")
 @asking("student")
 def command(
     records: tuple[str, ...],

@@ -49,10 +49,7 @@ if TYPE_CHECKING:
 @click.option("--n", type=int, help="Samples per problem of a model that is evaluated.")
 @click.option("--limit", type=int, help="Only that many problems per suite.")
 @click.option("--seed", type=int, help="Root seed. [default: the stored side's, else 0]")
-@click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.")
-@click.option("--top-p", type=float, help="Nucleus sampling threshold.")
-@click.option("--max-tokens", type=int, help="New tokens per completion, reasoning included.")
-@click.option("--protocol", metavar="NAME", help="Sampling preset, e.g. r1 (`harness list protocols`).")
+@options.some(options.SAMPLING, "temperature", "top_p", "max_tokens", "protocol")
 @click.option(
     "--baseline-arg",
     multiple=True,
@@ -75,7 +72,7 @@ if TYPE_CHECKING:
 @click.option("--show", default=10, show_default=True, type=click.IntRange(min=0), help="Changed problems to list.")
 @options.data_dir
 @options.results_dir
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.quiet
 @options.as_json
 def command(
     baseline: tuple[str, ...],

@@ -43,13 +43,13 @@ def command() -> None:
 @click.command("run")
 @click.argument("run")
 @click.option("--against", metavar="RUN", help="Pairwise rubrics: the run whose answers these are held against.")
-@options.judging
+@options.some(options.JUDGING)
 @click.option("--limit", type=int, help="Judge only that many problems, the same for every run.")
 @click.option("--max-failures", type=float, help="Share of answers without a score that is tolerated. [default: 0.02]")
 @options.data_dir
 @options.results_dir
 @click.option("--dry-run", is_flag=True, help="Show how much there is to judge and the first prompt; ask nothing.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.quiet
 @options.output_format
 def judge_run(
     run: str,

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.option("--judge", multiple=True, metavar="ENGINE:NAME", help="Model that judges.")
-@options.some_judging("judge_options", "rubric", "weighting", "repeats", "orders", "judge_temperature", "budget")
+@options.some(
+    options.JUDGING, "judge_options", "rubric", "weighting", "repeats", "orders", "judge_temperature", "budget"
+)
 @click.option("--probes", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Questions to try.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which questions.")
 @options.results_dir
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.quiet
 @options.output_format
 def command(probes: int, seed: int, results_dir: Path, quiet: bool, as_json: bool, form: str, **flags: Any) -> None:
     """Try canaries on a judge prompt: a constant answer, an empty one, an echo, a hidden instruction, and others.

@@ -58,7 +58,7 @@ from harness.report.table import Format
 )
 @options.data_dir
 @options.results_dir
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.quiet
 @options.output_format
 def command(
     rubrics: tuple[str, ...],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ data_dir = click.option(
     help="Folder with the benchmark files; without it the hub is asked.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output on stdout.")
+quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 
 
 def pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -50,6 +51,17 @@ def pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...
         found[key.strip()] = rest
     return found
 
+
+SAMPLING: dict[str, Callable[[F], F]] = {
+    "n": click.option("--n", type=int, help="Samples per problem (default: the protocol's, else the suite's own)."),
+    "limit": click.option("--limit", type=int, help="Only that many problems per suite, the same for every model."),
+    "seed": click.option("--seed", type=int, help="Root seed of sampling, choice order and --limit. [default: 0]"),
+    "temperature": click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy."),
+    "top_p": click.option("--top-p", type=float, help="Nucleus sampling threshold."),
+    "max_tokens": click.option("--max-tokens", type=int, help="New tokens per completion, reasoning included."),
+    "protocol": click.option("--protocol", metavar="NAME", help="Sampling preset, e.g. r1 (`harness list protocols`)."),
+}
+"""Which problems are asked and how answers are sampled; the parameters are named as in `harness.config.RunConfig`."""
 
 JUDGING: dict[str, Callable[[F], F]] = {
     "judge": click.option(
@@ -96,17 +108,12 @@ JUDGING: dict[str, Callable[[F], F]] = {
 """Everything that says who judges and how; the parameters are named as in `harness.config.RunConfig`."""
 
 
-def judging(function: F) -> F:
-    """All options of `JUDGING`."""
-    return some_judging(*JUDGING)(function)
-
-
-def some_judging(*names: str) -> Callable[[F], F]:
-    """Those of `JUDGING` that mean something to a command."""
+def some(group: Mapping[str, Callable[[F], F]], *names: str) -> Callable[[F], F]:
+    """Those options of a group that mean something to a command; all of them if none is named."""
 
     def apply(function: F) -> F:
-        for name in reversed(names):
-            function = JUDGING[name](function)
+        for name in reversed(names or tuple(group)):
+            function = group[name](function)
         return function
 
     return apply

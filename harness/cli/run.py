@@ -16,13 +16,7 @@ from harness.cli import options
     "--suite", multiple=True, metavar="NAME[:N],…", help="Suites to ask; NAME:N sets the samples per problem."
 )
 @click.option("--model", multiple=True, metavar="ENGINE:NAME", help="Model to evaluate; repeat it to compare several.")
-@click.option("--n", type=int, help="Samples per problem (default: the protocol's, else the suite's own).")
-@click.option("--limit", type=int, help="Only that many problems per suite, the same for every model.")
-@click.option("--seed", type=int, help="Root seed of sampling, choice order and --limit. [default: 0]")
-@click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.")
-@click.option("--top-p", type=float, help="Nucleus sampling threshold.")
-@click.option("--max-tokens", type=int, help="New tokens per completion, reasoning included.")
-@click.option("--protocol", metavar="NAME", help="Sampling preset, e.g. r1 (`harness list protocols`).")
+@options.some(options.SAMPLING)
 @click.option("--metric", multiple=True, metavar="NAME", help="Metric to report beside the suite's own, e.g. pass@16.")
 @click.option(
     "--model-arg",
@@ -32,7 +26,7 @@ from harness.cli import options
     callback=options.pairs,
     help="Option of the engine, e.g. dtype=float32.",
 )
-@options.judging
+@options.some(options.JUDGING)
 @click.option(
     "--config", "config_file", type=options.FilePath(dir_okay=False, path_type=Path), help="TOML file of settings."
 )
@@ -51,7 +45,7 @@ from harness.cli import options
 @click.option(
     "--dry-run", is_flag=True, help="Show the plan, the first prompt and the expected cost; generate nothing."
 )
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.quiet
 @options.output_format
 def command(
     config_file: Path | None,
