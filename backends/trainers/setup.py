@@ -11,11 +11,13 @@ import torch
 import transformers
 from trl import SFTConfig
 
+from backends.base import Objective
 from backends.config import Settings
 from backends.load import find_weights, load_pair
 from backends.plan import Plan, StagePlan
 from backends.trainers.callbacks import Watch
 from backends.trainers.head import add_objective_head
+from backends.trainers.sharding import refuse_zero3, whole_weights
 from backends.trainers.trainer import ObjectiveTrainer, writing
 from harness.errors import PrerequisiteError
 from harness.models.hf_source import is_adapter
@@ -48,11 +50,15 @@ def make_trainer(
         )
     transformers.set_seed(plan.config.seed)  # before adapters are initialised
     low = bool(args.bf16)
-    model, tokenizer, peft_config = _student(plan, stage.settings, previous, low)
+    objective = stage.stage.objective()
+    with whole_weights(type(objective).setup is not Objective.setup):  # what it sees before training must be real
+        model, tokenizer, peft_config = _student(plan, stage.settings, previous, low)
     tokenizer.chat_template = plan.encoder.template  # the trainer saves it too
 
     def load(spec: str) -> tuple[Any, Any]:
-        other, its_tokenizer = load_pair(find_weights(spec, results), torch.bfloat16 if low else torch.float32)
+        refuse_zero3("a teacher")
+        with whole_weights():
+            other, its_tokenizer = load_pair(find_weights(spec, results), torch.bfloat16 if low else torch.float32)
         add_objective_head(other)
         return other.to(args.device).eval().requires_grad_(False), its_tokenizer
 
@@ -62,7 +68,7 @@ def make_trainer(
             model,
             tokenizer,
             stage.data.examples,
-            stage.stage.objective(),
+            objective,
             args,
             peft_config=peft_config,
             teacher=plan.config.teacher,

@@ -25,6 +25,7 @@ from backends.data.segments import Example
 from backends.losses.positions import HeadLogits
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.head import score
+from backends.trainers.sharding import refuse_zero3
 from harness.errors import StoreError, TrainingStopped
 
 OBJECTIVE_FILE = "objective.pt"
@@ -81,6 +82,8 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
 
     def begin(self) -> None:
         """Let the objective look at the untrained student and at the data, before `train`."""
+        home = next(self.model.parameters()).device
+        self.model.to(self.args.device)  # FSDP leaves it where it was loaded until training shares it out
         self.objective.setup(
             Training(
                 model=self.model,
@@ -93,9 +96,12 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
                 examples=len(self._examples),
             )
         )
+        self.model.to(home)
 
     def forward(self, function: Callable[[HeadLogits], Any], batch: Batch, model: Any = None) -> Any:
         """A pass without gradient of `model`, of the student by default, in evaluation mode."""
+        if not self.is_in_train:
+            refuse_zero3("a pass before training")
         model = self.model if model is None else model
         was_training = model.training
         model.eval()

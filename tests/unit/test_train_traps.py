@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +21,7 @@ from backends.base import Method
 from backends.config import TrainConfig
 from backends.plan import left_out, plan_training
 from backends.train import Runtime, train
+from backends.trainers import sharding
 from harness.catalog import load
 from harness.cli.train import command
 from harness.errors import ConfigError, PrerequisiteError
@@ -50,6 +54,45 @@ def test_the_reference_is_computed_in_the_students_precision(student: Path, tmp_
     card = train(config(student, "dpo", precision="bf16", settings=settings), tmp_path, EACH)
     assert card.final["margin"] == pytest.approx(0, abs=1e-5)
     assert card.final["loss"] == pytest.approx(math.log(2), abs=1e-5)
+
+
+_SECOND = """
+import os, sys
+from pathlib import Path
+import torch
+from backends.load import find_weights, load_pair
+from backends.trainers.sharding import whole_weights
+torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=0, world_size=1)
+for whole in (False, True):
+    with whole_weights(whole):
+        model, _ = load_pair(find_weights("hf:" + sys.argv[1], Path()), torch.float32)
+    print(any(bool(weight.any()) for weight in model.parameters()))
+print(os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"])
+"""
+
+
+@pytest.mark.slow
+def test_teachers_and_references_are_whole_on_every_process_of_fsdp(student: Path, tmp_path: Path) -> None:
+    told = {"LOCAL_RANK": "1", "ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}
+    found = subprocess.run(
+        [sys.executable, "-c", _SECOND, str(student), str(tmp_path / "meet")],
+        env={**os.environ, **told},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Without it the library gives zeros, which is why it is there; what the launcher said stays said.
+    assert found.stdout.split() == ["False", "True", "true"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "what"), [("kd", "a teacher"), ("dpo", "a pass before training")])
+def test_zero_3_is_refused_where_a_whole_model_is_read(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, what: str
+) -> None:
+    monkeypatch.setattr(sharding, "is_deepspeed_zero3_enabled", lambda: True)
+    with pytest.raises(ConfigError, match=f"{what} needs a whole model.*launch with FSDP"):
+        train(config(student, method, teacher=f"hf:{student}"), tmp_path, EACH)
 
 
 def test_a_token_budget_counts_short_last_steps(student: Path, tmp_path: Path) -> None:
