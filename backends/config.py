@@ -34,7 +34,7 @@ class Settings:
     """"epoch_decay" multiplies the learning rate by `decay` after each epoch."""
     decay: float = 0.95
     warmup: float = 0.03
-    """Share of the steps in which the learning rate rises."""
+    """Share of the steps in which the learning rate rises; "constant" and "epoch_decay" begin without."""
     weight_decay: float = 0.0
     beta2: float = 0.999
     """Adam's second beta."""

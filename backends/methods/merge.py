@@ -17,6 +17,7 @@ from typing import Any, Literal
 from backends.base import Method, Stage
 from backends.data.segments import tokenizer_difference
 from backends.merging import Merged, average_weights, balanced_actor
+from backends.methods._options import refuse_unused
 from harness.errors import ConfigError
 from harness.types import Json
 
@@ -38,6 +39,9 @@ class Options:
     """Spec of the base, for bai."""
     alpha: float = 0.1
     """The base's share, for bai: 0.1 scored best in the paper, 0.5 to 0.6 kept lengths healthiest."""
+
+    def __post_init__(self) -> None:
+        refuse_unused(self, self.mode == "bai", "mode=bai", "alpha")
 
     @property
     def shares(self) -> tuple[float, ...]:

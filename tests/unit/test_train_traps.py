@@ -188,6 +188,7 @@ def test_training_says_what_it_leaves_out(student: Path, tmp_path: Path) -> None
         ("cotd_po", {"gamma": "0.3"}, "gamma", {"arm": "pairwise"}),
         ("cotd_po", {"lam": "0.3", "arm": "pairwise"}, "lam", {"arm": "apa"}),
         ("specialized_kd", {"exemplars": "2", "formats": "zero_shot_cot"}, "exemplars", {"formats": "in_context_cot"}),
+        ("merge", {"alpha": "0.3"}, "alpha", {"mode": "bai"}),
         ("redi", {"sft_share": "0.3", "sft_stage": "false"}, "sft_share", {"sft_stage": "true"}),
     ],
 )
