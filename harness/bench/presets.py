@@ -27,6 +27,9 @@ class Preset:
     """As `--set`."""
 
 
+_EQUAL = {"scheduler": "cosine", "warmup": "0.03", "weight_decay": "0"}
+"""The papers' settings differ; one comparison of methods has one set."""
+
 _DEMO = Preset(
     student="tiny",
     methods=("sft", "emo", "thinkanswer", "krsl"),
@@ -35,7 +38,7 @@ _DEMO = Preset(
     seeds=3,
     budget="120ktok",
     max_tokens=160,
-    settings={"learning_rate": "1e-3", "batch_size": "16"},
+    settings=_EQUAL | {"learning_rate": "1e-3", "batch_size": "16", "micro_batch": "16", "lora_rank": "none"},
 )
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "demo": {
@@ -45,7 +48,15 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
             student="smollm2",
             budget="30ktok",
             limit=40,
-            settings={"learning_rate": "5e-4", "batch_size": "8", "lora_rank": "16"},
+            settings=_EQUAL
+            | {
+                "learning_rate": "5e-4",
+                "batch_size": "8",
+                "lora_rank": "16",
+                "lora_alpha": "32",
+                "lora_dropout": "0",
+                "lora_targets": "all-linear",
+            },
             precision="bf16",
         ),
     },

@@ -52,6 +52,20 @@ def preflight(spec: BenchSpec, trainer: Trainer) -> Preflight:
     return Preflight(plans, {method: str(error) for method, error in failures.items()})
 
 
+def unequal(found: Preflight) -> list[str]:
+    """One line for each setting in which the methods differ: it is then part of what is compared."""
+    values: dict[str, dict[str, str]] = {}
+    for (method, _), planned in found.plans.items():
+        for name, value in planned.settings.items():
+            values.setdefault(name, {})[method] = value
+    return [
+        f"the methods differ in {name} ({', '.join(f'{method} {value}' for method, value in own.items())}): "
+        f"--set {name}=… makes them equal"
+        for name, own in values.items()
+        if len(set(own.values())) > 1
+    ]
+
+
 def train_all(spec: BenchSpec, trainer: Trainer, found: Preflight, say: Say) -> tuple[dict[Key, ModelCard], list[Arm]]:
     """Train what is missing. Returns the cards, and an arm without members for each method, with its failures."""
     cards: dict[Key, ModelCard] = {}
@@ -59,6 +73,8 @@ def train_all(spec: BenchSpec, trainer: Trainer, found: Preflight, say: Say) -> 
     for method, reason in found.failures.items():
         failures[method].append(reason)
         say(f"{method}: {reason}; the other methods go on")
+    for line in unequal(found):
+        say(line)
     jobs = [(method, seed) for seed in range(spec.seeds) for method in spec.methods if (method, seed) in found.plans]
     for number, (method, seed) in enumerate(jobs, 1):
         where = f"[{number}/{len(jobs)}] {method}, seed {seed}"

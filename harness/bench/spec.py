@@ -55,6 +55,8 @@ class Planned:
     """Optimiser steps."""
     tokens: int
     """Tokens that the student will read, about."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """How the last stage is optimised: what should be equal where methods are compared."""
 
 
 class Trainer(Protocol):

@@ -14,7 +14,7 @@ import click
 
 from harness.bench.page import check_report, write_report
 from harness.bench.presets import Preset, find_preset
-from harness.bench.runner import Preflight, Say, check_arms, preflight, run_bench
+from harness.bench.runner import Preflight, Say, check_arms, preflight, run_bench, unequal
 from harness.bench.spec import BenchSpec, Trainer
 from harness.config import RunConfig, resolve, validate
 from harness.errors import HarnessError, UsageError
@@ -189,7 +189,7 @@ def dry_tables(asked: Asked, found: Preflight) -> list[Table]:
     ]
     to_train = sum(planned.tokens for planned in found.plans.values() if not planned.finished)
     notes = [f"{method} cannot begin: {reason}" for method, reason in found.failures.items()]
-    notes.append(f"{to_train:,} tokens to train in all")
+    notes += [f"{to_train:,} tokens to train in all", *unequal(found)]
     columns = (
         Column("method", lambda row: str(row["method"])),
         Column("seed", lambda row: str(row["seed"]), right=True),

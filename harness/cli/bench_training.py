@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,9 @@ from harness.registry import CARD, ModelCard, models_dir
 
 if TYPE_CHECKING:
     from backends.trainers.callbacks import Progress
+
+
+_COMPARED = ("learning_rate", "scheduler", "weight_decay", "batch_size", "lora_rank")
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,14 @@ class BackendTrainer:
         from backends.plan import plan_training
 
         plan = plan_training(self.config(method, seed), self.results_dir)
-        per_step = [stage.tokens / len(stage.data.examples) * stage.settings.batch_size for stage in plan.stages]
+        last = asdict(plan.stages[-1].settings)
         return Planned(
             model_id=plan.model_id,
             finished=(models_dir(self.results_dir) / plan.model_id / CARD).is_file(),
             records=plan.records,
             steps=sum(stage.steps for stage in plan.stages),
-            tokens=round(sum(each * stage.steps for each, stage in zip(per_step, plan.stages, strict=True))),
+            tokens=round(sum(stage.tokens_per_step * stage.steps for stage in plan.stages)),
+            settings={name: str(last[name]).lower() for name in _COMPARED},
         )
 
     def train(self, method: str, seed: int) -> ModelCard:

@@ -11,8 +11,8 @@ from bench_fakes import FakeTrainer, mock_evaluation, stored_arm
 from stored_runs import coin, make_run
 
 from harness.bench.compare import Entry, SuiteComparison, compare_suites
-from harness.bench.runner import check_arms, preflight, run_bench
-from harness.bench.spec import Arm, BenchSpec
+from harness.bench.runner import Preflight, check_arms, preflight, run_bench, unequal
+from harness.bench.spec import Arm, BenchSpec, Planned
 from harness.config import RunConfig
 from harness.errors import ConfigError, DataError, Interrupted, ModelError, TooManyFailures, TrainingStopped
 from harness.run.pipeline import Outcome
@@ -110,6 +110,16 @@ def test_nothing_begins_if_no_method_can(tmp_path: Path) -> None:
     trainer = FakeTrainer(tmp_path, refuse={"sft": DataError("no file"), "emo": DataError("no file")})
     with pytest.raises(DataError, match="no file"):
         preflight(spec(tmp_path), trainer)
+
+
+def test_settings_in_which_the_methods_differ_are_told() -> None:
+    plans = {
+        (method, seed): Planned("id", False, 10, 5, 1000, {"lora_rank": rank, "scheduler": "cosine"})
+        for method, rank in (("sft", "none"), ("krsl", "64"))
+        for seed in range(2)
+    }
+    (line,) = unequal(Preflight(plans, {}))
+    assert line.startswith("the methods differ in lora_rank (sft none, krsl 64)")
 
 
 def test_a_wrong_command_is_refused_at_once(tmp_path: Path) -> None:
