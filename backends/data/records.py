@@ -331,6 +331,8 @@ def write_records(path: Path, records: Iterable[TrainRecord]) -> int:
     Raises `DataError` if there are none, for a record that could not be read back, and where the file cannot be written
     (a full disk): then what was at `path` is as before.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is a device, a pipe or a folder: name a file to write the records to")
     half = path.with_name(f".{path.name}.{os.getpid()}.part")
     known: set[str] = set()
     try:

@@ -168,6 +168,8 @@ def check_out(out: Path, recipe: str, inputs: Sequence[Path], force: bool = Fals
         side_file(out, name): ours and name in report.get("sets", {}) for name in SETS.get(recipe, ())
     }
     for path, made in owned.items():
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is a device, a pipe or a folder: name a file as --out")
         if any(one.exists() and path.exists() and os.path.samefile(one, path) for one in inputs):
             raise UsageError(f"{path}, which would be written, is an input: name another --out")
         if path.exists() and not made and not force:

@@ -27,6 +27,7 @@ from backends.data.records import (
     write_records,
 )
 from harness.errors import DataError, UnknownName
+from harness.files import write_atomically
 from harness.types import Message
 
 TURN = {"role": "user", "content": "2 + 2?"}
@@ -198,6 +199,15 @@ def test_a_full_disk_is_told() -> None:
         pytest.skip("no /dev/full here")
     with pytest.raises(DataError, match="cannot be written"):
         write_records(Path("/dev/full/x.jsonl"), [FULL])
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    link = tmp_path / "null"
+    link.symlink_to(os.devnull)
+    with pytest.raises(DataError, match="is a device, a pipe or a folder"):
+        write_records(link, [FULL])
+    write_atomically(link, "text")
+    assert link.is_symlink() and list(tmp_path.iterdir()) == [link]
 
 
 def test_needs_are_checked_at_once_with_first_id_and_count() -> None:
