@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import glob
 import inspect
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -69,7 +71,9 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
 
 
 def _method_facts(method: Method) -> dict[str, Any]:
-    """Options and settings are the defaults."""
+    """Options and settings are the defaults; those of a stage are the paper's."""
+    from backends.config import Settings
+
     facts = {
         "paper": method.paper,
         "needs": method.needs,
@@ -77,6 +81,7 @@ def _method_facts(method: Method) -> dict[str, Any]:
         "stages": {
             stage.name: {"records need": stage.needs, **stage.settings} for stage in method.stages(method.options())
         },
+        "settings (--set, or --set STAGE.NAME)": _fields(Settings) if method.make is None else {},
         "deviations": "\n".join(method.deviations),
     }
     return {name: fact for name, fact in facts.items() if fact}
@@ -138,10 +143,29 @@ def _engine_options(build: object) -> dict[str, str]:
 
 
 def _fields(options: Any) -> dict[str, str]:
-    return {
-        field.name: f"{field.type}" + ("" if field.default is dataclasses.MISSING else f" = {field.default!r}")
-        for field in dataclasses.fields(options)
-    }
+    """Type, default and docstring of each field of a dataclass."""
+    docs = {name: doc for base in options.__mro__[-2::-1] for name, doc in _attribute_docs(base).items()}
+    found = {}
+    for field in dataclasses.fields(options):
+        default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
+        about = f" ({docs[field.name]})" if field.name in docs else ""
+        found[field.name] = f"{field.type}{default}{about}"
+    return found
+
+
+def _attribute_docs(cls: type) -> dict[str, str]:
+    """The text under each field, which Python does not keep: read from the source."""
+    (body,) = (node.body for node in ast.parse(inspect.cleandoc(inspect.getsource(cls))).body if hasattr(node, "body"))
+    docs = {}
+    for attribute, below in itertools.pairwise(body):
+        if (
+            isinstance(attribute, ast.AnnAssign)
+            and isinstance(attribute.target, ast.Name)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+        ):
+            docs[attribute.target.id] = " ".join(str(below.value.value).split()).rstrip(".")
+    return docs
 
 
 def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, Any]:

@@ -47,6 +47,8 @@ def test_recipes_are_listed() -> None:
 
 def test_a_method_is_shown_with_paper_options_and_settings() -> None:
     out = CliRunner().invoke(cli, ["show", "krsl"]).output
+    assert "beta: float = 0.025 (Weight with which the key tokens of wrong responses are unlearned)" in out
+    assert "micro_batch: int | None = None (Examples per forward pass on one device" in out
     assert "arXiv 2405.19737" in out
     assert "    beta: float = 0.025" in out
     assert "    key_steps:\n      records need: response, rejected\n" in out
