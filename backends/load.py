@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import StoreError
 from harness.models import trained
 from harness.models.hf_source import Source
+from harness.registry import ModelCard, find_card
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +20,18 @@ def find_weights(spec: str, results_dir: Path) -> Source:
     Raises `ConfigError` for a spec whose weights are out of reach (a server's), and what the engine raises.
     """
     return trained.find_base(spec, results_dir).source
+
+
+def finished(folder: Path) -> ModelCard:
+    """The card of a model that is made already. Raises `StoreError` and `PrerequisiteError` if it is not whole."""
+    _, card = find_card(folder.parents[1], folder.name)
+    trained.find_weights(folder, card)
+    if card.fingerprint not in (None, trained.fingerprint(folder)):
+        raise StoreError(
+            f"the files of {card.id!r} are not those that its card tells of: restore them, or `harness models rm "
+            f"{card.id}` and run the same command again"
+        )
+    return card
 
 
 def canonical(spec: str, results_dir: Path) -> str:

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from backends.base import Method
 from backends.config import TrainConfig
-from backends.load import find_weights, load_pair
+from backends.load import find_weights, finished, load_pair
 from backends.provenance import device_name, git_commit, versions
 from harness.catalog import load
 from harness.hashing import canonical_json, short_hash
 from harness.models.hf_source import fingerprint_of
 from harness.models.options import parse_options
-from harness.registry import CARD, MODEL, ModelCard, make_id, models_dir, read_card, write_card
+from harness.registry import CARD, MODEL, ModelCard, make_id, models_dir, write_card
 from harness.types import Json
 
 
@@ -33,7 +33,7 @@ def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
     }
     folder = models_dir(results_dir) / make_id(config.student, config.method, facts)
     if (folder / CARD).is_file():
-        return read_card(folder)
+        return finished(folder)
     half = folder / ".half"
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 from harness import __version__
+from harness.errors import PrerequisiteError
 
+_REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX")}
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
+
+
+def check_reporters(names: Sequence[str]) -> None:
+    """Raises `PrerequisiteError` for one that is not installed: the trainer would tell only after loading the model."""
+    for name in names:
+        if not any(importlib.util.find_spec(package) for package in _REPORTERS.get(name, (name,))):
+            raise PrerequisiteError(f"reporting to {name} needs it installed: pip install {name}")
 
 
 def git_commit() -> str | None:

@@ -11,29 +11,35 @@ from its last finished stage. Several processes (`accelerate launch`) run this s
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.config import TrainConfig
+from backends.load import finished
 from backends.plan import Plan, StagePlan, plan_training
-from backends.provenance import device_name, git_commit, versions
+from backends.provenance import check_reporters, device_name, git_commit, versions
+from harness.errors import Interrupted, StoreError, TrainingStopped
 from harness.files import write_atomically
 from harness.models.base import import_extra
 from harness.models.hf_source import fingerprint_of
-from harness.registry import CARD, MODEL, ModelCard, models_dir, read_card, write_card
+from harness.registry import CARD, MODEL, ModelCard, models_dir, write_card
 
 if TYPE_CHECKING:
     from backends.trainers.callbacks import Progress
 
 _STATE = "progress.json"
 """Seconds and tokens of finished parts."""
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,38 @@ def train(
 ) -> ModelCard:
     """Train and register a model, or go on with it, or return the card of one that is finished.
 
-    Raises what `plan_training` raises, `MissingExtra`, `TrainingStopped` for numbers that are not finite, `StoreError`
-    where the disk is full; what was saved before is kept.
+    Raises what `plan_training` raises, `MissingExtra`, `PrerequisiteError` for a reporter that is not installed,
+    `TrainingStopped` for numbers that are not finite or too little memory, `Interrupted` on Ctrl-C and SIGTERM once the
+    step is saved, `StoreError` where the disk is full, files are damaged or another process trains the same model; what
+    was saved before is kept.
     """
     import_extra("trl", "training", "train")
+    runtime = runtime or Runtime()
+    check_reporters(runtime.report_to)
     plan = plan or plan_training(config, results_dir)
     folder = models_dir(results_dir) / plan.model_id
     if (folder / CARD).is_file():
-        return read_card(folder)
+        return finished(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(plan, folder, runtime or Runtime(), watch)
-    return run.finish(run.stages())
+    with _alone(folder):
+        if (folder / CARD).is_file():  # written since, by who had the lock
+            return finished(folder)
+        run = _Run(plan, folder, runtime, watch)
+        return run.finish(run.stages())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second training of the same model away; the processes of one launch are one."""
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    with (folder / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StoreError(f"another process is training {folder.name}: wait for it or stop it") from None
+        yield
 
 
 class _Run:
@@ -80,7 +107,12 @@ class _Run:
         self.results_dir = folder.parents[1]
         path = folder / _STATE
         if path.is_file():
-            self.state |= json.loads(path.read_text(encoding="utf-8"))
+            self.state |= _read_state(path)
+        elif (folder / MODEL).is_dir():
+            raise StoreError(
+                f"{folder} holds a trained model, but neither {CARD} nor {_STATE} tells how it was trained: restore "
+                "one, or remove the folder and train again"
+            )
 
     def stages(self) -> Path:
         """Run the stages that are not finished; returns the folder of the last one's model."""
@@ -90,7 +122,8 @@ class _Run:
         for stage in self.plan.stages:
             folder = self.folder / "stages" / stage.stage.name
             if not folder.is_dir():
-                self._stage(stage, folder, done)
+                with _enough_memory(stage):
+                    self._stage(stage, folder, done)
                 gc.collect()
             done = folder
         assert done is not None
@@ -99,7 +132,9 @@ class _Run:
     def _stage(self, plan: StagePlan, folder: Path, previous: Path | None) -> None:
         from backends.trainers.callbacks import Watch, drop_after, last_checkpoint
         from backends.trainers.setup import make_trainer, save_model
+        from backends.trainers.signals import StopRequest
 
+        stop = StopRequest()
         checkpoints = self.folder / "checkpoints" / plan.stage.name
         metrics = self.folder / "metrics.jsonl"
         seconds = plan.budget_seconds
@@ -110,6 +145,7 @@ class _Run:
             plan.budget_tokens,
             None if seconds is None else max(0.0, seconds - self.state["seconds"]),
             self.runtime.save_steps,
+            stop,
         )
         trainer = make_trainer(self.plan, plan, self.runtime, watch, checkpoints, previous, self.results_dir)
         trainer.tokens_seen = self.state["tokens"]
@@ -121,9 +157,15 @@ class _Run:
             step = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
             drop_after(metrics, plan.stage.name, step)
         try:
-            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            with stop:
+                trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         finally:
             self._spent(watch.seconds)
+        if watch.interrupted:
+            raise Interrupted(
+                f"interrupted after step {trainer.state.global_step} of {plan.steps} of stage {plan.stage.name}, which "
+                "is saved; run the same command again to go on"
+            )
         save_model(trainer, folder, self.plan.tokenizer)
         self.state |= {
             "tokens": trainer.tokens_seen,
@@ -175,6 +217,33 @@ class _Run:
         return card
 
 
+def _read_state(path: Path) -> dict[str, Any]:
+    """Raises `StoreError` for a file that is not as `_write_state` leaves it."""
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        counts = [state[name] for name in ("seconds", "tokens", "steps")]
+        if min(counts) >= 0 and isinstance(state["stopped"], str) and isinstance(state["final"], dict):
+            return dict(state)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise StoreError(f"{path} is damaged: restore it, or remove {path.parent} and train again from the beginning")
+
+
+@contextmanager
+def _enough_memory(stage: StagePlan) -> Iterator[None]:
+    """One line for the two ways in which torch says that memory ran out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        first = str(error).partition("\n")[0]
+        if not isinstance(error, MemoryError) and not re.search("out of memory|can't allocate memory", first):
+            raise
+        raise TrainingStopped(
+            f"memory ran out in stage {stage.stage.name} ({first[:200]}): set micro_batch (now {stage.micro_batch}) "
+            "lower, --gradient-checkpointing, --max-length or a small lora_rank; what was saved is kept"
+        ) from error
+
+
 def _register(card: ModelCard, folder: Path, done: Path) -> ModelCard:
     """Move the result to its place, write the card last, and remove what is only needed to go on."""
     if not (folder / MODEL).is_dir():
@@ -183,5 +252,6 @@ def _register(card: ModelCard, folder: Path, done: Path) -> ModelCard:
     write_card(folder, card)
     for left in ("checkpoints", "stages"):
         shutil.rmtree(folder / left, ignore_errors=True)
-    (folder / _STATE).unlink(missing_ok=True)
+    for name in (_STATE, _LOCK):
+        (folder / name).unlink(missing_ok=True)
     return card

@@ -12,7 +12,7 @@
     │   └── MissingKey             3   names the environment variable
     ├── ModelError                 3   a model that cannot answer at all: unreachable, refused, not found
     ├── TooManyFailures            1   the run finished, but too much is unscored or failed
-    ├── TrainingStopped            1   the loss is no finite number; the last good checkpoint is kept
+    ├── TrainingStopped            1   the loss is no finite number, or memory ran out; the last checkpoint is kept
     └── BudgetReached              5   stopped at --budget; the same command with a larger one goes on
 
 `harness gate` is no error when it has an answer: it returns 0 (passes), 1 (a regression) or 4 (inconclusive).
@@ -102,7 +102,7 @@ class TooManyFailures(HarnessError):
 
 
 class TrainingStopped(HarnessError):
-    """Training cannot go on: the loss or its gradient is no finite number. The last good checkpoint is kept."""
+    """Training cannot go on: a loss or gradient that is no finite number, too little memory. What was saved is kept."""
 
     exit_code = 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import sys
@@ -16,8 +15,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from backends.trainers.signals import StopRequest
+from harness.files import write_atomically
+
 COMPLETE = "COMPLETE"
-"""Written into a checkpoint last: one without it was being written when the process died."""
+"""Written into a checkpoint last, with each file's size: without it, or with a file cut short, none is whole."""
 SAVE_SECONDS = 600.0
 """Between checkpoints, where no number of steps is asked for."""
 
@@ -46,10 +48,14 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         budget_tokens: float | None,
         budget_seconds: float | None,
         save_steps: int | None,
+        stop: StopRequest | None = None,
     ) -> None:
-        """`budget_seconds` counts from now; `watch` is only called on the first process."""
+        """`budget_seconds` counts from now; `watch` is only called on the first process; `stop` is what a user asks."""
         self.stage, self.metrics, self.watch = stage, metrics, watch
         self.budget_tokens, self.budget_seconds, self.save_steps = budget_tokens, budget_seconds, save_steps
+        self.stop = stop or StopRequest()
+        self.interrupted = False
+        """Saved and stopped before its end because `stop` was asked for."""
         self.trainer: Any = None
         """Set once the trainer exists."""
         self.stopped = "finished"
@@ -83,17 +89,17 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         control.should_save = due and not control.should_training_stop
         if control.should_training_stop or state.global_step >= state.max_steps:
             control.should_log = True  # the last steps too
+        elif self.trainer.any_process(self.stop.asked):
+            self.interrupted = control.should_save = control.should_training_stop = True
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The checkpoint is whole."""
         self.saved = time.monotonic()
+        self.trainer.accelerator.wait_for_everyone()  # each process writes its own part
         if args.should_save:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            with (folder / COMPLETE).open("w") as stream:
-                stream.write(f"{state.global_step}\n")
-                stream.flush()
-                os.fsync(stream.fileno())
+            write_atomically(folder / COMPLETE, json.dumps(_sizes(folder)))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         """One line of metrics.jsonl."""
@@ -130,11 +136,24 @@ def last_checkpoint(folder: Path, clean: bool) -> Path | None:
     """The newest whole checkpoint of a folder; `clean` deletes those that were cut off while being written."""
     found = []
     for path in folder.glob("checkpoint-*"):
-        if (path / COMPLETE).is_file() and path.name.removeprefix("checkpoint-").isdigit():
+        if path.name.removeprefix("checkpoint-").isdigit() and _is_whole(path):
             found.append(path)
         elif clean:
             shutil.rmtree(path, ignore_errors=True)
     return max(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether every file has the size that it was written with: a power cut can leave one short after all."""
+    try:
+        written = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(written, dict) and written.items() <= _sizes(checkpoint).items()
 
 
 def drop_after(metrics: Path, stage: str, step: int) -> None:
@@ -142,11 +161,11 @@ def drop_after(metrics: Path, stage: str, step: int) -> None:
     if not metrics.is_file():
         return
     kept = []
-    for line in metrics.read_text(encoding="utf-8").splitlines():
+    for line in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
-            continue  # the line that was being written when the process died
-        if row.get("stage") != stage or row.get("step", 0) <= step:
-            kept.append(line)
-    metrics.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            if row["stage"] != stage or row["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue  # the line that was being written when the process died, or none of ours
+    write_atomically(metrics, "".join(f"{line}\n" for line in kept))

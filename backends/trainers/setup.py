@@ -19,7 +19,7 @@ from backends.trainers.callbacks import Watch
 from backends.trainers.head import add_objective_head
 from backends.trainers.sharding import refuse_zero3, whole_weights
 from backends.trainers.trainer import ObjectiveTrainer, writing
-from harness.errors import PrerequisiteError
+from harness.errors import ConfigError, PrerequisiteError, UnknownName
 from harness.models.hf_source import is_adapter
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def make_trainer(
     objective = stage.stage.objective()
     with whole_weights(type(objective).setup is not Objective.setup):  # what it sees before training must be real
         model, tokenizer, peft_config = _student(plan, stage.settings, previous, low)
+    _check_tokens(model, stage)
     tokenizer.chat_template = plan.encoder.template  # the trainer saves it too
 
     def load(spec: str) -> tuple[Any, Any]:
@@ -97,6 +98,7 @@ def _student(plan: Plan, settings: Settings, previous: Path | None, low: bool) -
     if not lora:
         return model, tokenizer, None
     targets = settings.lora_targets
+    _check_targets(model, targets)
     return (
         model,
         tokenizer,
@@ -108,6 +110,30 @@ def _student(plan: Plan, settings: Settings, previous: Path | None, low: bool) -
             target_modules=targets if targets == "all-linear" else targets.split("+"),
         ),
     )
+
+
+def _check_tokens(model: Any, stage: StagePlan) -> None:
+    """Raises `ConfigError` where the tokenizer knows more tokens than the model has embeddings for."""
+    known = model.get_input_embeddings().weight.shape[0]
+    most = max(int(sequence.ids_T.max()) for example in stage.data.examples for sequence in example.sequences)
+    if most >= known:
+        raise ConfigError(
+            f"the tokenizer gives the data the token {most}, and the student has embeddings for {known} only: the two "
+            "do not belong together, or tokens were added to one alone"
+        )
+
+
+def _check_targets(model: Any, targets: str) -> None:
+    """Raises `UnknownName` for a name that is no layer: peft ignores it as long as another name is one."""
+    head = model.get_output_embeddings()
+    layers = {
+        name
+        for name, layer in model.named_modules()
+        if layer is not head and isinstance(layer, torch.nn.Linear | transformers.pytorch_utils.Conv1D)
+    }
+    for target in () if targets == "all-linear" else targets.split("+"):
+        if not any(name == target or name.endswith(f".{target}") for name in layers if target):
+            raise UnknownName("layer for lora_targets", target, {name.rpartition(".")[2] for name in layers})
 
 
 def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path) -> SFTConfig:

@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from datasets import Dataset
 from safetensors import SafetensorError
 from torch import Tensor
+from transformers.trainer import TRAINER_STATE_NAME, TrainerState
 from trl import SFTConfig, SFTTrainer
 
 from backends.base import Objective, Step, Training
@@ -216,14 +218,33 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         with writing(folder, "the last whole checkpoint is kept"):
             super(SFTTrainer, self)._save_checkpoint(model, trial)
             if self.args.should_save:
-                state = {"objective": self.objective.state_dict(), "tokens_seen": self.tokens_seen}
+                state = {
+                    "objective": self.objective.state_dict(),
+                    "tokens_seen": self.tokens_seen,
+                    "window": self._window,  # so that what is logged next is the mean that it would have been
+                }
                 torch.save(state, folder / OBJECTIVE_FILE)
 
     def resume(self, checkpoint: Path) -> None:
         """Take up the objective's state and the token count of a checkpoint, before `train` resumes from it."""
-        state: Mapping[str, Any] = torch.load(checkpoint / OBJECTIVE_FILE, map_location="cpu", weights_only=True)
-        self.objective.load_state_dict(state["objective"])
-        self.tokens_seen = int(state["tokens_seen"])
+        with reading(checkpoint):
+            state: Mapping[str, Any] = torch.load(checkpoint / OBJECTIVE_FILE, map_location="cpu", weights_only=True)
+            self.objective.load_state_dict(state["objective"])
+            self.tokens_seen = int(state["tokens_seen"])
+            self._window = list(state["window"])
+            TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        with reading(Path(resume_from_checkpoint)):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with reading(Path(checkpoint or "")):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with reading(Path(checkpoint or "")):
+            super()._load_rng_state(checkpoint)
 
 
 @contextmanager
@@ -235,6 +256,30 @@ def writing(folder: Path, kept: str) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
         first = str(error).strip().partition("\n")[0]
         raise StoreError(f"cannot write {folder}: {first}. Make room and run the same command again: {kept}") from error
+
+
+@contextmanager
+def reading(checkpoint: Path) -> Iterator[None]:
+    """Turn what the libraries raise for a damaged checkpoint into one error; too little memory is another one."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        UnpicklingError,
+        SafetensorError,
+    ) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise StoreError(
+            f"the checkpoint {checkpoint} cannot be read ({type(error).__name__}: {first}): if it is damaged, delete "
+            "it and run the same command again, which goes on from the one before or from the beginning"
+        ) from error
 
 
 class _Indexed:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @click.command("synth")
 @click.option("--levels", default="1,2", show_default=True, metavar="N,…", help="Out of 1 to 5.")
-@click.option("--per-level", type=click.IntRange(min=1), default=500, show_default=True, help="Records of each level.")
+@click.option("--per-level", type=click.IntRange(1, 1_000_000), default=500, show_default=True, help="Of each level.")
 @click.option("--split", type=click.Choice(["train", "dev"]), default="train", show_default=True)
 @click.option("--style", type=click.Choice(["short", "plain", "long"]), default="plain", show_default=True)
 @click.option(

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, one more forward pass.")
 @click.option("--template", metavar="FILE|off", help="Chat template in place of the tokenizer's own.")
-@click.option("--save-steps", type=int, help="Steps between checkpoints. [default: every ten minutes]")
+@click.option("--save-steps", type=click.IntRange(min=1), help="Steps between checkpoints. [default: ten minutes]")
 @click.option("--logging-steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps between logs.")
 @click.option("--report-to", multiple=True, type=click.Choice(["trackio", "wandb", "tensorboard"]), help="Also log to.")
 @click.option("--dry-run", is_flag=True, help="Show settings, data and one tokenised example; train nothing.")
@@ -74,10 +74,13 @@ def command(
     from backends.plan import left_out, plan_training
     from backends.train import Runtime, train
     from harness.catalog import load
+    from harness.errors import UsageError
 
     config = _config(recipe, assignments, budget, flags)
     method = load("method", config.method)
     assert isinstance(method, Method)
+    if method.make is not None and dry_run:
+        raise UsageError(f"{config.method} trains nothing that could be tried out: leave out --dry-run")
     if method.make is not None:
         card = make_model(config, results_dir)
     elif dry_run:

@@ -60,8 +60,11 @@ def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, An
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        # Merging an adapter leaves its base frozen.
-        return _load_weights(source, "cpu", dtype).requires_grad_(True), _read_tokenizer(source)
+        model = _load_weights(source, "cpu", dtype)
+        for parameter in model.parameters():  # merging an adapter leaves its base frozen
+            if parameter.is_floating_point():
+                parameter.requires_grad_(True)
+        return model, _read_tokenizer(source)
     except _UNLOADABLE as error:
         raise _unloadable(source, error) from error
 
