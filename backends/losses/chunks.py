@@ -81,8 +81,25 @@ def map_rows(
     `index`: the rows to visit (M distinct integers), whose results come back as (M, ...): as `rows[index]` would give,
     but without that copy. The others get a gradient of 0.
     """
-    result: Tensor = _MapRows.apply(function, chunk, index, len(rows), *rows, *shared)
-    return result
+    return map_rows_and_sums(lambda *chunk: (function(*chunk),), rows, shared, chunk=chunk, index=index)[0]
+
+
+def map_rows_and_sums(
+    function: Callable[..., tuple[Tensor, ...]],
+    rows: Sequence[Tensor],
+    shared: Sequence[Tensor] = (),
+    *,
+    chunk: int,
+    index: Tensor | None = None,
+    sums: int = 0,
+) -> tuple[Tensor, ...]:
+    """`map_rows` with several results: what belongs to rows, then `sums` tensors that are added up over the chunks.
+
+    Every result depends on every tensor that needs a gradient, or on none. An `index` of (2, M) visits positions of
+    `rows` that are (B, T, ...), wherever they lie in memory. With no rows `function` is called once on none.
+    """
+    results: tuple[Tensor, ...] = _MapRows.apply(function, chunk, index, len(rows), sums, *rows, *shared)
+    return results
 
 
 def spread(found_M: Tensor, index: Tensor, like: Tensor) -> Tensor:
@@ -94,32 +111,49 @@ def spread(found_M: Tensor, index: Tensor, like: Tensor) -> Tensor:
 class _MapRows(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
     @staticmethod
     def forward(
-        ctx: Any, function: Callable[..., Tensor], chunk: int, index: Tensor | None, count: int, *tensors: Tensor
-    ) -> Tensor:
-        ctx.function, ctx.chunk, ctx.count = function, chunk, count
+        ctx: Any,
+        function: Callable[..., tuple[Tensor, ...]],
+        chunk: int,
+        index: Tensor | None,
+        count: int,
+        sums: int,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        ctx.function, ctx.chunk, ctx.count, ctx.sums = function, chunk, count, sums
         ctx.save_for_backward(index, *tensors)
         rows, shared = tensors[:count], tensors[count:]
+        values: list[tuple[Tensor, ...]] = []
+        totals: tuple[Tensor, ...] = ()
         with torch.autocast(tensors[0].device.type, enabled=False):
-            parts = [function(*(row[pick] for row in rows), *shared) for pick in _picks(rows[0], index, chunk)]
-        return torch.cat(parts)
+            for _, pick in _picks(rows[0], index, chunk):
+                found = function(*(row[pick] for row in rows), *shared)
+                split = len(found) - sums
+                values.append(found[:split])
+                added = found[split:]
+                totals = tuple(a + b for a, b in zip(totals, added, strict=True)) if totals else added
+        return (*(torch.cat(parts) for parts in zip(*values, strict=True)), *totals)
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Any, ...]:
         index, *tensors = ctx.saved_tensors
-        needed = [place for place, need in enumerate(ctx.needs_input_grad[4:]) if need]
+        needed = [place for place, need in enumerate(ctx.needs_input_grad[5:]) if need]
         grads: list[Tensor | None] = [None] * len(tensors)
         for place in needed:
+            # A row is written once, in its own precision; what is shared is a sum over chunks and is kept wide.
             dtype = tensors[place].dtype
             dtype = accumulation_dtype(dtype) if place >= ctx.count else dtype
             grads[place] = torch.zeros_like(tensors[place], dtype=dtype)
-        for span, pick in zip(spans(grad.shape[0], ctx.chunk), _picks(tensors[0], index, ctx.chunk), strict=True):
-            with torch.enable_grad(), torch.autocast(grad.device.type, enabled=False):
+        split = len(upstream) - ctx.sums
+        for span, pick in _picks(tensors[0], index, ctx.chunk):
+            with torch.enable_grad(), torch.autocast(upstream[0].device.type, enabled=False):
                 inputs = [t.detach()[pick] if place < ctx.count else t.detach() for place, t in enumerate(tensors)]
                 for place in needed:
                     inputs[place].requires_grad_()
-                value = ctx.function(*inputs)
-            found = torch.autograd.grad(value, [inputs[place] for place in needed], grad[span], allow_unused=True)
+                values = ctx.function(*inputs)
+            weights = [*(grad[span] for grad in upstream[:split]), *upstream[split:]]
+            with torch.autocast(upstream[0].device.type, enabled=False):
+                found = torch.autograd.grad(values, [inputs[place] for place in needed], weights, allow_unused=True)
             for place, part in zip(needed, found, strict=True):
                 target = grads[place]
                 if part is None or target is None:
@@ -129,13 +163,13 @@ class _MapRows(torch.autograd.Function):  # type: ignore[misc]  # torch is untyp
                 else:
                     target.add_(part)
         whole = (g if g is None else g.to(t.dtype) for g, t in zip(grads, tensors, strict=True))
-        return (None, None, None, None, *whole)
+        return (None, None, None, None, None, *whole)
 
 
-def _picks(rows: Tensor, index: Tensor | None, chunk: int) -> Iterator[slice | Tensor]:
-    """What selects each chunk's rows: slices, or pieces of the index."""
-    if index is None:
-        yield from spans(rows.shape[0], chunk)
-    else:
-        for span in spans(index.shape[0], chunk):
-            yield index[span]
+def _picks(rows: Tensor, index: Tensor | None, chunk: int) -> Iterator[tuple[slice, Any]]:
+    """Each chunk's place among the results, and what selects its rows: a slice, or pieces of the index."""
+    for span in spans(rows.shape[0] if index is None else index.shape[-1], chunk):
+        if index is None:
+            yield span, span
+        else:
+            yield span, index[span] if index.dim() == 1 else tuple(index[:, span])
