@@ -98,7 +98,7 @@ class TrainConfig:
     limit: int | None = None
     """Only that many records, the first."""
     max_length: int = 2048
-    """Most tokens of a sequence; longer ones are left out and counted, never cut."""
+    """Most tokens of a sequence, the student's own context at most; longer ones are left out, never cut."""
     budget_tokens: int | None = None
     """Tokens that the student reads in training, padding excluded; takes the place of the epochs."""
     budget_seconds: float | None = None

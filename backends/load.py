@@ -51,6 +51,13 @@ def load_pair(source: Source, dtype: torch.dtype | str) -> tuple[Any, Any]:
     return load_for_training(source, dtype)
 
 
+def context_length(source: Source) -> int | None:
+    """Most tokens that the model is made for, None where its config does not say. Raises `ModelError`."""
+    from harness.models import hf_load
+
+    return hf_load.context_length(source)
+
+
 def load_tokenizer(source: Source) -> Any:
     """The tokenizer alone. Raises `ModelError`."""
     from harness.models import hf_load

@@ -18,7 +18,7 @@ from backends.config import Settings, TrainConfig
 from backends.data.records import TrainRecord, data_hash, require
 from backends.data.segments import Encoder, Tokenised, left_out_lines, preflight
 from backends.data.source import load_records
-from backends.load import canonical, find_weights, load_tokenizer
+from backends.load import canonical, context_length, find_weights, load_tokenizer
 from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -111,7 +111,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         require(records, stage.needs, config.method)
     source = find_weights(config.student, results_dir)
     tokenizer = load_tokenizer(source)
-    encoder = _encoder(tokenizer, config)
+    encoder = _encoder(tokenizer, config, min(config.max_length, context_length(source) or config.max_length))
     tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did
     digest = data_hash(records)
     planned = _plan_stages(config, stages, settings, encoder, records)
@@ -215,14 +215,14 @@ def micro_batches(settings: Settings, processes: int) -> tuple[int, int]:
     return micro, here // micro
 
 
-def _encoder(tokenizer: Any, config: TrainConfig) -> Encoder:
+def _encoder(tokenizer: Any, config: TrainConfig, max_length: int) -> Encoder:
     if config.template in (None, "off"):
-        return Encoder(tokenizer, config.max_length, plain=config.template == "off")
+        return Encoder(tokenizer, max_length, plain=config.template == "off")
     try:
         text = Path(str(config.template)).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise PrerequisiteError(f"the template {config.template!r} cannot be read: {error}") from None
-    return Encoder(tokenizer, config.max_length, template=text)
+    return Encoder(tokenizer, max_length, template=text)
 
 
 def left_out(plan: Plan) -> list[str]:

@@ -77,6 +77,12 @@ def test_long_sequences_are_left_out_whole_and_none_left_is_an_error(student: Pa
         plan_training(config(student, max_length=20), tmp_path)
 
 
+def test_no_sequence_is_longer_than_the_students_context(tmp_path: Path) -> None:
+    small = write_model(tmp_path / "small", context=180)
+    plan = plan_training(config(small), tmp_path)
+    assert plan.encoder.max_length == 180 and plan.stages[0].data.left_out["too_long"]
+
+
 def test_names_settings_and_options_are_checked(student: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'krsl'"):
         plan_training(config(student, "krs"), tmp_path)
