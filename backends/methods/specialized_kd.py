@@ -23,7 +23,7 @@ from backends.data.stored import IDS, LOGPS, at_tokens, stored_top
 from backends.losses.nll import head_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
-from backends.losses.specialised_kd import TOP_K, carry_over, match_distribution
+from backends.losses.specialized_kd import TOP_K, carry_over, match_distribution
 from backends.methods._options import refuse_unused
 from backends.methods._views import answer_only, chain_and_answer, tagged, whole
 from backends.methods.sft import LikelihoodObjective

@@ -9,7 +9,7 @@ from backends.losses.curio import curio_temperature
 from backends.losses.divergence import stored_divergence, token_divergence
 from backends.losses.mcc_kd import consistency
 from backends.losses.positions import HeadLogits
-from backends.losses.specialised_kd import match_distribution
+from backends.losses.specialized_kd import match_distribution
 from harness.errors import ConfigError
 
 F64 = torch.float64

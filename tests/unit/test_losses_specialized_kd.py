@@ -11,7 +11,7 @@ from torch import tensor
 
 from backends.losses.divergence import token_divergence
 from backends.losses.nll import token_logps
-from backends.losses.specialised_kd import carry_over, match_distribution, matched_positions
+from backends.losses.specialized_kd import carry_over, match_distribution, matched_positions
 from harness.errors import ConfigError, DataError
 
 F64 = torch.float64
