@@ -141,6 +141,17 @@ class TrainConfig:
         return short_hash(canonical_json({**self.identity(), "data_hash": data_hash}))
 
 
+@dataclass(frozen=True)
+class Runtime:
+    """What changes how training runs, not what comes out."""
+
+    save_steps: int | None = None
+    """Optimiser steps between checkpoints; None: every ten minutes."""
+    logging_steps: int = 10
+    report_to: tuple[str, ...] = ()
+    """"trackio", "wandb", "tensorboard": handed to the trainer."""
+
+
 def settings_from(values: Mapping[str, Json]) -> Settings:
     """Settings of plain values. Raises `ConfigError` for an unknown key, a wrong type or a bad value."""
     from harness.models.options import parse_options

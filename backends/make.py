@@ -10,7 +10,7 @@ from typing import Any, cast
 from backends.base import Method
 from backends.config import TrainConfig
 from backends.load import find_weights, finished, load_pair
-from backends.provenance import device_name, git_commit, versions
+from backends.provenance import provenance
 from harness.catalog import load
 from harness.hashing import canonical_json, short_hash
 from harness.models.hf_source import fingerprint_of
@@ -59,13 +59,10 @@ def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
         tokens=None,
         steps=None,
         seconds=round(time.monotonic() - started, 1),
-        device=device_name(),
-        commit=git_commit(),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **provenance(),
         kind="full",
         stopped="finished",
         final={},
-        versions=versions(),
         fingerprint=fingerprint_of(folder / MODEL),
     )
     write_card(folder, card)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import platform
 import subprocess
+import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from harness import __version__
 from harness.errors import PrerequisiteError
@@ -21,6 +23,16 @@ def check_reporters(names: Sequence[str]) -> None:
     for name in names:
         if not any(importlib.util.find_spec(package) for package in _REPORTERS.get(name, (name,))):
             raise PrerequisiteError(f"reporting to {name} needs it installed: pip install {name}")
+
+
+def provenance() -> dict[str, Any]:
+    """The fields of a `ModelCard` that tell when and by what the model was made."""
+    return {
+        "device": device_name(),
+        "commit": git_commit(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": versions(),
+    }
 
 
 def git_commit() -> str | None:

@@ -17,17 +17,16 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backends.config import TrainConfig
+from backends.config import Runtime, TrainConfig
 from backends.load import finished
 from backends.plan import Plan, StagePlan, plan_training
-from backends.provenance import check_reporters, device_name, git_commit, versions
+from backends.provenance import check_reporters, provenance
 from harness.errors import Interrupted, StoreError, TrainingStopped
 from harness.files import write_atomically
 from harness.models.base import import_extra
@@ -40,17 +39,6 @@ if TYPE_CHECKING:
 _STATE = "progress.json"
 """Seconds and tokens of finished parts."""
 _LOCK = ".lock"
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """What changes how training runs, not what comes out."""
-
-    save_steps: int | None = None
-    """Optimiser steps between checkpoints; None: every ten minutes."""
-    logging_steps: int = 10
-    report_to: tuple[str, ...] = ()
-    """"trackio", "wandb", "tensorboard": handed to the trainer."""
 
 
 def train(
@@ -203,13 +191,10 @@ class _Run:
             tokens=self.state["tokens"],
             steps=self.state["steps"],
             seconds=round(self.state["seconds"], 1),
-            device=device_name(),
-            commit=git_commit(),
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **provenance(),
             kind="adapter" if (done / "adapter_config.json").is_file() else "full",
             stopped=self.state["stopped"],
             final=self.state["final"],
-            versions=versions(),
             fingerprint=None,
         )
         if self.first:

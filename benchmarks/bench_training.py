@@ -125,7 +125,7 @@ def plan_of(method: str, parsed: argparse.Namespace, results: Path) -> Any:
 
 
 def ours(method: str, parsed: argparse.Namespace) -> Any:
-    from backends.train import Runtime
+    from backends.config import Runtime
     from backends.trainers.callbacks import Watch
     from backends.trainers.setup import make_trainer
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 import transformers
 from trl import SFTConfig
 
 from backends.base import Objective
-from backends.config import Settings
+from backends.config import Runtime, Settings
 from backends.load import find_weights, load_pair
 from backends.plan import Plan, StagePlan
 from backends.trainers.callbacks import Watch
@@ -21,9 +21,6 @@ from backends.trainers.sharding import refuse_zero3, whole_weights
 from backends.trainers.trainer import ObjectiveTrainer, writing
 from harness.errors import ConfigError, PrerequisiteError, UnknownName
 from harness.models.hf_source import is_adapter
-
-if TYPE_CHECKING:
-    from backends.train import Runtime
 
 _SCHEDULERS = {"epoch_decay": "constant"}  # its own: `ObjectiveTrainer.decay_by_epoch`
 _APART = 100_003

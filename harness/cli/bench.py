@@ -23,8 +23,7 @@ _JUDGING = (
     metavar="NAME,…",
     help="Training methods; the others are held against the first.",
 )
-@click.option("--student", metavar="SPEC", help="Model to train: tiny, smollm2, hf:PATH, trained:ID.")
-@click.option("--data", metavar="FILE|synth:…", help="Training records, the same for all methods.")
+@options.some(options.TRAINING, "student", "data")
 @click.option("--teacher", metavar="SPEC", help="Where a method needs its weights; gets a row if it can be evaluated.")
 @click.option("--model", multiple=True, metavar="ENGINE:NAME", help="Further model to show beside them.")
 @click.option("--seeds", type=int, metavar="COUNT", help="Trainings of each method: seeds 0, 1, … [default: 3]")
@@ -37,12 +36,7 @@ _JUDGING = (
     callback=options.pairs,
     help="Setting of all trainings (learning_rate=1e-4), or of one method: METHOD.learning_rate, METHOD.option.",
 )
-@click.option("--max-length", type=int, help="Most tokens of a training sequence. [default: 2048]")
-@click.option(
-    "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="Of training. [default: auto: bf16 on a GPU]"
-)
-@click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, one more forward pass.")
-@click.option("--template", metavar="FILE|off", help="Chat template of training in place of the tokenizer's own.")
+@options.some(options.TRAINING, "max_length", "precision", "gradient_checkpointing", "template")
 @click.option("--suite", multiple=True, metavar="NAME[:N],…", help="Suites; NAME:N sets the samples per problem.")
 @options.some(options.SAMPLING)
 @click.option(

@@ -16,6 +16,7 @@ from harness.bench.page import check_report, write_report
 from harness.bench.presets import Preset, find_preset
 from harness.bench.runner import Preflight, Say, check_arms, preflight, run_bench, unequal
 from harness.bench.spec import BenchSpec, Trainer
+from harness.cli import options
 from harness.config import RunConfig, resolve, validate
 from harness.errors import HarnessError, UsageError
 from harness.report.table import Column, Format, Row, Table, render
@@ -23,7 +24,7 @@ from harness.report.text import clean, count
 from harness.run.pipeline import Outcome, run
 from harness.run.plan import SuitePlan, plan_suites, refuse_temperatures
 
-_TRAINING = ("student", "data", "teacher", "max_length", "precision", "gradient_checkpointing", "template")
+_TRAINING = (*options.TRAINING, "teacher")
 _OWN = ("preset", "methods", "model", "seeds", "budget", "assignments", "report", "dry_run", "quiet", "as_json", "form")
 
 

@@ -63,6 +63,28 @@ SAMPLING: dict[str, Callable[[F], F]] = {
 }
 """Which problems are asked and how answers are sampled; the parameters are named as in `harness.config.RunConfig`."""
 
+TRAINING: dict[str, Callable[[F], F]] = {
+    "student": click.option("--student", metavar="SPEC", help="Model to train: tiny, smollm2, hf:PATH, trained:ID."),
+    "data": click.option("--data", metavar="FILE|synth:…", help="Training records, or synth:levels=1+2,per_level=500."),
+    "max_length": click.option(
+        "--max-length",
+        type=int,
+        help="Most tokens of a training sequence; longer ones are left out. [default: 2048]",
+    ),
+    "precision": click.option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bf16"]),
+        help="Of training. [default: auto: bf16 on a GPU, else float32]",
+    ),
+    "gradient_checkpointing": click.option(
+        "--gradient-checkpointing", is_flag=True, default=None, help="Less memory, one more forward pass."
+    ),
+    "template": click.option(
+        "--template", metavar="FILE|off", help="Chat template of training, in place of the tokenizer's own."
+    ),
+}
+"""How a student is trained; the parameters are named as in `backends.config.TrainConfig`."""
+
 JUDGING: dict[str, Callable[[F], F]] = {
     "judge": click.option(
         "--judge", multiple=True, metavar="ENGINE:NAME", help="Model that judges; repeat it for a panel of judges."

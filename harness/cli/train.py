@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.option("--method", metavar="NAME", help="Training method (`harness list methods`, `harness show NAME`).")
-@click.option("--student", metavar="SPEC", help="Model to train: tiny, smollm2, hf:PATH, trained:ID.")
-@click.option("--data", metavar="FILE|synth:…", help="Training records, or synth:levels=1+2,per_level=500.")
+@options.some(options.TRAINING, "student", "data")
 @click.option("--teacher", metavar="SPEC", help="Model whose distributions are matched; else its name, for the card.")
 @click.option("--recipe", metavar="NAME|FILE", help="A paper's settings; flags and --set change them.")
 @click.option(
@@ -34,17 +33,12 @@ if TYPE_CHECKING:
 @click.option("--budget", metavar="AMOUNT", help="Tokens or time in place of epochs: 200ktok, 2Mtok, 30min.")
 @click.option("--limit", type=int, help="Only that many records, the first.")
 @click.option("--seed", type=int, help="Root seed. [default: 0]")
-@click.option("--max-length", type=int, help="Most tokens of a sequence; longer ones are left out. [default: 2048]")
-@click.option(
-    "--precision", type=click.Choice(["auto", "float32", "bf16"]), help="[default: auto: bf16 on a GPU, else float32]"
-)
-@click.option("--gradient-checkpointing", is_flag=True, default=None, help="Less memory, one more forward pass.")
-@click.option("--template", metavar="FILE|off", help="Chat template in place of the tokenizer's own.")
+@options.some(options.TRAINING, "max_length", "precision", "gradient_checkpointing", "template")
 @click.option("--save-steps", type=click.IntRange(min=1), help="Steps between checkpoints. [default: ten minutes]")
 @click.option("--logging-steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps between logs.")
 @click.option("--report-to", multiple=True, type=click.Choice(["trackio", "wandb", "tensorboard"]), help="Also log to.")
 @click.option("--dry-run", is_flag=True, help="Show settings, data and one tokenised example; train nothing.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@options.quiet
 @options.results_dir
 @options.as_json
 def command(
@@ -70,9 +64,10 @@ def command(
     harness train --recipe thinkanswer:qwen-7b-math --data mathglm.jsonl --dry-run
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from backends.base import Method
+    from backends.config import Runtime
     from backends.make import make_model
     from backends.plan import left_out, plan_training
-    from backends.train import Runtime, train
+    from backends.train import train
     from harness.catalog import load
     from harness.errors import UsageError
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from backends.base import Method
-from backends.config import TrainConfig
-from backends.train import Runtime, train
+from backends.config import Runtime, TrainConfig
+from backends.train import train
 from harness import catalog
 from tests.tiny_model import write_model
 

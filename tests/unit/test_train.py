@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from backends.config import TrainConfig, settings_from
+from backends.config import Runtime, TrainConfig, settings_from
 from backends.data.records import write_records
 from backends.data.synth import synth_records
 from backends.plan import describe, plan_training
-from backends.train import Runtime, train
+from backends.train import train
 from harness.errors import ConfigError, DataError, StoreError, TrainingStopped, UnknownName
 from tests.tiny_model import write_model
 
@@ -210,8 +210,8 @@ def test_an_adapter_is_registered_as_one(student: Path, tmp_path: Path) -> None:
 _CHILD = """
 import json, sys
 from pathlib import Path
-from backends.config import TrainConfig
-from backends.train import Runtime, train
+from backends.config import Runtime, TrainConfig
+from backends.train import train
 told = json.loads(sys.argv[1])
 train(TrainConfig(**told), Path(sys.argv[2]), Runtime(logging_steps=1, save_steps=2))
 """

@@ -16,10 +16,10 @@ import transformers
 from click.testing import CliRunner
 
 from backends.assign import parse_budget
-from backends.config import TrainConfig, settings_from
+from backends.config import Runtime, TrainConfig, settings_from
 from backends.data.source import load_records
 from backends.plan import plan_training
-from backends.train import Runtime, train
+from backends.train import train
 from backends.trainers.signals import StopRequest
 from harness.cli.train import command
 from harness.errors import (

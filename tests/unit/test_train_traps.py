@@ -18,9 +18,9 @@ from accelerate.data_loader import SeedableRandomSampler
 from click.testing import CliRunner
 
 from backends.base import Method
-from backends.config import TrainConfig
+from backends.config import Runtime, TrainConfig
 from backends.plan import left_out, plan_training
-from backends.train import Runtime, train
+from backends.train import train
 from backends.trainers import sharding
 from backends.trainers.head import add_objective_head
 from harness.catalog import load
