@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,3 +23,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real benchmark data not found at {folder}; set HARNESS_TEST_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny `objective_steps.Student`."""
+    from objective_steps import Student
+
+    return Student(tmp_path_factory.mktemp("student"))

@@ -37,6 +37,14 @@ def think(chain: str, answer: str) -> str:
     return f"<think>\n{chain}\n</think>\n{answer}"
 
 
+RECORDS = [
+    record(0, response=think("1 + 2 = 3.", "3")),
+    record(1, response=think("2 * 2 = 4. 4 - 1 = 3.", "So 3.")),
+    record(2, response="no chain"),
+]
+"""Two responses with a chain and one without."""
+
+
 @dataclass(frozen=True)
 class Taken:
     """What an optimiser step came to."""

@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 import torch
-from objective_steps import Student, assert_invariant, assert_same_step, record, think
+from objective_steps import RECORDS, Student, assert_invariant, assert_same_step, record, think
 
 from backends.base import Step
 from backends.data.segments import CODE, Encoder
@@ -23,16 +23,6 @@ PAIRS = [
     record(1, response=think("2 * 2 = 4.", "So 4."), positives=(think("twice two", "Four it is."),)),
     record(2, response=think("5 + 5", "10"), positives=(think("ten", "10"), think("five twice", "10"))),
 ]
-PLAIN = [
-    record(0, response=think("1 + 2 = 3.", "3")),
-    record(1, response=think("2 * 2 = 4. 4 - 1 = 3.", "So 3.")),
-    record(2, response="no chain"),
-]
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    return Student(tmp_path_factory.mktemp("student"))
 
 
 # --- MCC-KD ---------------------------------------------------------------------------------------------------------
@@ -133,7 +123,7 @@ def curio_by_hand(student, reference, examples, lam, low=1.1, high=1.5):
 
 
 def test_curio_by_hand_against_the_untrained_student(student):
-    examples = student.examples(curiosft.METHOD.stages(curiosft.Options())[0].examples, PLAIN)
+    examples = student.examples(curiosft.METHOD.stages(curiosft.Options())[0].examples, RECORDS)
     taken = student.step(curio(student, examples, lam=0.7, tau_low=1.2, tau_high=2.0), examples)
 
     def untrained(ids):
@@ -148,7 +138,7 @@ def test_curio_by_hand_against_the_untrained_student(student):
 
 
 def test_curio_without_weight_is_sft_and_keeps_no_copy(student):
-    examples = student.examples(sft.stages(None)[0].examples, PLAIN)
+    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
     objective = curio(student, examples, lam=0.0)
     taken = student.step(objective, examples)
     assert_same_step(dataclasses.replace(taken, log={}), student.step(sft.LikelihoodObjective(), examples))
@@ -156,7 +146,7 @@ def test_curio_without_weight_is_sft_and_keeps_no_copy(student):
 
 
 def test_micro_batches_add_up_for_curio(student):
-    examples = student.examples(sft.stages(None)[0].examples, PLAIN)
+    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
     assert_invariant(student, lambda: curio(student, examples), examples)
 
 
@@ -170,7 +160,7 @@ def moved(model, seed):
 
 def test_the_reference_follows_every_few_steps(tmp_path):
     student = Student(tmp_path)
-    examples = student.examples(sft.stages(None)[0].examples, PLAIN)
+    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
     (batch,) = student.batches(examples)
     objective = curio(student, examples, sync_every=2, ema_mix=0.75)
     reference, kept = copy.deepcopy(student.model), None
@@ -198,7 +188,7 @@ def test_the_reference_follows_every_few_steps(tmp_path):
 
 
 def test_the_weights_come_back_when_a_pass_fails(student):
-    examples = student.examples(sft.stages(None)[0].examples, PLAIN)
+    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
     objective = curio(student, examples)
     before = [weight.clone() for weight in student.model.parameters()]
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from objective_steps import Student, assert_invariant, assert_same_step, record, think
+from objective_steps import RECORDS, Student, assert_invariant, assert_same_step
 
 from backends.data.segments import Encoder
 from backends.data.stored import LOGPS
@@ -15,17 +15,6 @@ from backends.methods import kd, sft
 from backends.methods.kd import METHOD, Options
 from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options
-
-RECORDS = [
-    record(0, response=think("1 + 2 = 3.", "3")),
-    record(1, response=think("2 * 2 = 4. 4 - 1 = 3.", "So 3.")),
-    record(2, response="no chain"),
-]
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    return Student(tmp_path_factory.mktemp("student"))
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,6 @@ RECORDS = [
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
-    return Student(tmp_path_factory.mktemp("student"))
-
-
-@pytest.fixture(scope="module")
 def pairs(student: Student) -> tuple[Example, ...]:
     return student.examples(examples, RECORDS)
 

@@ -28,11 +28,6 @@ RECORDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Student:
-    return Student(tmp_path_factory.mktemp("student"))
-
-
 def made(name: str, **options: str) -> Any:
     """The last stage of a method."""
     method = cast(Method, load("method", name))

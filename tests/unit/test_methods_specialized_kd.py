@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from objective_steps import Student, assert_invariant, record, think
+from objective_steps import assert_invariant, record, think
 
 from backends.data.segments import Encoder
 from backends.data.stored import IDS, LOGPS
@@ -17,11 +17,6 @@ from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options
 
 RECORDS = [record(n, response=think(f"{n} + 1 = {n + 1}.", f"{n + 1}")) for n in range(3)]
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    return Student(tmp_path_factory.mktemp("student"))
 
 
 def stage(**options):

@@ -25,11 +25,6 @@ RECORDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    return Student(tmp_path_factory.mktemp("student"))
-
-
 @pytest.fixture
 def examples(student):
     return student.examples(METHOD.stages(Options())[0].examples, RECORDS)

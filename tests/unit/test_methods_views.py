@@ -21,11 +21,6 @@ RECORDS = [
 METHODS = {"cascod": cascod, "mt_cot": mt_cot, "step_by_step": step_by_step, "scott": scott}
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    return Student(tmp_path_factory.mktemp("student"))
-
-
 def stage(name, **options):
     return METHODS[name].METHOD.stages(ViewOptions(**options))[0]
 
