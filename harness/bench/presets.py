@@ -27,8 +27,17 @@ class Preset:
     """As `--set`."""
 
 
-_EQUAL = {"scheduler": "cosine", "warmup": "0.03", "weight_decay": "0"}
-"""The papers' settings differ; one comparison of methods has one set."""
+_EQUAL = {
+    "scheduler": "cosine",
+    "warmup": "0.03",
+    "weight_decay": "0",
+    "thinkanswer.cot_ce_weight": "0.1",
+    "krsl.sft_share": "0.8",
+}
+"""The papers' settings differ; one comparison of methods has one set.
+
+ThinkAnswer in its stabilised form: without likelihood on them, the tiny student's chains fall apart (docs/LOG.md).
+"""
 
 _DEMO = Preset(
     student="tiny",
@@ -38,7 +47,9 @@ _DEMO = Preset(
     seeds=3,
     budget="120ktok",
     max_tokens=160,
-    settings=_EQUAL | {"learning_rate": "1e-3", "batch_size": "16", "micro_batch": "16", "lora_rank": "none"},
+    settings=_EQUAL
+    | {"learning_rate": "1e-3", "batch_size": "16", "micro_batch": "16", "lora_rank": "none"}
+    | {"krsl.key_steps.learning_rate": "2.5e-5"},  # a fortieth, as in the paper
 )
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "demo": {
@@ -51,6 +62,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
             settings=_EQUAL
             | {
                 "learning_rate": "5e-4",
+                "krsl.key_steps.learning_rate": "1.25e-5",
                 "batch_size": "8",
                 "lora_rank": "16",
                 "lora_alpha": "32",
