@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import platform
 import subprocess
-import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.clock import utc_now
 from harness.errors import PrerequisiteError
 
 _REPORTERS = {"tensorboard": ("tensorboard", "tensorboardX")}
@@ -30,7 +30,7 @@ def provenance() -> dict[str, Any]:
     return {
         "device": device_name(),
         "commit": git_commit(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "created": utc_now(),
         "versions": versions(),
     }
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.clock import utc_now
 from harness.errors import ConfigError, PrerequisiteError, UsageError
 from harness.hashing import canonical_json, short_hash
 from harness.models import hf_source, trained
@@ -81,7 +81,7 @@ def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None
             seconds=None,
             device=None,
             commit=None,
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            created=utc_now(),
             kind=kind,
             stopped="imported",
             final={},

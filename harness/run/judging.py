@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness import __version__
+from harness.clock import utc_now
 from harness.config import RunConfig
 from harness.data import pinned
 from harness.errors import ConfigError, DataError, Interrupted, StoreError, TooManyFailures, UsageError
@@ -338,7 +339,7 @@ def _result(
         model_identity=dict(spec.model_identity),
         environment={"harness": __version__, "judges": [dict(model.environment()) for model in models]},
         totals=totals,
-        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        finished=utc_now(),
         protocol=case.spec.get("protocol"),
         judge=_label(case, models, facts["aggregate"]),
         judging=dict(facts),

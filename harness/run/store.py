@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
+from harness.clock import utc_now
 from harness.errors import PrerequisiteError, StoreError
 from harness.files import write_atomically
 from harness.redact import redact
@@ -345,7 +346,7 @@ class RunStore:
     def log(self, line: str) -> None:
         """Append a redacted, time-stamped line to log.txt."""
         with (self.directory / LOG).open("a", encoding="utf-8", errors="replace") as stream:
-            stream.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {redact(line)}\n")
+            stream.write(f"{utc_now()} {redact(line)}\n")
 
     def _close_stream(self) -> None:
         if self._stream is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from harness import __version__
+from harness.clock import utc_now
 from harness.errors import DataError, NotMeasured
 from harness.metrics import estimate
 from harness.run.plan import Job, choose_metrics
@@ -59,7 +59,7 @@ def summarise(
             "seconds": round(seconds, 3) if seconds is not None else None,
             "cost": _cost(sum(tokens_in), sum(tokens_out), environment),
         },
-        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        finished=utc_now(),
         protocol=job.spec.protocol,
         warnings=(*_warnings(job, graded, attempts), *unsupported),
     )

@@ -24,6 +24,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.redact",
         "harness.hashing",
         "harness.files",
+        "harness.clock",
     ),
     (
         "harness.answers",
