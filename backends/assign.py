@@ -13,9 +13,9 @@ from backends.config import Settings, settings_from
 from harness.catalog import load
 from harness.errors import ConfigError
 from harness.types import Json
+from judges.budget import Budget
 
-_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(k|m|g)?(tok|tokens|s|sec|min|h)", re.IGNORECASE)
-_SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|min|h)", re.IGNORECASE)
 _MOST = 1e15
 """Tokens or seconds: more than any training has."""
 _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
@@ -48,18 +48,20 @@ def sort_assignments(method: str, values: Mapping[str, str]) -> tuple[dict[str, 
 
 def parse_budget(text: str) -> tuple[int | None, float | None]:
     """(tokens, seconds) of "200ktok", "2Mtok", "10min", "1.5h". Raises `ConfigError` for anything else."""
-    found = _AMOUNT.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError(f"budget {text!r} is neither tokens (200ktok, 2Mtok) nor time (30min, 2h)")
-    amount, scale, unit = float(found[1]), (found[2] or "").lower(), found[3].lower()
-    if unit in _SECONDS and scale:
-        raise ConfigError(f"budget {text!r}: time has no k or M; say 30min or 2h")
-    if amount <= 0:
-        raise ConfigError(f"budget {text!r} is nothing: it must be above 0")
-    amount *= _SECONDS[unit] if unit in _SECONDS else _SCALES[scale]
+    time = _TIME.fullmatch(text.strip())
+    if time is not None:
+        amount, unit = float(time[1]) * _SECONDS[time[2].lower()], "s"
+    else:
+        try:
+            parsed = Budget.parse(text)
+            amount, unit = parsed.limit, parsed.unit
+        except ConfigError:
+            amount, unit = 0.0, ""
+    if amount <= 0 or unit not in ("s", "tok"):
+        raise ConfigError(f"budget {_cut(text)} is no amount of tokens (200ktok, 2Mtok) or of time (30min, 2h)")
     if amount > _MOST:
         raise ConfigError(f"budget {_cut(text)} is more than any training has: leave it out for none")
-    return (None, amount) if unit in _SECONDS else (max(1, round(amount)), None)
+    return (None, amount) if unit == "s" else (max(1, round(amount)), None)
 
 
 def _cut(text: str) -> str:

@@ -78,9 +78,20 @@ def test_seeds_beyond_what_the_generators_take(student: Path, seed: int) -> None
 
 @pytest.mark.parametrize("budget", ["9" * 400 + "tok", "9" * 400 + "h", "99999999Gtok"])
 def test_budgets_beyond_any_training(budget: str) -> None:
-    with pytest.raises(ConfigError, match="is more than any training has") as caught:
+    with pytest.raises(ConfigError, match=r"is (more than any training has|no amount of tokens)") as caught:
         parse_budget(budget)
     assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize("budget", ["", "5", "0tok", "0h", "5usd", "2kmin", "-1h", "1e6tok", "tok"])
+def test_budgets_that_are_no_amount(budget: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no amount of tokens .* or of time"):
+        parse_budget(budget)
+
+
+def test_budgets_in_tokens_are_written_as_for_judges() -> None:
+    assert parse_budget("200_000tok") == parse_budget("0.2 Mtokens") == parse_budget("200ktok") == (200_000, None)
+    assert parse_budget("1.5 H") == (None, 5400.0)
 
 
 @pytest.mark.parametrize("levels", ["²", "١"])
