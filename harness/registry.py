@@ -157,16 +157,21 @@ def read_card(folder: Path) -> ModelCard:
     return _parse(raw.decode("utf-8", "replace"), path)
 
 
+def _own_card(folder: Path) -> ModelCard:
+    """The card of a folder of the registry, whose name it must have."""
+    card = read_card(folder)
+    if card.id != folder.name:
+        raise StoreError(f"{folder / CARD} is of model {card.id!r}: rename the folder back")
+    return card
+
+
 def list_cards(results_dir: str | Path) -> Cards:
     """Every card of a results folder in order of creation; broken and unfinished ones are told, not raised."""
     found: list[ModelCard] = []
     problems: list[str] = []
     for folder in _folders(results_dir):
         try:
-            card = read_card(folder)
-            if card.id != folder.name:
-                raise StoreError(f"{folder / CARD} is of model {card.id!r}: rename the folder back")
-            found.append(card)
+            found.append(_own_card(folder))
         except StoreError as error:
             problems.append(str(error))
     return Cards(sorted(found, key=lambda card: (card.created, card.id)), problems)
@@ -191,10 +196,7 @@ def find_card(results_dir: str | Path, name: str) -> tuple[Path, ModelCard]:
         shown = ", ".join(matches[:8]) + (f" and {len(matches) - 8} more" if len(matches) > 8 else "")
         raise UsageError(f"{name!r} is the beginning of {len(matches)} models: {shown}. Write more of it")
     folder = models_dir(results_dir) / matches[0]
-    card = read_card(folder)
-    if card.id != folder.name:
-        raise StoreError(f"{folder / CARD} is of model {card.id!r}: rename the folder back")
-    return folder, card
+    return folder, _own_card(folder)
 
 
 def lineage(results_dir: str | Path, card: ModelCard) -> Cards:

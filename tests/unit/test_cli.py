@@ -199,7 +199,7 @@ def test_everything_that_is_listed_can_be_shown(harness: Any, kind: catalog.Kind
 
 
 def test_show_lists_the_options_of_every_engine(harness: Any) -> None:
-    for engine in ("mock", "openai", "hf"):
+    for engine in ("mock", "openai", "hf", "smollm2", "tiny"):
         _, out, _ = harness("show", engine)
         assert re.search(r"options \(--model-arg\):\n {4}\w+: ", out), out
 
