@@ -35,12 +35,32 @@ def describe_recipe(recipe: Recipe, config: TrainConfig) -> list[str]:
     lines += [f"  {name:10}{text}" for name, text in named if text]
     lines += [f"  note      {note}" for note in about.notes]
     lines += ["", "values and where they come from:"]
-    lines += [f"  {source:8}{key} = {recipe.values[key]}" for key, source in recipe.sources.items()]
+    lines += [f"  {line}" for line in value_lines(recipe, config)]
+    if _sizes(recipe, config) is None:
+        lines += [
+            "",
+            f"memory: no estimate, {config.student} is neither the recipe's student nor a folder with a config",
+        ]
     for stage, settings, work in works(recipe, config):
         lines += ["", f"memory of stage {stage.name}, GiB per device at the peak, for {work.rows} sequences of"]
         lines[-1] += f" {work.length} tokens at a time (micro_batch {_micro(settings)}):"
         lines += [f"  {line}" for line in table(work)]
     return lines
+
+
+def value_lines(recipe: Recipe, config: TrainConfig) -> list[str]:
+    """Each value with its source; what `config` has in place of a recipe's value, or beside them, is "given"."""
+    now: dict[str, object] = {key: getattr(config, key) for key in recipe.values if hasattr(config, key)}
+    for part, values in (("options", config.options), ("settings", config.settings)):
+        now |= {f"{part}.{key}": value for key, value in values.items()}
+    lines = []
+    for key, source in recipe.sources.items():
+        if key in now and str(now[key]) == str(recipe.values[key]):
+            lines.append(f"{source:8}{key} = {recipe.values[key]}")
+        else:
+            value = f"{key} = {now[key]}" if key in now else f"{key}: as for all stages"
+            lines.append(f"{'given':8}{value} ({source}: {recipe.values[key]})")
+    return lines + [f"{'given':8}{key} = {value}" for key, value in now.items() if key not in recipe.values]
 
 
 def works(recipe: Recipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings, Work]]:

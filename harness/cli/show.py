@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 @click.option("--problem", help="Of a run: show this problem's prompt, completions and verdicts.")
 @options.as_json
 def command(name: str, results_dir: Path, problem: str | None, as_json: bool) -> None:
-    """Show everything about a NAME of the catalog (suite, model, metric, …), a rubric FILE.toml, or a stored RUN."""
+    """Show everything about a NAME of the catalog (suite, model, metric, training method, …), a recipe, a rubric
+    FILE.toml, or a stored RUN.
+    """
     kinds = [kind for kind in catalog.KINDS if name in catalog.entries(kind)]
-    if kinds and problem is None:
-        facts: dict[str, Any] = {kind: _facts(kind, name) for kind in kinds}
+    recipe = _recipe_facts(name) if problem is None else {}
+    if (kinds or recipe) and problem is None:
+        facts: dict[str, Any] = {kind: _facts(kind, name) for kind in kinds} | recipe
     elif name.startswith(("gym:", "lighteval:", "text_quality:")):
         facts = {"suite": _suite_facts(name)}
     elif name.endswith(".toml"):
@@ -68,6 +71,20 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
     else:
         facts["about"] = inspect.getdoc(thing)
     return facts
+
+
+def _recipe_facts(name: str) -> dict[str, Any]:
+    """What a packaged recipe says, or the names of its variants; nothing for any other name."""
+    from backends.recipe import load_recipe, recipes
+
+    known = recipes()
+    if name in known:
+        recipe = load_recipe(name)
+        values = {key: f"{value} ({recipe.sources[key]})" for key, value in recipe.values.items()}
+        about = {key: value for key, value in dataclasses.asdict(recipe.about).items() if value}
+        return {"recipe": about | {"values (and where they come from)": values}}
+    variants = {one: summary for one, summary in known.items() if one.startswith(f"{name}:")}
+    return {"recipes": variants} if variants else {}
 
 
 def _method_facts(method: Method) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from backends.memory import Setup, estimate
 from backends.recipe import apply, load_recipe, recipes
-from backends.recipe_view import describe_recipe, works
+from backends.recipe_view import describe_recipe, value_lines, works
 
 REPRESENTATIVES = ["cotd-po:ministral-8b", "edit", "emo:qwen-7b-math", "redi", "thinkanswer:qwen-1.5b-math"]
 
@@ -35,6 +35,22 @@ def test_another_student_has_its_own_sizes(tmp_path: Path) -> None:
     own = list(works(recipe, apply(recipe, {"data": "x", "student": f"hf:{tmp_path}"})))
     assert [work.config.hidden_size for _, _, work in own] == [64, 64]
     assert not list(works(recipe, apply(recipe, {"data": "x", "student": "hf:owner/name"}))), "sizes are not known"
+
+
+def test_what_the_command_line_changed_is_told_from_the_papers_values() -> None:
+    changes = {"data": "x", "student": "tiny", "settings": {"key_steps.epochs": 3, "micro_batch": 2}}
+    lines = value_lines(load_recipe("edit"), apply(load_recipe("edit"), changes))
+    assert "given   settings.key_steps.epochs = 3 (code: 10.0)" in lines
+    assert "given   student = tiny (paper: hf:meta-llama/Llama-2-7b-hf)" in lines
+    assert "given   settings.micro_batch = 2" in lines and "code    settings.sft.epochs = 15.0" in lines
+    everywhere = value_lines(load_recipe("edit"), apply(load_recipe("edit"), {"data": "x", "settings": {"epochs": 2}}))
+    assert "given   settings.sft.epochs: as for all stages (code: 15.0)" in everywhere
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_nothing_of_an_unchanged_recipe_is_called_given(name: str) -> None:
+    lines = value_lines(load_recipe(name), apply(load_recipe(name), {"data": "x"}))
+    assert lines and not [line for line in lines if line.startswith("given")]
 
 
 def shallow(config: object) -> object:
