@@ -83,7 +83,12 @@ def show(name: str, results_dir: Path, as_json: bool) -> None:
     if as_json:
         click.echo(to_json(facts), nl=False)
     else:
-        print_facts(facts)
+        told = {
+            "lineage": [_descent(one) for one in line.cards],
+            "trained from it": [_descent(one) for one in children(list_cards(results_dir).cards, card.id)],
+            "runs": [_told(result) for result in _runs(results_dir).get(card.id, ())],
+        }
+        print_facts(facts | {name: "\n".join((*lines, "")) if lines else "none" for name, lines in told.items()})
 
 
 @click.command("diff")
@@ -106,8 +111,8 @@ def diff(a: str, b: str, everything: bool, results_dir: Path, form: Format, as_j
     ]
     columns = (
         Column("field", lambda row: str(row["field"])),
-        Column(cards[0].id, lambda row: "(none)" if row["only_in"] == "b" else _plain(row["a"])),
-        Column(cards[1].id, lambda row: "(none)" if row["only_in"] == "a" else _plain(row["b"])),
+        Column(cards[0].id, lambda row: _side(row, "a")),
+        Column(cards[1].id, lambda row: _side(row, "b")),
     )
     form = "json" if as_json else form
     extra: dict[str, Json] = {"a": cards[0].id, "b": cards[1].id}
@@ -123,6 +128,13 @@ def _only_in(name: str, one: Row, other: Row) -> str | None:
     if name in one and name in other:
         return None
     return "a" if name in one else "b"
+
+
+def _side(row: Row, side: str) -> str:
+    """A value of one card: None as `models show` writes it, "-" if this card does not have the field."""
+    if row["only_in"] not in (None, side):
+        return "-"
+    return "None" if row[side] is None else _plain(row[side])
 
 
 def _short(card: ModelCard) -> dict[str, Json]:
@@ -155,6 +167,29 @@ def _run(result: RunResult) -> dict[str, Json]:
         "run_id": result.run_id,
         "finished": result.finished,
     }
+
+
+def _descent(card: ModelCard) -> str:
+    """A card as one line: "tiny-sft-1: sft of tiny, seed 0, synth:levels=1, 120.1k tokens, finished"."""
+    from harness.report.text import clean, count
+
+    seed = [f"seed {card.seed}"] if card.seed is not None else []
+    tokens = [f"{count(card.tokens)} tokens"] if card.tokens is not None else []
+    facts = [f"{card.method} of {card.base}", *seed, *([clean(card.data)] if card.data else []), *tokens, card.stopped]
+    return f"{card.id}: {', '.join(map(str, facts))}"
+
+
+def _told(result: RunResult) -> str:
+    """A run as one line: suite (and limit), score with its interval, judge, id."""
+    from harness.leaderboard import is_share
+    from harness.report.text import with_interval
+
+    estimate = result.estimates[result.headline]
+    scale = 100.0 if is_share(result.headline, estimate.value) else 1.0
+    limit = f" ({result.limit})" if result.limit is not None else ""
+    judge = f", judged by {result.judge}" if result.judge else ""
+    score = with_interval(estimate.value, estimate.low, estimate.high, scale)
+    return f"{result.suite}{limit}: {result.headline} {score}{judge}, {result.run_id}"
 
 
 def _scores(runs: Sequence[Row]) -> str:
