@@ -28,6 +28,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_the_high_percentile_of_few_texts_is_not_below_their_median() -> None:
+    spread = stats([record("a", response="one"), record("b", response="one two three four")]).words["response"]
+    assert (spread["median"], spread["p95"], spread["longest"]) == (4, 4, 4)
+
+
 def test_statistics_in_tokens(folder: Path) -> None:
     records = synth_records(0, 3, (1, 2), positives=1, candidates=2)
     tokenizer = load_tokenizer(f"hf:{folder}", folder)

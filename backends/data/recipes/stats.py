@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -84,7 +85,8 @@ def texts_of(record: TrainRecord, name: Field) -> list[str]:
 
 def _spread(values: Sequence[int]) -> dict[str, float]:
     ranked = sorted(values)
-    return {"median": ranked[len(ranked) // 2], "p95": ranked[int(0.95 * (len(ranked) - 1))], "longest": ranked[-1]}
+    p95 = ranked[math.ceil(0.95 * len(ranked)) - 1]  # nearest rank: of few values never below the median
+    return {"median": ranked[len(ranked) // 2], "p95": p95, "longest": ranked[-1]}
 
 
 def _meta(records: Sequence[TrainRecord]) -> dict[str, dict[str, int]]:
