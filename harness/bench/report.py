@@ -34,7 +34,11 @@ def suite_table(found: SuiteComparison) -> Table:
             if measure != head
             for column in (
                 Column(f"{measure.title}{' [%]' if measure.share else ''}", partial(_mean_text, measure), right=True),
-                *([Column(versus, partial(_versus_text, measure), right=True)] if measure.key == "tokens_out" else []),
+                *(
+                    [Column(f"{measure.title} {versus}", partial(_versus_text, measure), right=True)]
+                    if measure.key == "tokens_out"
+                    else []
+                ),
             )
         ),
         Column("train tokens", lambda row: count(_number(row, "train_tokens")), right=True),

@@ -235,7 +235,7 @@ def _notes(pairs: Pairs, baseline_mean: float) -> list[str]:
         notes.append(f"problem limits differ ({a.limit} and {b.limit}): only common problems count")
     for name in sorted({*a.graders} & {*b.graders}):
         if a.graders[name] != b.graders[name]:
-            notes.append(f"warning: grader {name} is {a.graders[name]} and {b.graders[name]}: `harness score` both")
+            notes.append(f"grader {name} is {a.graders[name]} and {b.graders[name]}: `harness score` both")
     if a.share and not a.lower_is_better and pairs.margin.value >= baseline_mean:
-        notes.append("warning: the margin is not below the baseline's own score, so nothing could regress")
+        notes.append("the margin is not below the baseline's own score, so nothing could regress")
     return notes

@@ -58,7 +58,7 @@ def test_the_table_has_a_row_for_every_method_failed_ones_too(tmp_path: Path) ->
     (found,) = compared(tmp_path, rows)
     text = render([suite_table(found)], "table")
     assert re.search(r"krsl\s+0\s+failed", text)
-    assert "vs sft" in text and "train tokens" in text and "p (Holm)" in text
+    assert " vs sft" in text and "tokens vs sft" in text and "train tokens" in text and "p (Holm)" in text
     assert "\x1b" not in text
     assert "krsl: no record has 'rejected'" in render([training_table(rows)], "table")
 
