@@ -82,6 +82,7 @@ def _recipe_facts(name: str) -> dict[str, Any]:
         recipe = load_recipe(name)
         values = {key: f"{value} ({recipe.sources[key]})" for key, value in recipe.values.items()}
         about = {key: value for key, value in dataclasses.asdict(recipe.about).items() if value}
+        about |= {"notes": "\n".join(recipe.about.notes)} if recipe.about.notes else {}
         return {"recipe": about | {"values (and where they come from)": values}}
     variants = {one: summary for one, summary in known.items() if one.startswith(f"{name}:")}
     return {"recipes": variants} if variants else {}

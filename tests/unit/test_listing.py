@@ -48,6 +48,7 @@ def test_recipes_are_listed() -> None:
 def test_a_recipe_is_shown_and_the_variants_of_one_are_named() -> None:
     out = CliRunner().invoke(cli, ["show", "edit"]).output
     assert "arXiv 2405.19737" in out and "\n    settings.key_steps.learning_rate: 5e-06 (code)\n" in out
+    assert "\n  notes:\n    The authors' stage 1 reads" in out
     out = CliRunner().invoke(cli, ["show", "thinkanswer"]).output
     assert out.startswith("method:\n") and "\nrecipes:\n" in out and "\n  thinkanswer:qwen-7b-math: " in out
     assert "\n    method: mle" not in CliRunner().invoke(cli, ["show", "gsm8k"]).output
