@@ -91,7 +91,14 @@ class _Run:
         self.plan, self.folder, self.runtime = plan, folder, runtime
         self.first = os.environ.get("RANK", "0") == "0"
         self.watch = watch if self.first else None
-        self.state: dict[str, Any] = {"seconds": 0.0, "tokens": 0, "steps": 0, "stopped": "finished", "final": {}}
+        self.state: dict[str, Any] = {
+            "done": [],  # stages whose numbers are in here
+            "seconds": 0.0,
+            "tokens": 0,
+            "steps": 0,
+            "stopped": "finished",
+            "final": {},
+        }
         self.results_dir = folder.parents[1]
         path = folder / _STATE
         if path.is_file():
@@ -109,7 +116,9 @@ class _Run:
             return self.folder / MODEL  # killed between the last stage and the card
         for stage in self.plan.stages:
             folder = self.folder / "stages" / stage.stage.name
-            if not folder.is_dir():
+            if stage.stage.name not in self.state["done"]:
+                if self.first:  # killed before its numbers were written: its checkpoint is still there
+                    shutil.rmtree(folder, ignore_errors=True)
                 with _enough_memory(stage):
                     self._stage(stage, folder, done)
                 gc.collect()
@@ -156,6 +165,7 @@ class _Run:
             )
         save_model(trainer, folder, self.plan.tokenizer)
         self.state |= {
+            "done": [*self.state["done"], plan.stage.name],
             "tokens": trainer.tokens_seen,
             "steps": self.state["steps"] + trainer.state.global_step,
             "stopped": watch.stopped,
@@ -207,7 +217,12 @@ def _read_state(path: Path) -> dict[str, Any]:
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         counts = [state[name] for name in ("seconds", "tokens", "steps")]
-        if min(counts) >= 0 and isinstance(state["stopped"], str) and isinstance(state["final"], dict):
+        if (
+            min(counts) >= 0
+            and isinstance(state["stopped"], str)
+            and isinstance(state["final"], dict)
+            and isinstance(state["done"], list)
+        ):
             return dict(state)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass

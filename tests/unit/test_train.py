@@ -199,6 +199,27 @@ def test_a_full_disk_is_one_error_and_the_last_checkpoint_stays(
 
 
 @pytest.mark.slow
+def test_killed_between_a_stage_and_its_numbers_the_card_still_has_them(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backends.trainers import setup
+
+    whole = setup.save_model
+
+    def die(*args: Any) -> None:
+        whole(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(setup, "save_model", die)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(student), tmp_path, EACH)
+    assert list(tmp_path.glob("models/*/stages/train"))
+    monkeypatch.setattr(setup, "save_model", whole)
+    card = train(config(student), tmp_path, EACH)
+    assert card.steps == 6 and card.tokens == logged(tmp_path)[-1]["tokens"] and card.final
+
+
+@pytest.mark.slow
 def test_an_adapter_is_registered_as_one(student: Path, tmp_path: Path) -> None:
     card = train(config(student, settings={"lora_rank": 2}), tmp_path, EACH)
     assert card.kind == "adapter"
