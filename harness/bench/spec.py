@@ -56,7 +56,7 @@ class Planned:
     tokens: int
     """Tokens that the student will read, about."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """How the last stage is optimised: what should be equal where methods are compared."""
+    """How it is optimised, stage by stage where stages differ: what should be equal where methods are compared."""
 
 
 class Trainer(Protocol):

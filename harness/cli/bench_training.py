@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from harness.bench.spec import Planned
 from harness.registry import CARD, ModelCard, models_dir
 
 if TYPE_CHECKING:
+    from backends.plan import Plan
     from backends.trainers.callbacks import Progress
 
 
@@ -46,14 +48,13 @@ class BackendTrainer:
         from backends.plan import plan_training
 
         plan = plan_training(self.config(method, seed), self.results_dir)
-        last = asdict(plan.stages[-1].settings)
         return Planned(
             model_id=plan.model_id,
             finished=(models_dir(self.results_dir) / plan.model_id / CARD).is_file(),
             records=plan.records,
             steps=sum(stage.steps for stage in plan.stages),
             tokens=round(sum(stage.tokens_per_step * stage.steps for stage in plan.stages)),
-            settings={name: str(last[name]).lower() for name in _COMPARED},
+            settings={name: _of_stages(plan, name) for name in _COMPARED},
         )
 
     def train(self, method: str, seed: int) -> ModelCard:
@@ -64,6 +65,12 @@ class BackendTrainer:
             return train(self.config(method, seed), self.results_dir, watch=self.watch())
         finally:
             _free_memory()
+
+
+def _of_stages(plan: Plan, name: str) -> str:
+    """A setting's values stage by stage, once where they are the same."""
+    values = [str(getattr(stage.settings, name)).lower() for stage in plan.stages]
+    return " then ".join(value for value, _ in groupby(values))
 
 
 def _free_memory() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from backends.data.recipes.cotd import Reward
     from backends.data.records import TrainRecord
 
-CONTINUING = ("hf", "vllm", "smollm2", "trained", "mock")
+CONTINUING = ("hf", "vllm", "smollm2", "tiny", "trained", "mock")
 """Engines that go on in the middle of a reply."""
 
 

@@ -32,6 +32,7 @@ from harness.errors import ConfigError, DataError, TooManyFailures, TrainingStop
 from harness.registry import models_dir
 from harness.report.table import render
 from harness.run.pipeline import Outcome, run
+from tests.tiny_model import write_model
 
 HOSTILE = 'a<script>alert(1)</script>"&\x1b[31m'
 
@@ -183,6 +184,15 @@ def test_assignments_are_for_all_methods_or_for_one() -> None:
     assert (krsl.options, krsl.seed) == ({"alpha": "0.5"}, 1)
     with pytest.raises(ConfigError, match="no setting"):
         trainer_for(("sft",), {"emo.learning_speed": "1"}).config("sft", 0)
+
+
+def test_a_plan_tells_the_settings_of_every_stage(tmp_path: Path) -> None:
+    student = write_model(tmp_path / "student", context=1024)
+    base = TrainConfig(method="krsl", student=f"hf:{student}", data="synth:levels=1,per_level=8")
+    assignments = {"learning_rate": "1e-3", "krsl.key_steps.learning_rate": "1e-4", "lora_rank": "none"}
+    trainer = BackendTrainer(base, ("krsl",), assignments, tmp_path, lambda: lambda progress: None)
+    told = trainer.plan("krsl", 0).settings
+    assert (told["learning_rate"], told["lora_rank"]) == ("0.001 then 0.0001", "none")
 
 
 def test_harness_train_makes_the_models_that_bench_looks_for() -> None:

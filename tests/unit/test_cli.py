@@ -238,7 +238,7 @@ def test_a_bug_of_ours_shows_its_traceback_without_secrets(harness: Any, monkeyp
 
 
 def test_the_reference_page_is_fresh(tmp_path: Path) -> None:
-    """In its own process, as `make docs`: click keeps the help of a command as it was first asked for, here by any test."""
+    """In a process of its own, as `make docs`: click keeps the help of a command as a test here first asked for it."""
     page = tmp_path / "cli.md"
     subprocess.run([sys.executable, "-m", "harness.cli.reference", page], check=True, cwd=ROOT)
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page.read_text(encoding="utf-8"), "run `make docs`"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backends.data.asking import Query
 from backends.data.recipes.base import plain
-from backends.data.recipes.cotd import Candidates, Rationales, grader_reward, together
+from backends.data.recipes.cotd import Candidates, Rationales, grader_reward
 from backends.data.recipes.perspectives import Perspectives, word_jaccard
 from backends.data.recipes.shorten import Shorten, count_pieces, read_level
 from backends.data.records import require
@@ -180,8 +180,8 @@ def test_candidates_share_the_thought_and_have_rewards() -> None:
     made = recipe.run(says(lambda q: replies[q.problem.id][q.attempt], seen))
     first, equal = made.records
     assert [(one.text, one.reward, one.source) for one in first.candidates] == [
-        (together("add, then multiply.", "It is 20."), 1.0, "s"),
-        (together("add, then multiply.", "It is 24."), 0.0, "s"),
+        ("My thought: add, then multiply.\nMy answer: It is 20.", 1.0, "s"),
+        ("My thought: add, then multiply.\nMy answer: It is 24.", 0.0, "s"),
     ]
     split = split_response(first.candidates[0].text)
     assert split is not None and split.rule == "markers"
@@ -196,6 +196,18 @@ def test_candidates_share_the_thought_and_have_rewards() -> None:
     assert seen[0].problem.messages[-1] == Message("assistant", "My thought: add, then multiply.\nMy answer:")
     told = Candidates(records, "s", grader_reward(records), k=2, continues=False).first()[0]
     assert told.problem.messages[-1].role == "user" and "add, then multiply." in told.problem.messages[-1].content
+
+
+def test_candidates_of_a_think_block_keep_its_form() -> None:
+    """Else the student is trained to answer in a form in which it is not evaluated."""
+    block = record("a", think="2 + 3 = 5.", answer="5", response="<think>\n2 + 3 = 5.\n</think>\nThe answer is 5.")
+    seen: list[Query] = []
+    made = Candidates([block], "s", grader_reward([block]), k=2).run(says(lambda q: f"\nIt is {q.attempt}.", seen))
+    assert seen[0].problem.messages[-1] == Message("assistant", "<think>\n2 + 3 = 5.\n</think>")
+    assert [one.text for one in made.records[0].candidates] == [
+        "<think>\n2 + 3 = 5.\n</think>\nIt is 0.",
+        "<think>\n2 + 3 = 5.\n</think>\nIt is 1.",
+    ]
 
 
 def test_rewards_may_be_missing_and_must_be_as_many() -> None:

@@ -2,8 +2,9 @@
 
 `Rationales` stores the teacher's thought as `think` and gives the prompt the ending that student and trainer use.
 `Candidates` samples K answers of a student, each at its own temperature drawn uniformly from a range, and rewards them.
-An engine that can go on in the middle of a reply continues after "My thought: … My answer:"; a chat endpoint cannot,
-and is shown the thought in its prompt: the candidate's text is the same, the distribution it was drawn from is not.
+An engine that can go on in the middle of a reply continues after the thought; a chat endpoint cannot, and is shown it
+in its prompt: the candidate's text is the same, the distribution it was drawn from is not. The form is the paper's, "My
+thought: … My answer: …"; only records whose response has a think block keep that form, which is then what is asked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from backends.data.asking import Ask, Draw, Query
 from backends.data.inputs import noted, problem_of, require_checkable
 from backends.data.recipes.base import Made, lost, query, reply_of, tally
-from backends.data.records import Candidate, TrainRecord
+from backends.data.records import Candidate, TrainRecord, render_response, response_text
+from backends.data.spans import split_response
 from backends.data.templates import Template, load_template
 from backends.data.verify import grade_texts
 from harness.errors import DataError
@@ -30,8 +32,12 @@ Reward = Callable[[Sequence[tuple[TrainRecord, str]]], Sequence[float | None]]
 """(record, the student's answer without the thought) -> reward of each; None: it cannot be rewarded."""
 
 
-def together(thought: str, answer: str) -> str:
-    """The whole response, as the student is to write it."""
+def together(record: TrainRecord, answer: str) -> str:
+    """The whole response, as the student is to write it: the record's thought and that answer."""
+    thought = (record.think or "").strip()
+    split = split_response(response_text(record) or "")
+    if split is not None and split.rule == "think":
+        return render_response(thought, answer)
     return f"My thought: {thought}\nMy answer: {answer}"
 
 
@@ -119,10 +125,9 @@ class Candidates:
     def _query(self, record: TrainRecord, attempt: int) -> Query:
         chosen = random.Random(f"{self.draw.seed}\x1f{record.id}\x1f{attempt}").uniform(self.low, self.high)
         draw = replace(self.draw, temperature=round(chosen, 4))
-        thought = (record.think or "").strip()
         if not self.continues:
-            return query(self.name, record, self.answer, draw, attempt, thought=thought)
-        messages = (*record.prompt, Message("assistant", together(thought, "").rstrip()))
+            return query(self.name, record, self.answer, draw, attempt, thought=(record.think or "").strip())
+        messages = (*record.prompt, Message("assistant", together(record, "").rstrip()))
         return Query(self.name, "", problem_of(record, messages), attempt, draw)
 
     def run(self, ask: Ask) -> Made:
@@ -148,8 +153,7 @@ class Candidates:
             if reward is None or not abs(reward) < float("inf"):
                 counts["unrewarded"] += 1
                 continue
-            text = together((record.think or "").strip(), answer)
-            rewarded[record.id].append(Candidate(text, float(reward), source=self.student))
+            rewarded[record.id].append(Candidate(together(record, answer), float(reward), source=self.student))
         made = []
         for record in self.records:
             found = tuple(rewarded[record.id])
