@@ -27,9 +27,10 @@ def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
     method = cast(Method, load("method", config.method))
     assert method.make is not None and method.reads is not None
     options: Any = parse_options(method.options, config.options, config.method)
+    parents = method.reads(options)
     facts: dict[str, Json] = {
         "config": cast(Json, config.identity()),
-        "weights": [find_weights(spec, results_dir).identity() for spec in method.reads(options)],
+        "weights": [find_weights(spec, results_dir).identity() for spec in parents],
     }
     folder = models_dir(results_dir) / make_id(config.student, config.method, facts)
     if (folder / CARD).is_file():
@@ -50,7 +51,7 @@ def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
         method=config.method,
         base=config.student,
         teacher=None,
-        config={**config.identity(), "options": dict(resolved)},
+        config={**config.identity(), "options": dict(resolved), "parents": list(parents)},
         config_hash=short_hash(canonical_json(facts)),
         data=None,
         data_hash=None,

@@ -88,6 +88,13 @@ class ModelCard:
     fingerprint: str | None
     """Of the files in `model/` (`harness.models.trained.fingerprint`): tells whether they are still those trained."""
 
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Specs of the models that its weights come from: its base, or the models that were merged."""
+        told = self.config.get("parents")
+        specs = tuple(str(spec) for spec in told) if isinstance(told, Sequence) and not isinstance(told, str) else ()
+        return specs or (self.base,)
+
 
 class Cards(NamedTuple):
     """Cards that could be read, and one line for each thing that could not."""
@@ -200,32 +207,41 @@ def find_card(results_dir: str | Path, name: str) -> tuple[Path, ModelCard]:
 
 
 def lineage(results_dir: str | Path, card: ModelCard) -> Cards:
-    """The models that a model was trained from, oldest first, itself last.
+    """The models that a model was made from, every one after its own parents, itself last.
 
-    Follows `base` as long as it names a card; a parent that is gone, or a circle, is told and ends the line.
+    Follows `parents` as long as they name cards; one that is gone, or a circle, is told and ends its line.
     """
-    line, problems = [card], []
-    while line[-1].base.startswith(SCHEME):
-        try:
-            _, parent = find_card(results_dir, line[-1].base)
-        except (UsageError, StoreError) as error:
-            problems.append(f"the base of {line[-1].id!r} is not to be found: {error}")
-            break
-        if parent.id in {known.id for known in line} or len(line) > _MAX_PARENTS:
-            problems.append(f"the base of {line[-1].id!r} leads back to {parent.id!r}: one of these cards is wrong")
-            break
-        line.append(parent)
-    return Cards(line[::-1], problems)
+    line: list[ModelCard] = []
+    problems: list[str] = []
+
+    def visit(card: ModelCard, below: tuple[str, ...]) -> None:
+        below = (*below, card.id)
+        for spec in card.parents:
+            if not spec.startswith(SCHEME):
+                continue
+            try:
+                _, parent = find_card(results_dir, spec)
+            except (UsageError, StoreError) as error:
+                problems.append(f"the base of {card.id!r} is not to be found: {error}")
+                continue
+            if parent.id in below or len(below) > _MAX_PARENTS:
+                problems.append(f"the base of {card.id!r} leads back to {parent.id!r}: one of these cards is wrong")
+            elif parent.id not in {known.id for known in line}:
+                visit(parent, below)
+        line.append(card)
+
+    visit(card, ())
+    return Cards(line, problems)
 
 
 def children(cards: Sequence[ModelCard], name: str) -> list[ModelCard]:
-    """Cards whose base is this model, whether by its id, the beginning of it or its folder."""
+    """Cards of which this model is a parent, whether by its id, the beginning of it or its folder."""
 
-    def means_it(base: str) -> bool:
-        parent = base.rstrip("/").rpartition("/")[2].removeprefix(SCHEME)
-        return base.startswith(SCHEME) and parent != "" and name.startswith(parent)
+    def means_it(spec: str) -> bool:
+        parent = spec.rstrip("/").rpartition("/")[2].removeprefix(SCHEME)
+        return spec.startswith(SCHEME) and parent != "" and name.startswith(parent)
 
-    return [card for card in cards if means_it(card.base)]
+    return [card for card in cards if any(map(means_it, card.parents))]
 
 
 @contextmanager

@@ -175,7 +175,8 @@ def _descent(card: ModelCard) -> str:
 
     seed = [f"seed {card.seed}"] if card.seed is not None else []
     tokens = [f"{count(card.tokens)} tokens"] if card.tokens is not None else []
-    facts = [f"{card.method} of {card.base}", *seed, *([clean(card.data)] if card.data else []), *tokens, card.stopped]
+    start = f"{card.method} of {' + '.join(map(clean, card.parents))}"
+    facts = [start, *seed, *([clean(card.data)] if card.data else []), *tokens, card.stopped]
     return f"{card.id}: {', '.join(map(str, facts))}"
 
 

@@ -128,7 +128,7 @@ class TrainedModel:
 def lineage_facts(card: ModelCard) -> dict[str, Json]:
     """What a run keeps of the card of the model that it evaluated."""
     names = ("id", "method", "base", "teacher", "config_hash", "data_hash", "seed", "records", "tokens", "stopped")
-    return {name: getattr(card, name) for name in names}
+    return {name: getattr(card, name) for name in names} | {"base": " + ".join(card.parents)}
 
 
 def find_model(name: str, results_dir: str | Path) -> tuple[Path, ModelCard]:

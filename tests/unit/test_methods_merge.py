@@ -11,10 +11,13 @@ import torch
 import transformers
 from tiny_model import answer, request, tiny, write_model
 
+from backends.config import TrainConfig
 from backends.load import find_weights, load_pair
+from backends.make import make_model
 from backends.methods.merge import METHOD, Options, make
 from harness.errors import ConfigError
 from harness.models.options import parse_options
+from harness.registry import find_card
 
 
 def load(spec: str) -> tuple[Any, Any]:
@@ -44,6 +47,16 @@ def test_an_average_is_the_average(models: dict[str, str], tmp_path: Path) -> No
         assert found.keys() == a.keys()
         for name, value in found.items():
             torch.testing.assert_close(value, first * a[name] + second * b[name])
+
+
+def test_a_merge_is_registered_with_its_parents(models: dict[str, str], tmp_path: Path) -> None:
+    config = TrainConfig("merge", "both", "synth", options={"models": f"{models['a']},{models['b']}"})
+    card = make_model(config, tmp_path)
+    assert card == make_model(config, tmp_path) == find_card(tmp_path, "both-merge")[1]
+    assert card.parents == (models["a"], models["b"])
+    found = dict(load_pair(find_weights(f"trained:{card.id}", tmp_path), torch.float32)[0].state_dict())
+    a, b = weights(models["a"]), weights(models["b"])
+    torch.testing.assert_close(found, {name: (value + b[name]) / 2 for name, value in a.items()})
 
 
 def test_balanced_initialisation_draws_the_average_to_the_base(models: dict[str, str], tmp_path: Path) -> None:

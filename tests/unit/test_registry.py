@@ -203,6 +203,17 @@ def test_lineage_is_oldest_first(tmp_path: Path) -> None:
     assert [card.id for card in children(list_cards(tmp_path).cards, "a")] == ["b"]
 
 
+def test_a_merged_model_has_several_parents(tmp_path: Path) -> None:
+    add_card(tmp_path, "a", base="tiny")
+    add_card(tmp_path, "b", base="trained:a")
+    add_card(tmp_path, "c", base="trained:a")
+    add_card(tmp_path, "m", base="both", config={"parents": ["trained:b", "trained:c", "hf:x", "trained:gone"]})
+    found = lineage(tmp_path, read_card(models_dir(tmp_path) / "m"))
+    assert [card.id for card in found.cards] == ["a", "b", "c", "m"]
+    assert len(found.problems) == 1 and "'m' is not to be found" in found.problems[0]
+    assert [card.id for card in children(list_cards(tmp_path).cards, "c")] == ["m"]
+
+
 def test_lineage_tells_of_missing_parents_and_circles(tmp_path: Path) -> None:
     add_card(tmp_path, "b", base="trained:gone")
     add_card(tmp_path, "x", base="trained:y")
