@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.bench.samples import ACCURACY, JUDGED, MEASURES, Measure, Scored, cells, common_problems, read_scored
-from harness.bench.spec import Arm
+from harness.bench.spec import STUDENT, Arm
 from harness.errors import DataError
 from harness.stats import holm, rank_groups
 from harness.stats.seeds import Seeded, seeded_difference, seeded_mean
@@ -59,19 +59,26 @@ Loaded = Mapping[str, list[tuple[int | None, Scored]]]
 """Row -> (training seed, scores) of each model that has scores."""
 
 
-def compare_suites(arms: Sequence[Arm], n_of: Mapping[str, int], results_dir: Path) -> tuple[SuiteComparison, ...]:
-    """One comparison for each suite of `n_of` (suite -> samples per problem), in its order."""
-    return tuple(_compare(arms, suite, n, results_dir) for suite, n in n_of.items())
+def compare_suites(
+    arms: Sequence[Arm], n_of: Mapping[str, int], results_dir: Path, reference: str | None = None
+) -> tuple[SuiteComparison, ...]:
+    """One comparison for each suite of `n_of` (suite -> samples per problem), in its order.
+
+    `reference` as in `BenchSpec`; where it has no scores, the first method that has some takes its place.
+    """
+    methods = [arm.name for arm in arms if arm.kind == "method"]
+    wanted = [arm.name for arm in arms if reference == (STUDENT if arm.kind == "student" else arm.name)]
+    return tuple(_compare(arms, [*wanted, *methods], suite, n, results_dir) for suite, n in n_of.items())
 
 
-def _compare(arms: Sequence[Arm], suite: str, n: int, results_dir: Path) -> SuiteComparison:
+def _compare(arms: Sequence[Arm], references: Sequence[str], suite: str, n: int, results_dir: Path) -> SuiteComparison:
     loaded: dict[str, list[tuple[int | None, Scored]]] = {}
     for arm in arms:
         found = [(member.seed, read_scored(member, suite, n, results_dir)) for member in arm.members]
         loaded[arm.name] = [(seed, scored) for seed, scored in found if scored is not None]
     measures = tuple(m for m in MEASURES if any(m.key in one.samples for rows in loaded.values() for _, one in rows))
     headline = ACCURACY if ACCURACY in measures or JUDGED not in measures else JUDGED
-    reference = next((arm.name for arm in arms if arm.kind == "method" and loaded[arm.name]), None)
+    reference = next((name for name in references if loaded[name]), None)
     gaps = {
         measure.key: {
             arm.name: gap
@@ -90,7 +97,7 @@ def _compare(arms: Sequence[Arm], suite: str, n: int, results_dir: Path) -> Suit
         headline=headline,
         measures=measures,
         entries=_ranked(entries, loaded, headline),
-        notes=tuple(_notes(entries, loaded, arms, reference)),
+        notes=tuple(_notes(entries, loaded, arms, references, reference)),
     )
 
 
@@ -158,11 +165,12 @@ def _ranked(entries: Sequence[Entry], loaded: Loaded, headline: Measure) -> tupl
     )
 
 
-def _notes(entries: Sequence[Entry], loaded: Loaded, arms: Sequence[Arm], reference: str | None) -> list[str]:
+def _notes(
+    entries: Sequence[Entry], loaded: Loaded, arms: Sequence[Arm], references: Sequence[str], reference: str | None
+) -> list[str]:
     notes: list[str] = []
-    first = next((arm.name for arm in arms if arm.kind == "method"), None)
-    if reference is not None and reference != first:
-        notes.append(f"{first} has no scores here: differences are to {reference}")
+    if reference is not None and reference != references[0]:
+        notes.append(f"{references[0]} has no scores here: differences are to {reference}")
     for entry in entries:
         scored = [one for _, one in loaded[entry.arm.name]]
         for key, mean in entry.means.items():

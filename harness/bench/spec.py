@@ -13,6 +13,8 @@ from harness.run.result import RunResult
 
 Kind = Literal["method", "student", "teacher", "model"]
 _MOST_SEEDS = 1000
+STUDENT = "student"
+"""Names the untrained student as the reference."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class BenchSpec:
     """One comparison."""
 
     methods: tuple[str, ...]
-    """Training methods; the first is the reference that the others are held against."""
+    """Training methods, in the order of the table."""
     seeds: int
     """Each method is trained with the seeds 0, 1, …"""
     student: str
@@ -33,12 +35,16 @@ class BenchSpec:
     """Further models to evaluate beside them."""
     budget: str | None = None
     """What each training may take, as the user wrote it; for titles."""
+    reference: str | None = None
+    """Row that the others are held against: a method, or "student", the untrained one; None: the first method."""
 
     def __post_init__(self) -> None:
         if not self.methods:
             raise ConfigError("no methods: say --methods sft,emo (`harness list methods`)")
         if twice := sorted({name for name in self.methods if self.methods.count(name) > 1}):
             raise ConfigError(f"method {twice[0]!r} is named twice")
+        if self.reference not in (None, STUDENT, *self.methods):
+            raise ConfigError(f"--reference {self.reference!r} is neither {STUDENT!r} nor one of --methods")
         if not 1 <= self.seeds <= _MOST_SEEDS:
             raise ConfigError(f"--seeds {self.seeds} is out of range: 1 to {_MOST_SEEDS}")
 

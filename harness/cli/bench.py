@@ -21,7 +21,12 @@ _JUDGING = (
     "--methods",
     multiple=True,
     metavar="NAME,…",
-    help="Training methods; the others are held against the first.",
+    help="Training methods.",
+)
+@click.option(
+    "--reference",
+    metavar="METHOD|student",
+    help="What the others are held against: a method, or the untrained student. [default: the first method]",
 )
 @options.some(options.TRAINING, "student", "data")
 @click.option("--teacher", metavar="SPEC", help="Where a method needs its weights; gets a row if it can be evaluated.")

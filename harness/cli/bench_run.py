@@ -25,7 +25,10 @@ from harness.run.pipeline import Outcome, run
 from harness.run.plan import SuitePlan, plan_suites, refuse_temperatures
 
 _TRAINING = (*options.TRAINING, "teacher")
-_OWN = ("preset", "methods", "model", "seeds", "budget", "assignments", "report", "dry_run", "quiet", "as_json", "form")
+_OWN = (
+    *("preset", "methods", "reference", "model", "seeds", "budget", "assignments"),
+    *("report", "dry_run", "quiet", "as_json", "form"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def bench(given: Mapping[str, Any]) -> None:
     evaluate = partial(_evaluate, asked.spec.evaluation, given["quiet"])
     arms = run_bench(asked.spec, asked.trainer, evaluate, say, found)
     n_of = {plan.suite.name: plan.sampling.n for plan in asked.plans}
-    comparisons = compare_suites(arms, n_of, asked.results_dir)
+    comparisons = compare_suites(arms, n_of, asked.results_dir, asked.spec.reference)
     tables = all_tables(arms, comparisons)
     if given["report"] is not None:
         write_report(given["report"], asked.spec, arms, comparisons, asked.results_dir)
@@ -110,6 +113,7 @@ def ask(given: Mapping[str, Any], say: Say) -> Asked:
         teacher=_teacher(given, config, say),
         models=given["model"],
         budget=given["budget"],
+        reference=given["reference"],
     )
     return Asked(spec, _trainer(given, spec), plans, Path(given["results_dir"]))
 

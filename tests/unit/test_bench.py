@@ -168,6 +168,28 @@ def test_one_seed_is_what_compare_says(tmp_path: Path) -> None:
     )
 
 
+def test_every_row_can_be_held_against_the_untrained_student(tmp_path: Path) -> None:
+    a, b, untrained = coin(0.4, 40, 1), coin(0.6, 40, 2), coin(0.2, 40, 3)
+    arms = (
+        stored_arm(tmp_path, "sft", "method", [a]),
+        stored_arm(tmp_path, "emo", "method", [b]),
+        stored_arm(tmp_path, "untrained tiny", "student", [untrained]),
+    )
+    (found,) = compare_suites(arms, {"toy": 1}, tmp_path, "student")
+    assert found.reference == "untrained tiny" and found.notes == ()
+    for name, run in (("sft", 0), ("emo", 1)):
+        expected = paired(arms[run].members[0].runs["toy"].items, arms[2].members[0].runs["toy"].items)
+        gap = entry(found, name).versus["accuracy"].difference
+        assert expected is not None and (gap.value, gap.p) == pytest.approx((expected.diff, expected.p))
+    assert not entry(found, "untrained tiny").versus
+    (other,) = compare_suites(arms, {"toy": 1}, tmp_path, "emo")
+    assert other.reference == "emo" and one(arms, tmp_path).reference == "sft"
+    (gone,) = compare_suites((*arms[:2], replace(arms[2], members=())), {"toy": 1}, tmp_path, "student")
+    assert gone.reference == "sft" and gone.notes[0] == "untrained tiny has no scores here: differences are to sft"
+    with pytest.raises(ConfigError, match="neither 'student' nor one of --methods"):
+        BenchSpec(("sft",), 1, "tiny", RunConfig(), reference="emo")
+
+
 def test_pairs_are_of_the_same_seed(tmp_path: Path) -> None:
     """Each seed of emo is the same seed of sft with three more right: no seed variance is left in the difference."""
     columns = [coin(0.3, 40, seed) for seed in range(3)]
