@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from backends.base import Method
 from backends.config import TrainConfig
-from backends.load import find_weights, finished, load_pair
+from backends.load import canonical, find_weights, finished, load_pair
 from backends.provenance import provenance
 from harness.catalog import load
 from harness.hashing import canonical_json, short_hash
@@ -27,7 +27,9 @@ def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
     method = cast(Method, load("method", config.method))
     assert method.make is not None and method.reads is not None
     options: Any = parse_options(method.options, config.options, config.method)
-    parents = method.reads(options)
+    # By their whole ids, before this model's folder is there: a beginning could then mean both.
+    named = {spec: canonical(spec, results_dir) for spec in method.reads(options)}
+    parents = [named[spec] for spec in method.reads(options)]
     facts: dict[str, Json] = {
         "config": cast(Json, config.identity()),
         "weights": [find_weights(spec, results_dir).identity() for spec in parents],
@@ -41,7 +43,7 @@ def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
     started = time.monotonic()
 
     def load_own(spec: str) -> tuple[Any, Any]:
-        return load_pair(find_weights(spec, results_dir), "auto")
+        return load_pair(find_weights(named[spec], results_dir), "auto")
 
     resolved = method.make(options, load_own, half)
     shutil.rmtree(folder / MODEL, ignore_errors=True)
@@ -51,7 +53,7 @@ def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
         method=config.method,
         base=config.student,
         teacher=None,
-        config={**config.identity(), "options": dict(resolved), "parents": list(parents)},
+        config={**config.identity(), "options": dict(resolved), "parents": cast(Json, parents)},
         config_hash=short_hash(canonical_json(facts)),
         data=None,
         data_hash=None,

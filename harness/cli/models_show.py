@@ -70,13 +70,15 @@ def show(name: str, results_dir: Path, as_json: bool) -> None:
 
     folder, card = find_card(results_dir, name)
     line = lineage(results_dir, card)
+    below = children(list_cards(results_dir).cards, card.id)
+    runs = _runs(results_dir).get(card.id, ())
     facts: dict[str, Json] = {
         "folder": str(folder),
         "files": _files(folder, card),
         "card": cast(Json, asdict(card)),
         "lineage": [_short(one) for one in line.cards],
-        "trained from it": [_short(one) for one in children(list_cards(results_dir).cards, card.id)],
-        "runs": [_run(result) for result in _runs(results_dir).get(card.id, ())],
+        "trained from it": [_short(one) for one in below],
+        "runs": [_run(result) for result in runs],
     }
     if line.problems:
         facts["problems"] = list(line.problems)
@@ -85,8 +87,8 @@ def show(name: str, results_dir: Path, as_json: bool) -> None:
     else:
         told = {
             "lineage": [_descent(one) for one in line.cards],
-            "trained from it": [_descent(one) for one in children(list_cards(results_dir).cards, card.id)],
-            "runs": [_told(result) for result in _runs(results_dir).get(card.id, ())],
+            "trained from it": [_descent(one) for one in below],
+            "runs": [_told(result) for result in runs],
         }
         print_facts(facts | {name: "\n".join((*lines, "")) if lines else "none" for name, lines in told.items()})
 

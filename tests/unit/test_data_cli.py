@@ -14,7 +14,9 @@ import pytest
 
 from backends.data.records import TrainRecord, data_hash, read_records, write_records
 from backends.data.synth import synth_records
+from harness.catalog import entries
 from harness.cli.data import SUBCOMMANDS, command
+from harness.cli.data_candidates import CONTINUING
 from harness.cli.main import cli
 from harness.errors import BudgetReached, DataError, HarnessError, TooManyFailures, UnknownName, UsageError
 from harness.suites import load_problems, load_suite
@@ -348,3 +350,7 @@ def test_the_page_s_own_path_runs() -> None:
     data("traces", *GOLD, *more, "--suite", "synth_easy", "--per-level", 50, "-o", "traces.jsonl")
     assert len(read_records(Path("train.jsonl"))) == 1000
     assert 75 < len(read_records(Path("traces.jsonl"))) <= 100
+
+
+def test_every_engine_but_a_chat_endpoint_goes_on_after_a_thought() -> None:
+    assert set(CONTINUING) == set(entries("model")) - {"openai"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ def test_a_merge_is_registered_with_its_parents(models: dict[str, str], tmp_path
     card = make_model(config, tmp_path)
     assert card == make_model(config, tmp_path) == find_card(tmp_path, "both-merge")[1]
     assert card.parents == (models["a"], models["b"])
+    again = make_model(replace(config, options={"models": f"trained:both,{models['b']}"}), tmp_path)
+    assert again.parents == (f"trained:{card.id}", models["b"]), (
+        "by its whole id: a beginning may mean two models later"
+    )
     found = dict(load_pair(find_weights(f"trained:{card.id}", tmp_path), torch.float32)[0].state_dict())
     a, b = weights(models["a"]), weights(models["b"])
     torch.testing.assert_close(found, {name: (value + b[name]) / 2 for name, value in a.items()})
