@@ -24,6 +24,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from harness.distribution import install_command
+
 
 class HarnessError(Exception):
     """Base of everything this project raises on purpose; `exit_code` is what the command line returns."""
@@ -77,11 +79,7 @@ class MissingExtra(PrerequisiteError):
     """An optional dependency is not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        # lighteval's pins conflict with the default environment's, so it has one of its own.
-        clone = "make venv-full" if extra == "lighteval" else f"pip install -e '.[{extra}]' -c constraints.txt"
-        super().__init__(
-            f"{feature} needs the extra {extra!r}: pip install 'llm-harness[{extra}]' (in a clone: {clone})"
-        )
+        super().__init__(f"{feature} needs the extra {extra!r}: {install_command(extra)}")
 
 
 class MissingKey(PrerequisiteError):

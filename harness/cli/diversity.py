@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from harness.cli import options
+from harness.distribution import install_command
 from harness.report.table import Format
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _names(asked: Sequence[str], runs: Sequence[Responses], nli: str | None) -> 
         if all(find_spec(module) is not None for module in _MODULES.get(needs, ())):
             names.append(name)
         else:
-            notes.append(f"{name} is left out: pip install 'llm-harness[judge]' has what it needs")
+            notes.append(f"{name} is left out: it needs the extra 'judge': {install_command('judge')}")
     if all(run.attempts > 1 and any(row.score.answer is not None for row in run.graded) for run in runs):
         names += _OF_ANSWERS
     return names, notes

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness import __version__, distribution
 from harness.errors import StoreError, UnknownName
 from harness.files import write_atomically
 from harness.interop.common import TOOLS, safe_name, text_hash
@@ -64,7 +64,7 @@ def _dump(path: Path, value: Mapping[str, Any]) -> Path:
 
 def _made_by(result: RunResult) -> dict[str, Json]:
     return {
-        "made_by": f"llm-harness {__version__}",
+        "made_by": f"{distribution.NAME} {__version__}",
         "run_id": result.run_id,
         "suite": f"{result.suite}@{result.suite_version}",
         "data_sha256": result.data_sha256,

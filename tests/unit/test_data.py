@@ -122,7 +122,7 @@ def test_absent_data_says_where_and_what_to_do(tmp_path: Path, monkeypatch: pyte
 def test_the_hub_without_its_extra_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     ref = replace(REF, hub=(HubRef("a/b", None, "test", "0" * 40),), from_hub=convert)
-    with pytest.raises(MissingExtra, match=r"llm-harness\[hub\]"):
+    with pytest.raises(MissingExtra, match=r"pip install -e .*\[hub\]"):
         load_rows(ref)
 
 

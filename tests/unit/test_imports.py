@@ -25,6 +25,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.hashing",
         "harness.files",
         "harness.clock",
+        "harness.distribution",
     ),
     (
         "harness.answers",

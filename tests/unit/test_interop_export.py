@@ -43,7 +43,7 @@ def test_lm_eval_samples_have_its_fields(tmp_path: Path) -> None:
     assert wanted <= set(rows[0])
     raw = json.loads(results.read_text(encoding="utf-8"))
     assert raw["n-samples"]["toy"] == {"original": 3, "effective": 2}
-    assert raw["configs"]["toy"]["metadata"]["made_by"].startswith("llm-harness")
+    assert raw["configs"]["toy"]["metadata"]["made_by"].startswith("distillation-harness ")
 
 
 def test_texts_go_along_except_of_confidential_suites(tmp_path: Path) -> None:
