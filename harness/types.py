@@ -95,7 +95,7 @@ class Completion:
     """Everything the model generated, think block included, exactly as received."""
     finish: Finish
     reasoning: str | None = None
-    """The think block: from the server's own field, or split off by `harness.answers.split_reasoning`."""
+    """The think block: from the server's own field, or split off by `harness.reasoning.split_reasoning`."""
     answer_text: str | None = None
     """What is graded: the text after the think block. None when the think block was never closed."""
     opened_think: bool = False

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.answers import with_answer
 from harness.errors import BudgetReached
+from harness.reasoning import with_answer
 from harness.redact import one_line
 from harness.types import Completion, Model, Problem, Request
 from judges.budget import Budget, Meter

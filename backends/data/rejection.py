@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from backends.data.records import TrainRecord, render_response
 from backends.data.spans import never_closes, split_response
 from backends.data.verify import grade, verdict_of
-from harness.answers import with_answer
 from harness.errors import DataError
 from harness.grading.pool import GradingPool
+from harness.reasoning import with_answer
 from harness.types import Completion, Json, Problem, Record
 
 
@@ -116,7 +116,7 @@ def response_of(completion: Completion) -> str:
     """What a student is to write: the text as generated where it holds its own think block whole, else rendered anew.
 
     Rendered anew are thoughts that the server separated and those whose opening tag stood in the prompt. The completion
-    has been through `harness.answers.with_answer`.
+    has been through `harness.reasoning.with_answer`.
     """
     split = split_response(completion.text)
     whole = split is not None and split.rule == "think" and split.think_start > 0 and not never_closes(completion.text)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from harness import catalog
-from harness.answers import with_answer
 from harness.errors import HarnessError
 from harness.grading.base import FieldGrader, QuickGrader
+from harness.reasoning import with_answer
 from harness.types import Completion, Extracted, Grader, Problem, Score
 
 

@@ -23,13 +23,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from harness.answers import after_hashes, last_boxed, last_integer, split_reasoning
+from harness.answers import after_hashes, last_boxed, last_integer
 from harness.grading.choice import find_letter
 from harness.grading.latex import normalise
 from harness.grading.math import equivalent
 from harness.grading.mathfind import find_answer
 from harness.grading.mathlib import Extraction
 from harness.grading.pool import GradingPool
+from harness.reasoning import split_reasoning
 from harness.types import Score
 
 Row = dict[str, Any]

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.answers import with_answer
 from harness.config import RunConfig
 from harness.errors import DataError, StoreError, UsageError
 from harness.files import write_atomically
 from harness.interop.common import safe_name
+from harness.reasoning import with_answer
 from harness.run.plan import Job, make_jobs, plan_suites
 from harness.run.spec import make_request, prompt_hash
 from harness.run.store import SPEC, RunStore, read_graded, read_spec

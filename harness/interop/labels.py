@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.answers import json_object, with_answer
+from harness.answers import json_object
 from harness.config import RunConfig
 from harness.errors import DataError, StoreError, UsageError
 from harness.files import write_atomically
 from harness.grading.labels import all_valid, read_labels
 from harness.interop.common import safe_name
+from harness.reasoning import with_answer
 from harness.run.store import iter_records, read_spec
 from harness.run.stored import stored_job
 from harness.run.turns import by_key

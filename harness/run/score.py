@@ -6,9 +6,9 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from harness import formats
-from harness.answers import with_answer
 from harness.grading import Pending, field_checks, get_grader, score_completion
 from harness.grading.pool import GradingPool
+from harness.reasoning import with_answer
 from harness.run.plan import Job
 from harness.types import Completion, Graded, Problem, Record, Score
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.answers import with_answer
 from harness.data import load_rows
 from harness.errors import DataError, StoreError, UsageError
+from harness.reasoning import with_answer
 from harness.run.plan import Job
 from harness.run.store import Key, iter_records
 from harness.run.turns import by_key, walk

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from harness.answers import with_answer
+from harness.reasoning import with_answer
 from harness.run.plan import Job
 from harness.run.spec import prompt_hash
 from harness.run.store import Key, iter_records

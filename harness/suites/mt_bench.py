@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.answers import with_answer
 from harness.data import clean_text
+from harness.reasoning import with_answer
 from harness.suites._render import text, texts
 from harness.types import Completion, DataRef, Json, Message, Problem, Sampling, Suite
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from harness.answers import split_reasoning
+from harness.reasoning import split_reasoning
 from judges.types import Malformed
 
 CLEAR_VOTES = 3

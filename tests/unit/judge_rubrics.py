@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from harness.answers import with_answer
+from harness.reasoning import with_answer
 from harness.types import Completion
 from judges.types import Choice, Dimension, Judgment, Order, Rubric, Task, Verdict
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from harness import catalog
-from harness.answers import with_answer
 from harness.errors import ConfigError, DataError, MissingExtra, UnknownName
+from harness.reasoning import with_answer
 from harness.types import Completion
 from judges.ask import NO_REPLY
 from judges.prompts.rubric import load_rubric

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import answers
+from harness import answers, reasoning
 from harness.types import Completion
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "answers.json").read_text(encoding="utf-8"))
@@ -17,16 +17,16 @@ GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "answers.json").r
 
 @pytest.mark.parametrize("row", GOLDEN["split"], ids=lambda row: row["text"][:30])
 def test_split(row: dict[str, str | None]) -> None:
-    found = answers.split_reasoning(row["text"], opened_think=bool(row.get("opened")), reasoning=row.get("given"))
+    found = reasoning.split_reasoning(row["text"], opened_think=bool(row.get("opened")), reasoning=row.get("given"))
     assert found == (row["reasoning"] if not row.get("empty_block") else "", row["answer"])
 
 
 @pytest.mark.parametrize("row", GOLDEN["split"], ids=lambda row: row["text"][:30])
 def test_splitting_twice_changes_nothing(row: dict[str, str | None]) -> None:
-    once = answers.with_answer(
+    once = reasoning.with_answer(
         Completion(row["text"], "stop", reasoning=row.get("given"), opened_think=bool(row.get("opened")))
     )
-    again = answers.with_answer(once)
+    again = reasoning.with_answer(once)
     assert again.answer_text == once.answer_text
     assert once.answer_text == row["answer"]
 
@@ -52,15 +52,15 @@ def test_boxes_joined_by_and_are_one_answer() -> None:
 
 
 def test_server_separated_reasoning_that_was_cut_has_no_answer() -> None:
-    cut = answers.with_answer(Completion("", "length", reasoning="thinking"))
+    cut = reasoning.with_answer(Completion("", "length", reasoning="thinking"))
     assert cut.answer_text is None
-    done = answers.with_answer(Completion("5", "length", reasoning="thinking"))
+    done = reasoning.with_answer(Completion("5", "length", reasoning="thinking"))
     assert done.answer_text == "5"
 
 
 def test_failed_completion_is_left_alone() -> None:
     failed = Completion("", "error", error="refused")
-    assert answers.with_answer(failed) is failed
+    assert reasoning.with_answer(failed) is failed
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())))
@@ -131,8 +131,8 @@ BIG = ("{", "$", "\\boxed{")
 def test_megabytes_of_anything_are_read(unit: str) -> None:
     """Quadratic behaviour would take hours at this size; the timeout is the assertion."""
     text = unit * ((10_000_000 if unit in BIG else 1_500_000) // len(unit))
-    reasoning, answer = answers.split_reasoning(text)
-    assert reasoning is not None or answer is not None
+    thought, answer = reasoning.split_reasoning(text)
+    assert thought is not None or answer is not None
     for find in (
         answers.last_boxed,
         answers.after_answer_phrase,

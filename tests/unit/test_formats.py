@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness import formats
-from harness.answers import with_answer
 from harness.errors import UsageError
+from harness.reasoning import with_answer
 from harness.types import Completion
 
 SCHEMA = (("process", "array"), ("answer", "string"))

@@ -29,6 +29,7 @@ TIERS: list[tuple[str, ...]] = [
     ),
     (
         "harness.answers",
+        "harness.reasoning",
         "harness.formats",
         "harness.grading",
         "harness.metrics",

@@ -10,13 +10,13 @@ from typing import Literal
 
 import pytest
 
-from harness.answers import with_answer
 from harness.errors import ConfigError, UnknownName
 from harness.grading import get_grader, score_completion
 from harness.models import load_model
 from harness.models.base import answer_concurrently
 from harness.models.mock import KINDS, MockModel, MockOptions
 from harness.models.options import parse_options
+from harness.reasoning import with_answer
 from harness.types import Completion, Message, Model, Problem, Request, Score
 
 TARGETS = {"integer": "42", "number": "2.5", "math": "\\frac{1}{2}", "choice": "B", "exact": "valid", "json": ""}

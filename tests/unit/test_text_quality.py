@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import catalog, formats
-from harness.answers import with_answer
 from harness.errors import DataError, HarnessError, NotMeasured, UnknownName, UsageError
 from harness.grading import field_checks, get_grader, score_completion
 from harness.grading.indicators import BY_KEY, INDICATORS, read_value
 from harness.grading.labels import read_labels, write_target
 from harness.metrics import estimate, parse_metric
+from harness.reasoning import with_answer
 from harness.suites import load_problems, load_suite
 from harness.suites.text_quality import build, instruction
 from harness.types import Completion, Graded, Problem, Score

@@ -11,10 +11,10 @@ from backends.data.records import data_hash, record_from_json, record_to_json, r
 from backends.data.rejection import response_of, select_right
 from backends.data.spans import boundaries, require_split, split_response
 from backends.data.synth import synth_records
-from harness.answers import with_answer
 from harness.errors import DataError, UnknownName
 from harness.grading import Pending, score_completion
 from harness.grading.pool import GradingPool
+from harness.reasoning import with_answer
 from harness.suites import load_problems, load_suite
 from harness.synth import ERROR_KINDS, Level, Split, Style
 from harness.types import Completion, Message, Problem, Record, Score

@@ -13,7 +13,7 @@ from backends.data.records import TrainRecord, render_response
 from backends.data.rejection import parts_of
 from backends.data.spans import split_response
 from backends.data.templates import Template, asked
-from harness.answers import with_answer
+from harness.reasoning import with_answer
 from harness.types import Completion
 
 

@@ -17,8 +17,8 @@ from backends.data.recipes.base import Made, lost, reply_of, tally
 from backends.data.records import TrainRecord
 from backends.data.rejection import Selected, parts_of, response_of, select_right
 from backends.data.templates import Template
-from harness.answers import with_answer
 from harness.errors import DataError
+from harness.reasoning import with_answer
 from harness.types import Completion, Record
 
 _ORDER = ("prompts", "completions", "right", "wrong", "no_answer", "truncated", "unscored", "teacher_error")
