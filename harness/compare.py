@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import HarnessError, UsageError
-from harness.leaderboard import is_share
+from harness.leaderboard import display_names, is_share
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
 from harness.stats.multiple import holm
@@ -31,6 +31,8 @@ class Loaded:
 
     directory: Path
     result: RunResult
+    name: str
+    """The model, and what tells this run from another one of it in the same comparison."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,18 @@ def load_runs(directories: Sequence[Path]) -> list[Loaded]:
             raise UsageError(f"{directories[position].name} is given twice: a run is always equal to itself")
     if len(directories) < 2:
         raise UsageError("give at least two runs to compare")
-    return [Loaded(directory, read_checked(directory)) for directory in directories]
+    results = [read_checked(directory) for directory in directories]
+    names = _names(results)
+    return [Loaded(*run) for run in zip(directories, results, names, strict=True)]
+
+
+def _names(results: Sequence[RunResult]) -> list[str]:
+    """Display names inside each suite: one model on two suites is no case of two runs of one name."""
+    names: dict[int, str] = {}
+    for suite in {result.suite for result in results}:
+        members = [result for result in results if result.suite == suite]
+        names |= dict(zip((id(member) for member in members), display_names(members), strict=True))
+    return [names[id(result)] for result in results]
 
 
 def compare_runs(runs: Sequence[Loaded], *, force: bool = False) -> list[Pair]:
@@ -204,6 +217,8 @@ def _scorer(result: Scored) -> str:
 def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
     """What a reader must know although the comparison is allowed."""
     notes = [f"compared all the same: {difference}" for difference in forced]
+    if a.model == b.model:
+        notes.append(_same_model(a, b))
     if a.n != b.n:
         notes.append(f"samples per problem differ: {a.n} and {b.n}")
     if a.limit != b.limit:
@@ -225,6 +240,18 @@ def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
                 f"{scale * bounds[0]:.1f} to {scale * bounds[1]:.1f}{unit}"
             )
     return notes
+
+
+def _same_model(a: RunResult, b: RunResult) -> str:
+    """In what two runs of one model name differ, as far as it is stored."""
+    left = {"seed": a.seed, **a.model_identity}
+    right = {"seed": b.seed, **b.model_identity}
+    found = [
+        f"{key} is {_show(left.get(key))} and {_show(right.get(key))}"
+        for key in sorted({*left, *right})
+        if left.get(key) != right.get(key)
+    ]
+    return f"both are runs of {a.model}: {'; '.join(found) or 'made with the same settings and seed'}"
 
 
 def _show(value: Json) -> str:
@@ -263,6 +290,8 @@ def pair_row(pair: Pair, show: int | None) -> Mapping[str, Json]:
         "run": b.run_id,
         "reference_model": a.model,
         "model": b.model,
+        "reference_name": pair.reference.name,
+        "name": pair.other.name,
         "delta": outcome.diff,
         "low": outcome.low,
         "high": outcome.high,

@@ -233,11 +233,24 @@ def _metrics_of(result: RunResult, asked: Sequence[str]) -> list[str]:
 
 
 def _unique_names(standings: Sequence[Standing]) -> list[Standing]:
-    """Runs of one model in one group (two seeds, a checkpoint that changed) are told apart by their id's hash."""
-    models = [standing.model for standing in standings]
+    """Runs of one model in one group get names of their own."""
+    names = display_names([standing.result for standing in standings])
+    return [replace(standing, model=name) for standing, name in zip(standings, names, strict=True)]
+
+
+def display_names(results: Sequence[RunResult]) -> list[str]:
+    """The model of each run; runs of one model (two seeds, a checkpoint that changed) are told apart by their id.
+
+    By its hash, which is its end, and by all of it where even the ends are equal.
+    """
+    models = [result.model for result in results]
+    names = [
+        f"{result.model} [{result.run_id.rsplit('-', 1)[-1]}]" if models.count(result.model) > 1 else result.model
+        for result in results
+    ]
     return [
-        replace(s, model=f"{s.model} [{s.result.run_id.rsplit('-', 1)[-1]}]") if models.count(s.model) > 1 else s
-        for s in standings
+        f"{result.model} [{result.run_id}]" if names.count(name) > 1 else name
+        for result, name in zip(results, names, strict=True)
     ]
 
 

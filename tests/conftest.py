@@ -35,3 +35,11 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from objective_steps import Student
 
     return Student(tmp_path_factory.mktemp("student"))
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever table any test draws is held to the rule for terminals of 80, 100 and 120 columns."""
+    from narrow_tables import checked_draw
+
+    monkeypatch.setattr("harness.report.table.draw", checked_draw)

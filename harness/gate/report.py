@@ -84,6 +84,7 @@ def _lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
         f"  baseline   {_side(verdict.baseline, verdict.baseline_mean)}",
         f"  candidate  {_side(verdict.candidate, verdict.candidate_mean)}",
         f"  {picture(verdict)}",
+        "  | margin, 0 no difference, o seen",
         f"  {verdict.n_problems} problems{units}: {verdict.wins} better, {verdict.losses} worse, {same} the same",
         f"  {level}; p(pass) {p_value(verdict.p_pass)}, p(regress) {p_value(verdict.p_fail)}",
     ]
@@ -123,7 +124,7 @@ def picture(verdict: Verdict) -> str:
     for edge in edges:  # a margin too small to be drawn still stands beside the 0
         beside = 0 if at(edge) != at(0.0) or edge == 0.0 else -1 if edge < 0.0 else 1
         line[at(edge) + beside] = "|"
-    return f"worse {''.join(line)} better   | margin, 0 no difference, o seen"
+    return f"worse {''.join(line)} better"
 
 
 def need_lines(verdict: Verdict) -> list[str]:

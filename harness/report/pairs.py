@@ -13,7 +13,7 @@ from harness.types import Json
 def pair_tables(pairs: Sequence[Pair], show: int) -> list[Table]:
     """An overview and, for every pair, its `show` biggest flips."""
     rows = tuple(pair_row(pair, show) for pair in pairs)
-    notes = [f"{row['model']} minus {row['reference_model']}: {note}" for row in rows for note in _list(row["notes"])]
+    notes = [f"{row['name']} minus {row['reference_name']}: {note}" for row in rows for note in _list(row["notes"])]
     if len(rows) > 1:
         notes.append(f"p (Holm) is corrected for the {len(rows)} comparisons shown")
     overview = Table("Second minus first, on common problems", _COLUMNS, rows, tuple(notes))
@@ -25,7 +25,6 @@ def _list(value: Json) -> list[str]:
 
 
 def _flips(pair: Pair, show: int) -> Table:
-    a, b = pair.reference.result, pair.other.result
     flips = pair.flips[:show]
     rows: tuple[Row, ...] = tuple(
         {"problem_id": flip.problem_id, "reference": flip.reference, "run": flip.other, "change": flip.change}
@@ -34,13 +33,16 @@ def _flips(pair: Pair, show: int) -> Table:
     scale = _scale(pair_row(pair, 0))
     columns = (
         Column("problem", lambda row: str(row["problem_id"])),
-        Column(a.model, lambda row: f"{scale * _float(row['reference']):.0f}", right=True),
-        Column(b.model, lambda row: f"{scale * _float(row['run']):.0f}", right=True),
+        Column("first", lambda row: f"{scale * _float(row['reference']):.0f}", right=True),
+        Column("second", lambda row: f"{scale * _float(row['run']):.0f}", right=True),
         Column("change", lambda row: signed(_float(row["change"]), scale), right=True),
     )
     more = len(pair.flips) - len(flips)
     notes = (f"and {more} more; --show {len(pair.flips)} lists all",) if more else ()
-    title = f"{b.suite}: {len(pair.flips)} of {pair.outcome.n_problems} problems differ, {a.model} to {b.model}"
+    title = (
+        f"{pair.other.result.suite}: {len(pair.flips)} of {pair.outcome.n_problems} problems differ, "
+        f"{pair.reference.name} (first) to {pair.other.name} (second)"
+    )
     return Table(title, columns, rows, notes)
 
 
@@ -81,8 +83,8 @@ def _rate(key: str, title: str) -> Column:
 
 _COLUMNS = (
     Column("suite", lambda row: str(row["suite"])),
-    Column("first", lambda row: str(row["reference_model"])),
-    Column("second", lambda row: str(row["model"])),
+    Column("first", lambda row: str(row["reference_name"])),
+    Column("second", lambda row: str(row["name"])),
     Column("difference [95 % CI]", _delta, right=True),
     Column("bootstrap", _bootstrap, right=True),
     Column("p", lambda row: p_value(_float(row["p"])), right=True),

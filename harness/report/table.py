@@ -10,18 +10,20 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.report.terminal import Grid, bold, draw, terminal_width
 from harness.report.text import clean, csv_text, markdown
 from harness.types import Json
 
 Format = Literal["table", "md", "csv", "json"]
 FORMATS: tuple[Format, ...] = ("table", "md", "csv", "json")
 Row = Mapping[str, Json]
-_PIPE_WIDTH = 240  # columns when stdout is no terminal: wide enough that no cell is folded into two lines
+_CELL = 400  # characters of a cell
+NOTE = 4000
+"""Characters of a note: a command to repeat is printed in full."""
 
 
 @dataclass(frozen=True)
@@ -103,49 +105,25 @@ def to_markdown(tables: Sequence[Table]) -> str:
             lines.append("|" + "|".join("---:" if column.right else "---" for column in columns) + "|")
             lines += ["| " + " | ".join(markdown(column.show(row)) for column in columns) + " |" for row in table.rows]
             lines.append("")
-        lines += [f"- {markdown(clean(note, 1000))}" for note in table.notes]
+        lines += [f"- {markdown(note, NOTE)}" for note in table.notes]
         parts.append("\n".join(lines).rstrip() + "\n")
     return "\n".join(parts)
 
 
 def to_terminal(tables: Sequence[Table], *, tty: bool) -> str:
-    """Tables drawn with rich; colour only on a terminal and without NO_COLOR."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        force_terminal=tty,
-        no_color=not tty or "NO_COLOR" in os.environ,
-        width=None if tty else _PIPE_WIDTH,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    """Tables as wide as there is room (`harness.report.terminal`); bold titles only on a terminal without NO_COLOR."""
+    width = terminal_width(tty=tty)
+    lines: list[str] = []
     for position, table in enumerate(tables):
-        if position:
-            console.print()
-        if table.title:
-            console.print(Text(clean(table.title), style="bold" if tty else ""))
+        lines += [""] if position else []
+        lines += [bold(clean(table.title), tty=tty)] if table.title else []
         if table.rows:
             columns = table.shown_columns()
-            grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-            for column in columns:
-                grid.add_column(
-                    Text(column.title),
-                    justify="right" if column.right else "left",
-                    no_wrap=column.right,
-                    overflow="fold",
-                )
-            for row in table.rows:
-                grid.add_row(*(Text(clean(column.show(row))) for column in columns))
-            console.print(grid)
-        for note in table.notes:
-            console.print(Text(f"  {clean(note, 1000)}"), soft_wrap=True)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+            rows = tuple(tuple(clean(column.show(row), _CELL) for column in columns) for row in table.rows)
+            titles = tuple(clean(column.title) for column in columns)
+            lines += draw(Grid(titles, tuple(column.right for column in columns), rows), width, tty=tty)
+        lines += [f"  {clean(note, NOTE)}" for note in table.notes]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def render(tables: Sequence[Table], form: Format, *, tty: bool = False, extra: Mapping[str, Json] | None = None) -> str:

@@ -28,9 +28,9 @@ def clean(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def markdown(text: str) -> str:
+def markdown(text: str, limit: int = 200) -> str:
     """Text for a Markdown table cell: shows literally, never as markup, a link or another cell."""
-    return _MARKDOWN.sub(r"\\\1", clean(text))
+    return _MARKDOWN.sub(r"\\\1", clean(text, limit))
 
 
 def csv_text(text: str) -> str:

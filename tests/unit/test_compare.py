@@ -173,3 +173,15 @@ def test_json_lists_flips_and_table_cuts_them(tmp_path: Path) -> None:
     assert f"and {row['n_flips'] - 2} more" in out
     assert "mcnemar" in out
     assert "p000" not in run(tmp_path, "a", "b", "--show", "0").stdout
+
+
+@pytest.mark.parametrize("ids", [("toy-a-1111111111", "toy-a-2222222222"), ("one-same", "two-same")])
+def test_two_runs_of_one_model_name_are_told_apart(tmp_path: Path, ids: tuple[str, str]) -> None:
+    for seed, (name, seen) in enumerate(zip(ids, ("http://a", "http://b"), strict=True)):
+        make_run(tmp_path, "openai:m", [1.0, 0.0, 1.0], run_id=name, seed=seed, model_identity={"base_url": seen})
+    done = run(tmp_path, *ids)
+    (row,) = json.loads(run(tmp_path, *ids, "--json").stdout)["rows"]
+    assert row["name"] != row["reference_name"]
+    assert row["model"] == row["reference_model"] == "openai:m"
+    assert all(name in done.stdout for name in (row["name"], row["reference_name"]))
+    assert "base_url is http://a and http://b; seed is 0 and 1" in done.stdout
