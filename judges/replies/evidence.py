@@ -1,8 +1,9 @@
 """Does what a judge quotes stand in the text that it judges?
 
-White space counts for nothing, an elision ("first words … last words") for a gap, and quotation marks and a leading
-tag such as "[L2]" belong to the quoting. Everything else is compared character for character: the share of quotes
-that fail this is the rate at which a judge invents its evidence.
+White space and backslashes count for nothing (judges differ in how many of the latter they write in JSON), an elision
+("first words … last words") counts for a gap, and quotation marks and a leading tag such as "[L2]" belong to the
+quoting. Everything else is compared character for character: the share of quotes that fail this is the rate at which a
+judge invents its evidence.
 """
 
 from __future__ import annotations
@@ -20,17 +21,21 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
+def _bare(text: str) -> str:
+    return squeezed(text).replace("\\", "")
+
+
 def invented(quotes: Iterable[str], judged_text: str) -> int:
     """How many of the quotes do not stand in the text."""
-    haystack = squeezed(judged_text)
+    haystack = _bare(judged_text)
     return sum(not _stands(quote, haystack) for quote in quotes)
 
 
 def _stands(quote: str, haystack: str) -> bool:
     """The quote as written, or without its tag, marks and elisions."""
-    if squeezed(quote) in haystack:
+    if _bare(quote) in haystack:
         return True
-    pieces = [squeezed(piece).strip(_MARKS) for piece in _ELISION.split(_TAG.sub("", quote, count=1))]
+    pieces = [_bare(piece).strip(_MARKS) for piece in _ELISION.split(_TAG.sub("", quote, count=1))]
     said = [piece for piece in pieces if piece]
     position = 0
     for piece in said:

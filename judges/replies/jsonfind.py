@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from harness.answers import JsonObject
 from harness.types import Json
+from judges.replies.escapes import mended
 from judges.types import Malformed
 
 MAX_REPLY = 262_144
@@ -47,8 +48,8 @@ def find_objects(text: str, key: str) -> list[FoundObject]:
 
     Raises `Malformed` if there is none, for a text longer than `MAX_REPLY`, and for an object with that key that is
     never closed, is not JSON, gives a key twice, or holds NaN, an infinity or a number longer than `MAX_DIGITS`.
-    Nothing may be nested deeper than `MAX_DEPTH`. Line breaks inside strings, which models write and JSON forbids,
-    are allowed.
+    Nothing may be nested deeper than `MAX_DEPTH`. Line breaks inside strings and backslashes of LaTeX
+    (`judges.replies.escapes`), which models write and JSON forbids, are allowed.
     """
     if len(text) > MAX_REPLY:
         raise Malformed(f"reply too long: {len(text)} characters, at most {MAX_REPLY} are read")
@@ -58,9 +59,9 @@ def find_objects(text: str, key: str) -> list[FoundObject]:
     while (opening := _OPENING.search(text, position)) is not None:
         start = opening.start()
         end = _closing(text, start)
-        source = text[start:end]
+        source = mended(text[start:end])
         try:
-            value, length = _DECODER.raw_decode(source)
+            value, _ = _DECODER.raw_decode(source)
         except (json.JSONDecodeError, Malformed) as error:
             why = _why(source, error)
             if end is None:
@@ -69,7 +70,8 @@ def find_objects(text: str, key: str) -> list[FoundObject]:
                 raise Malformed(why) from error
             position, other = end, why
             continue
-        position = start + length
+        # Valid JSON ends at the brace that closes it, and without one nothing would have been decoded.
+        position = end if end is not None else len(text)
         if key in value:
             found.append(FoundObject(value, start, position))
         else:

@@ -12,10 +12,10 @@ _AROUND = " \t\r\n\"'`*_.,:;!?()[]{}“”‘’«»▁Ġ"
 
 
 def match_label(labels: Sequence[str], said: str) -> str | None:
-    """The label that was said, None if it is none of them.
+    r"""The label that was said, None if it is none of them.
 
-    Compared in Unicode's compatibility form ("＞" is ">") and without white space; the case counts only where two
-    labels differ in nothing else ("m" and "M").
+    Compared in Unicode's compatibility form ("＞" is ">"), without white space and without the backslashes of Markdown
+    ("minor\_errors"); the case counts only where two labels differ in nothing else ("m" and "M").
     """
     exact, folded = _form(said), _form(said).casefold()
     for label in labels:
@@ -31,4 +31,4 @@ def match_token(labels: Sequence[str], token: str) -> str | None:
 
 
 def _form(text: str) -> str:
-    return squeezed(unicodedata.normalize("NFKC", text))
+    return squeezed(unicodedata.normalize("NFKC", text)).replace("\\", "")

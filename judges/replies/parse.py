@@ -38,7 +38,7 @@ from judges.replies.jsonfind import find_objects, storable
 from judges.replies.labels import match_label, match_token
 from judges.types import LEVELS, Choice, Dimension, Malformed, Mark, Rubric, RubricKind, Verdict
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """Raised whenever the same reply may be read as another verdict."""
 MAX_QUOTES = 16
 """Most pieces of evidence for one dimension."""

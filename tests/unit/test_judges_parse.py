@@ -43,6 +43,7 @@ def test_readable_replies(row: dict[str, Any]) -> None:
     assert (verdict.label, verdict.notes) == (row["label"], tuple(row["notes"]))
     assert verdict.value == pytest.approx(row["value"], abs=1e-12)
     assert verdict.soft == row.get("soft", False)
+    assert verdict.reason == row.get("reason", verdict.reason)
 
 
 @pytest.mark.parametrize("row", [row for row in GOLDEN if "why" in row], ids=lambda row: row["name"])
