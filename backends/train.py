@@ -11,7 +11,6 @@ from its last finished stage. Several processes (`accelerate launch`) run this s
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import json
 import os
@@ -28,7 +27,7 @@ from backends.load import finished
 from backends.plan import Plan, StagePlan, plan_training
 from backends.provenance import check_reporters, provenance
 from harness.errors import Interrupted, StoreError, TrainingStopped
-from harness.files import write_atomically
+from harness.files import check_folder, open_lock, read_json, write_atomically
 from harness.models.base import import_extra
 from harness.models.hf_source import fingerprint_of
 from harness.registry import CARD, MODEL, ModelCard, models_dir, write_card
@@ -76,11 +75,15 @@ def _alone(folder: Path) -> Iterator[None]:
     if os.environ.get("RANK", "0") != "0":
         yield
         return
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreError(f"another process is training {folder.name}: wait for it or stop it") from None
+    try:
+        for place in (folder, folder / "checkpoints", folder / "stages", folder / MODEL):
+            check_folder(place)
+        lock = open_lock(folder / _LOCK)
+    except BlockingIOError:
+        raise StoreError(f"another process is training {folder.name}: wait for it or stop it") from None
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder} ({error.strerror}): name another --results-dir") from error
+    with lock:
         yield
 
 
@@ -215,7 +218,7 @@ class _Run:
 def _read_state(path: Path) -> dict[str, Any]:
     """Raises `StoreError` for a file that is not as `_write_state` leaves it."""
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = read_json(path)
         counts = [state[name] for name in ("seconds", "tokens", "steps")]
         if (
             min(counts) >= 0
@@ -224,7 +227,7 @@ def _read_state(path: Path) -> dict[str, Any]:
             and isinstance(state["done"], list)
         ):
             return dict(state)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     raise StoreError(f"{path} is damaged: restore it, or remove {path.parent} and train again from the beginning")
 

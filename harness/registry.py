@@ -13,7 +13,6 @@ engines and the command line all import this.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from harness.errors import StoreError, UnknownName, UsageError
-from harness.files import write_atomically
+from harness.files import delete, open_lock, parse_json, read_bytes, write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.redact import redact
 from harness.types import Json
@@ -148,8 +147,7 @@ def read_card(folder: Path) -> ModelCard:
     """Read card.json; raises `StoreError` saying what is wrong with it and what to do."""
     path = folder / CARD
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(_MAX_BYTES + 1)
+        raw = read_bytes(path, _MAX_BYTES)
     except FileNotFoundError:
         if not folder.is_dir():
             raise StoreError(f"there is no model folder {str(folder)!r} (`harness models list`)") from None
@@ -159,9 +157,7 @@ def read_card(folder: Path) -> ModelCard:
         ) from None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    if len(raw) > _MAX_BYTES:
-        raise StoreError(f"{path} is larger than {_MAX_BYTES >> 20} MiB: it is no model card")
-    return _parse(raw.decode("utf-8", "replace"), path)
+    return _parse(raw.decode("utf-8-sig", "replace"), path)
 
 
 def _own_card(folder: Path) -> ModelCard:
@@ -278,7 +274,7 @@ def remove(results_dir: str | Path, name: str) -> None:
         except FileNotFoundError:
             raise UsageError(f"there is no model {name!r} (`harness models list`)") from None
         finally:
-            _delete(half)
+            delete(half)
 
 
 @contextmanager
@@ -286,25 +282,15 @@ def _locked(results_dir: str | Path) -> Iterator[Path]:
     folder = models_dir(results_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = open_lock(folder / ".lock")
+    except BlockingIOError:
+        raise StoreError(f"another process is changing {folder}: wait for it or stop it") from None
     except OSError as error:
         raise StoreError(f"cannot write to {folder} ({error.strerror}): name another --results-dir") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StoreError(f"another process is changing {folder}: wait for it or stop it") from None
         for left in folder.glob(f"{_HALF}*"):
-            _delete(left)
+            delete(left)
         yield folder
-
-
-def _delete(folder: Path) -> None:
-    """Remove a folder and what is in it; symbolic links are removed, not followed."""
-    for path in folder.iterdir():
-        if path.is_symlink():
-            path.unlink()
-    shutil.rmtree(folder)
 
 
 def _folders(results_dir: str | Path) -> list[Path]:
@@ -338,17 +324,13 @@ _TABLES = ("config", "final", "versions")
 def _parse(text: str, path: Path) -> ModelCard:
     """A card from its JSON text; raises `StoreError` naming the file and the first thing that is wrong."""
     try:
-        raw = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        raw = parse_json(text, constants=False)
+    except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}): restore it, or remove the folder and train again") from error
     problem = _problem(raw)
     if problem:
         raise StoreError(f"{path} is no model card ({problem}): restore it, or remove the folder and train again")
     return ModelCard(**{field.name: raw[field.name] for field in fields(ModelCard)})
-
-
-def _no_number(constant: str) -> float:
-    raise ValueError(f"{constant} is no number")
 
 
 def _problem(raw: Any) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from transformers import TrainerCallback
 
 from backends.trainers.signals import StopRequest
-from harness.files import write_atomically
+from harness.files import append_text, delete, parse_json, read_bytes, read_json, write_atomically
 
 COMPLETE = "COMPLETE"
 """Written into a checkpoint last, with each file's size: without it, or with a file cut short, none is whole."""
@@ -116,8 +117,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
             "tokens_per_second": round((tokens - before) / max(now - since, 1e-9), 1),
             "memory_mb": _memory_mb(),
         }
-        with self.metrics.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        append_text(self.metrics, json.dumps(row) + "\n")
         if self.watch is not None:
             self.watch(
                 Progress(self.stage, state.global_step, state.max_steps, tokens, self.seconds, float(logs["loss"]))
@@ -139,7 +139,8 @@ def last_checkpoint(folder: Path, clean: bool) -> Path | None:
         if path.name.removeprefix("checkpoint-").isdigit() and _is_whole(path):
             found.append(path)
         elif clean:
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                delete(path)
     return max(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
@@ -150,7 +151,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 def _is_whole(checkpoint: Path) -> bool:
     """Whether every file has the size that it was written with: a power cut can leave one short after all."""
     try:
-        written = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+        written = read_json(checkpoint / COMPLETE)
     except (OSError, ValueError):
         return False
     return isinstance(written, dict) and written.items() <= _sizes(checkpoint).items()
@@ -158,14 +159,14 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def drop_after(metrics: Path, stage: str, step: int) -> None:
     """Forget what was logged after a checkpoint: those steps will be made again."""
-    if not metrics.is_file():
+    if not os.path.lexists(metrics):
         return
     kept = []
-    for line in metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_bytes(metrics).decode("utf-8", "replace").splitlines():
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             if row["stage"] != stage or row["step"] <= step:
                 kept.append(line)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             continue  # the line that was being written when the process died, or none of ours
     write_atomically(metrics, "".join(f"{line}\n" for line in kept))

@@ -12,7 +12,7 @@ from harness.bench.plots import Curve, curves, noise_bars, scatter
 from harness.bench.report import all_tables
 from harness.bench.spec import Arm, BenchSpec
 from harness.errors import UsageError
-from harness.files import write_atomically
+from harness.files import write_output
 from harness.registry import models_dir
 from harness.report.html import page
 from harness.report.table import to_markdown
@@ -39,11 +39,11 @@ def write_report(
     budget = "each for its own epochs" if spec.budget is None else f"{spec.budget} each"
     title = f"{', '.join(spec.methods)} on {spec.student}: {spec.seeds} seeds, {budget}"
     if path.suffix == ".md":
-        write_atomically(path, f"# {markdown(title)}\n\n{to_markdown(tables)}")
+        write_output(path, f"# {markdown(title)}\n\n{to_markdown(tables)}")
         return
     figures = [figure for found in comparisons for figure in (scatter(found), noise_bars(found))]
     figures.append(curves(loss_curves(arms, results_dir)))
-    write_atomically(path, page(title, tables, figures=[figure for figure in figures if figure]))
+    write_output(path, page(title, tables, figures=[figure for figure in figures if figure]))
 
 
 def loss_curves(arms: Sequence[Arm], results_dir: Path) -> list[Curve]:

@@ -250,7 +250,7 @@ def write_made(made: Made, out: Path, recipe: str, facts: Mapping[str, Json], do
 
     from backends.data.records import data_hash, write_records
     from harness import __version__
-    from harness.files import write_atomically
+    from harness.files import write_output
 
     old_sets = _old_report(out).get("sets", {})
     found = {name: records for name, records in made.others.items() if records}
@@ -269,7 +269,7 @@ def write_made(made: Made, out: Path, recipe: str, facts: Mapping[str, Json], do
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     # The report goes first: whoever finds records without it could not tell who made them.
-    write_atomically(beside(out, ".report.json"), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_output(beside(out, ".report.json"), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     for name in SETS.get(recipe, ()):
         if name in old_sets and name not in found:
             side_file(out, name).unlink(missing_ok=True)  # it would not belong to these records

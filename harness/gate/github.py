@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.gate.decide import Outcome, Verdict, overall
 from harness.gate.report import Questions, amount, difference, flip_change, headline, need_lines
+from harness.redact import redact
 from harness.report.text import clean
 
 _LEVELS: dict[Outcome, str] = {"pass": "notice", "regress": "error", "inconclusive": "warning"}
@@ -97,4 +98,4 @@ def _code(text: str, limit: int = 100) -> str:
 def append_summary(path: Path, text: str) -> None:
     """Add to the job's summary; raises `OSError` if it cannot be written."""
     with path.open("a", encoding="utf-8", errors="replace") as stream:
-        stream.write(text)
+        stream.write(redact(text))

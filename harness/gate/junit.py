@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
-from harness.files import write_atomically
+from harness.files import write_output
 from harness.gate.decide import Verdict
 from harness.gate.report import Questions, headline, text_report
 
@@ -58,4 +58,4 @@ def _text(text: str) -> str:
 def write_junit(path: Path, text: str) -> None:
     """Write the file, and the folder it is in."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text)
+    write_output(path, text)

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError, UsageError
-from harness.files import write_atomically
+from harness.files import read_json, write_output
 from harness.gate.values import Side, Value
-from harness.redact import redact
 
 SCHEMA = 1
 KIND = "gate-baseline"
@@ -41,7 +40,7 @@ def write_baseline(path: Path, side: Side) -> None:
     text = "{\n" + ",\n".join([*lines, '"values": {\n' + ",\n".join(rows) + "\n}"]) + "\n}\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, redact(text))
+        write_output(path, text)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
 
@@ -56,12 +55,10 @@ def read_baseline(path: Path, metric: str | None = None) -> Side:
     Raises `StoreError` naming what is wrong with a file that is not one, `UsageError` if it is of another metric.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise StoreError(f"{path} is larger than {_MAX_BYTES // 1_000_000} MB: no baseline file is")
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path.resolve(), _MAX_BYTES)  # named by the user: it may be a link, but no pipe and no device
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise StoreError(f"{path} is not a baseline file ({error}): {_AGAIN}") from None
     problem = _problem(raw)
     if problem:

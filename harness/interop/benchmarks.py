@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.errors import DataError, StoreError, UsageError
-from harness.files import write_atomically
+from harness.files import write_output
 from harness.interop.common import safe_name
 from harness.reasoning import with_answer
 from harness.run.plan import Job, make_jobs, plan_suites
@@ -255,5 +255,5 @@ def _folder(path: Path) -> Path:
 
 
 def _lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    write_atomically(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
+    write_output(path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
     return path

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import __version__, distribution
 from harness.errors import StoreError, UnknownName
-from harness.files import write_atomically
+from harness.files import write_output
 from harness.interop.common import TOOLS, safe_name, text_hash
 from harness.interop.lm_eval import doc_hash
 from harness.report.table import finite
@@ -58,7 +58,7 @@ def _task(result: RunResult) -> str:
 
 
 def _dump(path: Path, value: Mapping[str, Any]) -> Path:
-    write_atomically(path, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_output(path, json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return path
 
 
@@ -115,7 +115,7 @@ def _lm_eval(
     }  # fmt: skip
     lines = "".join(json.dumps(finite(sample), ensure_ascii=False, allow_nan=False) + "\n" for sample in samples)
     path = folder / f"samples_{task}_{stamp}.jsonl"
-    write_atomically(path, lines)
+    write_output(path, lines)
     return [_dump(folder / f"results_{stamp}.json", aggregated), path]
 
 

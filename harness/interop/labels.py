@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.answers import json_object
 from harness.config import RunConfig
 from harness.errors import DataError, StoreError, UsageError
-from harness.files import write_atomically
+from harness.files import write_output
 from harness.grading.labels import all_valid, read_labels
 from harness.interop.common import safe_name
 from harness.reasoning import with_answer
@@ -52,7 +52,7 @@ def export_labels(directory: Path, out: Path, config: RunConfig) -> tuple[Path, 
         )
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{safe_name(job.spec.model)}.jsonl"
-    write_atomically(path, "".join(json.dumps(rows[key], ensure_ascii=False) + "\n" for key in texts if key in rows))
+    write_output(path, "".join(json.dumps(rows[key], ensure_ascii=False) + "\n" for key in texts if key in rows))
     return path, len(texts) - len(rows)
 
 

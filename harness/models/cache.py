@@ -5,13 +5,13 @@ The place is `HARNESS_CACHE_DIR`, else `XDG_CACHE_HOME/harness`, else `~/.cache/
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import PrerequisiteError
+from harness.files import open_lock
 
 
 def cache_folder() -> Path:
@@ -33,8 +33,7 @@ def made_once(name: str, make: Callable[[Path], None], megabytes: int) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with open_lock(folder.with_name(f"{name}.lock"), wait=True):
             if not folder.is_dir():
                 half = folder.with_name(f".{name}.{os.getpid()}")
                 shutil.rmtree(half, ignore_errors=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from harness.files import write_atomically
+from harness.files import write_output
 from harness.report.table import Row, Table
 from harness.report.text import clean
 
@@ -38,7 +38,7 @@ def page(title: str, tables: Sequence[Table], notes: Sequence[str] = (), figures
 
 def write_page(path: Path, title: str, tables: Sequence[Table], notes: Sequence[str] = ()) -> None:
     """Write the page; raises `OSError` if the place cannot be written."""
-    write_atomically(path, page(title, tables, notes))
+    write_output(path, page(title, tables, notes))
 
 
 def _safe(text: str, limit: int = 1000) -> str:

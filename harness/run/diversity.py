@@ -17,7 +17,7 @@ import numpy as np
 
 from harness import catalog
 from harness.errors import DataError, UsageError
-from harness.files import write_atomically
+from harness.files import read_json, write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.metrics.diversity import Corpus, Form, Group, Measure, Scores, Tools, across, curve, jackknife, within
@@ -181,9 +181,9 @@ def _fingerprint(corpus: Corpus, measure: Measure, form: Form, tools: Tools) -> 
 def _stored(directory: Path) -> dict[str, Any]:
     """What `diversity.json` holds; empty if it is absent, damaged or of another schema, since it can be made again."""
     try:
-        stored = json.loads((directory / FILE).read_text(encoding="utf-8"))
+        stored = read_json(directory / FILE)
         return dict(stored["scores"]) if stored["schema"] == _SCHEMA else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from harness.files import write_atomically
-from harness.redact import redact
+from harness.files import read_json, write_atomically
 from harness.run.locate import written_by
 from harness.types import Estimate, Json
 
@@ -84,7 +83,7 @@ def write_result(directory: Path, result: RunResult) -> None:
     for estimate in raw["estimates"].values():
         for name in _OPEN:
             estimate[name] = estimate[name] if math.isfinite(estimate[name]) else None
-    write_atomically(directory / "result.json", redact(json.dumps(raw, ensure_ascii=False, allow_nan=False)) + "\n")
+    write_atomically(directory / "result.json", json.dumps(raw, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _estimate(raw: dict[str, Any]) -> Estimate:
@@ -97,7 +96,7 @@ def read_result(directory: Path) -> RunResult:
     """Read `result.json`; raises `StoreError` naming the file if it is absent, torn or of another schema."""
     path = directory / "result.json"
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = read_json(path)
         if raw["schema"] != SCHEMA:
             raise StoreError(f"{path} has schema {raw['schema']!r}, this version reads {SCHEMA}: score the run again")
         raw["estimates"] = {name: _estimate(value) for name, value in raw["estimates"].items()}

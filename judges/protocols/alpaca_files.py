@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.data.local import read_bounded
 from harness.errors import DataError
+from harness.files import write_output
 from harness.hashing import short_hash
 from harness.types import Json
 from judges.protocols.alpaca_data import BASELINE
@@ -185,7 +186,7 @@ def write_leaderboard(path: Path, scores: Iterable[ModelScore], mode: str = "com
         tail = ["" if value is None else repr(value) for value in (one.lc, one.lc_se)]
         head = (one.model, repr(one.win_rate), repr(one.standard_error), *counts, repr(one.discrete_win_rate))
         writer.writerow([*head, mode, int(one.avg_length), *tail])
-    path.write_text(stream.getvalue(), encoding="utf-8")
+    write_output(path, stream.getvalue())
 
 
 def align(texts: Sequence[str], instructions: Sequence[str], source: str, *, complete: bool) -> list[int]:
@@ -369,4 +370,4 @@ def _read(path: Path) -> str:
 
 
 def _write_json(path: Path, rows: Sequence[Mapping[str, Json]]) -> None:
-    path.write_text(json.dumps(rows, ensure_ascii=False, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_output(path, json.dumps(rows, ensure_ascii=False, indent=2, allow_nan=False) + "\n")

@@ -103,7 +103,7 @@ def test_a_wrong_field_is_named(tmp_path: Path, change: dict[str, Any], message:
         ("[" * 100_000, "is damaged"),
         ("{}", "schema None"),
         ('{"schema": 1}', "it lacks 'base'"),
-        (" " * (1 << 20) + "{}", "larger than 1 MiB"),
+        (" " * (1 << 20) + "{}", "more than 1,048,576 bytes"),
         ("\xff\xfe", "is damaged"),
     ],
 )

@@ -190,7 +190,7 @@ def test_the_store_reads_only_its_own_schema(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "[]", "{", "[" * 100_000, "9" * 6000, "\ufeff{}"], ids=lambda text: text[:5]
+    "text", ["", "null", "[]", "{", "[" * 100_000, "9" * 6000, "\ufeff{"], ids=lambda text: text[:5]
 )
 def test_a_damaged_spec_or_score_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / store.SPEC).write_text(text)

@@ -27,7 +27,7 @@ from backends.data.records import (
     write_records,
 )
 from harness.errors import DataError, UnknownName
-from harness.files import write_atomically
+from harness.files import write_output
 from harness.types import Message
 
 TURN = {"role": "user", "content": "2 + 2?"}
@@ -206,7 +206,7 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     link.symlink_to(os.devnull)
     with pytest.raises(DataError, match="is a device, a pipe or a folder"):
         write_records(link, [FULL])
-    write_atomically(link, "text")
+    write_output(link, "text")
     assert link.is_symlink() and list(tmp_path.iterdir()) == [link]
 
 
