@@ -58,6 +58,12 @@ def check_folder(folder: Path) -> None:
         raise _refused(folder, "its folder is a symbolic link: name the folder that it points to")
 
 
+def check_regular(path: Path) -> None:
+    """Raises `OSError` for a link, a folder, a pipe or a device; what is not there yet is fine."""
+    if os.path.lexists(path):
+        os.close(_open(path, os.O_RDONLY))
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 

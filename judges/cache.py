@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.errors import StoreError
+from harness.files import check_regular
 from harness.hashing import canonical_json
 from harness.redact import redact
 from harness.types import Completion, Json
@@ -119,6 +120,8 @@ class Cache:
         with self._explained():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                for suffix in ("", "-wal", "-shm", "-journal"):  # sqlite itself would follow a link
+                    check_regular(path.with_name(path.name + suffix))
             # Autocommit: every reply is its own transaction.
             self._db = sqlite3.connect(path if path is not None else ":memory:", timeout=_BUSY_S, isolation_level=None)
         try:
@@ -257,7 +260,9 @@ class Cache:
                 "verdicts of finished runs are stored with the runs"
             ) from error
         except OSError as error:
-            raise StoreError(f"{self._name}, the {self._what}, cannot be made ({error}): {self._elsewhere}") from error
+            raise StoreError(
+                f"{self._name}, the {self._what}, cannot be used ({error.strerror or error}): {self._elsewhere}"
+            ) from error
 
 
 def _alternatives(text: object) -> dict[str, float] | None:

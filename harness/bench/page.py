@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from harness.bench.plots import Curve, curves, noise_bars, scatter
 from harness.bench.report import all_tables
 from harness.bench.spec import Arm, BenchSpec
 from harness.errors import UsageError
-from harness.files import write_output
+from harness.files import iter_lines, parse_json, write_output
 from harness.registry import models_dir
 from harness.report.html import page
 from harness.report.table import to_markdown
@@ -59,12 +59,13 @@ def loss_curves(arms: Sequence[Arm], results_dir: Path) -> list[Curve]:
 
 def _points(path: Path) -> Iterator[tuple[float, float]]:
     try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            for line in islice(stream, _MAX_LINES):
-                try:
-                    row = json.loads(line)
-                    yield float(row["tokens"]), float(row["loss"])
-                except (ValueError, KeyError, TypeError, RecursionError):
-                    continue
-    except OSError:
+        for line in islice(iter_lines(path), _MAX_LINES):
+            try:
+                row = parse_json(line)
+                point = float(row["tokens"]), float(row["loss"])
+            except (ValueError, KeyError, TypeError):
+                continue
+            if all(map(math.isfinite, point)):
+                yield point
+    except (OSError, ValueError):  # ValueError: a line longer than is read
         return

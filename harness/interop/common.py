@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.errors import DataError
+from harness.files import read_json as read_json_file
 from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.report.text import clean
@@ -92,13 +93,10 @@ class Mapped:
 def read_json(path: Path, limit: int = MAX_RESULT_BYTES) -> dict[str, Any]:
     """A JSON object from a file that others wrote; raises `DataError` naming the file."""
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise DataError(f"{path} has {size:,} bytes, more than the {limit:,} a result file may have")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json_file(path, limit)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(
             f"{path} is not complete JSON ({str(error)[:120]}): was the tool stopped while writing?"
         ) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.files import open_binary
 from harness.interop.common import (
     MAX_ROWS,
     ForeignItem,
@@ -159,10 +160,10 @@ def _items(path: Path) -> Iterator[ForeignItem]:
     import pyarrow
     import pyarrow.parquet
 
-    if path.stat().st_size > _MAX_PARQUET_BYTES:
-        raise DataError(f"{path.name} is larger than {_MAX_PARQUET_BYTES:,} bytes")
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        if path.stat().st_size > _MAX_PARQUET_BYTES:
+            raise DataError(f"{path.name} is larger than {_MAX_PARQUET_BYTES:,} bytes")
+        with open_binary(path) as stream, pyarrow.parquet.ParquetFile(stream) as file:
             if file.metadata.num_rows > MAX_ROWS:
                 raise DataError(f"{path.name} has more than {MAX_ROWS:,} rows")
             present = set(file.schema_arrow.names)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.files import open_binary
 from harness.interop.common import (
     MAX_LINE_BYTES,
     MAX_ROWS,
@@ -174,14 +175,14 @@ def _items(path: Path, task: str) -> tuple[tuple[ForeignItem, ...], tuple[str, .
     try:
         for row in _rows(samples):
             _add(items, row)
-    except DataError as error:
+    except (DataError, OSError) as error:
         return (), (f"{error}: not used, no paired tests",)
     return tuple(items.values()), ()
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a samples file; raises `DataError` naming file and line."""
-    with path.open("rb") as stream:
+    with open_binary(path) as stream:
         for number_, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES + 1), b""), start=1):
             if len(line) > MAX_LINE_BYTES or number_ > MAX_ROWS:
                 raise DataError(f"{path.name}, line {number_} is beyond what is read ({MAX_LINE_BYTES:,} bytes a line)")

@@ -168,7 +168,7 @@ def test_bad_result_files_are_refused_by_name_and_others_imported(tmp_path: Path
 
 def test_size_limit_and_wrong_tool(tmp_path: Path) -> None:
     path = foreign_files.lm_eval(tmp_path / "out")
-    with pytest.raises(DataError, match="more than the 100 a result file may have"):
+    with pytest.raises(DataError, match="more than 100 bytes"):
         read_json(path, limit=100)
     outcome = import_path(path, tmp_path / "results", tool="lighteval")
     assert "not a result file of lighteval" in outcome.refused[0]

@@ -123,7 +123,10 @@ DAMAGE = [
     (write_newer, "has schema 99, this version of harness reads 1"),
     (write_torn, "damaged or no judge cache.*move it away"),
     (write_odd_row, "damaged or no judge cache.*no table of numbers"),
-    (lambda path: path.mkdir(), "check that the folder is local, writable"),
+    (lambda path: path.mkdir(), "cannot be used .it is not a regular file.: say another --results-dir"),
+    (lambda path: path.symlink_to(path.with_name("elsewhere")), "symbolic link.*say another --results-dir"),
+    (lambda path: os.mkfifo(path), "not a regular file"),
+    (lambda path: path.with_name("cache.sqlite-wal").symlink_to("/dev/zero"), "symbolic link"),
 ]
 
 
