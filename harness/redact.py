@@ -13,60 +13,21 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-MASK = "[redacted]"
+from harness.secrets_table import MASK, SHAPES, Shape, is_secret_field, is_secret_variable
+from harness.types import Json
+
 MIN_LENGTH = 6
 """Shorter values are words more often than secrets."""
 
-_SECRET_NAME = re.compile(r"(?:KEY|KEYS|TOKEN|SECRET|SECRETS|PASSWORD|PASSWORDS|PASSWD|CREDENTIAL|CREDENTIALS)(?:_|$)")
 _PLACEHOLDERS = frozenset(
     {"unused", "not-needed", "not_needed", "no-key", "no-key-required", "dummy-key", "placeholder", "secret"}
     | {"password", "changeme", "example", "redacted", "default", "optional", "required", "disabled"}
 )
 """What people set where a local server wants some key: masking these would only damage answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """A token shape; the pattern runs only on text that contains the trigger."""
-
-    trigger: str
-    pattern: re.Pattern[str]
-    replacement: str = MASK
-
-
-def _shape(trigger: str, pattern: str, replacement: str = MASK) -> _Shape:
-    return _Shape(trigger, re.compile(pattern), replacement)
-
-
-# Every quantifier is bounded and every pattern starts with a literal, so hostile model text costs linear time.
-_SHAPES: tuple[_Shape, ...] = (
-    _shape("://", r"://[^\s/?#\"'<>\\]{1,512}@", f"://{MASK}@"),
-    _shape("sk-", r"(?<![A-Za-z0-9])sk-(?:[A-Za-z0-9]{16,300}|(?=[A-Za-z_-]{0,300}[0-9])[A-Za-z0-9_-]{8,300})"),
-    _shape("hf_", r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{16,100}"),
-    _shape("gh", r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_[A-Za-z0-9_]{16,255})"),
-    _shape("glpat-", r"glpat-[A-Za-z0-9_-]{16,100}"),
-    _shape("gsk_", r"(?<![A-Za-z0-9])gsk_[A-Za-z0-9]{16,100}"),
-    _shape("nvapi-", r"nvapi-[A-Za-z0-9_-]{16,100}"),
-    _shape("xox", r"xox[abeoprs]-[A-Za-z0-9-]{10,300}"),
-    _shape("AKIA", r"(?<![A-Za-z0-9])AKIA[0-9A-Z]{16}"),
-    _shape("AIza", r"AIza[A-Za-z0-9_-]{30,60}"),
-    _shape("eyJ", r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{8,2000}\.[A-Za-z0-9_-]{8,1000}"),
-    # A digit or sheer length tells a token from prose such as "Bearer certificates".
-    _shape(
-        "earer",
-        r"([Bb]earer[ \t]{1,4})"
-        r"(?:(?=[A-Za-z._~+/=-]{0,100}[0-9])[A-Za-z0-9._~+/=-]{8,2000}|[A-Za-z0-9._~+/=-]{24,2000})",
-        rf"\g<1>{MASK}",
-    ),
-    _shape("asic ", r"([Bb]asic )(?=[A-Za-z+/]{0,40}[0-9=])[A-Za-z0-9+/]{12,1000}={0,2}", rf"\g<1>{MASK}"),
-    *(
-        _shape(f"{name}=", rf"([?&](?:[a-z]{{1,8}}[_-]?)?{name}=)[^&\s\"'<>\\\[]{{6,512}}", rf"\g<1>{MASK}")
-        for name in ("key", "token", "secret", "password")
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +46,7 @@ def _can_mask(value: str) -> bool:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    return _SECRET_NAME.search(name.upper()) is not None and _can_mask(value)
+    return is_secret_variable(name) and _can_mask(value)
 
 
 def _read_environment() -> _Values:
@@ -120,24 +81,63 @@ def _secret_forms() -> tuple[str, ...]:
 def contains_secret(text: str) -> bool:
     """True if `redact` would change the text."""
     return any(form in text for form in _secret_forms()) or any(
-        shape.trigger in text and shape.pattern.search(text) is not None for shape in _SHAPES
+        shape.pattern.search(text) is not None for shape in _triggered(text)
     )
+
+
+def _triggered(text: str) -> Iterator[Shape]:
+    """The shapes that may stand in a text."""
+    folded = text.lower()
+    return (shape for shape in SHAPES if any(trigger in folded for trigger in shape.triggers))
 
 
 def redact(text: str) -> str:
     """The text with every known secret masked; the very same object if there is none.
 
-    Masks values (6 characters or more) of environment variables whose names end a word in KEY, TOKEN, SECRET,
-    PASSWORD or CREDENTIAL, well-known token shapes (`sk-…`, `hf_…`, `Bearer …`), keys in URL queries, and user
-    information in URLs. Placeholders that local servers are given ("unused", "not-needed") are left alone.
+    Masks values (6 characters or more) of environment variables with secret names (KEY, TOKEN, PASS, DATABASE_URL …),
+    well-known token shapes (`sk-…`, `hf_…`, `Bearer …`, `x-api-key: …`), keys in URL queries, and user information in
+    URLs: the table is in `harness.secrets_table`. Placeholders that local servers are given ("unused") are left alone.
     """
     for form in _secret_forms():
         if form in text:
             text = _mask_value(text, form)
-    for shape in _SHAPES:
-        if shape.trigger in text:
-            text = shape.pattern.sub(shape.replacement, text)
+    for shape in _triggered(text):
+        text = shape.pattern.sub(shape.replacement, text)
     return text
+
+
+def mask_fields(value: Json) -> Json:
+    """Settings of another program, without the values of fields whose names hold secrets (`api_key`), at any depth."""
+    if isinstance(value, Mapping):
+        return {
+            key: MASK if is_secret_field(key) and item not in (None, True, False, "") else mask_fields(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [mask_fields(item) for item in value]
+    return value
+
+
+_PAIR = re.compile(r"(?<![^\s,;{(])([\w.-]{1,64})=([^\s,;]{1,4000})")
+
+
+def mask_pairs(text: str) -> str:
+    """The same for settings written as "name=value,name=value"."""
+    return _PAIR.sub(lambda pair: f"{pair[1]}={MASK}" if is_secret_field(pair[1]) else pair[0], text)
+
+
+def secret_fields(value: Json) -> list[str]:
+    """Names of fields of a JSON value, at any depth, that hold a secret by name or by the shape of their value."""
+    if isinstance(value, Mapping):
+        own = [key for key, item in value.items() if is_secret_field(key) or _holds_secret(item)]
+        return own + [name for key, item in value.items() if key not in own for name in secret_fields(item)]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [name for item in value for name in secret_fields(item)]
+    return []
+
+
+def _holds_secret(value: Json) -> bool:
+    return isinstance(value, str) and contains_secret(value)
 
 
 def _mask_value(text: str, form: str) -> str:

@@ -17,6 +17,7 @@ from harness.errors import DataError
 from harness.files import read_json as read_json_file
 from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
+from harness.redact import mask_fields, mask_pairs, redact
 from harness.report.text import clean
 from harness.run.result import Item, RunResult, write_result
 from harness.run.store import write_graded
@@ -128,19 +129,19 @@ def table(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def safe(value: object) -> Json:
-    """A scalar that can be stored: finite, valid Unicode, at most 2,000 characters; anything else as one short text."""
+def safe(value: Any) -> Json:
+    """A scalar that can be stored: finite, valid Unicode, without secrets, at most 2,000 characters; else a text."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):
         return value if number(value) is not None and abs(value) < 2**63 else str(value)
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-    return text[:2000].encode("utf-8", "replace").decode("utf-8")
+    text = mask_pairs(value) if isinstance(value, str) else json.dumps(mask_fields(value), sort_keys=True, default=str)
+    return redact(text)[:2000].encode("utf-8", "replace").decode("utf-8")
 
 
 def name(value: object) -> str:
     """A model, task or metric name from a file: one clean line."""
-    return clean(str(value), 300) or "unknown"
+    return clean(redact(mask_pairs(str(value))), 300) or "unknown"
 
 
 def whole(value: object) -> int | None:

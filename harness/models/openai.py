@@ -29,7 +29,7 @@ from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
 from harness.models.base import answer_concurrently
 from harness.models.openai_reply import Failure, with_hint
 from harness.models.options import parse_options
-from harness.redact import one_line, register_secret
+from harness.redact import one_line, register_secret, secret_fields
 from harness.types import Completion, Json, Request
 
 if TYPE_CHECKING:
@@ -139,6 +139,11 @@ def _extra_body(text: str) -> dict[str, Json]:
         raise ConfigError(f"extra_body of openai must be a JSON object, not {one_line(text, 80)!r}")
     if taken := sorted(_RESERVED & set(value)):
         raise ConfigError(f"extra_body of openai cannot set {', '.join(taken)}: the harness does")
+    if secret := secret_fields(value):
+        raise ConfigError(
+            f"extra_body of openai holds {', '.join(map(repr, secret))}, which looks like a secret, and settings are "
+            "stored: put the key into the environment (api_key_env=NAME)"
+        )
     return value
 
 

@@ -22,6 +22,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.errors",
         "harness.catalog",
         "harness.redact",
+        "harness.secrets_table",
         "harness.hashing",
         "harness.files",
         "harness.clock",

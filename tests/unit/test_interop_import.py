@@ -46,6 +46,25 @@ def test_lm_eval_totals_items_and_protocol(tmp_path: Path) -> None:
     assert len(read_graded(tmp_path / "results" / "runs" / run.run_id)) == 4
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        "pretrained=org/m,token=my-own-secret,dtype=auto",
+        {"pretrained": "org/m", "headers": {"x-api-key": "my-own-secret"}, "hf_token": "my-own-secret"},
+        "pretrained=org/m,base_url=https://me:my-own-secret@host/v1?sig=my-own-secret,api_key=my-own-secret",
+    ],
+)
+def test_no_secret_of_another_tools_settings_is_stored(tmp_path: Path, args: object) -> None:
+    path = foreign_files.lm_eval(tmp_path / "out")
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw["config"]["model_args"] = args
+    del raw["model_name"]
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    run = import_path(path, tmp_path / "results").runs[0]
+    stored = "".join(file.read_text(encoding="utf-8") for file in run.directory.iterdir())
+    assert "my-own-secret" not in stored and "org/m" in stored
+
+
 def test_metric_choice_picks_the_filter_and_its_items(tmp_path: Path) -> None:
     path = foreign_files.lm_eval(tmp_path / "out")
     run = one(path, tmp_path / "results", metric="exact_match,flexible-extract")

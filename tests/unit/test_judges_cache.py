@@ -141,7 +141,7 @@ def test_a_file_that_cannot_be_used_is_told_with_what_to_do(tmp_path: Path, dama
 
 def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be used"):
         Cache(tmp_path / "file" / "cache.sqlite")
 
 

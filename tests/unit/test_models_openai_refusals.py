@@ -136,6 +136,8 @@ def test_local_servers_need_no_key(url: str) -> None:
         ({"extra_body": "{"}, "extra_body of openai is not JSON"),
         ({"extra_body": "[1]"}, "must be a JSON object"),
         ({"extra_body": '{"n": 4}'}, "cannot set n"),
+        ({"extra_body": '{"auth": {"api_key": "whatever"}}'}, "holds 'auth', which looks like a secret"),
+        ({"extra_body": '{"user": "sk-proj-0123456789abcdefg"}'}, "holds 'user'.*api_key_env=NAME"),
         ({"omit": "messages"}, "omit knows temperature"),
         ({"max_tokens_field": "tokens"}, "one of max_tokens, max_completion_tokens"),
     ],

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import redact as module
-from harness.redact import MASK, contains_secret, one_line, redact, register_secret
+from harness.redact import (
+    contains_secret,
+    mask_fields,
+    mask_pairs,
+    one_line,
+    redact,
+    register_secret,
+    secret_fields,
+)
+from harness.secrets_table import MASK
+from harness.types import Json
 
 KEY = "sk-proj-Zx81kQ0aBcD4"
 
@@ -26,7 +36,32 @@ def only_known_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["OPENAI_API_KEY", "HF_TOKEN", "MYKEY", "Db_Password", "CLIENT_SECRET_2", "AWS_CREDENTIALS", "SECRETS"]
+    "name",
+    [
+        "OPENAI_API_KEY",
+        "HF_TOKEN",
+        "MYKEY",
+        "Db_Password",
+        "CLIENT_SECRET_2",
+        "AWS_CREDENTIALS",
+        "SECRETS",
+        "GITHUB_PAT",
+        "PAT",
+        "DB_PASS",
+        "DBPASS",
+        "PASS2",
+        "BASIC_AUTH",
+        "OAUTH",
+        "NPM_AUTH",
+        "PGPASSWORD",
+        "MYSQL_PWD",
+        "DATABASE_URL",
+        "SENTRY_DSN",
+        "SLACK_WEBHOOK_URL",
+        "AZURE_CONNECTION_STRING",
+        "SIGNING_KEY",
+        "SSH_PASSPHRASE",
+    ],
 )
 def test_values_of_variables_that_look_secret_are_masked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "correct horse battery")
@@ -42,6 +77,16 @@ def test_values_of_variables_that_look_secret_are_masked(name: str, monkeypatch:
         ("MAX_TOKENS", "100000"),
         ("KEYBOARD", "qwerty-uk"),
         ("API_KEY", "short"),
+        ("PWD", "/home/somebody"),
+        ("BYPASS", "everything"),
+        ("COMPASS", "north-west"),
+        ("COMPATIBLE", "certainly"),
+        ("PATH", "/usr/local/bin"),
+        ("SSH_AUTH_SOCK", "/tmp/agent.sock"),
+        ("XAUTHORITY", "/home/x/.Xauthority"),
+        ("AUTH_TYPE", "browser"),
+        ("TOKEN_URL", "https://example.org/token"),
+        ("AUTHOR", "somebody"),
         ("OPENAI_API_KEY", "not-needed"),
     ],
 )
@@ -81,6 +126,27 @@ def test_registered_values_are_masked() -> None:
         ("https://tok@example.org", f"https://{MASK}@example.org"),
         ("http://user:p@ss@host", f"http://{MASK}@host"),
         ("https://h/v1?api_key=abcdef123&x=1", f"https://h/v1?api_key={MASK}&x=1"),
+        ("x-api-key: abc123def456", f"x-api-key: {MASK}"),
+        ("X-API-Key:abc123def456", f"X-API-Key:{MASK}"),
+        ('{"api_key": "abc123def456"}', f'{{"api_key": "{MASK}"}}'),
+        (r"{\"apiKey\": \"abc123def456\"}", rf"{{\"apiKey\": \"{MASK}\"}}"),
+        ("api_key = 'abc123def456'", f"api_key = '{MASK}'"),
+        ("Authorization: abc123def456", f"Authorization: {MASK}"),
+        ("Authorization: Token 9944b09199c62bcf9418", f"Authorization: Token {MASK}"),
+        ("AUTHORIZATION: BEARER abc123def456", f"AUTHORIZATION: BEARER {MASK}"),
+        ("https://h/v1?sig=abcdef123&x=1", f"https://h/v1?sig={MASK}&x=1"),
+        ("https://h/v1?x=1&key=abcdef123", f"https://h/v1?x=1&key={MASK}"),
+        ("https://h/v1?auth=abcdef123", f"https://h/v1?auth={MASK}"),
+        ("https://h/v1?X-Amz-Signature=abcdef123", f"https://h/v1?X-Amz-Signature={MASK}"),
+        ("r8_0123456789abcdefABCDEF0123456789abcde", MASK),
+        ("pypi-AgEIcHlwaS5vcmcCJDAw", MASK),
+        ("xai-0123456789abcdefghij", MASK),
+        ("pplx-0123456789abcdefghij", MASK),
+        ("ASIAIOSFODNN7EXAMPLE", MASK),
+        ("ya29.a0AfH6SMBx0123456789", MASK),
+        ("npm_0123456789abcdefghij", MASK),
+        ("sk_live_0123456789abcdefghij", MASK),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n", f"-----BEGIN RSA PRIVATE KEY-----{MASK}"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2Q", MASK),
     ],
 )
@@ -99,6 +165,14 @@ def test_shapes_of_tokens_are_masked(text: str, expected: str) -> None:
         "Basic arithmetic: 2+2=4",
         "https://example.org/path?page=12&token=abc",
         r"\boxed{42}",
+        'client = OpenAI(api_key="YOUR_API_KEY")',
+        "api_key = os.environ['OPENAI_API_KEY']",
+        "sorted(words, key=lambda word: word.lower())",
+        "d.get(key, 0) and token = tokenizer.eos_token_id",
+        "Authorization: required; the token is 12 characters long",
+        "South Asia, ASIA-PACIFIC and xai-lab",
+        "the token 1 of the first 2000",
+        "https://example.org/?monkey=capuchin&design=letters",
     ],
 )
 def test_prose_and_mathematics_are_left_alone(text: str) -> None:
@@ -141,7 +215,61 @@ def test_values_that_look_like_escapes_leave_the_line_readable(secret: str, text
         assert secret not in json.loads(line)["text"]
 
 
-@pytest.mark.parametrize("text", ["://" * 50_000, "sk-" * 50_000, "Bearer " * 50_000, "eyJ" * 50_000, "?key=" * 50_000])
+HOSTILE = sorted({trigger for shape in module.SHAPES for trigger in shape.triggers})
+
+
+@pytest.mark.parametrize("trigger", HOSTILE)
 @pytest.mark.timeout(20)
-def test_hostile_text_costs_linear_time(text: str) -> None:
-    redact(text)
+def test_hostile_text_costs_linear_time(trigger: str) -> None:
+    for text in (
+        trigger * 20_000,
+        f"?{trigger}" * 20_000,
+        f"{trigger}{'a1-.' * 50_000}",
+        f"{trigger.upper()} " * 20_000,
+    ):
+        redact(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "api_key",
+        "apiKey",
+        "x-api-key",
+        "X-API-KEY",
+        "API KEY",
+        "token",
+        "key",
+        "hf_token",
+        "hubToken",
+        "use_auth_token",
+        "access_token",
+        "password",
+        "db_password",
+        "client_secret",
+        "Authorization",
+        "proxy-authorization",
+        "secretKey",
+    ],
+)
+def test_fields_that_hold_secrets_are_known_by_name(name: str) -> None:
+    settings: dict[str, Json] = {"model": "m", "deep": [{name: "whatever it is"}]}
+    assert mask_fields(settings) == {"model": "m", "deep": [{name: MASK}]}
+    assert secret_fields(settings) == [name]
+    if " " not in name:
+        assert mask_pairs(f"pretrained=m,{name}=whatever,dtype=auto") == f"pretrained=m,{name}={MASK},dtype=auto"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["max_tokens", "eos_token", "pad_token_id", "sort_key", "cache_key", "tokenizer", "keywords", "n_tokens", "author"],
+)
+def test_other_fields_are_left_alone(name: str) -> None:
+    assert mask_fields({name: "value", "n": 3}) == {name: "value", "n": 3}
+    assert secret_fields({name: "value"}) == []
+    assert mask_pairs(f"{name}=value") == f"{name}=value"
+
+
+def test_a_field_is_secret_by_its_value_too() -> None:
+    assert secret_fields({"extra": {"note": f"use {KEY}"}, "n": [1, None]}) == ["note"]
+    assert mask_fields({"token": None, "password": "", "auth": True}) == {"token": None, "password": "", "auth": True}
