@@ -15,6 +15,7 @@ from harness.errors import HarnessError, UsageError
 from harness.leaderboard import display_names, is_share
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
+from harness.run.warned import warnings_of
 from harness.stats.multiple import holm
 from harness.stats.paired import Paired, paired
 from harness.types import Estimate, Json
@@ -232,11 +233,12 @@ def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
             versions = f"{a.graders[name]} and {b.graders[name]}"
             notes.append(f"warning: grader {name} is {versions}: run `harness score` on both")
     for result in (a, b):
+        notes += [f"warning: {result.run_id}: {warning}" for warning in warnings_of(result)]
         estimate = result.estimates[result.headline]
         if (bounds := estimate.bounds) is not None:
             scale, unit = (100, " %") if is_share(result.headline, estimate.value) else (1, "")
             notes.append(
-                f"warning: {result.run_id} has missing scores; its value could be "
+                f"warning: {result.run_id}: with the missing scores its value could be "
                 f"{scale * bounds[0]:.1f} to {scale * bounds[1]:.1f}{unit}"
             )
     return notes

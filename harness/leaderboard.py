@@ -21,6 +21,7 @@ from harness.ranking import Aligned
 from harness.run.checked import read_checked
 from harness.run.locate import JUDGED, list_runs
 from harness.run.result import RunResult
+from harness.run.warned import warnings_of
 from harness.stats.multiple import holm, rank_groups
 from harness.stats.paired import Paired
 from harness.types import Estimate, Json
@@ -34,7 +35,6 @@ NOT_A_SHARE = frozenset({"tokens_out", "tokens_in", "rating", "distinct_answers"
 _GAPS = ("pass_gap@", "maj_gap@")
 """Differences of two shares: in percentage points even where they are negative."""
 MAX_PAIRS = 2000  # on a larger board, runs are tested only against the best of their group: it must stay quick
-TRUNCATED_WARNING = 0.02
 
 
 @dataclass(frozen=True, order=True)
@@ -195,7 +195,9 @@ def build(
     if baseline is not None:
         ranked = _against(ranked, baseline)
     ordered = sorted(ranked.items(), key=lambda item: (_sort_key(item[0][0]), item[0][1] != item[1][0].result.headline))
-    return Board(groups=tuple(Group(key, tuple(s), _notes(s)) for (key, _), s in ordered), notes=_split_notes(ranked))
+    told: set[str] = set()  # a run stands in a table for each metric; its warnings once, under the first of them
+    found = [Group(key, tuple(s), _notes(s, told)) for (key, _), s in ordered]
+    return Board(groups=tuple(found), notes=_split_notes(ranked))
 
 
 def _sort_key(key: GroupKey) -> tuple[str, ...]:
@@ -323,22 +325,17 @@ def _against(groups: Mapping[Key, list[Standing]], baseline: str) -> dict[Key, l
     }
 
 
-def _notes(standings: Sequence[Standing]) -> tuple[str, ...]:
-    """What a reader must know before believing the table."""
+def _notes(standings: Sequence[Standing], told: set[str]) -> tuple[str, ...]:
+    """What a reader must know before believing the table; the warnings of runs that are not in `told`, which grows."""
     notes: list[str] = []
     for s in standings:
-        counts = s.estimate.counts
-        total = sum(counts.values())
-        truncated, missing = counts.get("truncated", 0), counts.get("unscored", 0) + counts.get("error", 0)
-        if total and truncated > TRUNCATED_WARNING * total:
-            notes.append(
-                f"warning: {s.model}: {truncated} of {total} samples cut by the token limit; raise --max-tokens"
-            )
-        if missing:
-            bounds = s.estimate.bounds
+        if s.result.run_id not in told:
+            notes += [f"warning: {s.model}: {warning}" for warning in warnings_of(s.result)]
+            told.add(s.result.run_id)
+        if (bounds := s.estimate.bounds) is not None:
             scale = 100 if is_share(s.metric, s.estimate.value) else 1
-            could = f"; the value could be {scale * bounds[0]:.1f} to {scale * bounds[1]:.1f}" if bounds else ""
-            notes.append(f"warning: {s.model}: {missing} of {total} samples unscored or failed{could}")
+            could = f"{scale * bounds[0]:.1f} to {scale * bounds[1]:.1f}"
+            notes.append(f"warning: {s.model}: with the missing scores the value could be {could}")
     versions = {(name, version) for s in standings for name, version in s.result.graders.items()}
     for name in sorted({name for name, _ in versions}):
         found = sorted(version for other, version in versions if other == name)

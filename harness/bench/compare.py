@@ -10,8 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.bench.samples import ACCURACY, JUDGED, MEASURES, Measure, Scored, cells, common_problems, read_scored
+from harness.bench.samples import (
+    ACCURACY,
+    JUDGED,
+    MEASURES,
+    TRUNCATED,
+    Measure,
+    Scored,
+    cells,
+    common_problems,
+    read_scored,
+)
 from harness.bench.spec import STUDENT, Arm
+from harness.bench.warned import run_warnings
 from harness.errors import DataError
 from harness.stats import holm, rank_groups
 from harness.stats.seeds import Seeded, seeded_difference, seeded_mean
@@ -60,15 +71,21 @@ Loaded = Mapping[str, list[tuple[int | None, Scored]]]
 
 
 def compare_suites(
-    arms: Sequence[Arm], n_of: Mapping[str, int], results_dir: Path, reference: str | None = None
+    arms: Sequence[Arm],
+    n_of: Mapping[str, int],
+    results_dir: Path,
+    reference: str | None = None,
+    warnings: Sequence[str] = (),
 ) -> tuple[SuiteComparison, ...]:
     """One comparison for each suite of `n_of` (suite -> samples per problem), in its order.
 
-    `reference` as in `BenchSpec`; where it has no scores, the first method that has some takes its place.
+    `reference` as in `BenchSpec`; where it has no scores, the first method that has some takes its place. `warnings`
+    are about the trainings, and so about every suite: settings or budgets that differ.
     """
     methods = [arm.name for arm in arms if arm.kind == "method"]
     wanted = [arm.name for arm in arms if reference == (STUDENT if arm.kind == "student" else arm.name)]
-    return tuple(_compare(arms, [*wanted, *methods], suite, n, results_dir) for suite, n in n_of.items())
+    found = (_compare(arms, [*wanted, *methods], suite, n, results_dir) for suite, n in n_of.items())
+    return tuple(replace(one, notes=(*(f"warning: {line}" for line in warnings), *one.notes)) for one in found)
 
 
 def _compare(arms: Sequence[Arm], references: Sequence[str], suite: str, n: int, results_dir: Path) -> SuiteComparison:
@@ -76,7 +93,10 @@ def _compare(arms: Sequence[Arm], references: Sequence[str], suite: str, n: int,
     for arm in arms:
         found = [(member.seed, read_scored(member, suite, n, results_dir)) for member in arm.members]
         loaded[arm.name] = [(seed, scored) for seed, scored in found if scored is not None]
-    measures = tuple(m for m in MEASURES if any(m.key in one.samples for rows in loaded.values() for _, one in rows))
+    scores = [one.samples for rows in loaded.values() for _, one in rows]
+    measures = tuple(m for m in MEASURES if any(m.key in one for one in scores))
+    if not any(value for one in scores for values in one.get(TRUNCATED.key, {}).values() for value in values):
+        measures = tuple(measure for measure in measures if measure != TRUNCATED)
     headline = ACCURACY if ACCURACY in measures or JUDGED not in measures else JUDGED
     reference = next((name for name in references if loaded[name]), None)
     gaps = {
@@ -97,7 +117,10 @@ def _compare(arms: Sequence[Arm], references: Sequence[str], suite: str, n: int,
         headline=headline,
         measures=measures,
         entries=_ranked(entries, loaded, headline),
-        notes=tuple(_notes(entries, loaded, arms, references, reference)),
+        notes=(
+            *(f"warning: {arm.name}: {line}" for arm in arms for line in run_warnings(arm, suite)),
+            *_notes(entries, loaded, arms, references, reference),
+        ),
     )
 
 

@@ -8,12 +8,13 @@ from functools import partial
 from harness.bench.compare import Entry, SuiteComparison, Versus
 from harness.bench.samples import Measure
 from harness.bench.spec import Arm, BenchSpec
+from harness.bench.warned import run_warnings
 from harness.report.table import Column, Row, Table
 from harness.report.text import clean, count, p_value, signed, with_interval
 from harness.stats.seeds import SOURCES, Seeded
 from harness.types import Json
 
-_TIE = "ranks: equal ranks are ties, Holm over all pairs; p (Holm) is over all rows against the reference"
+_TIE = "ranks: 1 is best, equal ranks are ties, Holm over all pairs; p (Holm) is over all rows against the reference"
 
 
 def suite_table(found: SuiteComparison) -> Table:
@@ -78,6 +79,7 @@ def _row(found: SuiteComparison, entry: Entry) -> Row:
         "models": [member.model for member in arm.members],
         "runs": [run.run_id for run in runs],
         "failures": list(arm.failures),
+        "warnings": run_warnings(arm, found.suite),
     }
 
 

@@ -41,7 +41,8 @@ FORMAT = Measure("format", "format", share=True)
 JUDGED = Measure("judged", "judged", share=True)
 DIVERSITY = Measure("distinct_answers", "distinct answers", share=False)
 TOKENS = Measure("tokens_out", "tokens", share=False)
-MEASURES = (ACCURACY, FORMAT, JUDGED, DIVERSITY, TOKENS)
+TRUNCATED = Measure("truncated", "cut by the limit", share=True)
+MEASURES = (ACCURACY, FORMAT, JUDGED, DIVERSITY, TOKENS, TRUNCATED)
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def _of_rows(rows: Sequence[Graded]) -> dict[str, Samples]:
     found: dict[str, Samples] = {
         ACCURACY.key: _collect(rows, lambda row: row.score.value),
         TOKENS.key: _collect(rows, _tokens),
+        TRUNCATED.key: _collect(rows, _truncated),
     }
     if check is not None:
         found[FORMAT.key] = _collect(rows, lambda row: float(row.formats[check]) if check in row.formats else None)
@@ -101,6 +103,10 @@ def _of_rows(rows: Sequence[Graded]) -> dict[str, Samples]:
 
 def _tokens(row: Graded) -> float | None:
     return None if row.tokens_out is None else float(row.tokens_out)
+
+
+def _truncated(row: Graded) -> float | None:
+    return None if row.score.status == "error" else float(row.score.status == "truncated")
 
 
 def _collect(rows: Sequence[Graded], value: Callable[[Graded], float | None]) -> Samples:

@@ -45,6 +45,7 @@ def bench(given: Mapping[str, Any]) -> None:
     """The whole command; `given` are click's parameters. Raises `TooManyFailures` once everything has been shown."""
     from harness.bench.compare import compare_suites
     from harness.bench.report import all_tables, bench_json
+    from harness.bench.warned import unequal_budgets
 
     form = cast(Format, "json" if given["as_json"] else given["form"])
     if given["report"] is not None:
@@ -59,7 +60,8 @@ def bench(given: Mapping[str, Any]) -> None:
     evaluate = partial(_evaluate, asked.spec.evaluation, given["quiet"])
     arms = run_bench(asked.spec, asked.trainer, evaluate, say, found)
     n_of = {plan.suite.name: plan.sampling.n for plan in asked.plans}
-    comparisons = compare_suites(arms, n_of, asked.results_dir, asked.spec.reference)
+    warnings = [*unequal(found), *unequal_budgets(arms, asked.spec.budget)]
+    comparisons = compare_suites(arms, n_of, asked.results_dir, asked.spec.reference, warnings)
     tables = all_tables(arms, comparisons)
     if given["report"] is not None:
         write_report(given["report"], asked.spec, arms, comparisons, asked.results_dir)

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from harness.gate.margin import Margin
-from harness.gate.pairs import SAME, Pairs, Rule, mean_of, pair
+from harness.gate.pairs import MOST_CUT, SAME, Pairs, Rule, mean_of, pair
 from harness.gate.plan import Need, needs
 from harness.gate.values import Side, Value
 from harness.stats.bounded import lower_bound, shortfall_p
@@ -130,6 +130,7 @@ def _verdict(pairs: Pairs, rule: Rule, p_fail: float, suites: int) -> Verdict:
     if outcome == "inconclusive" and high < pairs.region[0] and suites > 1:
         reasons.append(f"the interval lies beyond the margin, but not after Holm's correction for {suites} suites")
     flips = _flips(pairs)
+    undecided = outcome == "inconclusive"  # by the interval: more data do not mend the other reasons
     outcome = "inconclusive" if reasons else outcome
     return Verdict(
         baseline=pairs.baseline,
@@ -154,7 +155,7 @@ def _verdict(pairs: Pairs, rule: Rule, p_fail: float, suites: int) -> Verdict:
         flips=flips,
         reasons=tuple(reasons),
         notes=tuple(_notes(pairs, means[0])),
-        needs=needs(pairs, rule) if outcome == "inconclusive" else (),
+        needs=needs(pairs, rule) if undecided else (),
     )
 
 
@@ -176,6 +177,8 @@ def _doubts(pairs: Pairs, rule: Rule, outcome: Outcome, missing: float) -> list[
             f"{missing:.1%} of the samples have no score (allowed: {rule.max_missing:.1%}): "
             "run the same command again to retry failed ones, or `harness score` the run"
         )
+    if outcome == "pass" and (why := _cut(pairs)):
+        found.append(why)
     if outcome == "inconclusive" or not (pairs.baseline.share and pairs.candidate.share):
         return found
     passing = outcome == "pass"
@@ -187,6 +190,23 @@ def _doubts(pairs: Pairs, rule: Rule, outcome: Outcome, missing: float) -> list[
         how = "against" if passing else "in favour of"
         found.append(f"with every missing score counted {how} the candidate, it would not {outcome}")
     return found
+
+
+def _cut(pairs: Pairs) -> str:
+    """Why a gate does not pass on answers that nobody gave, or an empty text: cut replies are wrong on both sides.
+
+    A regression stands: a candidate that no longer comes to an answer within the limit has become worse.
+    """
+    if pairs.baseline.metric == "truncated":
+        return ""
+    for role, side in (("baseline", pairs.baseline), ("candidate", pairs.candidate)):
+        if side.truncated is not None and side.truncated > MOST_CUT:
+            limit = side.sampling.get("max_tokens", "?")
+            return (
+                f"{side.truncated:.1%} of the {role}'s samples were cut by the limit of {limit} tokens before an answer "
+                f"(a pass allows {MOST_CUT:.0%}): raise --max-tokens for both sides"
+            )
+    return ""
 
 
 def _imputed(pairs: Pairs, *, worst: bool) -> tuple[Array, tuple[str, ...]] | None:
@@ -224,7 +244,9 @@ def _flips(pairs: Pairs) -> tuple[Flip, ...]:
 def _notes(pairs: Pairs, baseline_mean: float) -> list[str]:
     """What a reader must know although the comparison is allowed."""
     a, b = pairs.baseline, pairs.candidate
-    notes: list[str] = []
+    notes = [
+        f"warning: {role}: {warning}" for role, side in (("baseline", a), ("candidate", b)) for warning in side.warnings
+    ]
     if a.run_id == b.run_id:
         notes.append("baseline and candidate are the same run: every difference is 0")
     if a.n != b.n:

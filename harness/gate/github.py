@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.gate.decide import Outcome, Verdict, overall
-from harness.gate.report import Questions, amount, difference, flip_change, headline, need_lines
+from harness.gate.report import Questions, amount, difference, flip_change, headline, need_lines, note_line
 from harness.redact import redact
 from harness.report.text import clean
 
@@ -24,6 +24,7 @@ def annotation_lines(verdicts: Sequence[Verdict]) -> str:
         lost = [clean(flip.problem_id, 60) for flip in verdict.flips if flip.effect < 0]
         parts = [headline(verdict), *(f"because {reason}" for reason in verdict.reasons)]
         parts += [line.strip() for line in need_lines(verdict)]
+        parts += [clean(note, 500) for note in verdict.notes if note.startswith("warning: ")]
         if lost:
             parts.append(f"worse on: {', '.join(lost[:_NAMED])}{', …' if len(lost) > _NAMED else ''}")
         title = f"harness gate: {verdict.outcome} on {clean(verdict.candidate.suite)}"
@@ -68,7 +69,7 @@ def summary(verdicts: Sequence[Verdict], show: int, questions: Questions) -> str
         lines.append(f"| {' | '.join(cells)} |")
     for verdict in verdicts:
         told = [*(f"because {reason}" for reason in verdict.reasons), *(x.strip() for x in need_lines(verdict))]
-        told += [f"note: {note}" for note in verdict.notes]
+        told += [note_line(note) for note in verdict.notes]
         lines += ["", *(f"- {_code(line, 500)}" for line in told)] if told else []
         lines += _flips(verdict, show, questions)
     return "\n".join(lines) + "\n\n"

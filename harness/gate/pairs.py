@@ -16,6 +16,8 @@ from harness.gate.values import Side, Value
 from harness.stats.errors import Array, cluster_sums
 
 Test = Literal["noninferior", "superior", "equivalent"]
+MOST_CUT = 0.1
+"""Largest share of samples cut by the token limit, on either side, with which a gate passes."""
 SAME = 1e-9  # as `harness.stats.paired`: 0.3 - 0.1 * 3 is a tie
 
 

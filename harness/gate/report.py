@@ -96,14 +96,19 @@ def _lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
         )
     lines += [f"  because {reason}" for reason in verdict.reasons]
     lines += need_lines(verdict)
-    lines += [f"  note: {clean(note)}" for note in verdict.notes]
+    lines += [f"  {note_line(note)}" for note in verdict.notes]
     return lines + _flip_lines(verdict, show, questions)
+
+
+def note_line(note: str) -> str:
+    """A note of a verdict; a warning says itself that it is one."""
+    return clean(note if note.startswith("warning: ") else f"note: {note}", 500)
 
 
 def _side(side: Side, mean: float) -> str:
     share = side.share
     value = f"{100 * mean:.1f} %" if share else f"{mean:.1f}"
-    return f"{value:>9s}  {clean(side.model, 60)}  ({side.n} samples a problem; {clean(side.run_id, 100)})"
+    return f"{value:>9s}  {clean(side.model, 60)}  ({side.n} {_samples(side.n)} a problem; {clean(side.run_id, 100)})"
 
 
 def picture(verdict: Verdict) -> str:
@@ -142,6 +147,10 @@ def need_lines(verdict: Verdict) -> list[str]:
             lines.append(f"    {command(side, min(samples))}")
         lines.append("    then the same `harness gate`; only the missing samples are made (add each run's --model-arg)")
     return lines
+
+
+def _samples(n: int) -> str:
+    return "sample" if n == 1 else "samples"
 
 
 def _ways(need: Need, verdict: Verdict) -> str:
@@ -227,6 +236,7 @@ def _row(verdict: Verdict, show: int | None, questions: Questions) -> dict[str, 
         "losses": verdict.losses,
         "excluded": list(verdict.excluded),
         "missing": verdict.missing,
+        "truncated": {"baseline": verdict.baseline.truncated, "candidate": side.truncated},
         "reasons": list(verdict.reasons),
         "notes": list(verdict.notes),
         "needs": [

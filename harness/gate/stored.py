@@ -4,6 +4,7 @@ No completions and nothing about the machine: the same run always writes the sam
 
     {"schema": 1, "kind": "gate-baseline", "suite": ..., "suite_version": ..., "data_sha256": ..., "metric": ...,
      "model": ..., "run_id": ..., "n": ..., "limit": ..., "seed": ..., "sampling": {...}, "graders": {...},
+     "truncated": share or null, "warnings": [...],
      "values": {"<problem>": [mean, samples, missing, low, high, cluster], ...}}
 """
 
@@ -66,6 +67,7 @@ def read_baseline(path: Path, metric: str | None = None) -> Side:
     if metric is not None and metric != raw["metric"]:
         raise UsageError(f"{path} holds {raw['metric']} of each problem, not {metric}")
     known = {name: raw[name] for name in (*_TEXTS, *_OTHERS)}
+    known |= {"truncated": raw.get("truncated"), "warnings": tuple(raw.get("warnings", ()))}
     return Side(**known, values={key: Value(*row) for key, row in raw["values"].items()})
 
 
@@ -87,6 +89,11 @@ def _problem(raw: Any) -> str:
         return "judge or imported_from is not a text"
     if not all(isinstance(raw.get(name), Mapping) for name in ("sampling", "graders", "values")):
         return "sampling, graders or values is not a table"
+    cut, warnings = raw.get("truncated"), raw.get("warnings", [])  # files of earlier versions have neither
+    if not (cut is None or (type(cut) in (int, float) and 0 <= cut <= 1)):
+        return "truncated is no share"
+    if not (isinstance(warnings, list) and all(isinstance(text, str) for text in warnings)):
+        return "warnings is not a list of texts"
     bad = next((key for key, row in raw["values"].items() if not _is_row(row)), None)
     if bad is not None:
         return f"the values of problem {bad!r} are not [mean, samples, missing, low, high, cluster]"

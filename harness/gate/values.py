@@ -14,6 +14,7 @@ from harness.leaderboard import is_share
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
 from harness.run.store import read_graded
+from harness.run.warned import cut_share, warnings_of
 from harness.types import Graded, Json
 
 LOWER_IS_BETTER = ("tokens_out", "truncated")
@@ -57,6 +58,10 @@ class Side:
     graders: Mapping[str, str] = field(default_factory=dict)
     judge: str | None = None
     imported_from: str | None = None
+    truncated: float | None = None
+    """Share of samples that the token limit cut before an answer; None where that is not known."""
+    warnings: tuple[str, ...] = ()
+    """What is to be said beside any result of this run."""
 
     @cached_property
     def share(self) -> bool:
@@ -78,10 +83,8 @@ def read_side(directory: Path, metric: str | None = None) -> Side:
     """
     result = read_checked(directory)
     name = metric or result.headline
-    if result.judge is not None or result.imported_from is not None:
-        values = _stored_values(result, name)
-    else:
-        values = _graded_values(read_graded(directory), name)
+    foreign = result.judge is not None or result.imported_from is not None
+    values = _stored_values(result, name) if foreign else _graded_values(read_graded(directory), name)
     known = [value.mean for value in values.values() if value.mean is not None]
     if not known:
         raise DataError(f"{result.run_id}: no problem has a value of {name}")
@@ -103,6 +106,8 @@ def read_side(directory: Path, metric: str | None = None) -> Side:
         graders=result.graders,
         judge=result.judge,
         imported_from=result.imported_from,
+        truncated=None if foreign else cut_share(result.estimates[result.headline].counts),
+        warnings=warnings_of(result),
     )
 
 

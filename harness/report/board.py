@@ -8,6 +8,7 @@ from harness.leaderboard import Board, Group, Standing, is_share
 from harness.report.published import Reference
 from harness.report.table import Column, Row, Table
 from harness.report.text import count, p_value, signed, with_interval
+from harness.run.warned import warnings_of
 from harness.types import STATUSES, Json
 
 _PUBLISHED = "published"
@@ -81,6 +82,7 @@ def standing_row(standing: Standing) -> Row:
         "seconds": result.totals.get("seconds"),
         "cost": result.totals.get("cost"),
         "finished": result.finished,
+        "warnings": list(warnings_of(result)),
         "run_id": result.run_id,
         "published": False,
     }
@@ -165,6 +167,12 @@ def _samples(row: Row) -> str:
     return f"{problems:.0f}" + (f" x {n:.0f}" if n is not None else "")
 
 
+def _warned(row: Row) -> str:
+    """How many warnings stand under the table for this row: nobody reads the notes of a number that looks clean."""
+    found = row.get("warnings")
+    return str(len(found)) if isinstance(found, list) and found else "-"
+
+
 def _status(status: str) -> Column:
     def show(row: Row) -> str:
         counts = row["counts"]
@@ -190,6 +198,7 @@ COLUMNS = (
     Column("vs baseline", _delta, right=True),
     Column("p (Holm)", lambda row: p_value(_number(row, "delta_p_holm")), right=True),
     *(_status(status) for status in STATUSES if status != "scored"),
+    Column("warnings", _warned, right=True),
     Column("tokens total", lambda row: count(_number(row, "tokens_out")), right=True),
     Column("cost", lambda row: count(_number(row, "cost")), right=True),
 )

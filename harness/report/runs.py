@@ -10,6 +10,7 @@ from harness.leaderboard import ALL_METRICS, build
 from harness.report.board import COLUMNS, TRAINED, standing_row
 from harness.report.table import Column, Format, Table, render
 from harness.run.result import RunResult
+from harness.run.warned import warnings_of
 from harness.types import Json
 
 _HIDDEN = ("rank", "model", TRAINED, "vs baseline", "p (Holm)")
@@ -32,7 +33,7 @@ def show_results(results: Sequence[RunResult], form: str, extra: Mapping[str, Js
         *(column for column in COLUMNS if column.title not in _HIDDEN),
     )
     notes = dict.fromkeys(
-        f"warning: {result.suite}, {result.model}: {w}" for result in results for w in result.warnings
+        f"warning: {result.suite}, {result.model}: {w}" for result in results for w in warnings_of(result)
     )
     table = Table("", columns, rows, tuple(notes))
     return render([table], cast(Format, form), tty=sys.stdout.isatty(), extra=extra)

@@ -43,6 +43,8 @@ def _problem(result: RunResult) -> str:
             return f"{name} is not a table"
     if not all(isinstance(version, str) for version in result.graders.values()):
         return "a grader's version is not a text"
+    if not all(isinstance(warning, str) for warning in result.warnings):
+        return "a warning is not a text"
     if not isinstance(result.n, int) or not (result.limit is None or isinstance(result.limit, int)):
         return "n or limit is not a number"
     if result.headline not in result.estimates:

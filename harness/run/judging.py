@@ -38,6 +38,7 @@ from harness.run.store import SPEC, read_spec, write_graded
 from harness.run.stored import stored_job
 from harness.run.tasks import Answers, baseline_answers, load_answers
 from harness.run.verdicts import VERDICTS, write_judgments
+from harness.run.warned import CUT, cut_warning
 from harness.types import Graded, Json, Model
 from judges.ask import JudgeProgress, judge_tasks
 from judges.budget import Budget
@@ -289,6 +290,9 @@ def _warnings(case: Case, judged: Sequence[Judged]) -> list[str]:
     if missing:
         found.append(f"{len(missing)} of {len(judged)} answers have no score, the first: {missing[0].why}")
     answered = case.open
+    share = case.answers.cut / len(case.answers.tasks)
+    if share > CUT:
+        found.append(cut_warning(share, case.job.spec.sampling.max_tokens))
     signs = flag_answers([task.answers[-1] for task in answered], [task.turns[-1] for task in answered])
     found += [f"the answers of {case.job.spec.model}: {sign}" for sign in signs]
     return found

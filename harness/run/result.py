@@ -101,7 +101,7 @@ def read_result(directory: Path) -> RunResult:
             raise StoreError(f"{path} has schema {raw['schema']!r}, this version reads {SCHEMA}: score the run again")
         raw["estimates"] = {name: _estimate(value) for name, value in raw["estimates"].items()}
         raw["items"] = {name: Item(**value) for name, value in raw["items"].items()}
-        raw["warnings"] = tuple(raw["warnings"])
+        raw["warnings"] = tuple(raw.get("warnings", ()))
         return RunResult(**raw)
     except FileNotFoundError:
         raise StoreError(f"{path} does not exist: finish the run with the same `harness run` command") from None

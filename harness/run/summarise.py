@@ -12,9 +12,8 @@ from harness.metrics import estimate
 from harness.run.plan import Job, choose_metrics
 from harness.run.result import Item, RunResult
 from harness.run.score import grader_versions
+from harness.run.warned import count_warnings
 from harness.types import Estimate, Graded, Json
-
-_TRUNCATED_WARNING = 0.02
 
 
 def summarise(
@@ -111,18 +110,7 @@ def _cost(tokens_in: int, tokens_out: int, environment: Mapping[str, Json]) -> f
 
 
 def _warnings(job: Job, graded: Sequence[Graded], attempts: Mapping[str, int]) -> list[str]:
-    found: list[str] = []
-    status = Counter(row.score.status for row in graded)
-    if status["truncated"] > _TRUNCATED_WARNING * len(graded):
-        share = status["truncated"] / len(graded)
-        found.append(
-            f"{share:.1%} of the samples were cut by the limit of {job.spec.sampling.max_tokens} tokens: "
-            "raise --max-tokens, or read the score as a lower bound"
-        )
-    missing = status["unscored"] + status["error"]
-    if missing:
-        split = f"{status['unscored']} unscored, {status['error']} errors"
-        found.append(f"{missing} of {len(graded)} samples have no score ({split})")
+    found = count_warnings(Counter(row.score.status for row in graded), job.spec.sampling.max_tokens)
     absent = [problem.id for problem in job.problems if problem.id not in attempts]
     if absent:
         found.append(f"{len(absent)} of {len(job.problems)} problems have no sample: run the same command again")

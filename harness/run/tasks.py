@@ -26,6 +26,8 @@ class Answers:
     """(problem id, attempt) -> reason of the attempts that have no answer: nothing to judge, and counted."""
     tokens: Mapping[Key, tuple[int | None, int | None]]
     """(problem id, attempt) -> tokens in and out of the completion."""
+    cut: int = 0
+    """Completions that the token limit cut."""
 
 
 def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> Answers:
@@ -37,6 +39,7 @@ def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> 
     tasks: list[Task] = []
     failed: dict[Key, str] = {}
     tokens: dict[Key, tuple[int | None, int | None]] = {}
+    cut = 0
     for first in job.problems:
         for attempt in sorted({attempt for _, attempt in stored})[:samples]:
             for problem, record in walk(job.suite, first, attempt, stored):
@@ -44,11 +47,12 @@ def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> 
                 completion = record.completion if record is not None else _missing(problem, key in stored, directory)
                 tasks.append(_task(problem, attempt, completion, part))
                 tokens[key] = (completion.tokens_in, completion.tokens_out)
+                cut += completion.finish == "length"
                 if completion.finish == "error":
                     failed[key] = completion.error or "generation failed"
     if len(failed) == len(tasks):
         raise DataError(f"{directory}: no completion is stored that could be judged")
-    return Answers(tuple(tasks), failed, tokens)
+    return Answers(tuple(tasks), failed, tokens, cut)
 
 
 def _missing(problem: Problem, stale: bool, directory: Path) -> Completion:

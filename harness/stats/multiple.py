@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from harness.errors import UsageError
 
@@ -34,7 +35,7 @@ class Rank:
 
     name: str
     rank: int
-    """1 + number of models that are significantly better; equal ranks are ties."""
+    """1 + number of models that are significantly better, and never less than that of a model above it."""
     letters: str
     """Compact letter display: two models that share a letter are not significantly different."""
 
@@ -54,14 +55,9 @@ def rank_groups(
     }
     groups = _cliques(len(names), different)
     letters = ["".join(_letter(g) for g, members in enumerate(groups) if i in members) for i in range(len(names))]
-    return tuple(
-        Rank(
-            name=name,
-            rank=1 + sum((i, j) in different for i in range(j)),
-            letters=letters[j],
-        )
-        for j, name in enumerate(names)
-    )
+    # A pair far apart may be tied (noisy) where a closer one is not: the lower of them must not be ranked higher.
+    places = accumulate((1 + sum((i, j) in different for i in range(j)) for j in range(len(names))), max)
+    return tuple(Rank(name, rank, own) for name, rank, own in zip(names, places, letters, strict=True))
 
 
 def _cliques(count: int, different: set[tuple[int, int]]) -> list[frozenset[int]]:

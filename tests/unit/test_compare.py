@@ -52,7 +52,7 @@ def test_only_common_scored_problems_count(tmp_path: Path) -> None:
     assert (pair.only_reference, pair.only_other) == (2, 1)
     notes = " ".join(pair.notes)
     assert "problem limits differ (4 and 3)" in notes
-    assert "has missing scores" in notes
+    assert "with the missing scores its value could be" in notes
 
 
 def test_token_reduction_is_of_the_second_against_the_first(tmp_path: Path) -> None:

@@ -228,3 +228,29 @@ def test_sampling_noise_is_told_from_true_differences() -> None:
 def test_rules_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         Rule("1pp", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("role", ["baseline", "candidate"])
+@pytest.mark.parametrize(
+    ("metric", "cut", "outcome"),
+    [
+        ("avg@n", 1.0, "inconclusive"),
+        ("avg@n", 0.11, "inconclusive"),
+        ("avg@n", 0.1, "pass"),
+        ("avg@n", None, "pass"),
+        ("truncated", 1.0, "pass"),
+    ],
+)
+def test_answers_that_nobody_gave_do_not_pass(role: str, metric: str, cut: float | None, outcome: str) -> None:
+    sides = {name: make_side([0.0] * 60, name, metric=metric) for name in ("baseline", "candidate")}
+    sides[role] = replace(sides[role], truncated=cut, warnings=("something odd",))
+    (verdict,) = decide_all([(sides["baseline"], sides["candidate"])], Rule(margin="10pp"))
+    assert verdict.outcome == outcome
+    assert not verdict.needs  # more problems would not mend it
+    assert f"warning: {role}: something odd" in verdict.notes
+
+
+def test_a_candidate_that_no_longer_answers_is_a_regression() -> None:
+    before, after = make_side([1.0] * 60), replace(make_side([0.0] * 60, "new"), truncated=1.0)
+    (verdict,) = decide_all([(before, after)], Rule(margin="10pp"))
+    assert verdict.outcome == "regress"

@@ -244,12 +244,22 @@ def test_an_opponent_without_an_answer_is_no_empty_answer(harness: Call, tmp_pat
     assert len(case.open) == 7 and all(task.opponent is not None for task in case.open)
 
 
-def spoil(run: Path) -> None:
-    """Make the last stored completion a failed one."""
+def test_answers_that_the_limit_cut_are_said_of_the_judged_run(harness: Call, judge: Any, tmp_path: Path) -> None:
+    run = next(path for path in (tmp_path / "results" / "runs").iterdir() if path.name.startswith(GOLD))
+    spoil(run, finish="length", text="half an")
+    judge(lambda request: verdict(5, 5, 5, 5, 5))
+    harness("judge", GOLD, *COT)
+    warning = "12.5% of the samples were cut by the limit of"
+    assert any(found.startswith(warning) for found in read_checked(judged(tmp_path)).warnings)
+    assert warning in harness("leaderboard")[1]
+
+
+def spoil(run: Path, **changes: str) -> None:
+    """Make the last stored completion a failed one, or what `changes` say."""
     from harness.run.store import iter_records, record_to_json
 
     rows = [record_to_json(record) for record in iter_records(run)]
-    rows[-1] |= {"finish": "error", "text": "", "error": "HTTP 500"}
+    rows[-1] |= changes or {"finish": "error", "text": "", "error": "HTTP 500"}
     (run / "records.parquet").unlink()
     (run / RECORDS).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
