@@ -203,8 +203,8 @@ def _cut(pairs: Pairs) -> str:
         if side.truncated is not None and side.truncated > MOST_CUT:
             limit = side.sampling.get("max_tokens", "?")
             return (
-                f"{side.truncated:.1%} of the {role}'s samples were cut by the limit of {limit} tokens before an answer "
-                f"(a pass allows {MOST_CUT:.0%}): raise --max-tokens for both sides"
+                f"{side.truncated:.1%} of the {role}'s samples were cut by the limit of {limit} tokens before an "
+                f"answer (a pass allows {MOST_CUT:.0%}): raise --max-tokens for both sides"
             )
     return ""
 

@@ -1,7 +1,7 @@
 """What a reader of a result must know: said with the result wherever it is shown, not only when it was made.
 
 `harness run`, `judge` and `import` store their warnings in result.json; leaderboard, compare, gate, bench and every
-page show them through `warnings_of`. What follows from the counts is derived again, so that it is there for old results too.
+page show them through `warnings_of`. What follows from the counts is derived again, so that old results have it too.
 """
 
 from __future__ import annotations
