@@ -22,13 +22,52 @@ _SHOWN = 10  # failures listed per suite on a terminal; --json has all
 @click.option("--suite", "suites", multiple=True, metavar="NAMES", help="Suites, as for run; default: all.")
 @options.data_dir
 @click.option("--limit", type=click.IntRange(min=1), help="Problems per suite; default: all.")
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Instead, grade many equal spellings, sentences and perturbations of each gold.",
+)
+@click.option(
+    "--cases",
+    type=click.IntRange(min=1),
+    default=20_000,
+    show_default=True,
+    help="With --deep: about that many replies per suite, one for each problem at least.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="With --deep: which replies are made.")
+@click.option(
+    "--forms",
+    type=click.Choice(["all", "open", "held"]),
+    default="all",
+    show_default=True,
+    help="With --deep: all forms, or the two thirds to mend a grader with, or the third held back to test it.",
+)
+@click.option(
+    "--beside",
+    type=click.Choice(["math-verify"]),
+    help="With --deep: what the bare library says to the same replies; slow.",
+)
 @options.as_json
-def command(suites: tuple[str, ...], data_dir: Path | None, limit: int | None, as_json: bool) -> None:
+def command(
+    suites: tuple[str, ...],
+    data_dir: Path | None,
+    limit: int | None,
+    deep: bool,
+    cases: int,
+    seed: int,
+    forms: str,
+    beside: str | None,
+    as_json: bool,
+) -> None:
     """Check every suite: the data is what is pinned, the gold answer scores 1, a near miss scores 0.
 
     Suites whose data is not at hand are listed as skipped, unless they are named with --suite. Exit code 1 if any
-    suite fails.
+    suite fails; with --deep a suite fails on one false positive, on one reply that could not be scored, or if less than
+    99.9 % of the replies that must be right are.
     """
+    if deep:
+        _deep(suites, data_dir, limit, cases, seed, forms, beside, as_json)
+        return
     from harness.grading.pool import GradingPool
     from harness.report.table import render
 
@@ -42,6 +81,36 @@ def command(suites: tuple[str, ...], data_dir: Path | None, limit: int | None, a
         render([_table(rows)], "json" if as_json else "table", tty=not as_json and sys.stdout.isatty()), nl=False
     )
     if any(row["status"] == "failed" for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+def _deep(
+    suites: tuple[str, ...],
+    data_dir: Path | None,
+    limit: int | None,
+    cases: int,
+    seed: int,
+    forms: str,
+    beside: str | None,
+    as_json: bool,
+) -> None:
+    from harness.cli import check_deep
+    from harness.grading.forms import PARTS
+    from harness.report.table import render, to_json
+
+    found = check_deep.run(
+        _names(suites),
+        data_dir,
+        limit=limit,
+        at_most=cases,
+        seed=seed,
+        parts=frozenset(part for part in PARTS if forms in ("all", part)),
+        beside=beside is not None,
+        named=bool(suites),
+    )
+    shown = to_json(found.json()) if as_json else render(found.tables, "table", tty=sys.stdout.isatty())
+    click.echo(shown, nl=False)
+    if not found.passed:
         raise click.exceptions.Exit(1)
 
 

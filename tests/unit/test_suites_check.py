@@ -15,8 +15,10 @@ from harness import catalog
 from harness.cli.check import command
 from harness.data import MissingData, content_hash
 from harness.errors import UnknownName
+from harness.grading.forms import part_of
+from harness.grading.number import GRADER
 from harness.suites.gsm8k import GSM8K
-from harness.types import Json, Problem, Suite
+from harness.types import Json, Problem, Score, Suite
 
 Rows = list[dict[str, Json]]
 GOOD: Rows = [{"id": f"p{number}", "question": "?", "answer": str(number)} for number in range(3)]
@@ -97,3 +99,52 @@ def test_limit_and_unknown_names(check) -> None:  # type: ignore[no-untyped-def]
     result = check({"made": suite(GOOD)}, "--limit", "2", "--json")
     assert json.loads(result.stdout)["rows"][0]["problems"] == 2
     assert isinstance(check({"made": suite(GOOD)}, "--suite", "maid").exception, UnknownName)
+
+
+def test_deep_tells_false_positives_and_false_negatives_by_form(check, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """A grader that calls everything right fails on what is wrong, one that calls everything wrong on the rest."""
+    for value, outcome in ((1.0, "false_positive"), (0.0, "false_negative")):
+        monkeypatch.setattr(GRADER.__class__, "grade", lambda self, target, answer, v=value: Score(v, "scored", answer))
+        result = check({"made": suite(GOOD)}, "--deep", "--json")
+        assert result.exit_code == 1
+        found = json.loads(result.stdout)
+        (row,) = found["rows"]
+        assert row["status"] == "failed"
+        assert row["cases"] > 100
+        assert row[outcome] > 50
+        assert row["unscored"] == 0
+        assert {failure["outcome"] for failure in found["failures"]} <= {outcome, "false_negative"}
+        assert sum(form[outcome] for form in found["forms"]) == row[outcome]
+        assert all(failure["text"] and failure["form"] for failure in found["failures"])
+
+
+def test_deep_counts_unscored_apart(check, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(GRADER.__class__, "grade", lambda self, target, answer: Score(None, "unscored", None, "slow"))
+    result = check({"made": suite(GOOD)}, "--deep", "--json", "--cases", "60")
+    (row,) = json.loads(result.stdout)["rows"]
+    assert result.exit_code == 1
+    assert row["cases"] == 60
+    assert row["unscored"] > 0
+    assert row["false_positive"] == 0
+
+
+def test_deep_takes_every_problem_and_the_same_cases_each_time(check) -> None:  # type: ignore[no-untyped-def]
+    first, second = (check({"made": suite(GOOD)}, "--deep", "--json", "--cases", "1") for _ in range(2))
+    one, two = json.loads(first.stdout), json.loads(second.stdout)
+    assert one["rows"][0]["cases"] == len(GOOD)
+    assert one["forms"] == two["forms"]
+
+
+@pytest.mark.parametrize("part", ["open", "held"])
+def test_deep_keeps_to_the_part_that_is_asked_for(check, part: str) -> None:  # type: ignore[no-untyped-def]
+    found = json.loads(check({"made": suite(GOOD)}, "--deep", "--json", "--forms", part).stdout)
+    assert found["forms"]
+    assert {part_of(row["form"]) for row in found["forms"]} == {part}
+
+
+def test_deep_prints_a_table_of_forms_with_the_failing_cases(check, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(GRADER.__class__, "grade", lambda self, target, answer: Score(1.0, "scored", answer))
+    result = check({"made": suite(GOOD)}, "--deep")
+    assert "Agreement per form" in result.stdout
+    assert "false positive: digit: gold '0', read" in result.stdout
+    assert "more; --json lists all" in result.stdout
