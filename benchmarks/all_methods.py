@@ -42,7 +42,6 @@ OWN = {
     "simpo": {"learning_rate": "1e-5"},
     "mcc_kd": SMALL_BATCH,
     "specialized_kd": {"exemplars": "1"},
-    "curiosft": {"lam": "0.2"},
     "cotd_po": {"arm": "pairwise", **SMALL_BATCH},
 }
 """Where a method needs other settings than SFT at this size: second stages and pure preferences a smaller step."""

@@ -44,8 +44,8 @@ class Options:
     """Largest temperature of the reference."""
     sync_every: int = 5
     """Optimiser steps between two updates of the running mean."""
-    ema_mix: float = 0.99
-    """Part of the running mean that an update keeps."""
+    ema_mix: float = 0.01
+    """Part of the running mean that an update keeps; the authors' `a`, the student's part, is one minus this."""
 
     def __post_init__(self) -> None:
         if self.lam < 0:
@@ -154,7 +154,6 @@ METHOD = Method(
     stages=stages,
     needs=("teacher text",),
     deviations=(
-        "ema_mix 0.99 is read as the part of the running mean that an update keeps",
         "the entropies that set the temperature are those of the 512 likeliest tokens, as in the authors' code",
         "60 warm-up steps are given as a share of the steps",
     ),

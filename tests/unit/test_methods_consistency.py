@@ -187,6 +187,22 @@ def test_the_reference_follows_every_few_steps(tmp_path):
     torch.testing.assert_close(other.state_dict(), objective.state_dict())
 
 
+def test_the_default_reference_is_the_authors(student):
+    """Their code, every 5 steps: ref <- (1 - a) ref + a actor with a = 0.99."""
+    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
+    student.model = copy.deepcopy(student.model)
+    objective, batch = curio(student, examples), student.batch(examples)
+    reference = copy.deepcopy(dict(student.model.named_parameters()))
+    for number in range(1, 11):
+        moved(student.model, number)
+        objective.prepare(batch, Step(number, 20))
+        if number % 5 == 0:
+            actor = dict(student.model.named_parameters())
+            reference = {name: (1 - 0.99) * mean + 0.99 * actor[name] for name, mean in reference.items()}
+        for name, mean in objective.state_dict()["mean"].items():
+            torch.testing.assert_close(mean.double(), reference[name].detach(), rtol=1e-6, atol=1e-6)
+
+
 def test_the_weights_come_back_when_a_pass_fails(student):
     examples = student.examples(sft.stages(None)[0].examples, RECORDS)
     objective = curio(student, examples)
