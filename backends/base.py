@@ -162,5 +162,7 @@ class Method:
     """For a method that trains nothing and has no stages."""
     reads: Callable[[Any], tuple[str, ...]] | None = None
     """The models that `make` reads, from its options."""
+    reads_teacher: Callable[[Any], bool] | None = None
+    """Whether these options read the teacher's weights; None: the method never does."""
     deviations: tuple[str, ...] = ()
     """Where this differs from the paper, one sentence each."""

@@ -51,11 +51,11 @@ def load_pair(source: Source, dtype: torch.dtype | str) -> tuple[Any, Any]:
     return load_for_training(source, dtype)
 
 
-def context_length(source: Source) -> int | None:
-    """Most tokens that the model is made for, None where its config does not say. Raises `ModelError`."""
+def load_config(source: Source) -> Any:
+    """The model's config alone. Raises `ModelError`."""
     from harness.models import hf_load
 
-    return hf_load.context_length(source)
+    return hf_load.load_config(source)
 
 
 def load_tokenizer(source: Source) -> Any:

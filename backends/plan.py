@@ -18,7 +18,7 @@ from backends.config import Settings, TrainConfig
 from backends.data.records import TrainRecord, data_hash, require
 from backends.data.segments import Encoder, Tokenised, left_out_lines, preflight
 from backends.data.source import load_records
-from backends.load import canonical, context_length, find_weights, load_tokenizer
+from backends.load import canonical, find_weights, load_config, load_tokenizer
 from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -111,7 +111,9 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         require(records, stage.needs, config.method)
     source = find_weights(config.student, results_dir)
     tokenizer = load_tokenizer(source)
-    encoder = _encoder(tokenizer, config, min(config.max_length, context_length(source) or config.max_length))
+    architecture = _architecture(config, method, options, source, results_dir)
+    context = getattr(architecture.get_text_config(), "max_position_embeddings", None) or config.max_length
+    encoder = _encoder(tokenizer, config, min(config.max_length, context))
     tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did
     digest = data_hash(records)
     planned = _plan_stages(config, stages, settings, encoder, records)
@@ -135,6 +137,18 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         stages=planned,
         model_id=make_id(config.student, config.method, identity),
     )
+
+
+def _architecture(config: TrainConfig, method: Method, options: Any, source: Source, results_dir: Path) -> Any:
+    """The student's config. Raises `ConfigError` where its scores, or a teacher's that are read, are not plain."""
+    from backends.trainers.scores import require_plain_scores
+
+    architecture = load_config(source)
+    require_plain_scores(architecture, config.student)
+    if config.teacher is not None and method.reads_teacher is not None and method.reads_teacher(options):
+        teacher = load_config(find_weights(config.teacher, results_dir))
+        require_plain_scores(teacher, config.teacher, "be read as a teacher here")
+    return architecture
 
 
 def _one_adapter(settings: Mapping[str, Settings]) -> None:

@@ -152,6 +152,11 @@ def stored_examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenis
     return replace(data, examples=same_width([with_topk(example, known[example.id]) for example in data.examples]))
 
 
+def reads_teacher(options: Options) -> bool:
+    """Stored distributions need no teacher at hand."""
+    return options.source == "teacher"
+
+
 def stages(options: Options) -> tuple[Stage, ...]:
     """One stage on the response."""
     examples = stored_examples if options.source == "stored" else tokenise
@@ -166,6 +171,7 @@ METHOD = Method(
     options=Options,
     stages=stages,
     needs=("teacher logits",),
+    reads_teacher=reads_teacher,
     deviations=(
         "on the records' responses only: nothing is sampled from the student (lambda 0 of GKD)",
         "the training settings are ours",

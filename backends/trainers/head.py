@@ -14,25 +14,14 @@ from typing import Any
 
 from backends.losses.positions import HeadLogits
 from backends.trainers.batch import Batch
-from harness.errors import ConfigError
-
-_SCALES = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
-"""Settings with which a model's scores are more than hidden states times output layer."""
 
 
 def add_objective_head(model: Any) -> None:
     """Patch a transformers causal language model, before peft wraps it; without `objective` nothing changes.
 
-    Raises `ConfigError` for a model whose scores are scaled or capped after the output layer, or whose last hidden
-    states are transformed before it: losses would be wrong.
+    Its scores must be its last hidden states times its output layer, or losses would be wrong: the plan has found that
+    out (`backends.trainers.scores`).
     """
-    config = model.config.get_text_config()
-    changed = [name for name in _SCALES if getattr(config, name, None) not in (None, 1, 1.0)]
-    between = _between(model)
-    if changed or between or model.get_output_embeddings() is None:
-        what = f"its scores are changed after the output layer ({changed[0]})" if changed else "it has no output layer"
-        what = f"there are weights between its layers and the output layer ({between[0]})" if between else what
-        raise ConfigError(f"{type(model).__name__} cannot be trained here: {what}")
     original = model.forward
 
     @functools.wraps(type(model).forward)  # generate() checks its arguments against the signature
@@ -43,13 +32,6 @@ def add_objective_head(model: Any) -> None:
         return _call(objective, hidden_RTD, self.get_output_embeddings())
 
     model.forward = types.MethodType(forward, model)
-
-
-def _between(model: Any) -> list[str]:
-    """Weights that are neither of the backbone nor of the output layer: a transformation that would be left out."""
-    layer = model.get_output_embeddings()
-    known = {id(weight) for part in (model.base_model, layer) if part is not None for weight in part.parameters()}
-    return [name for name, weight in model.named_parameters() if id(weight) not in known]
 
 
 def _call(objective: Callable[[HeadLogits], Any], hidden_RTD: Any, layer: Any) -> Any:

@@ -82,17 +82,15 @@ def load_tokenizer(source: Source) -> Any:
         raise _unloadable(source, error) from error
 
 
-def context_length(source: Source) -> int | None:
-    """Most tokens that the model is made for, None where its config does not say; raises `ModelError`."""
+def load_config(source: Source) -> Any:
+    """The model's config alone, as transformers has it; raises `ModelError`."""
     more = {"gguf_file": source.gguf_file} if source.gguf_file is not None else {}
     try:
-        config = transformers.AutoConfig.from_pretrained(
+        return transformers.AutoConfig.from_pretrained(
             source.location, revision=source.revision, trust_remote_code=False, **more
         )
     except _UNLOADABLE as error:
         raise _unloadable(source, error) from error
-    found: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return found
 
 
 def _read_tokenizer(source: Source) -> Any:

@@ -22,7 +22,6 @@ from backends.config import Runtime, TrainConfig
 from backends.plan import left_out, plan_training
 from backends.train import train
 from backends.trainers import sharding
-from backends.trainers.head import add_objective_head
 from harness.catalog import load
 from harness.cli.train import command
 from harness.errors import ConfigError, PrerequisiteError
@@ -94,13 +93,6 @@ def test_zero_3_is_refused_where_a_whole_model_is_read(
     monkeypatch.setattr(sharding, "is_deepspeed_zero3_enabled", lambda: True)
     with pytest.raises(ConfigError, match=f"{what} needs a whole model.*launch with FSDP"):
         train(config(student, method, teacher=f"hf:{student}"), tmp_path, EACH)
-
-
-def test_a_model_with_weights_before_its_output_layer_is_refused() -> None:
-    sizes = {"vocab_size": 20, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
-    told = transformers.ModernBertDecoderConfig(**sizes, num_attention_heads=2, pad_token_id=0)
-    with pytest.raises(ConfigError, match=r"between its layers and the output layer \(lm_head"):
-        add_objective_head(transformers.ModernBertDecoderForCausalLM(told))
 
 
 def test_a_token_budget_counts_short_last_steps(student: Path, tmp_path: Path) -> None:
