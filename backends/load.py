@@ -63,3 +63,10 @@ def load_tokenizer(source: Source) -> Any:
     from harness.models import hf_load
 
     return hf_load.load_tokenizer(source)
+
+
+def rehearse_saving(source: Source, tokenizer: Any, *, whole: bool) -> list[str]:
+    """What must be said of saving a model trained from this source. Raises `ModelError` if it could not be saved."""
+    from harness.models import hf_saving
+
+    return hf_saving.rehearse_saving(source, tokenizer, whole=whole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,7 +46,13 @@ def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
     def load_own(spec: str) -> tuple[Any, Any]:
         return load_pair(find_weights(named[spec], results_dir), "auto")
 
-    resolved = method.make(options, load_own, half)
+    try:
+        resolved = method.make(options, load_own, half)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()  # nothing else is in it: no trace is left of what was not made
+        raise
     shutil.rmtree(folder / MODEL, ignore_errors=True)
     half.rename(folder / MODEL)
     card = ModelCard(

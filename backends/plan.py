@@ -18,7 +18,7 @@ from backends.config import Settings, TrainConfig
 from backends.data.records import TrainRecord, data_hash, require
 from backends.data.segments import Encoder, Tokenised, left_out_lines, preflight
 from backends.data.source import load_records
-from backends.load import canonical, find_weights, load_config, load_tokenizer
+from backends.load import canonical, find_weights, load_config, load_tokenizer, rehearse_saving
 from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -77,6 +77,8 @@ class Plan:
     data_hash: str
     stages: tuple[StagePlan, ...]
     model_id: str
+    notes: tuple[str, ...] = ()
+    """What is to be said of the student before it is trained."""
 
     def resolved(self) -> dict[str, Json]:
         """Every setting as it will be used, for the card."""
@@ -136,6 +138,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         data_hash=digest,
         stages=planned,
         model_id=make_id(config.student, config.method, identity),
+        notes=tuple(rehearse_saving(source, tokenizer, whole=any(one.lora_rank is None for one in settings.values()))),
     )
 
 
@@ -251,6 +254,7 @@ def describe(plan: Plan) -> list[str]:
         f"  {plan.method.paper}",
         f"student {plan.config.student}, {plan.records} records of {plan.config.data}, seed {plan.config.seed}",
         f"model id {plan.model_id}",
+        *plan.notes,
     ]
     for name, value in sorted((field.name, getattr(plan.options, field.name)) for field in fields(plan.options)):
         lines.append(f"  {name} = {value}")

@@ -48,7 +48,7 @@ _WHY: dict[Reason, str] = {
     "unclosed_think": "with a think block that is never closed, or never entered though the template opens one",
     "special_token": "with a control token or an unknown character in the response",
     "empty": "with an empty response",
-    "no_pair": "of which no candidate scores higher than another",
+    "no_pair": "without a better and a worse side: both are the same tokens, or no candidate has a higher reward",
     "other_chain": "of which the candidates do not follow one and the same chain",
 }
 
@@ -239,6 +239,9 @@ def tokenise(
             continue
         except DataError as error:
             raise DataError(f"record {record.id!r}: {error}") from None
+        if "rejected" in fields and "response" in fields and _equal_sides(fields, sequences):
+            left_out.setdefault("no_pair", []).append(record.id)
+            continue
         examples.append(Example(record.id, tuple(sequences), _rewards(record) if "candidates" in fields else ()))
     return usable(Tokenised(tuple(examples), {reason: tuple(ids) for reason, ids in left_out.items()}))
 
@@ -275,6 +278,12 @@ def _texts(record: TrainRecord, fields: Sequence[Field]) -> Iterator[tuple[str, 
             if text is None:
                 raise DataError(f"it has no {name!r}")
             yield text, record.structure if name == "response" else ()
+
+
+def _equal_sides(fields: Sequence[Field], sequences: Sequence[Encoded]) -> bool:
+    """Whether the response and the rejected one are the same tokens: nothing can be preferred to itself."""
+    right, wrong = (sequences[fields.index(side)] for side in ("response", "rejected"))
+    return np.array_equal(right.ids_T, wrong.ids_T)
 
 
 def _rewards(record: TrainRecord) -> tuple[float, ...]:

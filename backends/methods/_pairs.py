@@ -63,9 +63,10 @@ def pair_examples(
     """
     if source == "rejected":
         return tokenise(encoder, records, fields)
-    equal = [record.id for record in records if len(set(_rewards(record))) == 1]
+    equal = {record.id for record in records if len(set(_rewards(record))) == 1}
     # What is no pair is still encoded, as a pair of equals, so that everything left out is counted in one place.
-    return without(tokenise(encoder, [_paired(record, source) for record in records], fields), "no_pair", equal)
+    data = tokenise(encoder, [_paired(record, source) for record in records], fields)
+    return without(data, "no_pair", [example.id for example in data.examples if example.id in equal])
 
 
 def _rewards(record: TrainRecord) -> list[float]:

@@ -18,6 +18,7 @@ from backends.base import Method, Stage
 from backends.data.segments import tokenizer_difference
 from backends.merging import Merged, average_weights, balanced_actor
 from backends.methods._options import refuse_unused
+from backends.trainers.writing import writing
 from harness.errors import ConfigError
 from harness.types import Json
 
@@ -91,8 +92,9 @@ def make(options: Options, load: Callable[[str], tuple[Any, Any]], folder: Path)
     else:
         merged = _with_base(options, load, model, tokenizer, states, buffers)
     model.load_state_dict(merged.state)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with writing(folder, "nothing is registered"):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return {
         "models": list(options.models),
         "weights": list(options.shares),

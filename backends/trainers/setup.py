@@ -18,7 +18,8 @@ from backends.plan import Plan, StagePlan
 from backends.trainers.callbacks import Watch
 from backends.trainers.head import add_objective_head
 from backends.trainers.sharding import refuse_zero3, whole_weights
-from backends.trainers.trainer import ObjectiveTrainer, writing
+from backends.trainers.trainer import ObjectiveTrainer
+from backends.trainers.writing import writing
 from harness.errors import ConfigError, PrerequisiteError, UnknownName
 from harness.models.hf_source import is_adapter
 

@@ -7,7 +7,6 @@ that k accumulation steps are one big batch for every method, pairs and views in
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +27,7 @@ from backends.losses.positions import HeadLogits
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.head import score
 from backends.trainers.sharding import refuse_zero3
+from backends.trainers.writing import writing
 from harness.errors import StoreError, TrainingStopped
 
 OBJECTIVE_FILE = "objective.pt"
@@ -56,6 +56,7 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         """`model` must have gone through `add_objective_head`."""
         self.objective, self._examples = objective, examples
         pad = tokenizer.pad_token_id
+        use_cache = getattr(model.config, "use_cache", None)
         self._collate = _Indexed(Collator(tokenizer.eos_token_id if pad is None else pad), examples)
         super().__init__(
             model,
@@ -66,6 +67,8 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
             peft_config=peft_config,
             callbacks=list(callbacks),
         )
+        if use_cache is not None:  # transformers switches it off for training, and would save it so
+            model.config.use_cache = use_cache
         self._counts: dict[str, Tensor] = {}
         self._step_log: dict[str, Tensor] = {}
         self.tokens_seen = 0
@@ -245,17 +248,6 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
     def _load_rng_state(self, checkpoint: str | None) -> None:
         with reading(Path(checkpoint or "")):
             super()._load_rng_state(checkpoint)
-
-
-@contextmanager
-def writing(folder: Path, kept: str) -> Iterator[None]:
-    """Turn what the libraries raise on a full or read-only disk into one error; what was half written is deleted."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        first = str(error).strip().partition("\n")[0]
-        raise StoreError(f"cannot write {folder}: {first}. Make room and run the same command again: {kept}") from error
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
         "judging": dict(case.judging.identity()),
         "judgments": len(asks) * max(len(config.judge), 1),
         "cached": sum(_number(plan["cached"]) for plan in plans),
+        "repeated": sum(_number(plan["repeated"]) for plan in plans),
         "tokens_in": math.ceil(sum(_number(plan["tokens_in"]) for plan in plans)),
         "tokens_out_at_most": math.ceil(sum(_number(plan["tokens_out_at_most"]) for plan in plans)),
         # A total that leaves a judge out would be no bound.
@@ -56,22 +57,24 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
 
 
 def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
-    """What one judge would be asked: what is in the cache, or stands twice among the asks, is asked no more."""
-    open_asks = list(asks)
+    """What one judge would be asked: not what is in the cache, and what stands twice among the asks only once."""
+    identity: Mapping[str, Json] = {}
     try:
         judge = load_model(name, config.options_of(name), config.results_dir)
     except PrerequisiteError:  # a judge that is not set up yet may still be planned for
         prices = _told_prices(config.options_of(name))
     else:
-        prices = Prices.of(judge.environment())
-        keyed = {reply_key(judge.describe(), ask): ask for ask in asks}
-        stored = _stored(list(keyed), Path(config.results_dir) / CACHE)
-        open_asks = [ask for key, ask in keyed.items() if key not in stored]
+        prices, identity = Prices.of(judge.environment()), judge.describe()
+    keyed = [(reply_key(identity, ask), ask) for ask in asks]
+    stored = _stored([key for key, _ in keyed], Path(config.results_dir) / CACHE) if identity else set()
+    open_asks = list({key: ask for key, ask in keyed if key not in stored}.values())
+    cached = sum(key in stored for key, _ in keyed)
     tokens_in = math.ceil(sum(len(m.content) for ask in open_asks for m in ask.messages) / _CHARS_PER_TOKEN)
     most_out = sum(ask.max_tokens for ask in open_asks)
     return {
         "judge": name,
-        "cached": len(asks) - len(open_asks),
+        "cached": cached,
+        "repeated": len(asks) - cached - len(open_asks),
         "tokens_in": tokens_in,
         "tokens_out_at_most": most_out,
         "cost_at_most": prices.cost(tokens_in, most_out) if prices is not None else None,
@@ -93,6 +96,10 @@ def _stored(keys: Sequence[str], path: Path) -> set[str]:
         return set(cache.get_many(keys))
 
 
+def _repeated(facts: Mapping[str, Json]) -> str:
+    return f", {facts['repeated']:,} the same as another" if facts["repeated"] else ""
+
+
 def _number(value: Json) -> float:
     return value if isinstance(value, int | float) else 0
 
@@ -110,7 +117,7 @@ def _print(facts: Mapping[str, Json]) -> None:
         "answers": f"{facts['answers']}, {facts['failed']} of them failed" if facts["failed"] else facts["answers"],
         "judge": ", ".join(map(str, judges)) or "none yet: --judge NAME",
         "judging": f"{judging['judging']} ({', '.join(details)})",
-        "judgments": f"{facts['judgments']:,}, {facts['cached']:,} of them known already",
+        "judgments": f"{facts['judgments']:,}, {facts['cached']:,} of them known already{_repeated(facts)}",
         "tokens": f"about {facts['tokens_in']:,} in, at most {facts['tokens_out_at_most']:,} out",
         "cost": f"at most {cost:,.2f}"
         if cost is not None

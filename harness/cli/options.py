@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +32,15 @@ results_dir = click.option(
     show_envvar=True,
     help="Folder that holds runs/.",
 )
+
+
+def with_results_dir(command: str, results_dir: Path) -> str:
+    """A command to print for the user: with the --results-dir that it needs to look where this one wrote."""
+    usual = os.environ.get("HARNESS_RESULTS_DIR") or "results"
+    same = os.path.abspath(results_dir) == os.path.abspath(usual)
+    return command if same else f"{command} --results-dir {shlex.quote(str(results_dir))}"
+
+
 data_dir = click.option(
     "--data-dir",
     type=FilePath(file_okay=False, path_type=Path),

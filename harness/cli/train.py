@@ -87,7 +87,7 @@ def command(
         runtime = Runtime(save_steps, logging_steps, report_to)
         plan = plan_training(config, results_dir)
         if not quiet and os.environ.get("RANK", "0") == "0":
-            click.echo("".join(f"{line}\n" for line in left_out(plan)), nl=False, err=True)
+            click.echo("".join(f"{line}\n" for line in [*plan.notes, *left_out(plan)]), nl=False, err=True)
         card = train(config, results_dir, runtime, TrainProgress(quiet=quiet), plan)
     if os.environ.get("RANK", "0") != "0":
         return
@@ -98,7 +98,8 @@ def command(
         numbers = [f"{card.tokens:,} tokens"] if card.tokens is not None else []
         numbers += [f"loss {loss:.4f}"] if isinstance(loss, float) else []
         click.echo(f"{card.id}  {card.stopped}" + "".join(f", {number}" for number in numbers))
-        click.echo(f"evaluate it: harness run --suite synth --model trained:{card.id}", err=True)
+        command = options.with_results_dir(f"harness run --suite synth --model trained:{card.id}", results_dir)
+        click.echo(f"evaluate it: {command}", err=True)
 
 
 def _config(recipe: str | None, assignments: dict[str, str], budget: str | None, flags: dict[str, Any]) -> TrainConfig:

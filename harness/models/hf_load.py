@@ -16,6 +16,7 @@ from harness.models.hf_attention import use_grouped_attention
 from harness.models.hf_cache import SlotCache
 from harness.models.hf_decode import Decoder
 from harness.models.hf_prompt import PromptRenderer
+from harness.models.hf_saving import savable
 from harness.models.hf_source import HfOptions, Source
 
 _UNLOADABLE = (
@@ -64,6 +65,7 @@ def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, An
         for parameter in model.parameters():  # merging an adapter leaves its base frozen
             if parameter.is_floating_point():
                 parameter.requires_grad_(True)
+        model.generation_config, _ = savable(model.generation_config)  # else it could not be saved again
         return model, _read_tokenizer(source)
     except _UNLOADABLE as error:
         raise _unloadable(source, error) from error

@@ -363,3 +363,25 @@ def test_a_character_that_no_terminal_has_costs_no_output(harness: Any, tmp_path
     for command in (["leaderboard", "--json"], ["leaderboard", "--format", "md"], ["show", "synth-8p", "--json"]):
         code, out, err = harness(*command)
         assert (code, "gold" in out) == (0, True), err
+
+
+@pytest.mark.parametrize(
+    ("usual", "used", "ending"),
+    [
+        (None, "results", ""),
+        (None, "./results/", ""),
+        (None, "elsewhere", " --results-dir elsewhere"),
+        (None, "two words", " --results-dir 'two words'"),
+        ("elsewhere", "elsewhere", ""),
+        ("elsewhere", "results", " --results-dir results"),
+    ],
+)
+def test_a_printed_command_looks_where_this_one_wrote(
+    monkeypatch: pytest.MonkeyPatch, usual: str | None, used: str, ending: str
+) -> None:
+    from harness.cli.options import with_results_dir
+
+    monkeypatch.delenv("HARNESS_RESULTS_DIR", raising=False)
+    if usual is not None:
+        monkeypatch.setenv("HARNESS_RESULTS_DIR", usual)
+    assert with_results_dir("harness run --model m", Path(used)) == f"harness run --model m{ending}"

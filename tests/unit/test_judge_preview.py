@@ -67,3 +67,23 @@ def test_a_slip_in_a_subcommand_is_told_as_such(harness: Call) -> None:
     code, _, err = harness("judge", "chek", "--rubric", "cot_math")
     assert code == 2 and err.rstrip().endswith("or say `harness judge check`")
     assert "or say" not in harness("judge", "math500-hf-student", "--rubric", "cot_math")[2]
+
+
+@pytest.mark.parametrize("judge", ["mock:judge", "openai:gpt-4.1"])
+def test_what_is_asked_once_for_several_is_not_known_already(harness: Call, tmp_path: Path, judge: str) -> None:
+    """Two samples of a greedy model are one prompt twice: the cache holds neither."""
+    runs = tmp_path / "results" / "runs"
+    before = set(runs.iterdir())
+    command = ("--suite", "synth_easy", "--limit", "8", "--quiet", "--model", "mock:gold", "--n", "4")
+    assert harness("run", *command, "--temperature", "1")[0] == 0
+    (run,) = (path.name for path in set(runs.iterdir()) - before)
+    plan = ("judge", run, "--rubric", "cot_math", "--dry-run", "--judge", judge)
+    facts = json.loads(harness(*plan, "--json")[1])
+    assert facts["cached"] == 0 and facts["repeated"] > 0
+    assert facts["judgments"] == 32 and facts["tokens_out_at_most"] == (32 - facts["repeated"]) * 3072
+    shown = harness(*plan)[1]
+    assert f"32, 0 of them known already, {facts['repeated']} the same as another" in shown
+    if judge == "mock:judge":
+        assert harness(*plan[:-3], "--judge", judge, "--quiet")[0] == 0
+        after = json.loads(harness(*plan, "--json")[1])
+        assert (after["cached"], after["repeated"], after["tokens_out_at_most"]) == (32, 0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -91,8 +92,9 @@ def test_micro_batches_and_padding_change_nothing(student: Student, pairs: Seque
 
 
 def test_identical_twins_teach_nothing(student: Student) -> None:
-    same = student.examples(examples, [record(0, response="same", rejected="same")])
-    step = student.step(objective(), same)
+    (pair,) = student.examples(examples, [record(0, response="same", rejected="emas")])
+    right = dataclasses.replace(pair.sequences[0], extras={KEY: np.zeros(len(pair.sequences[0].ids_T), np.bool_)})
+    step = student.step(objective(), (dataclasses.replace(pair, sequences=(right, right)),))
     assert step.loss == 0.0 and step.log["key_share"] == 0.0 and step.log["rejected_key_nll"] == 0.0
     assert all(not grad.any() for grad in step.grads.values())
 

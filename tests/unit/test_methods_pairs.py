@@ -93,7 +93,8 @@ def test_micro_batches_and_padding_change_nothing(student: Student, name: str) -
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_an_identical_pair_has_no_preference(student: Student, name: str) -> None:
-    examples = student.examples(made(name).examples, [record(0, response="same", rejected="same")])
+    (pair,) = student.examples(made(name).examples, [record(0, response="same", rejected="other")])
+    examples = (dataclasses.replace(pair, sequences=(pair.sequences[0], pair.sequences[0])),)
     step = student.step(objective(student, examples, name), examples)
     (logps,) = student.logps(examples, 0)
     nll = -logps.mean().item()
@@ -178,13 +179,34 @@ def test_pairs_of_candidates_best_against_a_random_worse_one(student: Student) -
     assert again == found
 
 
+ON_PAIRS = [*PAIRS, "zephyr", "krsl"]
+
+
+@pytest.mark.parametrize("name", ON_PAIRS)
+@pytest.mark.parametrize("rejected", ["same", "same<|end|>", "same<|end|>\n"])
+def test_equal_sides_are_no_pair_and_are_counted(student: Student, name: str, rejected: str) -> None:
+    encoder, stage = Encoder(student.tokenizer, 512), made(name)
+    equal = record(1, response="same", rejected=rejected)
+    data = stage.examples(encoder, [RECORDS[0], equal])
+    assert [example.id for example in data.examples] == ["r0"] and data.left_out == {"no_pair": ("r1",)}
+    with pytest.raises(DataError, match="left out 1 record without a better and a worse side"):
+        stage.examples(encoder, [equal])
+
+
+@pytest.mark.parametrize("pairs", ["best_other", "best_worst"])
+def test_candidates_of_one_text_are_no_pair_whatever_their_rewards(student: Student, pairs: str) -> None:
+    twice = record(0, candidates=(Candidate("same", 1.0), Candidate("same", 0.0)))
+    data = made("simpo", pairs=pairs).examples(Encoder(student.tokenizer, 512), [twice, ranked(1, 1.0, 0.0)])
+    assert [example.id for example in data.examples] == ["r1"] and data.left_out == {"no_pair": ("r0",)}
+
+
 def test_equal_candidates_are_no_pair_and_are_counted(student: Student) -> None:
     encoder = Encoder(student.tokenizer, 512)
     for pairs in ("best_other", "best_worst"):
         stage = made("simpo", pairs=pairs)
         data = stage.examples(encoder, [ranked(0, 1.0, 1.0), ranked(1, 1.0, 0.0)])
         assert [example.id for example in data.examples] == ["r1"] and data.left_out == {"no_pair": ("r0",)}
-        with pytest.raises(DataError, match="no candidate scores higher than another"):
+        with pytest.raises(DataError, match="no candidate has a higher reward"):
             stage.examples(encoder, [ranked(0, 1.0, 1.0)])
 
 
