@@ -1,79 +1,100 @@
-"""How well our graders agree with labelled cases of other projects: agreement, false positives, false negatives.
+"""How well our graders agree with labelled cases of other projects, by the path that suites use.
 
-    python -m harness.grading.conformance cases.jsonl [more.jsonl …]
+    python -m harness.grading.conformance [--beside] cases.jsonl [more.jsonl …]
 
-Rows of grader cases have `pred`, `gold`, `expected` and `kind`: "answer" (both are bare answers), "response" (`pred`
-is a whole reply) or "mcq_response" (both name an option letter); optional are `match_types` (the extraction of a
-math-verify test), `options.precision` and `contested` (projects disagree: reported apart). Rows of extraction cases
-have `input`, `expected` and `task`. Comparisons of the grader "math" run in its pool; those that need an extraction or
-precision of the source run in a forked child, which is killed after `SECONDS`: nothing here can hang. Prints one JSON
-object: counts, and every disagreement.
+Every case becomes a problem and a completion, and goes through `score_completion` and the grading pool, as in a run.
+Three kinds of rows may be mixed:
+
+* grader cases: `pred`, `gold`, `expected` and `kind`: "answer" (`pred` is a bare answer, and stands in a box here),
+  "response" (`pred` is a whole reply) or "mcq_response" (both name an option letter). Of a gold with a box, the box.
+  `contested` rows (projects disagree) are counted apart, and so are rows whose `options.precision` asks for another
+  tolerance than the grader's: a suite has no such setting, `harness.grading.math.equivalent` decides these.
+* reply cases: `grader`, `target`, `text`, `expected` (null: only the status counts), and optionally `options` (how
+  many) or `choices`, `finish` and `status`.
+* extraction cases: `input`, `expected` and `task`: a function of ours is called.
+
+Prints one JSON object: counts and every disagreement, false positives first. `--beside` adds what bare math-verify
+makes of the same replies.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import resource
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.answers import after_hashes, last_boxed, last_integer
+from harness.errors import UsageError
+from harness.grading import Pending, score_completion
+from harness.grading.base import boxed_reply
 from harness.grading.choice import find_letter
 from harness.grading.latex import normalise
 from harness.grading.math import equivalent
 from harness.grading.mathfind import find_answer
-from harness.grading.mathlib import Extraction
 from harness.grading.pool import GradingPool
-from harness.reasoning import split_reasoning
-from harness.types import Score
+from harness.types import Completion, Problem, Score
 
 Row = dict[str, Any]
 """A row of a case file: JSON, so its values are whatever was written."""
-SECONDS = 10
-"""Time for one grader case; a case that is cut counts as "not right"."""
-MEMORY = 4 * 2**30
-"""Address space of one grader case, in bytes."""
+SECONDS = 10.0
+"""Time for one comparison."""
+_LETTERS = "ABCDEFGHIJ"
+_DEFAULT_PRECISION = 6
+Outcome = Literal["agree", "false_positive", "false_negative", "unscored", "status_differs"]
+DISAGREEMENTS: tuple[Outcome, ...] = ("false_positive", "false_negative", "unscored", "status_differs")
 
 
-def verdict(row: Row) -> bool:
-    """What our graders say about a grader case, in this process."""
-    pair = compared(row)
-    if pair is None or row["kind"] == "mcq_response":
-        return pair is not None and pair[0] == pair[1]
-    precision = _precision((row.get("options") or {}).get("precision", 6))
-    return equivalent(pair[0], pair[1], precision=precision, extract=_source_extraction(row))
+@dataclass(frozen=True)
+class Item:
+    """A row as a suite would meet it."""
+
+    problem: Problem
+    completion: Completion
 
 
-def compared(row: Row) -> tuple[str, str] | None:
-    """The (gold, answer) that a grader case compares; None if no answer is found."""
-    pred, gold = row["pred"], row["gold"]
+def item(row: Row) -> Item:
+    """The problem and the completion of a grader case or reply case; raises `UsageError` for any other row."""
+    if "text" in row and "target" in row:
+        given = row.get("choices") or [""] * int(row.get("options") or 0)
+        problem = Problem("case", (), str(row["target"]), str(row["grader"]), choices=tuple(map(str, given)))
+        return Item(problem, Completion(str(row["text"]), row.get("finish", "stop")))
+    if not {"pred", "gold", "kind"} <= set(row):
+        raise UsageError(f"a case needs pred, gold and kind, or target and text: {json.dumps(row)[:200]}")
+    pred, gold = str(row["pred"]), str(row["gold"])
     if row["kind"] == "mcq_response":
-        found, wanted = find_letter(pred, "ABCDEFGHIJ"), find_letter(gold, "ABCDEFGHIJ")
-        return None if found is None or wanted is None else (wanted.answer, found.answer)
-    if row["kind"] == "answer" or _source_extraction(row) is not None:
-        return gold, pred
-    _, answer_text = split_reasoning(pred)
-    found = None if answer_text is None else find_answer(answer_text)
-    return None if found is None else (gold, found.answer)
+        letter = find_letter(gold, _LETTERS)
+        return Item(Problem("case", (), letter.answer if letter else gold, "choice"), Completion(pred, "stop"))
+    target = find_answer(gold) if last_boxed(gold) else None
+    problem = Problem("case", (), target.answer if target else gold, "math")
+    box = boxed_reply(pred)
+    whole = row["kind"] == "answer" and last_boxed(box) == pred.strip()  # braces that do not match break a box
+    return Item(problem, Completion(box if whole else pred, "stop"))
 
 
-def _source_extraction(row: Row) -> list[Extraction] | None:
-    """The kinds of answers that the source's own extraction looks for in both texts; None: ours is tested."""
-    if row["kind"] != "response" or row.get("language") or "lighteval" in row.get("source", ""):
-        return None
-    return row.get("match_types") or None
+def scores(rows: Sequence[Row]) -> list[Score]:
+    """What a suite would make of these rows, in order."""
+    with GradingPool(timeout=SECONDS) as pool:
+        found = [score_completion(one.problem, one.completion) for one in map(item, rows)]
+        futures = [
+            pool.submit(one.grader, one.target, one.answer) if isinstance(one, Pending) else one for one in found
+        ]
+        return [one if isinstance(one, Score) else one.result() for one in futures]
 
 
-def _precision(value: object) -> int | float | list[float]:
-    if isinstance(value, list):
-        return [float(item) for item in value]
-    return value if isinstance(value, int) else float(str(value))
+def outcome(row: Row, score: Score) -> Outcome:
+    """Whether a score is what the row expects."""
+    if "status" in row and score.status != row["status"]:
+        return "status_differs"
+    if row["expected"] is None:
+        return "agree"
+    if score.value is None:
+        return "unscored"
+    if (score.value == 1.0) == row["expected"]:
+        return "agree"
+    return "false_negative" if row["expected"] else "false_positive"
 
 
 def extraction(row: Row) -> str | int | None:
@@ -91,89 +112,73 @@ def extraction(row: Row) -> str | int | None:
         "last_integer": last_integer,
         "normalise": normalise,
     }
+    if task not in tasks:
+        raise UsageError(f"unknown extraction task {task!r}; one of mcq_letter, answer_extraction, {', '.join(tasks)}")
     return tasks[task](text)
 
 
-def isolated(row: Row) -> bool:
-    """`verdict` in a forked child with limits on time and memory; False if the child did not finish."""
-    child = os.fork()
-    if child == 0:
-        code = 2
-        try:
-            resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))  # old versions take the alarm
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-            code = 0 if verdict(row) else 1
-        finally:
-            os._exit(code)
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+def _precision(row: Row) -> int | float | list[float]:
+    options = row.get("options")  # in reply cases the number of options
+    value = options.get("precision", _DEFAULT_PRECISION) if isinstance(options, dict) else _DEFAULT_PRECISION
+    if isinstance(value, list):
+        return [float(one) for one in value]
+    return value if isinstance(value, int) else float(str(value))
 
 
-def verdicts(rows: list[Row]) -> list[bool]:
-    """What our graders say about these grader cases; a case that is cut counts as "not right"."""
-    found: list[bool | Future[Score]] = []
-    own = [row["kind"] == "mcq_response" or _is_plain(row) for row in rows]
-    for extract in (None, ("latex", "expr"), ("latex",), ("expr",)):  # import and compile once, before the forks
-        equivalent("$x+1$", "$x-1$", extract=extract)
-    forked = [False if plain else isolated(row) for row, plain in zip(rows, own, strict=True)]
-    with GradingPool(timeout=SECONDS) as pool:  # after the forks: a child must not inherit the pool's threads
-        for row, plain, other in zip(rows, own, forked, strict=True):
-            pair = compared(row) if plain else None
-            if not plain or pair is None or row["kind"] == "mcq_response":
-                found.append(other if not plain else pair is not None and pair[0] == pair[1])
-            else:
-                found.append(pool.submit("math", *pair))
-    return [item if isinstance(item, bool) else item.result().value == 1.0 for item in found]
+def _beside(rows: Sequence[Row]) -> Row:
+    from harness.grading.forms.beside import verdicts
 
-
-def _is_plain(row: Row) -> bool:
-    """Whether the grader's own extraction and precision decide this case."""
-    return _source_extraction(row) is None and _precision((row.get("options") or {}).get("precision", 6)) == 6
-
-
-def report(rows: Iterable[Row]) -> Row:
-    """Counts over uncontested grader cases and extraction cases, and all disagreements."""
-    rows = list(rows)
-    graded = iter(verdicts([row for row in rows if "task" not in row]))
-    result: Row = {"cases": 0, "agree": 0, "extraction_cases": 0, "extraction_agree": 0, "contested": 0}
-    wrong: dict[str, list[Row]] = {
-        "false_positive": [],
-        "false_negative": [],
-        "contested_differs": [],
-        "extraction": [],
+    items = [item(row) for row in rows]
+    asked = [(one.problem.target, one.completion.text) for one in items if one.problem.grader != "choice"]
+    wanted = [row["expected"] for row, one in zip(rows, items, strict=True) if one.problem.grader != "choice"]
+    said = verdicts(asked)
+    return {
+        "cases": len(asked),
+        "agree": sum(verdict == want for verdict, want in zip(said, wanted, strict=True)),
+        "false_positive": sum(verdict and want is False for verdict, want in zip(said, wanted, strict=True)),
     }
-    for row in rows:
-        if "task" in row:
-            found = extraction(row)
-            result["extraction_cases"] += 1
-            result["extraction_agree"] += found == row["expected"]
-            if found != row["expected"]:
-                wrong["extraction"].append({**row, "found": found})
-            continue
-        agrees = next(graded) == row["expected"]
-        if row.get("contested"):
-            result["contested"] += 1
-            kind = "contested_differs"
-        else:
-            result["cases"] += 1
-            result["agree"] += agrees
-            kind = "false_negative" if row["expected"] else "false_positive"
-        if not agrees:
-            wrong[kind].append(row)
+
+
+def report(rows: Iterable[Row], *, beside: bool = False) -> Row:
+    """Counts over the decidable cases and the extraction cases, and all disagreements."""
+    rows = list(rows)
+    extractions = [row for row in rows if "task" in row]
+    graded = [row for row in rows if "task" not in row and not row.get("contested")]
+    contested = [row for row in rows if "task" not in row and row.get("contested")]
+    decidable = [row for row in graded if _precision(row) == _DEFAULT_PRECISION]
+    by_setting = [row for row in graded if _precision(row) != _DEFAULT_PRECISION]
+    wrong: dict[str, list[Row]] = {name: [] for name in (*DISAGREEMENTS, "contested_differs", "setting", "extraction")}
+    kept = decidable + contested
+    for place, (row, score) in enumerate(zip(kept, scores(kept), strict=True)):
+        said = outcome(row, score)
+        if said != "agree":
+            name = said if place < len(decidable) else "contested_differs"
+            wrong[name].append({**row, "read": score.answer, "score": score.value, "found_status": score.status})
+    for row in by_setting:
+        if equivalent(str(row["gold"]), str(row["pred"]), precision=_precision(row)) != row["expected"]:
+            wrong["setting"].append(row)
+    for row in extractions:
+        found = extraction(row)
+        if found != row["expected"]:
+            wrong["extraction"].append({**row, "found": found})
+    result: Row = {
+        "cases": len(decidable),
+        "agree": len(decidable) - sum(len(wrong[name]) for name in DISAGREEMENTS),
+        "contested": len(contested),
+        "setting_cases": len(by_setting),
+        "extraction_cases": len(extractions),
+        "extraction_agree": len(extractions) - len(wrong["extraction"]),
+    }
+    if beside:
+        result["math_verify"] = _beside([row for row in decidable if row["expected"] is not None])
     return result | wrong
 
 
-def main(paths: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Print the report on these files."""
+    paths = [one for one in arguments if one != "--beside"]
     lines = [line for path in paths for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    print(json.dumps(report(json.loads(line) for line in lines), ensure_ascii=False))
+    print(json.dumps(report(map(json.loads, lines), beside="--beside" in arguments), ensure_ascii=False))
 
 
 if __name__ == "__main__":

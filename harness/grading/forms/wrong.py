@@ -1,8 +1,8 @@
 r"""The table of perturbations: changes after which an answer must be graded wrong. Adding one is one line.
 
 A perturbation is a name, the graders it is for, and a function from the gold and a seeded generator to the changed
-text, or None where it does not apply. Every change of a value is checked by `evaluate`: what is not surely another value
-makes no case.
+text, or None where it does not apply. Every change of a value is checked by `evaluate`: what is not surely another
+value makes no case.
 """
 
 from __future__ import annotations
