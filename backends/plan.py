@@ -19,6 +19,7 @@ from backends.data.records import TrainRecord, data_hash, require
 from backends.data.segments import Encoder, Tokenised, left_out_lines, preflight
 from backends.data.source import load_records
 from backends.load import canonical, find_weights, load_config, load_tokenizer, rehearse_saving
+from backends.trainers.routers import router_notes
 from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -138,7 +139,10 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         data_hash=digest,
         stages=planned,
         model_id=make_id(config.student, config.method, identity),
-        notes=tuple(rehearse_saving(source, tokenizer, whole=any(one.lora_rank is None for one in settings.values()))),
+        notes=(
+            *router_notes(architecture),
+            *rehearse_saving(source, tokenizer, whole=any(one.lora_rank is None for one in settings.values())),
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from backends.load import find_weights, load_pair
 from backends.plan import Plan, StagePlan
 from backends.trainers.callbacks import Watch
 from backends.trainers.head import add_objective_head
+from backends.trainers.routers import router_settings_kept
 from backends.trainers.sharding import refuse_zero3, whole_weights
 from backends.trainers.trainer import ObjectiveTrainer
 from backends.trainers.writing import writing
@@ -61,7 +62,7 @@ def make_trainer(
         add_objective_head(other)
         return other.to(args.device).eval().requires_grad_(False), its_tokenizer
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), router_settings_kept(model.config):
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
         trainer = ObjectiveTrainer(
             model,
@@ -163,6 +164,7 @@ def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
         dataloader_pin_memory=gpu,
+        router_aux_loss_coef=0.0,  # no objective here has a balancing loss (`backends.trainers.routers`)
     )
 
 

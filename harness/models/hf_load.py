@@ -128,6 +128,9 @@ def _load_weights(source: Source, device: str, dtype: torch.dtype | str) -> Any:
 def _prepared(model: Any, device: str) -> Any:
     """A model ready to generate."""
     model.eval()
+    text_config = model.config.get_text_config()
+    if getattr(text_config, "output_router_logits", False):  # as some trainers save it: nobody reads them here
+        text_config.output_router_logits = False
     if SlotCache.fits(model.config):
         use_grouped_attention(model)
     return model if device == "map" else model.to(device)

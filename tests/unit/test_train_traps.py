@@ -24,7 +24,7 @@ from backends.train import train
 from backends.trainers import sharding
 from harness.catalog import load
 from harness.cli.train import command
-from harness.errors import ConfigError, PrerequisiteError
+from harness.errors import ConfigError, PrerequisiteError, UnknownName
 from harness.models.hf_prompt import PromptRenderer
 from harness.models.options import parse_options
 from harness.types import Message
@@ -147,8 +147,10 @@ def test_the_id_depends_on_what_named_files_hold(student: Path, tmp_path: Path) 
     second = plan_training(taught, tmp_path).model_id
     write_model(teacher, seed=2)
     assert plan_training(taught, tmp_path).model_id != second
-    stored = replace(taught, teacher="gpt-4o")
-    assert plan_training(stored, tmp_path).model_id not in (first, second)
+    with pytest.raises(UnknownName, match="gpt-4o"):  # its weights are read, so the plan looks for them
+        plan_training(replace(taught, teacher="gpt-4o"), tmp_path)
+    named = replace(taught, method="sft", teacher="gpt-4o")
+    assert plan_training(named, tmp_path).model_id not in (first, second)
 
 
 def test_the_plan_tells_on_what_a_stage_is_trained(student: Path, tmp_path: Path) -> None:
