@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from harness.answers import last_boxed
 from harness.errors import UsageError
+from harness.reasoning import reply_tags
 from harness.types import Completion
 
 _TYPES: dict[str, type | tuple[type, ...]] = {"string": str, "array": list, "number": (int, float), "object": dict}
@@ -23,10 +24,11 @@ def think(completion: Completion) -> bool:
         return False
     if completion.reasoning is None or not completion.reasoning.strip():
         return False
-    opened = completion.text.count("<think>") + (1 if completion.opened_think else 0)
-    closed = completion.text.count("</think>")
-    separated_by_server = opened == 0 and closed == 0
-    return separated_by_server or (opened == 1 and closed == 1)
+    tags = reply_tags(completion.text, completion.opened_think, completion.markup)
+    opened = sum(tag.opens for tag in tags) + completion.opened_think
+    closed = sum(not tag.opens for tag in tags)
+    without_tags = opened == 0 and closed == 0  # the server separated it, or it is told by words
+    return without_tags or (opened == 1 and closed == 1)
 
 
 def boxed(completion: Completion) -> bool:

@@ -99,7 +99,9 @@ class Completion:
     answer_text: str | None = None
     """What is graded: the text after the think block. None when the think block was never closed."""
     opened_think: bool = False
-    """True if the prompt itself ended in an opening think tag, so that `text` starts inside the block."""
+    """True if the prompt itself ended inside a think block, so that `text` starts in it."""
+    markup: str = ""
+    """Reasoning markup that the user named for this model, beside the table's (`harness.markup.parse_markup`)."""
     tokens_in: int | None = None
     tokens_out: int | None = None
     seconds: float | None = None

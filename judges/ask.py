@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from harness.errors import BudgetReached
+from harness.models.base import named_markup
 from harness.reasoning import with_answer
 from harness.redact import one_line
 from harness.types import Completion, Model, Problem, Request
@@ -241,7 +242,8 @@ class _Session:
         if completion.finish == "error":
             self._finish(place, ask, completion, None, NO_REPLY + (completion.error or "no reason given"))
             return
-        completion = with_answer(completion)
+        # The cache keeps what was said, the judge's identity which markup it has.
+        completion = with_answer(replace(completion, markup=named_markup(self._identity)))
         try:
             verdict = read_verdict(ask, completion)
         except Malformed as error:

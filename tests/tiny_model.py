@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +55,45 @@ def write_model(folder: Path, seed: int = 0, context: int = 256, **more: object)
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     write_tokenizer(folder)
+    return folder
+
+
+def write_scripted(
+    folder: Path, script: Sequence[str], special: Sequence[str] = (), template: str = CHAT, after: str = ":"
+) -> Path:
+    """A model whose weights say `script` after a prompt that ends in the token `after`; each token at most once.
+
+    Tokens are single ASCII characters or members of `special`, which the tokenizer has as special tokens. Its layers do
+    nothing, so that the head sees the last token alone and answers with the next one of the script.
+    """
+    write_tokenizer(folder, template)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
+    tokenizer.save_pretrained(folder)
+    size = (len(tokenizer) + 31) // 32 * 32
+    config = transformers.LlamaConfig(
+        vocab_size=size,
+        hidden_size=size,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=size // 32,
+        num_key_value_heads=size // 32,
+        max_position_embeddings=256,
+        eos_token_id=256,
+        bos_token_id=258,
+        pad_token_id=257,
+        tie_word_embeddings=False,
+    )
+    model = transformers.LlamaForCausalLM(config)
+    ids = tokenizer.convert_tokens_to_ids([after, *script, END])
+    with torch.no_grad():
+        for parameter in model.model.layers.parameters():
+            parameter.zero_()
+        model.model.embed_tokens.weight.copy_(torch.eye(size))
+        model.lm_head.weight.zero_()
+        for before, next_one in itertools.pairwise(ids):
+            model.lm_head.weight[next_one, before] = 10.0
+    model.save_pretrained(folder)
     return folder
 
 

@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from backends.data.records import Stage, TrainRecord, response_text
 from backends.data.spans import (
     boundaries,
-    is_think_tag,
+    closed_by,
     never_closes,
     split_response,
     token_parts,
     without_opening_tag,
 )
 from harness.errors import ConfigError, DataError
+from harness.markup import tag_tokens
 from harness.models.hf_prompt import Prompt, PromptRenderer
 
 Segment = Literal["prompt", "think", "answer", "meta", "solve", "pad"]
@@ -148,7 +149,8 @@ class Encoder:
         self._renderer = (template, plain, enable_thinking)
         self.eos_id: int = tokenizer.eos_token_id
         own = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
-        self._control = frozenset(token_id for token_id, token in own if not is_think_tag(token))
+        tags = tag_tokens(tokenizer.all_special_tokens)
+        self._control = frozenset(token_id for token_id, token in own if token not in tags)
 
     @property
     def pad_id(self) -> int:
@@ -192,8 +194,11 @@ class Encoder:
         return Encoded(np.array([*prompt.tokens, *ids, self.eos_id], np.int32), np.array(segments, np.int8))
 
     def _continued(self, prompt: Prompt, text: str) -> str:
-        """The response without the opening tag that the prompt already ends in, and without a second line break."""
-        text = without_opening_tag(text.lstrip())
+        """The response without the opening tag that the prompt already ends in, and without a second line break.
+
+        Its block ends in the tag that belongs to the prompt's.
+        """
+        text = closed_by(without_opening_tag(text.lstrip()), prompt.closing)
         broken = self.tokenizer.decode(prompt.tokens[-4:])[-1:].isspace()
         return text.lstrip() if broken else text
 

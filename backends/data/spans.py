@@ -2,9 +2,9 @@ r"""Where a response stops thinking and starts to answer, in characters and in t
 
 Attempts in this order, the first that fits decides:
 
-1. "think": `<think>…</think>` (`<thinking>` too, any case). The chain is what is between the first opening and the last
-   closing tag; a closing tag alone closes a block that the chat template opened. A block that is never closed is a
-   cut trace: no split at all, because whatever looks like an answer in it is a thought.
+1. "think": the tags of one markup of `harness.markup`, `<think>…</think>` first of all. The chain is what is between
+   the first opening and the last closing tag; a closing tag alone closes a block that the chat template opened. A block
+   that is never closed is a cut trace: no split at all, because whatever looks like an answer in it is a thought.
 2. "json": the response is one JSON object with `process` and, after it, `answer`. The chain is the value of `process`
    as written, the answer begins at the key `"answer"`.
 3. "phrase": the last "[Therefore,] the [final] answer is".
@@ -27,11 +27,12 @@ from typing import Literal
 from backends.data.records import Stage, TrainRecord, response_text
 from harness.answers import MAX_JSON, boxed_spans
 from harness.errors import DataError
+from harness.markup import Tag
+from harness.reasoning import reply_tags
 
 Rule = Literal["think", "json", "phrase", "markers", "boxed"]
 Part = Literal["think", "answer", "meta", "solve"]
 
-_TAG = re.compile(r"<(/?)think(?:ing)?>", re.IGNORECASE)
 _PHRASE = re.compile(r"\b(?:therefore,? )?the (?:final )?answer is\b", re.IGNORECASE)
 _THOUGHT, _ANSWER = re.compile(r"\bmy thought:", re.IGNORECASE), re.compile(r"\bmy answer:", re.IGNORECASE)
 _BLANK = re.compile(r"[ \t\n\r]*")
@@ -52,7 +53,7 @@ class Split:
 
 def split_response(text: str) -> Split | None:
     """Split a rendered response; None where no rule fits, or where a think block is never closed."""
-    tags = list(_TAG.finditer(text))
+    tags = reply_tags(text)
     if tags:
         return _by_tags(tags)
     return _by_json(text) or _by_phrase(text) or _by_markers(text) or _by_box(text)
@@ -60,27 +61,30 @@ def split_response(text: str) -> Split | None:
 
 def never_closes(text: str, opened: bool = False) -> bool:
     """Whether a think block is still open where the text ends; `opened`: the prompt itself ended in an opening tag."""
-    tags = _TAG.findall(text)
-    return tags[-1] == "" if tags else opened
+    tags = reply_tags(text, opened)
+    return tags[-1].opens if tags else opened
 
 
 def without_opening_tag(text: str) -> str:
     """The text without the opening think tag that it begins with, if it does."""
-    first = _TAG.match(text)
-    return text[first.end() :] if first is not None and first[1] == "" else text
+    tags = reply_tags(text)
+    return text[tags[0].end :] if tags and tags[0].opens and tags[0].start == 0 else text
 
 
-def is_think_tag(token: str) -> bool:
-    """Whether a token is an opening or closing think tag."""
-    return _TAG.fullmatch(token.strip()) is not None
+def closed_by(text: str, closing: str) -> str:
+    """The text, its think block closed by the tag that the prompt's opening one asks for."""
+    ends = [tag for tag in reply_tags(text, opened_think=True) if not tag.opens]
+    if not ends or closing in ends[-1].row.closes:
+        return text
+    return text[: ends[-1].start] + closing + text[ends[-1].end :]
 
 
-def _by_tags(tags: Sequence[re.Match[str]]) -> Split | None:
+def _by_tags(tags: Sequence[Tag]) -> Split | None:
     last = tags[-1]
-    if last[1] == "":
+    if last.opens:
         return None
-    start = tags[0].end() if tags[0][1] == "" else 0
-    return Split("think", start, last.start(), last.start())
+    start = tags[0].end if tags[0].opens else 0
+    return Split("think", start, last.start, last.start)
 
 
 def _by_json(text: str) -> Split | None:
@@ -164,8 +168,9 @@ def require_split(records: Iterable[TrainRecord], method: str) -> None:
     if bad:
         raise DataError(
             f"method {method!r} needs a chain of thought and an answer that can be told apart: {len(bad)} of {total} "
-            f"responses lack a chain or a recognisable answer, the first {bad[0]!r}. Recognised are <think>…</think>, "
-            "JSON with 'process' and 'answer', 'the answer is', 'My thought:' with 'My answer:', and \\boxed{…}"
+            f"responses lack a chain or a recognisable answer, the first {bad[0]!r}. Recognised are <think>…</think> "
+            "and its like, JSON with 'process' and 'answer', 'the answer is', 'My thought:' with 'My answer:', "
+            "and \\boxed{…}"
         )
 
 

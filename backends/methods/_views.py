@@ -122,14 +122,14 @@ def answer_only(encoder: Encoder, record: TrainRecord) -> Encoded:
     """The answer without any chain, as the whole response."""
     _, answer = chain_and_answer(record)
     prompt = encoder.prompt(record)
-    return encoder.encode(prompt, f"</think>\n{answer}" if prompt.opened_think else answer)
+    return encoder.encode(prompt, f"{prompt.closing}\n{answer}" if prompt.opened_think else answer)
 
 
 def chain_only(encoder: Encoder, record: TrainRecord) -> Encoded:
     """The chain without an answer, as the whole response; it ends in an end of sequence."""
     chain, _ = chain_and_answer(record)
     prompt = encoder.prompt(record)
-    encoded = encoder.encode(prompt, f"{chain}\n</think>" if prompt.opened_think else chain)
+    encoded = encoder.encode(prompt, f"{chain}\n{prompt.closing}" if prompt.opened_think else chain)
     segments = np.where(encoded.segments_T == CODE["answer"], CODE["think"], encoded.segments_T)
     return replace(encoded, segments_T=segments.astype(np.int8))
 

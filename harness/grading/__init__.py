@@ -43,7 +43,9 @@ def score_completion(problem: Problem, completion: Completion) -> Score | Pendin
         return Score(None, "error", None, completion.error or "the request failed")
     answer_text = with_answer(completion).answer_text
     if answer_text is None:
-        return Score(0.0, "truncated", None, "the think block was never closed")
+        if completion.finish == "length":
+            return Score(0.0, "truncated", None, "cut by the token limit inside its reasoning")
+        return Score(0.0, "no_answer", None, "the reply ends inside its reasoning, before any answer")
     grader = get_grader(problem.grader)
     try:
         found = grader.extract(problem, answer_text)

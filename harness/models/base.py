@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import overload
 
 from harness.errors import MissingExtra
-from harness.types import Completion, Request
+from harness.types import Completion, Json, Request
 
 
 class Inflow(Sequence[Request]):
@@ -96,6 +96,17 @@ async def answer_concurrently(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+def markup_identity(markup: str) -> dict[str, Json]:
+    """The part of `Model.describe` that names a model's own reasoning markup: absent where there is none."""
+    return {"think_markup": markup} if markup else {}
+
+
+def named_markup(identity: Mapping[str, Json]) -> str:
+    """The inverse of `markup_identity`, of the whole of what a model describes."""
+    markup = identity.get("think_markup", "")
+    return markup if isinstance(markup, str) else ""
 
 
 def import_extra(module: str, feature: str, extra: str) -> ModuleType:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, PrerequisiteError
 from harness.hashing import short_hash
-from harness.models.base import import_extra
+from harness.models.base import import_extra, markup_identity
 from harness.models.hf_prompt import read_template
 from harness.models.hf_source import HfOptions, Source, find_source, resolve_dtype
 from harness.models.options import parse_options
@@ -92,6 +92,7 @@ class HfModel:
             "chat_template": short_hash(self._template) if self._template is not None else options.chat_template,
             "enable_thinking": options.enable_thinking,
             "max_length": options.max_length,
+            **markup_identity(options.think_markup),
         }
 
     def environment(self) -> Mapping[str, Json]:
@@ -180,22 +181,22 @@ class HfModel:
 
         def finish(decoded: Decoded) -> None:
             request = requests[decoded.job.key]
-            emit(request, _completion(decoded, opened[decoded.job.key]))
+            emit(request, self._completion(decoded, opened[decoded.job.key]))
 
         loaded.decoder.run(jobs, finish, cancelled)
 
-
-def _completion(decoded: Decoded, opened_think: bool) -> Completion:
-    tokens_in = len(decoded.job.prompt)
-    if decoded.error is not None:
-        return Completion(text="", finish="error", tokens_in=tokens_in, error=decoded.error)
-    return Completion(
-        text=decoded.text,
-        finish=decoded.finish,
-        opened_think=opened_think,
-        tokens_in=tokens_in,
-        tokens_out=decoded.tokens_out,
-        seconds=decoded.seconds,
-        logprob=decoded.logprob,
-        alternatives=decoded.alternatives,
-    )
+    def _completion(self, decoded: Decoded, opened_think: bool) -> Completion:
+        tokens_in = len(decoded.job.prompt)
+        if decoded.error is not None:
+            return Completion(text="", finish="error", tokens_in=tokens_in, error=decoded.error)
+        return Completion(
+            text=decoded.text,
+            finish=decoded.finish,
+            opened_think=opened_think,
+            markup=self.options.think_markup,
+            tokens_in=tokens_in,
+            tokens_out=decoded.tokens_out,
+            seconds=decoded.seconds,
+            logprob=decoded.logprob,
+            alternatives=decoded.alternatives,
+        )

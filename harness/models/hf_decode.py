@@ -24,6 +24,7 @@ from transformers.cache_utils import DynamicCache
 
 from harness.models.hf_cache import SlotCache, left_padded
 from harness.models.hf_sampling import choose
+from harness.models.hf_text import Detokenizer
 from harness.types import Finish
 
 _PREFILL_TOKENS = 16_384
@@ -102,8 +103,20 @@ class _Batch:
 class Decoder:
     """Decodes jobs with one model on one device."""
 
-    def __init__(self, model: Any, tokenizer: Any, end_tokens: frozenset[int], max_rows: int, max_columns: int) -> None:
-        """`model`, `tokenizer`: transformers objects; `max_columns` bounds slots x (prompt + new tokens)."""
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        end_tokens: frozenset[int],
+        max_rows: int,
+        max_columns: int,
+        markup: str = "",
+    ) -> None:
+        """`model`, `tokenizer`: transformers objects; `max_columns` bounds slots x (prompt + new tokens).
+
+        `markup`: reasoning markup beside the table's.
+        """
+        self._text = Detokenizer(tokenizer, markup).text
         self._model, self._tokenizer, self._end_tokens = model, tokenizer, end_tokens
         self._device: torch.device = model.get_input_embeddings().weight.device
         self.max_rows, self._max_columns = max_rows, max_columns
@@ -321,18 +334,14 @@ class Decoder:
         if row.job.stop:
             # A token is at least one byte, a character at most four: the stop text lies within this tail.
             reach = 4 * max(map(len, row.job.stop)) + 4
-            tail = self._decode(row.tokens[-reach:])
+            tail = self._text(row.tokens[-reach:])
             if any(stop in tail for stop in row.job.stop):
-                text = self._decode(row.tokens)
+                text = self._text(row.tokens)
                 cuts = [place for stop in row.job.stop if (place := text.find(stop)) >= 0]
                 if cuts:
                     return text[: min(cuts)], "stop"
         if ended:
-            return self._decode(row.tokens[:-1]), "stop"
+            return self._text(row.tokens[:-1]), "stop"
         if len(row.tokens) >= row.job.max_new:
-            return self._decode(row.tokens), "length"
+            return self._text(row.tokens), "length"
         return "", None
-
-    def _decode(self, tokens: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text

@@ -51,8 +51,9 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     context = min(own, options.max_length) if own and options.max_length else options.max_length or own
     rows = options.batch_size or (_CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS)
     columns = options.batch_tokens or _columns_in_memory(text_config, model)
-    decoder = Decoder(model, tokenizer, _end_tokens(model, tokenizer), rows, columns)
-    prompts = PromptRenderer(tokenizer, template, options.chat_template == "off", options.enable_thinking)
+    decoder = Decoder(model, tokenizer, _end_tokens(model, tokenizer), rows, columns, options.think_markup)
+    plain = options.chat_template == "off"
+    prompts = PromptRenderer(tokenizer, template, plain, options.enable_thinking, options.think_markup)
     return Loaded(decoder, prompts, context)
 
 

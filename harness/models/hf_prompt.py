@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import ConfigError
+from harness.markup import opening_at_end
+from harness.reasoning import open_block
 from harness.types import Message
-
-_OPENED = re.compile(r"<think(?:ing)?>\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +16,14 @@ class Prompt:
     """A rendered prompt; `error` says why there is none."""
 
     tokens: tuple[int, ...] = ()
-    opened_think: bool = False
-    """True if the prompt ends in an opening think tag."""
+    closing: str = ""
+    """The closing tag of the think block in which the prompt ends; "" if it ends in none."""
     error: str | None = None
+
+    @property
+    def opened_think(self) -> bool:
+        """True if the prompt ends inside a think block."""
+        return bool(self.closing)
 
     def room(self, max_tokens: int, context: int | None) -> int | str:
         """How many tokens may follow: at most `max_tokens`, and no more than the context has left; or why none may.
@@ -43,8 +47,11 @@ _TEMPLATE_FAULTS = (
 class PromptRenderer:
     """Renders messages with one tokenizer; remembers what it rendered, as n samples share one prompt."""
 
-    def __init__(self, tokenizer: Any, template: str | None, plain: bool, enable_thinking: bool | None) -> None:
-        """`template` replaces the tokenizer's own; `plain` ignores both."""
+    def __init__(
+        self, tokenizer: Any, template: str | None, plain: bool, enable_thinking: bool | None, markup: str = ""
+    ) -> None:
+        """`template` replaces the tokenizer's own; `plain` ignores both; `markup` are tags beside the table's."""
+        self._markup = markup
         self._tokenizer = tokenizer
         self._template = None if plain else template or tokenizer.chat_template
         self._variables = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
@@ -63,7 +70,7 @@ class PromptRenderer:
         if self._template is None:
             # A base model: its tokenizer adds what starts a text (BOS), and nothing tells the turns apart.
             text = "\n\n".join(message.content for message in messages)
-            return self._tokenize(text, special=True)
+            return self._tokenize(messages, text, special=True)
         continued = messages[-1].role == "assistant"
         try:
             text = self._tokenizer.apply_chat_template(
@@ -76,13 +83,18 @@ class PromptRenderer:
             )
         except (jinja2.TemplateError, *_TEMPLATE_FAULTS) as error:
             return Prompt(error=f"the chat template refuses these messages: {error}".replace("\n", " "))
-        return self._tokenize(text, special=False)
+        return self._tokenize(messages, text, special=False)
 
-    def _tokenize(self, text: str, special: bool) -> Prompt:
+    def _tokenize(self, messages: tuple[Message, ...], text: str, special: bool) -> Prompt:
         tokens = tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
         if not tokens:
             return Prompt(error="the prompt is empty: it has no tokens")
-        return Prompt(tokens, opened_think=_OPENED.search(text) is not None)
+        return Prompt(tokens, opening_at_end(text, self._markup) or self._still_open(messages))
+
+    def _still_open(self, messages: tuple[Message, ...]) -> str:
+        """The closing tag of the block that a reply which is to be continued has begun."""
+        last = messages[-1]
+        return open_block(last.content, self._markup) if last.role == "assistant" else ""
 
 
 def read_template(option: str, engine: str) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import ConfigError, ModelError, PrerequisiteError
+from harness.markup import parse_markup
 from harness.models.base import import_extra
 from harness.models.options import parse_options
 from harness.types import Json
@@ -58,10 +59,13 @@ class HfOptions:
     """auto: the tokenizer's own if it has one; "off": messages joined by blank lines; else a Jinja file."""
     enable_thinking: bool | None = None
     """Handed to the chat template where set (Qwen3 and its like)."""
+    think_markup: str = ""
+    """Reasoning markup of this model that the table (docs/models.md) does not have: `<mull>…</mull>`."""
     max_length: int | None = None
     """Context in tokens, prompt included; the model's own unless told."""
 
     def __post_init__(self) -> None:
+        parse_markup(self.think_markup)
         for name in ("batch_size", "batch_tokens", "max_length"):
             value = getattr(self, name)
             if value is not None and value < 1:

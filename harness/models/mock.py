@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from harness.errors import UnknownName
 from harness.grading import get_grader
-from harness.models.base import answer_concurrently
+from harness.markup import TABLE, parse_markup
+from harness.models.base import answer_concurrently, markup_identity
 from harness.models.options import parse_options
 from harness.types import Completion, Json, Problem, Request
 
@@ -63,6 +64,8 @@ class MockOptions:
     """Two mock models with different variants err on different problems."""
     think: bool = False
     """Open with a think block."""
+    think_markup: str = ""
+    """Tags of that block in place of <think>: `<mull>…</mull>`. They are named to whoever reads the replies, too."""
     latency: float = 0.0
     """Seconds before each reply; `mock:slow` has 0.05 unless told."""
     concurrency: int = 64
@@ -71,6 +74,7 @@ class MockOptions:
     """Share of requests that fail for good (finish "error")."""
 
     def __post_init__(self) -> None:
+        parse_markup(self.think_markup)
         for name in ("accuracy", "error_rate"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
@@ -114,8 +118,9 @@ class MockModel:
 
     def describe(self) -> Mapping[str, Json]:
         """Kind and every option that changes the replies."""
-        replies = {k: v for k, v in dataclasses.asdict(self.options).items() if k not in ("latency", "concurrency")}
-        return {"engine": "mock", "kind": self.kind, **replies}
+        speed_and_markup = ("latency", "concurrency", "think_markup")
+        replies = {k: v for k, v in dataclasses.asdict(self.options).items() if k not in speed_and_markup}
+        return {"engine": "mock", "kind": self.kind, **replies, **markup_identity(self.options.think_markup)}
 
     def environment(self) -> Mapping[str, Json]:
         """What changes the speed and not the replies."""
@@ -161,16 +166,21 @@ class MockModel:
             return Completion(
                 text="", finish="error", tokens_in=tokens_in, seconds=0.0, error="mock failure (error_rate)"
             )
-        block = f"<think>\n{_thought(rng)}\n</think>\n\n" if options.think and self.kind != "silent" else ""
+        block = self._block(rng) if options.think and self.kind != "silent" else ""
         words = _WORD.findall(block + self._reply(problem, rng))
         cut = len(words) > request.max_tokens
         return Completion(
             text="".join(words[: request.max_tokens]),
+            markup=options.think_markup,
             finish="length" if cut else "stop",
             tokens_in=tokens_in,
             tokens_out=min(len(words), request.max_tokens),
             seconds=0.0,
         )
+
+    def _block(self, rng: random.Random) -> str:
+        tags = (*parse_markup(self.options.think_markup), TABLE[0])[0]
+        return f"{tags.opens[0]}\n{_thought(rng)}\n{tags.closes[0]}\n\n"
 
     def _reply(self, problem: Problem, rng: random.Random) -> str:
         if self.kind == "silent":

@@ -26,7 +26,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
-from harness.models.base import answer_concurrently
+from harness.markup import parse_markup
+from harness.models.base import answer_concurrently, markup_identity
 from harness.models.openai_reply import Failure, with_hint
 from harness.models.options import parse_options
 from harness.redact import one_line, register_secret, secret_fields
@@ -82,10 +83,13 @@ class OpenAIOptions:
     checkpoint: str = ""
     """What is served, in your own words: part of the run's identity in place of the addresses. Say it to tell two
     checkpoints under one name apart, or to go on with a run on another server."""
+    think_markup: str = ""
+    """Reasoning markup in this model's replies that the table (docs/models.md) does not have: `<mull>…</mull>`."""
     logprobs: bool = False
     """Ask for log-probabilities, and sum them into `Completion.logprob`."""
 
     def __post_init__(self) -> None:
+        parse_markup(self.think_markup)
         if self.concurrency < 1 or self.retries < 0:
             raise ValueError("concurrency must be at least 1 and retries at least 0")
         for name in ("timeout", "backoff", "requests_per_minute", "tokens_per_minute"):
@@ -188,6 +192,7 @@ class OpenAIModel:
             "extra_body": self._extra_body,
             "seed": options.seed,
             "omit": sorted(options.omit),
+            **markup_identity(options.think_markup),
         }
 
     def environment(self) -> Mapping[str, Json]:
@@ -268,7 +273,9 @@ class OpenAIModel:
             else:
                 self._note_success(endpoint, reply.completion, reply.served_model, expected)
                 self._note_ignored(request, reply.completion)
-                completion = dataclasses.replace(reply.completion, seconds=time.monotonic() - started)
+                completion = dataclasses.replace(
+                    reply.completion, seconds=time.monotonic() - started, markup=self._options.think_markup
+                )
                 if request.top_logprobs == 0:  # a server may tell without being asked: nobody wants to store it
                     return dataclasses.replace(completion, alternatives=None)
                 return completion

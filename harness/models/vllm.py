@@ -23,16 +23,18 @@ import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import ModelError
 from harness.hashing import short_hash
-from harness.models.base import answer_concurrently, import_extra
+from harness.markup import parse_markup
+from harness.models.base import answer_concurrently, import_extra, markup_identity
 from harness.models.hf_prompt import PromptRenderer, read_template
 from harness.models.hf_source import HfOptions, Source, find_source
+from harness.models.hf_text import Detokenizer
 from harness.models.options import parse_options
 from harness.types import Completion, Finish, Json, Request
 
@@ -69,12 +71,15 @@ class VllmOptions:
     """As in the `hf` engine."""
     enable_thinking: bool | None = None
     """As in the `hf` engine."""
+    think_markup: str = ""
+    """As in the `hf` engine."""
     logprobs: bool = False
     """Record each completion's log-probability; costs some speed."""
     concurrency: int = 1024
     """Requests handed to the engine at once; what it does not run yet waits in its queue."""
 
     def __post_init__(self) -> None:
+        parse_markup(self.think_markup)
         if self.concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
 
@@ -128,6 +133,7 @@ class VllmModel:
         self._engine: Any = None  # AsyncLLM; the package is imported late
         self._loop: asyncio.AbstractEventLoop | None = None
         self._prompts: PromptRenderer | None = None
+        self._detokenizer: Detokenizer | None = None
         self._names = itertools.count()
 
     def describe(self) -> Mapping[str, Json]:
@@ -142,6 +148,7 @@ class VllmModel:
             "max_model_len": options.max_model_len,
             "chat_template": short_hash(self._template) if self._template is not None else options.chat_template,
             "enable_thinking": options.enable_thinking,
+            **markup_identity(options.think_markup),
         }
 
     def environment(self) -> Mapping[str, Json]:
@@ -220,7 +227,9 @@ class VllmModel:
                 f"vLLM does not start with {self.source.location!r}: {type(error).__name__}: {first}"
             ) from error
         plain = self.options.chat_template == "off"
-        self._prompts = PromptRenderer(tokenizer, self._template, plain, self.options.enable_thinking)
+        markup = self.options.think_markup
+        self._prompts = PromptRenderer(tokenizer, self._template, plain, self.options.enable_thinking, markup)
+        self._detokenizer = Detokenizer(tokenizer, markup)
 
     async def _answer(self, request: Request) -> Completion:
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -247,7 +256,21 @@ class VllmModel:
         except ValueError as error:
             return Completion(text="", finish="error", tokens_in=tokens_in, error=str(error).replace("\n", " "))
         seconds = time.perf_counter() - started
-        return _completion(final, tokens_in, prompt.opened_think, seconds, with_top=request.top_logprobs > 0)
+        done = _completion(final, tokens_in, seconds, with_top=request.top_logprobs > 0)
+        if final is None or done.finish == "error":
+            return done
+        text = self._with_tags(final.outputs[0], request.stop)
+        return replace(done, text=text, opened_think=prompt.opened_think, markup=self.options.think_markup)
+
+    def _with_tags(self, output: Any, stop: Sequence[str]) -> str:
+        """The text of an output, the special tokens in it that are reasoning tags kept."""
+        assert self._detokenizer is not None
+        if not self._detokenizer.keeps_tags:
+            return str(output.text)
+        ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
+        text = self._detokenizer.text(output.token_ids[:-1] if ended else output.token_ids)
+        cuts = [place for sequence in stop if (place := text.find(sequence)) >= 0]
+        return text[: min(cuts)] if cuts else text
 
     def _sampling(self, request: Request, max_tokens: int) -> object:
         from vllm import SamplingParams
@@ -261,6 +284,7 @@ class VllmModel:
             stop=list(request.stop) or None,
             seed=request.seed,
             logprobs=logprobs,
+            skip_special_tokens=self._detokenizer is None or not self._detokenizer.keeps_tags,
             structured_outputs=_constraint(request.schema),
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -281,7 +305,7 @@ def _constraint(schema: Mapping[str, Json] | None) -> object:
     return StructuredOutputsParams(json=dict(schema))
 
 
-def _completion(final: Any, tokens_in: int | None, opened_think: bool, seconds: float, *, with_top: bool) -> Completion:
+def _completion(final: Any, tokens_in: int | None, seconds: float, *, with_top: bool) -> Completion:
     """A finished output of vLLM's as a completion; an aborted one is an error, never a short answer."""
     output = final.outputs[0] if final is not None and final.outputs else None
     if output is None or output.finish_reason not in ("stop", "length"):
@@ -291,7 +315,6 @@ def _completion(final: Any, tokens_in: int | None, opened_think: bool, seconds: 
     return Completion(
         text=output.text,
         finish=finish,
-        opened_think=opened_think,
         tokens_in=tokens_in,
         tokens_out=len(output.token_ids),
         seconds=seconds,

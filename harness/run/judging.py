@@ -295,7 +295,7 @@ def _warnings(case: Case, judged: Sequence[Judged]) -> list[str]:
         found.append(cut_warning(share, case.job.spec.sampling.max_tokens))
     signs = flag_answers([task.answers[-1] for task in answered], [task.turns[-1] for task in answered])
     found += [f"the answers of {case.job.spec.model}: {sign}" for sign in signs]
-    return found
+    return [*found, *case.answers.notes]
 
 
 def _result(

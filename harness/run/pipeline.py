@@ -134,7 +134,8 @@ def _finish(opened: OpenJob, model: Model, seconds: float) -> RunResult | str | 
     total_seconds = seconds + (past if isinstance(past, int | float) else 0.0)
     # What an earlier call reported stays, even if this one asked for less: the samples behind it are still there.
     job = replace(job, metrics=(*job.metrics, *_reported(old)))
-    result = summarise(job, graded, job.spec.model_identity, environment, total_seconds)
+    notes = opened.scorer.unread.notes()
+    result = summarise(job, graded, job.spec.model_identity, environment, total_seconds, notes)
     write_graded(directory, graded)
     write_result(directory, result)
     if not any(row.score.status == "error" for row in graded):
@@ -163,7 +164,8 @@ def rescore(directory: Path, config: RunConfig) -> tuple[list[Graded], list[Grad
             )
         graded = scorer.finish()
     job = replace(job, metrics=_reported(old_result))
-    result = summarise(job, graded, stored["model_identity"], old_result.environment if old_result else {}, None)
+    environment = old_result.environment if old_result else {}
+    result = summarise(job, graded, stored["model_identity"], environment, None, scorer.unread.notes())
     if old_result is not None:
         result = replace(result, totals=old_result.totals)
     write_graded(directory, graded)

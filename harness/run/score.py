@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness import formats
 from harness.grading import Pending, field_checks, get_grader, score_completion
 from harness.grading.pool import GradingPool
-from harness.reasoning import with_answer
+from harness.reasoning import Unread, with_answer
 from harness.run.plan import Job
 from harness.types import Completion, Graded, Problem, Record, Score
 
@@ -23,14 +23,16 @@ class Scorer:
         self._pool = pool
         self._problems = {problem.id: problem for problem in job.problems}
         self._graded: dict[tuple[str, int], tuple[Graded, Future[Score] | None]] = {}
+        self.unread = Unread()
         self.right = 0.0
         self.scored = 0
 
     def add(self, problem: Problem, attempt: int, completion: Completion) -> None:
         """Start grading one completion; returns at once. Answers that only a judge can score are left to it."""
+        completion = with_answer(completion)
+        self.unread.add(completion)
         if self._job.suite.judging:
             return
-        completion = with_answer(completion)
         verdict = score_completion(problem, completion)
         future = None
         if isinstance(verdict, Pending):

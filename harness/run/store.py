@@ -36,6 +36,7 @@ from harness.files import (
     truncate,
     write_atomically,
 )
+from harness.markup import named
 from harness.redact import redact
 from harness.run.checked import graded_from_json
 from harness.run.locate import written_by
@@ -52,6 +53,8 @@ Key = tuple[str, int]
 def record_to_json(record: Record) -> dict[str, Json]:
     """The line on disk: the completion exactly as the model gave it (what is derived from it is never stored)."""
     row = {key: value for key, value in asdict(record.completion).items() if value is not None and value is not False}
+    if not row["markup"]:
+        del row["markup"]
     row.pop("answer_text", None)
     return {
         "v": RECORD_SCHEMA,
@@ -72,6 +75,7 @@ def record_from_json(row: dict[str, Any]) -> Record:
         finish=row["finish"],
         reasoning=row.get("reasoning"),
         opened_think=bool(row.get("opened_think", False)),
+        markup=row.get("markup", ""),
         tokens_in=row.get("tokens_in"),
         tokens_out=row.get("tokens_out"),
         seconds=row.get("seconds"),
@@ -79,7 +83,7 @@ def record_from_json(row: dict[str, Any]) -> Record:
         error=row.get("error"),
     )
     record = Record(row["problem_id"], row["attempt"], row["seed"], row["prompt_hash"], completion)
-    texts = (completion.text, record.problem_id, record.prompt_hash)
+    texts = (completion.text, completion.markup, record.problem_id, record.prompt_hash)
     counts = (completion.tokens_in, completion.tokens_out)
     if (
         completion.finish not in ("stop", "length", "error")
@@ -90,6 +94,7 @@ def record_from_json(row: dict[str, Any]) -> Record:
         or not all(isinstance(number, int | float | None) for number in (completion.seconds, completion.logprob))
     ):
         raise ValueError("a field has the wrong type")
+    named(completion.markup)
     return record
 
 
@@ -338,7 +343,7 @@ class RunStore:
         columns = [("v", "int32"), ("problem_id", "string"), ("attempt", "int32"), ("seed", "int64")]
         columns += [("prompt_hash", "string"), ("text", "string"), ("finish", "string"), ("reasoning", "string")]
         columns += [("opened_think", "bool_"), ("tokens_in", "int32"), ("tokens_out", "int32"), ("seconds", "float64")]
-        columns += [("logprob", "float64"), ("error", "string")]
+        columns += [("logprob", "float64"), ("error", "string"), ("markup", "string")]
         schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in columns])
         index: dict[Key, _Place] = {}
         rows = self.current()

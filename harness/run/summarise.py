@@ -22,10 +22,12 @@ def summarise(
     identity: Mapping[str, Json],
     environment: Mapping[str, Json],
     seconds: float | None,
+    notes: Sequence[str] = (),
 ) -> RunResult:
     """Estimates, per-problem items, totals and warnings of one run.
 
-    `seconds` is the wall time spent generating, None if unknown. Raises `DataError` on an empty list.
+    `seconds` is the wall time spent generating, None if unknown; `notes` are warnings of whoever read the replies.
+    Raises `DataError` on an empty list.
     """
     if not graded:
         raise DataError(f"{job.spec.run_id}: no completion is stored, so there is nothing to summarise")
@@ -60,7 +62,7 @@ def summarise(
         },
         finished=utc_now(),
         protocol=job.spec.protocol,
-        warnings=(*_warnings(job, graded, attempts), *unsupported),
+        warnings=(*_warnings(job, graded, attempts), *notes, *unsupported),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.data import load_rows
 from harness.errors import DataError, StoreError, UsageError
-from harness.reasoning import with_answer
+from harness.reasoning import Unread, with_answer
 from harness.run.plan import Job
 from harness.run.store import Key, iter_records
 from harness.run.turns import by_key, walk
@@ -28,6 +28,8 @@ class Answers:
     """(problem id, attempt) -> tokens in and out of the completion."""
     cut: int = 0
     """Completions that the token limit cut."""
+    notes: Sequence[str] = ()
+    """What is to be said of how the replies were read."""
 
 
 def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> Answers:
@@ -40,19 +42,21 @@ def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> 
     failed: dict[Key, str] = {}
     tokens: dict[Key, tuple[int | None, int | None]] = {}
     cut = 0
+    unread = Unread()
     for first in job.problems:
         for attempt in sorted({attempt for _, attempt in stored})[:samples]:
             for problem, record in walk(job.suite, first, attempt, stored):
                 key = (problem.id, attempt)
                 completion = record.completion if record is not None else _missing(problem, key in stored, directory)
                 tasks.append(_task(problem, attempt, completion, part))
+                unread.add(with_answer(completion))
                 tokens[key] = (completion.tokens_in, completion.tokens_out)
                 cut += completion.finish == "length"
                 if completion.finish == "error":
                     failed[key] = completion.error or "generation failed"
     if len(failed) == len(tasks):
         raise DataError(f"{directory}: no completion is stored that could be judged")
-    return Answers(tuple(tasks), failed, tokens, cut)
+    return Answers(tuple(tasks), failed, tokens, cut, unread.notes())
 
 
 def _missing(problem: Problem, stale: bool, directory: Path) -> Completion:

@@ -10,25 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import answers, reasoning
-from harness.types import Completion
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "answers.json").read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("row", GOLDEN["split"], ids=lambda row: row["text"][:30])
-def test_split(row: dict[str, str | None]) -> None:
-    found = reasoning.split_reasoning(row["text"], opened_think=bool(row.get("opened")), reasoning=row.get("given"))
-    assert found == (row["reasoning"] if not row.get("empty_block") else "", row["answer"])
-
-
-@pytest.mark.parametrize("row", GOLDEN["split"], ids=lambda row: row["text"][:30])
-def test_splitting_twice_changes_nothing(row: dict[str, str | None]) -> None:
-    once = reasoning.with_answer(
-        Completion(row["text"], "stop", reasoning=row.get("given"), opened_think=bool(row.get("opened")))
-    )
-    again = reasoning.with_answer(once)
-    assert again.answer_text == once.answer_text
-    assert once.answer_text == row["answer"]
 
 
 @pytest.mark.parametrize(("text", "expected"), GOLDEN["boxed"])
@@ -49,18 +32,6 @@ def test_last_number(text: str, expected: str | None) -> None:
 def test_boxes_joined_by_and_are_one_answer() -> None:
     assert answers.last_boxed_group("\\(\\boxed{-2}\\) and \\(\\boxed{1}\\)") == ("-2", "1")
     assert answers.last_boxed_group("\\boxed{3} is wrong, so we get \\boxed{4}") == ("4",)
-
-
-def test_server_separated_reasoning_that_was_cut_has_no_answer() -> None:
-    cut = reasoning.with_answer(Completion("", "length", reasoning="thinking"))
-    assert cut.answer_text is None
-    done = reasoning.with_answer(Completion("5", "length", reasoning="thinking"))
-    assert done.answer_text == "5"
-
-
-def test_failed_completion_is_left_alone() -> None:
-    failed = Completion("", "error", error="refused")
-    assert reasoning.with_answer(failed) is failed
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())))

@@ -76,8 +76,9 @@ def test_targets_that_cannot_be_read_are_errors(name: str, target: str) -> None:
 def test_failed_truncated_and_cut_completions() -> None:
     problem = Problem("p", (), "12", "integer")
     assert score_completion(problem, Completion("", "error", error="refused")) == Score(None, "error", None, "refused")
-    cut = score_completion(problem, Completion("<think>the answer is \\boxed{12}", "stop"))
-    assert isinstance(cut, Score) and (cut.value, cut.status) == (0.0, "truncated")
+    for finish, status in (("length", "truncated"), ("stop", "no_answer")):
+        open_ended = score_completion(problem, Completion("<think>the answer is \\boxed{12}", finish))  # type: ignore[arg-type]
+        assert isinstance(open_ended, Score) and (open_ended.value, open_ended.status) == (0.0, status)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ TIERS: list[tuple[str, ...]] = [
     ),
     (
         "harness.answers",
+        "harness.markup",
         "harness.reasoning",
         "harness.formats",
         "harness.grading",

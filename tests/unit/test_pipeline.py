@@ -118,6 +118,30 @@ def test_a_run_scores_stores_and_counts(go: Any, tmp_path: Path) -> None:
     assert len({(r.problem.id, r.attempt, r.seed) for r in model.asked}) == 20
 
 
+def test_unknown_markup_is_a_warning_of_the_result_and_known_once_it_is_named(go: Any, tmp_path: Path) -> None:
+    def thinking(request: Request) -> Completion:
+        return Completion(f"<mull>\\boxed{{1}} or so</mull>It is {request.problem.target}.", "stop")
+
+    (result,) = go(Scripted(thinking)).results
+    assert result.estimates["avg@n"].value == 0.0
+    (warning,) = [line for line in read_result(directory(tmp_path)).warnings if "markup" in line]
+    assert warning.startswith("20 replies seem to hold a thought in unknown markup, <mull>…</mull>")
+    _, _, again = rescore(directory(tmp_path), RunConfig(suite=("toy",), model=("scripted",)))
+    assert warning in again.warnings
+
+
+def test_markup_that_the_user_named_is_stored_with_each_reply(go: Any, tmp_path: Path) -> None:
+    def thinking(request: Request) -> Completion:
+        text = f"<mull>\\boxed{{1}} or so</mull>It is {request.problem.target}."
+        return Completion(text, "stop", markup="<mull>…</mull>")
+
+    (result,) = go(Scripted(thinking)).results
+    assert result.estimates["avg@n"].value == 1.0 and result.warnings == ()
+    assert {record.completion.markup for record in iter_records(directory(tmp_path))} == {"<mull>…</mull>"}
+    _, _, again = rescore(directory(tmp_path), RunConfig(suite=("toy",), model=("scripted",)))
+    assert again.estimates["avg@n"].value == 1.0
+
+
 def test_the_same_command_again_asks_nothing(go: Any) -> None:
     first = go(Scripted(right)).results
     again = Scripted(failed)

@@ -30,7 +30,9 @@ from backends.data.segments import (
     tokenizer_difference,
 )
 from backends.data.spans import boundaries
+from backends.methods._views import answer_only, chain_only
 from harness.errors import ConfigError, DataError
+from harness.markup import TABLE, Markup
 from harness.models.hf_prompt import PromptRenderer
 from harness.types import Message
 
@@ -191,6 +193,31 @@ def test_a_template_that_opens_the_think_block_gets_no_second_tag(opening: Any) 
         ]
     with pytest.raises(DataError, match=r"left out 1 record with a think block .* never entered"):
         tokenise(encoder, [replace(RECORD, response="4")])
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE if not row.prose and not row.tokens], ids=lambda row: row.opens[0]
+)
+def test_every_markup_has_its_segments_and_a_template_that_opens_one_gets_its_own_closing_tag(
+    row: Markup, opening: Any, tokenizer: Any
+) -> None:
+    own = replace(RECORD, response=f"{row.opens[0]}add\n{row.closes[0]}4{''.join(row.ends[:1])}")
+    answer = f"{row.closes[0]}4{''.join(row.ends[:1])}"
+    (example,) = tokenise(Encoder(tokenizer, 200), [own], need_split=True).examples
+    assert Encoder(tokenizer, 200).runs(example.sequences[0])[1:] == [
+        ("think", f"{row.opens[0]}add\n"),
+        ("answer", answer + END),
+    ]
+    for broken in (f"{row.opens[0]}add", f"{row.opens[0]}a{row.closes[0]}b{row.opens[0]}c"):
+        with pytest.raises(DataError, match="never closed"):
+            tokenise(Encoder(tokenizer, 200), [replace(RECORD, response=broken)])
+    template = opening.chat_template.replace("<think>", row.opens[0])
+    encoder = Encoder(tokenizer, 200, template=template)
+    for record in (RECORD, replace(RECORD, response="add\n</think>\n4")):
+        (example,) = tokenise(encoder, [record]).examples
+        assert encoder.runs(example.sequences[0])[1:] == [("think", "add\n"), ("answer", f"{row.closes[0]}\n4{END}")]
+        assert encoder.runs(chain_only(encoder, record))[-1][1] == f"add\n{row.closes[0]}{END}"
+        assert encoder.runs(answer_only(encoder, record))[-1][1] == f"{row.closes[0]}\n4{END}"
 
 
 def test_what_cannot_be_trained_on_is_counted_by_reason(tokenizer: Any) -> None:
