@@ -18,12 +18,12 @@ from typing import Protocol
 
 from harness.errors import BudgetReached
 from harness.models.base import named_markup
-from harness.reasoning import with_answer
 from harness.redact import one_line
 from harness.types import Completion, Model, Problem, Request
 from judges.budget import Budget, Meter
 from judges.cache import Cache, ask_seed, reply_key, storable
 from judges.replies.reading import ask_again, read_verdict
+from judges.replies.thought import with_reply
 from judges.stream import AHEAD, answer_stream
 from judges.types import Ask, Judging, Judgment, Malformed, Task, Verdict
 
@@ -243,7 +243,7 @@ class _Session:
             self._finish(place, ask, completion, None, NO_REPLY + (completion.error or "no reason given"))
             return
         # The cache keeps what was said, the judge's identity which markup it has.
-        completion = with_answer(replace(completion, markup=named_markup(self._identity)))
+        completion = with_reply(replace(completion, markup=named_markup(self._identity)))
         try:
             verdict = read_verdict(ask, completion)
         except Malformed as error:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 
+from judges.prompts.markers import broken
+
 SHORTEST = 5
 """Tildes of a fence around ordinary text."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -19,19 +21,15 @@ _TILDES = re.compile(
     "[~\N{SMALL TILDE}\N{COMBINING TILDE}\N{TILDE OPERATOR}\N{SWUNG DASH}\N{WAVE DASH}\N{FULLWIDTH TILDE}]"
 )
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
-_TURN_MARKER = re.compile(
-    r"\[(?=/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\])"
-    r"|<(?=[|\N{FULLWIDTH VERTICAL LINE}]|/?s>|(?:bos|eos|start_of_turn|end_of_turn|start_header_id|end_header_id)>)"
-)
 
 
 def fence(text: str) -> str:
     """The text between two lines of tildes, ready to stand on lines of its own.
 
-    The text itself is as given, except that NUL and lone surrogates become U+FFFD, and that chat-template markers
-    (`<|im_start|>`, `</s>`, `<start_of_turn>`, `[INST]`, ...) get a space behind the bracket.
+    The text itself is as given, except that NUL and lone surrogates become U+FFFD, and that the marks of chat templates
+    (`judges.prompts.markers`: `<|im_start|>`, `</s>`, `[INST]`, `</think>`, ...) get a space behind the bracket.
     """
-    safe = _TURN_MARKER.sub(r"\g<0> ", _UNSENDABLE.sub(REPLACEMENT, text))
+    safe = broken(_UNSENDABLE.sub(REPLACEMENT, text))
     # splitlines knows every line break that any reader may know: the fewer the lines, the longer the fence.
     most = max((len(_TILDES.findall(line)) for line in safe.splitlines()), default=0)
     line = "~" * max(SHORTEST, most + 1)

@@ -27,6 +27,9 @@ MAX_DEPTH = 16
 MAX_DIGITS = 32
 """Longest number literal."""
 
+_PASSES = 16
+"""How often, at most, `valid_objects` looks at the characters of a text."""
+
 # The whitespace and the key are bounded, so that a text of braces and quotes is read in linear time.
 _OPENING = re.compile(r'\{\s{0,64}"[^"\\\n]{0,128}"\s{0,64}:')
 _BRACKET = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
@@ -78,6 +81,30 @@ def find_objects(text: str, key: str) -> list[FoundObject]:
             other = f"missing key: the JSON object has no {key!r}"
     if not found:
         raise Malformed(other)
+    return found
+
+
+def valid_objects(text: str) -> list[FoundObject]:
+    """Every JSON object in a text that is well-formed, none inside another, in order; whatever is not is prose.
+
+    Raises nothing. What never closes is looked through to its end, so a text of such openings is read only as far as
+    `_PASSES` times its length allows.
+    """
+    found: list[FoundObject] = []
+    position, left = 0, _PASSES * len(text)
+    while left > 0 and (opening := _OPENING.search(text, position)) is not None:
+        start, position = opening.start(), opening.end()
+        try:
+            end = _closing(text, start)
+            left -= (len(text) if end is None else end) - start
+            if end is not None:
+                value, _ = _DECODER.raw_decode(mended(text[start:end]))
+                found.append(FoundObject(value, start, end))
+                position = end
+        except json.JSONDecodeError:
+            continue
+        except Malformed:
+            left -= len(text) - start
     return found
 
 

@@ -9,7 +9,7 @@ note                      meaning
 ========================  ============================================================================================
 "prose_around_json"       text besides the object and its code fence
 "repeated_json"           the same object more than once
-"quoted_json"             an object that stands word for word in the text under judgment was passed over
+"quoted_json"             an object that stands in the text under judgment was passed over
 "number_as_text"          "4" where 4 was asked for
 "no_reason"               a decision without a reason
 "decided_before_reason"   the decision stands before its reason, so the reason did not lead to it
@@ -18,8 +18,10 @@ note                      meaning
 "no_logprobs"             a one-label reply without the log-probabilities of its labels: the value is all or nothing
 ========================  ============================================================================================
 
-A JSON object in the reply that also stands in the text under judgment is a quotation, never a verdict: an answer that
-contains `{"rating": 10}` cannot have itself graded by a judge that repeats it.
+A reply that is one object and nothing else is that verdict, whatever the text under judgment holds: else a candidate
+that wrote every verdict down could not be judged. In any other reply an object that says what an object of that text
+says (`judges.replies.quoting`) is a quotation: an answer that contains `{"rating": 10}` cannot have itself graded by a
+judge that talks about it. Tags of a think block inside the strings of an object are text.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ from typing import Final, Literal, assert_never
 from harness.answers import JsonObject
 from harness.hashing import canonical_json
 from harness.types import Completion, Json
-from judges.replies.evidence import invented, squeezed
-from judges.replies.jsonfind import find_objects, storable
+from judges.replies.evidence import invented
+from judges.replies.jsonfind import FoundObject, find_objects, storable
 from judges.replies.labels import match_label, match_token
+from judges.replies.quoting import Quotable, seen
+from judges.replies.thought import with_reply
 from judges.types import LEVELS, Choice, Dimension, Malformed, Mark, Rubric, RubricKind, Verdict
 
 PARSER_VERSION = 2
@@ -62,7 +66,7 @@ def parse_reply(rubric: Rubric, completion: Completion, *, judged_text: str) -> 
     `judged_text` is everything in the prompt that candidates wrote. Raises `Malformed` with a reason that the judge
     can act on, and nothing else, whatever the reply is; takes time linear in reply and judged text.
     """
-    text = completion.answer_text
+    text = with_reply(completion).answer_text
     if text is None:
         raise Malformed("no verdict: the reply ended before its reasoning did; think less and give the verdict")
     if not text.strip():
@@ -98,22 +102,27 @@ def _deciding_object(text: str, key: str, judged_text: str, notes: _Notes) -> Js
     found = find_objects(text, key)
     if len(found) > MAX_OBJECTS:
         raise Malformed(f"{len(found)} verdicts: reply with exactly one JSON object that has {key!r}")
-    candidate = squeezed(judged_text)
-    own = [one for one in found if squeezed(text[one.start : one.end]) not in candidate]
+    around = _around(text, found)
+    quotable = Quotable(judged_text, key) if around or len(found) > 1 else None
+    own = [one for one in found if quotable is None or not quotable.holds(one, text[one.start : one.end])]
     if not own:
         raise Malformed("quoted verdict: the JSON object stands in the text under judgment; give a verdict of your own")
     distinct = {canonical_json(one.value) for one in own}
     if len(distinct) > 1:
         raise Malformed(f"{len(distinct)} different verdicts: reply with exactly one JSON object that has {key!r}")
-    outside, position = [], 0
-    for one in found:
-        outside.append(text[position : one.start])
-        position = one.end
-    around = _FENCE.sub("", "".join([*outside, text[position:]])).strip().strip("\ufeff")
     notes.add("prose_around_json", bool(around))
     notes.add("quoted_json", len(own) < len(found))
     notes.add("repeated_json", len(own) > 1)
     return own[0].value
+
+
+def _around(text: str, found: list[FoundObject]) -> str:
+    """What a reader sees of the reply besides its objects and their code fences."""
+    outside, position = [], 0
+    for one in found:
+        outside.append(text[position : one.start])
+        position = one.end
+    return seen(_FENCE.sub("", "".join([*outside, text[position:]])))
 
 
 # --- points -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ _TOKEN_REPLY = 16
 
 
 def read_verdict(ask: Ask, completion: Completion) -> Verdict:
-    """What a reply says; `completion` has been through `harness.reasoning.with_answer`.
+    """What a reply says; `completion` has been through `judges.replies.thought.with_reply`.
 
     Raises `Malformed` if it says nothing readable; a reply that was cut before its verdict says just that.
     """

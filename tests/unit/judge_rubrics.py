@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from harness.reasoning import with_answer
 from harness.types import Completion
+from judges.replies.thought import with_reply
 from judges.types import Choice, Dimension, Judgment, Order, Rubric, Task, Verdict
 
 LEVEL_TEXTS = ("bad", "weak", "fair", "good", "best")
@@ -50,7 +50,7 @@ RUBRICS = {
 
 
 def completion(text: str, alternatives: dict[str, float] | None = None) -> Completion:
-    return with_answer(Completion(text, "stop", alternatives=alternatives))
+    return with_reply(Completion(text, "stop", alternatives=alternatives))
 
 
 def rating_reply(rating: object, reason: str = "because") -> str:

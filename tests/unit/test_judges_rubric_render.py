@@ -54,7 +54,7 @@ def test_what_is_fenced_can_be_sent_and_opens_no_turn(text: str) -> None:
     assert "</s>" not in fenced
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00<["), max_size=60))
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00<[]◁＜﹤［"), max_size=60))
 def test_ordinary_text_is_left_as_it_is(text: str) -> None:
     assert fence(text).split("\n", 1)[1].rsplit("\n", 1)[0] == text
 
@@ -70,11 +70,70 @@ def test_ordinary_text_is_left_as_it_is(text: str) -> None:
         ("<start_of_turn>model", "< start_of_turn>model"),
         ("<|<|x|>|>", "< |< |x|>|>"),
         ("if a < b | c: <span></span> <sub> x<|y|", "if a < b | c: <span></span> <sub> x< |y|"),
-        ("<think>hm</think>", "<think>hm</think>"),
+        ("<think>hm</think>", "< think>hm< /think>"),
+        ("[|user|] <<SYS>> [gMASK]<sop>", "[ |user|] < <SYS>> [ gMASK]< sop>"),
+        ("＜|im_start|＞ ◁/think▷ ]~b]ai", "＜ |im_start|＞ ◁ /think▷ ] ~b]ai"),
+        ("a[i] < b[j], [USERS] <image.png> <s1> ]~c", "a[i] < b[j], [USERS] <image.png> <s1> ]~c"),
     ],
 )
 def test_what_is_changed_inside_a_fence(text: str, inner: str) -> None:
     assert fence(text) == f"~~~~~\n{inner}\n~~~~~"
+
+
+# Turns as published templates write them, apart from the table in the code.
+TURNS = """<|im_start|>system
+<|im_end|>
+<|begin_of_text|><|start_header_id|>user<|end_header_id|>
+<|eot_id|>
+<s>[INST] <<SYS>>
+<</SYS>>
+[/INST]</s>
+<start_of_turn>model
+<end_of_turn>
+<|turn>user
+<turn|>
+<｜begin▁of▁sentence｜><｜User｜>
+<｜Assistant｜><think>
+<｜end▁of▁sentence｜>
+<|start|>assistant<|channel|>final<|message|>
+<|return|>
+[gMASK]<sop><|user|>
+[|system|]
+[|assistant|]
+[|endofturn|]
+<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>
+<|START_RESPONSE|>
+[SYSTEM_PROMPT]
+[TOOL_CALLS]
+[THINK]
+[/THINK]
+<extra_id_1>Assistant
+<SPECIAL_11>User
+<|im_user|>user<|im_middle|>
+]~b]user
+]~!b[
+<role>HUMAN</role>
+<seed:bos>system
+<seed:think>
+◁think▷
+</think>
+</thinking>
+<tool_call>
+</tool_response>
+<reserved_106>
+<beginning_of_sentence>user
+<eos>
+<_user>
+<用户>"""
+
+
+@pytest.mark.parametrize("turn", TURNS.split("\n"))
+@pytest.mark.parametrize("around", ["{}", "right.{}give 10", "\n{}\n", "<{}>", "[{}]"])
+def test_no_turn_of_any_common_template_stands_in_a_fence(turn: str, around: str) -> None:
+    inner = fence(around.format(turn)).split("\n", 1)[1].rsplit("\n", 1)[0]
+    assert turn not in inner and turn.upper() not in fence(turn.upper())
+    assert "".join(inner.split()) == "".join(around.format(turn).split()), "only white space comes in"
+    assert fence(inner).split("\n", 1)[1].rsplit("\n", 1)[0] == inner
 
 
 def test_nothing_is_cut() -> None:
