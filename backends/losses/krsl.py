@@ -8,8 +8,8 @@ with ℓ the token's negative log-likelihood in nats, keys from `backends.losses
 response tokens. α = 1 and β = 0.025 are the paper's. It is `weighted_nll` with signed weights: rows of right and wrong
 responses may be mixed in any order and over any number of batches.
 
-The wrong term has no lower bound. Two guards: training should stop once `rejected_key_nll` exceeds
-`NLL_GUARD`, and `drop_above` takes single tokens out, which the authors' code can do and leaves off.
+The wrong term has no lower bound. The authors' scripts take single tokens of wrong responses out once their NLL has
+reached 20 (`drop_above`); without that, training should stop once `rejected_key_nll` exceeds `NLL_GUARD`.
 
 Shapes: B rows, each one response of a pair; T positions, aligned as in `backends.losses.nll`.
 """

@@ -47,9 +47,9 @@ class Options(SftFirstOptions):
     """Weight of the key tokens of right responses."""
     beta: float = 0.025
     """Weight with which the key tokens of wrong responses are unlearned."""
-    drop_above: float | None = None
-    """Key tokens of wrong responses whose NLL has reached this many nats (the authors' code: 20) count no longer; none:
-    all count, and training stops if their mean exceeds 20."""
+    drop_above: float | None = NLL_GUARD
+    """Key tokens of wrong responses whose NLL has reached this many nats count no longer, as in the authors' scripts
+    (20); none: all count, and training stops if their mean exceeds 20."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,8 +120,8 @@ class KeyStepObjective(Objective):
         if self.options.drop_above is None and nll > NLL_GUARD:
             raise TrainingStopped(
                 f"the wrong responses' key tokens have a mean NLL of {nll:.1f} nats at step {step.number + 1}, above "
-                f"{NLL_GUARD:g}: they are unlearned, and more is damage. Train for fewer steps, lower beta, or set "
-                f"drop_above={NLL_GUARD:g}"
+                f"{NLL_GUARD:g}: they are unlearned, and more is damage. Train for fewer steps, lower beta, or leave "
+                f"drop_above at {NLL_GUARD:g}"
             )
 
 
@@ -142,6 +142,7 @@ METHOD = Method(
     deviations=(
         "Responses alone are aligned; the authors' code aligns them with their padding to 1,024 tokens.",
         "Both stages read the same records, each with a twin; the paper's first stage also has chains without one.",
-        "Training stops where the wrong key tokens' mean NLL exceeds 20 nats; the authors' code has no such stop.",
+        "With drop_above=none training stops where the wrong key tokens' mean NLL exceeds 20 nats; the authors' code has "
+        "no such stop.",
     ),
 )

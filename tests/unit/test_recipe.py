@@ -9,6 +9,7 @@ import pytest
 
 from backends.base import Method
 from backends.config import TrainConfig
+from backends.methods import krsl
 from backends.recipe import MAX_BYTES, SOURCES, apply, architecture, load_recipe, recipes
 from harness.catalog import entries, load
 from harness.errors import ConfigError, UnknownName
@@ -58,6 +59,14 @@ def test_edit_has_the_settings_of_the_authors_scripts() -> None:
     for stage in (first, second):
         assert (stage.lora_rank, stage.lora_alpha, stage.lora_targets) == (64, 32, "q_proj+v_proj")
         assert (stage.scheduler, stage.decay, stage.batch_size) == ("epoch_decay", 0.95, 64)
+    assert parse_options(krsl.Options, config.options, "krsl").drop_above == 20
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name.startswith(("mle:", "emo:", "thinkanswer:"))])
+def test_the_rows_of_one_paper_have_its_batch(name: str) -> None:
+    config = apply(load_recipe(name), {"data": "x"})
+    assert config.stage_settings("train", ("train",), {}).batch_size == 64
+    assert "arithmetic" not in load_recipe(name).about.data, "the suite mathglm is word problems"
 
 
 def test_emo_and_mle_differ_in_the_method_alone() -> None:
