@@ -22,6 +22,7 @@ from io import FileIO
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from harness.plain import visible_json
 from harness.redact import redact
 
 MAX_BYTES = 1 << 30
@@ -139,8 +140,18 @@ def write_atomically(path: Path, text: str) -> None:
     Raises `OSError`, also for a folder that is a link.
     """
     with replacing(path) as stream:
-        # A lone surrogate, which foreign JSON can carry, has no UTF-8 form: it becomes "?", not a lost file.
-        stream.write(redact(text).encode("utf-8", "replace"))
+        stream.write(_encoded(path, text))
+
+
+def _encoded(path: Path, text: str) -> bytes:
+    """Without secrets, and JSON with what cannot be seen as escapes: people read these files on a terminal.
+
+    A lone surrogate, which foreign JSON can carry, has no UTF-8 form: elsewhere it becomes "?", not a lost file.
+    """
+    text = redact(text)
+    if path.suffix in (".json", ".jsonl"):
+        text = visible_json(text)
+    return text.encode("utf-8", "replace")
 
 
 @contextmanager
@@ -180,7 +191,7 @@ def open_append(path: Path) -> FileIO:
 def append_text(path: Path, text: str) -> None:
     """Append to a text file of a results folder, without secrets; raises `OSError`."""
     with open_append(path) as stream:
-        stream.write(redact(text).encode("utf-8", "replace"))
+        stream.write(_encoded(path, text))
 
 
 def truncate(path: Path, size: int) -> None:
@@ -223,4 +234,4 @@ def write_output(path: Path, text: str) -> None:
         path.write_text(redact(text), encoding="utf-8", errors="replace")
         return
     with _filled_then_renamed(path) as stream:
-        stream.write(redact(text).encode("utf-8", "replace"))
+        stream.write(_encoded(path, text))

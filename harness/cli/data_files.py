@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from harness.cli.data_run import (
     summary,
     write_made,
 )
+from harness.report.table import to_json
 from harness.types import Json, Problem
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def stats(records: tuple[str, ...], tokenizer: str | None, max_length: int, resu
     loaded = load_tokenizer(tokenizer, results_dir) if tokenizer is not None else None
     result = summarise(found, loaded, max_length)
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=1, ensure_ascii=False))
+        click.echo(to_json(result.to_json()), nl=False)
         return
     from harness.report.text import clean
 

@@ -135,10 +135,12 @@ def _save(path: Path, side: Named, config: RunConfig, metric: str | None, quiet:
     from harness.cli.progress import RunProgress
     from harness.gate.resolve import find_side
     from harness.gate.stored import write_baseline
+    from harness.report.text import clean
 
     found = find_side(side, config, metric, lambda model: RunProgress(model, quiet=quiet))
     write_baseline(path, found)
-    click.echo(f"{path}: {found.metric} of {found.model} on {len(found.values)} problems of {found.suite}")
+    kept = f"{found.metric} of {found.model} on {len(found.values)} problems of {found.suite}"
+    click.echo(f"{path}: {clean(kept, 500)}")
     return 0
 
 
@@ -156,13 +158,12 @@ def _tell_error(message: str, junit_file: Path | None, marked: bool) -> None:
 def _tell(
     verdicts: list[Verdict], config: RunConfig, show: int, junit_file: Path | None, marked: bool, as_json: bool
 ) -> int:
-    import json
-
     from harness.gate import report
     from harness.gate.decide import EXIT_CODES, overall
     from harness.gate.github import annotation_lines, append_summary, summary
     from harness.gate.junit import junit, write_junit
     from harness.redact import redact
+    from harness.report.table import to_json
 
     questions = report.find_questions(verdicts, show, config.data_dir)
     if junit_file is not None:
@@ -173,7 +174,7 @@ def _tell(
         click.echo(redact(annotation_lines(verdicts)), err=True, nl=False)
     if as_json:
         data: dict[str, Json] = report.as_json(verdicts, show, questions)
-        click.echo(redact(json.dumps(data, ensure_ascii=False, indent=2)))
+        click.echo(redact(to_json(data)), nl=False)
     else:
         click.echo(redact(report.text_report(verdicts, show, questions)), nl=False)
     sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 from harness.config import RunConfig
 from harness.errors import PrerequisiteError
 from harness.models import load_model
+from harness.report.table import to_json
 from harness.report.text import clean
 from harness.run.judging import CACHE, prepare
 from harness.types import Json
@@ -46,7 +46,7 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
         "first_prompt": [{"role": message.role, "content": message.content} for message in asks[0].messages],
     }
     if form == "json":
-        click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+        click.echo(to_json(facts), nl=False)
         return
     _print(facts)
     for message in asks[0].messages:

@@ -52,6 +52,7 @@ def command(
     from harness.data import pinned
     from harness.power import ASSUMED, ASSUMED_ELSEWHERE, measured, parse_difference
     from harness.report.table import render
+    from harness.report.text import clean
     from harness.suites import load_suite, parse_suite_arg
 
     target = parse_difference(detect)
@@ -70,7 +71,7 @@ def command(
         rows.append(_row(suite, samples, limit, noise, mine, target, alpha, power))
     unused = sorted({run.suite for run in stored} - {str(row["suite"]) for row in rows})
     if unused:
-        click.echo(f"note: no suite asked for has the runs of {', '.join(unused)}; add --suite", err=True)
+        click.echo(f"note: no suite asked for has the runs of {clean(', '.join(unused))}; add --suite", err=True)
     shown: Format = "json" if as_json else form
     click.echo(render([_table(rows, target, power)], shown, tty=shown == "table" and sys.stdout.isatty()), nl=False)
     return 0

@@ -17,6 +17,7 @@ import click
 from harness import catalog
 from harness.cli import options
 from harness.errors import StoreError, UnknownName, UsageError
+from harness.plain import visible_json
 
 if TYPE_CHECKING:
     from backends.base import Method
@@ -45,7 +46,7 @@ def command(name: str, results_dir: Path, problem: str | None, as_json: bool) ->
     else:
         facts = _run_facts(name, results_dir, problem)
     if as_json:
-        click.echo(json.dumps(facts, indent=1, ensure_ascii=False, default=str))
+        click.echo(visible_json(json.dumps(facts, indent=1, ensure_ascii=False, default=str)))
         return
     print_facts(facts)
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as xml
 from harness.files import write_output
 from harness.gate.decide import Verdict
 from harness.gate.report import Questions, headline, text_report
+from harness.plain import UNSEEN
 
 # XML 1.0 has no way to write any other character, not even escaped.
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -52,7 +53,7 @@ def _case(verdict: Verdict, show: int, questions: Questions) -> xml.Element:
 
 
 def _text(text: str) -> str:
-    return _UNWRITABLE.sub("\ufffd", text)
+    return _UNWRITABLE.sub("\ufffd", UNSEEN.sub("", text))
 
 
 def write_junit(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.plain import visible_json
 from harness.report.terminal import Grid, bold, draw, terminal_width
 from harness.report.text import clean, csv_text, markdown
 from harness.types import Json
@@ -65,7 +66,7 @@ def finite(value: Json) -> Json:
 
 def to_json(value: Mapping[str, Json]) -> str:
     """One JSON object, indented, without NaN."""
-    return json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return visible_json(json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def flatten(row: Row, prefix: str = "") -> dict[str, Json]:

@@ -8,24 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
+
+from harness.plain import clean as clean  # the one function for lines; its users find it here with its siblings
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&])")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-def clean(text: str, limit: int = 200) -> str:
-    """One line of plain text: control characters, direction overrides and lone surrogates are gone, long text is cut.
-
-    Unicode categories that start with C (control, format, surrogate, private use) carry terminal escapes and
-    invisible characters; each becomes a space if it is white space and disappears otherwise.
-    """
-    kept = (
-        char if not unicodedata.category(char).startswith("C") else " " if char.isspace() else ""
-        for char in text[:5000]
-    )
-    line = " ".join("".join(kept).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+_FORMULA = ("=", "+", "-", "@")
+_CELL = 32_000
+"""Characters of a CSV cell: what a spreadsheet holds."""
 
 
 def markdown(text: str, limit: int = 200) -> str:
@@ -34,8 +23,8 @@ def markdown(text: str, limit: int = 200) -> str:
 
 
 def csv_text(text: str) -> str:
-    """Text for a CSV cell: a leading character that a spreadsheet would run as a formula is quoted with '."""
-    kept = "".join(char for char in text if char in "\n\t" or not unicodedata.category(char).startswith(("Cc", "Cs")))
+    """Text for a CSV cell: one line, and a leading character that a spreadsheet would run as a formula is quoted."""
+    kept = clean(text, _CELL)
     return f"'{kept}" if kept.startswith(_FORMULA) else kept
 
 

@@ -37,6 +37,7 @@ from harness.files import (
     write_atomically,
 )
 from harness.markup import named
+from harness.plain import clean
 from harness.redact import redact
 from harness.run.checked import graded_from_json
 from harness.run.locate import written_by
@@ -362,7 +363,7 @@ class RunStore:
 
     def log(self, line: str) -> None:
         """Append a redacted, time-stamped line to log.txt."""
-        append_text(self.directory / LOG, f"{utc_now()} {line}\n")
+        append_text(self.directory / LOG, f"{utc_now()} {clean(line, 4000)}\n")
 
     def _close_stream(self) -> None:
         if self._stream is not None:

@@ -26,6 +26,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.hashing",
         "harness.files",
         "harness.clock",
+        "harness.plain",
         "harness.distribution",
     ),
     (
