@@ -64,6 +64,15 @@ def weights(name: str, weighting: str | None = None) -> list[float]:
     return [one.weight for one in load_rubric(name, weighting).dimensions]
 
 
+def test_the_published_levels_of_mathematics() -> None:
+    levels = {one.key: one.levels for one in load_rubric("cot_math").dimensions}
+    conclusion, steps = levels["conclusion_reasonableness"], levels["step_completeness"]
+    assert "completely wrong" in conclusion[0] and "A wrong final answer" in conclusion[1]
+    assert not any("wrong" in level for level in conclusion[2:])
+    assert "the result is verified" in steps[4] and "not verified" in steps[3]
+    assert "never checked" in load_rubric("cot_math").system, "the example is of the same mind"
+
+
 def test_the_published_weights() -> None:
     assert weights("cot_math") == [25, 20, 20, 20, 15]
     assert weights("cot_quality") == [25, 20, 20, 20, 15]
