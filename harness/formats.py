@@ -40,7 +40,8 @@ def boxed(completion: Completion) -> bool:
 def json_object(completion: Completion, schema: Sequence[tuple[str, str]]) -> bool:
     """The answer part is one JSON object with exactly the keys and types of `schema`, and nothing else.
 
-    `schema` holds (key, "string" | "array" | "number" | "object"); arrays must hold strings, as in ThinkAnswer A.3.2.
+    `schema` holds (key, "string" | "array" | "number" | "object"); arrays must hold strings, as in ThinkAnswer A.3.2. A
+    key whose type ends in "?" may be missing.
     """
     text = completion.answer_text
     if text is None or len(text) > _JSON_LIMIT:
@@ -49,10 +50,12 @@ def json_object(completion: Completion, schema: Sequence[tuple[str, str]]) -> bo
         value = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    if not isinstance(value, dict) or set(value) != {key for key, _ in schema}:
+    types = {key: kind.removesuffix("?") for key, kind in schema}
+    required = {key for key, kind in schema if not kind.endswith("?")}
+    if not isinstance(value, dict) or not required <= set(value) <= set(types):
         return False
-    for key, kind in schema:
-        item = value[key]
+    for key, item in value.items():
+        kind = types[key]
         if not isinstance(item, _TYPES[kind]) or (kind == "number" and isinstance(item, bool)):
             return False
         if isinstance(item, list) and not all(isinstance(part, str) for part in item):

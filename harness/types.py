@@ -250,8 +250,8 @@ class Suite:
     paper: str
     formats: tuple[str, ...] = ()
     """Format checks to record per completion: "think", "boxed", "json"."""
-    reply_schema: tuple[tuple[str, Literal["string", "array", "number", "object"]], ...] = ()
-    """Required keys of a JSON reply and their types, for the "json" format check."""
+    reply_schema: tuple[tuple[str, Literal["string", "array", "array?", "number", "object"]], ...] = ()
+    """Keys of a JSON reply and their types, for the "json" format check; all are required but those with a "?"."""
     reference_scores: tuple[ReferenceScore, ...] = ()
     judging: str = ""
     """Catalog name of the judging protocol that scores the answers of this suite; empty if its grader does."""

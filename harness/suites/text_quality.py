@@ -1,7 +1,8 @@
 """`text_quality:<file>`: describe every text of a file by 18 indicators, each with a closed set of values.
 
-The task of ThinkAnswer Loss (Findings of EMNLP 2025, 2025.findings-emnlp.177): the reply is one JSON object with the
-steps of the assessment and a value for each indicator. Prompt and definitions are ours; texts may be in any language.
+The task of ThinkAnswer Loss (Findings of EMNLP 2025, 2025.findings-emnlp.177): the reply is one JSON object with a
+value for each indicator and, if the model has not thought elsewhere, the steps of its assessment. The wording is ours;
+texts may be in any language.
 
 The file is JSON lines, or one JSON list in a file whose name ends in ".json": a path, or the name of a file in the data
 folder (`--data-dir`, HARNESS_DATA_DIR). Its rows are
@@ -27,7 +28,7 @@ from pathlib import Path
 from harness.data import clean_text, load_rows
 from harness.data.local import MissingData
 from harness.errors import DataError, UnknownName, UsageError
-from harness.grading.indicators import INDICATORS, find_indicator, read_value
+from harness.grading.indicators import INDICATORS, Indicator, find_indicator, read_value
 from harness.grading.labels import write_target
 from harness.hashing import short_hash
 from harness.suites._render import text, user
@@ -46,22 +47,22 @@ Choose one value for each of these 18 indicators:
 {indicators}
 
 A short text, such as a headline, is assessed as what it is: choose what fits best, and leave none out.
-Reply with exactly one JSON object and nothing else: the steps of your assessment, then every indicator with its \
-value, written as above:
+Reply with exactly one JSON object and nothing else: every indicator with its value, written as above, and before \
+them, if you have not thought elsewhere, the steps of your assessment ("process" may be left out):
 {form}"""
 
 
 def instruction() -> str:
     """What is asked about every text."""
-    listing = "\n".join(f"- {one.key}: {one.meaning}. Values: {_quoted(one.values)}" for one in INDICATORS)
+    listing = "\n".join(f"- {one.key}: {one.meaning}.\n{_criteria(one)}" for one in INDICATORS)
     form = ", ".join(f'"{one.key}": "..."' for one in INDICATORS)
     return INSTRUCTION.format(
         indicators=listing, form='{"process": [one string for each step of the assessment], ' + form + "}"
     )
 
 
-def _quoted(values: Sequence[str]) -> str:
-    return ", ".join(f'"{value}"' for value in values)
+def _criteria(indicator: Indicator) -> str:
+    return "\n".join(f'  "{value}": {criterion}' for value, criterion in indicator.criteria)
 
 
 def _local(raw: Mapping[str, Json]) -> dict[str, Json]:
@@ -161,7 +162,7 @@ def build(file: str) -> Suite:
         raise UsageError(f"{PREFIX}: name a file of texts, as in {PREFIX}:titles.jsonl")
     return Suite(
         name=f"{PREFIX}:{file}",
-        version="1",
+        version="2",
         summary="texts described by 18 quality indicators, one JSON object each",
         data=_data(file),
         render=_render,
@@ -176,7 +177,7 @@ def build(file: str) -> Suite:
             *(f"em:{one.key}" for one in INDICATORS),
         ),
         formats=("json", "think"),
-        reply_schema=(("process", "array"), *((one.key, "string") for one in INDICATORS)),
+        reply_schema=(("process", "array?"), *((one.key, "string") for one in INDICATORS)),
         licence="that of the file",
         paper="ThinkAnswer Loss, Findings of EMNLP 2025, 2025.findings-emnlp.177",
     )

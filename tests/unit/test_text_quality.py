@@ -127,9 +127,25 @@ def test_the_indicators_and_their_prompt() -> None:
     assert sizes == [2, *[3] * 16, 4]
     asked = instruction()
     for one in INDICATORS:
-        assert asked.count(f'"{one.key}"') == 1 and asked.count(f"- {one.key}: {one.meaning}") == 1
-        assert all(f'"{value}"' in asked for value in one.values)
+        assert asked.count(f'"{one.key}"') == 1
+        listed = "".join(f'\n  "{value}": {criterion}' for value, criterion in one.criteria)
+        assert asked.count(f"- {one.key}: {one.meaning}.{listed}\n") == 1
+        assert len({criterion for _, criterion in one.criteria}) == len(one.values), "each value has its own criterion"
     assert {key for key, _ in SUITE.reply_schema} == {"process", *BY_KEY}
+
+
+@pytest.mark.parametrize(
+    ("key", "decides"),
+    [
+        ("content_diversity", "words and sentences vary"),
+        ("accuracy_compliance", "its title, tags or category against its content"),
+        ("content_standardisation", "informal expressions"),
+        ("coherence", "sentences agree with each other"),
+        ("professionality", "terms of the field"),
+    ],
+)
+def test_what_the_paper_means_by_its_names(key: str, decides: str) -> None:
+    assert decides in BY_KEY[key].meaning
 
 
 # --- metrics
