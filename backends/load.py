@@ -70,3 +70,12 @@ def rehearse_saving(source: Source, tokenizer: Any, *, whole: bool) -> list[str]
     from harness.models import hf_saving
 
     return hf_saving.rehearse_saving(source, tokenizer, whole=whole)
+
+
+def check_vocabulary(source: Source, config: Any, tokenizer: Any) -> None:
+    """Raises `BrokenModel` where the tokenizer knows tokens that the model, as its config tells, cannot read."""
+    from harness.models import hf_weights
+
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is not None and source.adapter is None:  # an adapter may bring embeddings of its own: told at load
+        hf_weights.check_vocabulary(source, rows, tokenizer)

@@ -18,7 +18,7 @@ from backends.config import Settings, TrainConfig
 from backends.data.records import TrainRecord, data_hash, require
 from backends.data.segments import Encoder, Tokenised, left_out_lines, preflight
 from backends.data.source import load_records
-from backends.load import canonical, find_weights, load_config, load_tokenizer, rehearse_saving
+from backends.load import canonical, check_vocabulary, find_weights, load_config, load_tokenizer, rehearse_saving
 from backends.trainers.routers import router_notes
 from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
@@ -115,6 +115,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     source = find_weights(config.student, results_dir)
     tokenizer = load_tokenizer(source)
     architecture = _architecture(config, method, options, source, results_dir)
+    check_vocabulary(source, architecture, tokenizer)
     context = getattr(architecture.get_text_config(), "max_position_embeddings", None) or config.max_length
     encoder = _encoder(tokenizer, config, min(config.max_length, context))
     tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did

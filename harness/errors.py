@@ -11,6 +11,7 @@
     │   ├── MissingExtra           3   names the command that installs it
     │   └── MissingKey             3   names the environment variable
     ├── ModelError                 3   a model that cannot answer at all: unreachable, refused, not found
+    │   └── BrokenModel            2   a checkpoint or adapter that is torn, or whose parts do not belong together
     ├── TooManyFailures            1   the run finished, but too much is unscored or failed
     ├── TrainingStopped            1   the loss is no finite number, or memory ran out; the last checkpoint is kept
     └── BudgetReached              5   stopped at --budget; the same command with a larger one goes on
@@ -91,6 +92,12 @@ class MissingKey(PrerequisiteError):
 
 class ModelError(PrerequisiteError):
     """The model cannot answer anything."""
+
+
+class BrokenModel(ModelError):
+    """A checkpoint or adapter whose files are torn or do not belong together: no model could be made of them."""
+
+    exit_code = 2
 
 
 class TooManyFailures(HarnessError):

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import __version__
 from harness.clock import utc_now
-from harness.errors import ConfigError, PrerequisiteError, UsageError
+from harness.errors import BrokenModel, ConfigError, PrerequisiteError, UsageError
 from harness.hashing import canonical_json, short_hash
 from harness.models import hf_source, trained
 from harness.models.base import import_extra
@@ -46,13 +46,17 @@ class Origin:
 def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None, *, link: bool = False) -> ModelCard:
     """Check a checkpoint's folder, copy it (or link to it), write its card.
 
-    Raises `PrerequisiteError` for a folder that is no whole checkpoint or whose weights are not finite, `UsageError` or
-    `StoreError` from the registry, `MissingExtra` without torch or transformers. Nothing is left behind in any case.
+    Raises `BrokenModel` for a folder that is no whole checkpoint, could not be loaded, or whose weights are not finite,
+    `PrerequisiteError` for one that is not there, `UsageError` or `StoreError` from the registry, `MissingExtra`
+    without torch or transformers. Nothing is left behind in any case.
     """
     path = path.expanduser().resolve()
     kind = check_checkpoint(path)
     if kind == "adapter":
-        trained.find_base(origin.base, results_dir)
+        base = trained.find_base(origin.base, results_dir).source
+        _check_loads(hf_source.with_adapter(base, str(path)))
+    else:
+        _check_loads(hf_source.find_source(str(path), hf_source.HfOptions()))
     mark = hf_source.fingerprint_of(path)
     facts: dict[str, Json] = {"imported": mark}
     name = check_id(name) if name is not None else make_id(origin.base, origin.method, facts)
@@ -102,7 +106,7 @@ def check_checkpoint(path: Path) -> Kind:
         trained.adapter_rank(path)
         weights = [file for file in hf_source.model_files(path) if file.stem == "adapter_model"]
         if not weights:
-            raise PrerequisiteError(f"{str(path)!r} has an adapter_config.json but no adapter_model.safetensors")
+            raise BrokenModel(f"{str(path)!r} has an adapter_config.json but no adapter_model.safetensors")
         kind: Kind = "adapter"
     else:
         hf_source.find_source(str(path), hf_source.HfOptions())
@@ -115,6 +119,15 @@ def check_checkpoint(path: Path) -> Kind:
     return kind
 
 
+def _check_loads(source: hf_source.Source) -> None:
+    """The engine's own check, of names and shapes: what it could not load is no model."""
+    for package in ("torch", "transformers"):
+        import_extra(package, "a checkpoint from elsewhere", "hf")
+    from harness.models import hf_load
+
+    hf_load.check_loads(source)
+
+
 def _check_shards(path: Path) -> None:
     """Every file that an index of shards names must be there."""
     for index in path.glob("*.index.json"):
@@ -123,9 +136,9 @@ def _check_shards(path: Path) -> None:
                 shards = set(json.loads(stream.read(_INDEX_BYTES))["weight_map"].values())
             missing = sorted(str(shard) for shard in shards if not (path / Path(shard).name).is_file())
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise PrerequisiteError(f"{index} is no index of shards ({error!r})") from error
+            raise BrokenModel(f"{index} is no index of shards ({error!r})") from error
         if missing:
-            raise PrerequisiteError(f"{str(path)!r} lacks {len(missing)} of its shards, the first is {missing[0]!r}")
+            raise BrokenModel(f"{str(path)!r} lacks {len(missing)} of its shards, the first is {missing[0]!r}")
 
 
 def _check_config(path: Path) -> None:
@@ -134,11 +147,9 @@ def _check_config(path: Path) -> None:
     for what, reader in (("config", transformers.AutoConfig), ("tokenizer", transformers.AutoTokenizer)):
         try:
             reader.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
-        except (OSError, ValueError, KeyError, ImportError, TypeError, AttributeError, RecursionError) as error:
+        except Exception as error:  # foreign files: the library's readers raise whatever comes
             first = str(error).strip().partition("\n")[0]
-            raise PrerequisiteError(
-                f"the {what} of {str(path)!r} does not load: {type(error).__name__}: {first}"
-            ) from error
+            raise BrokenModel(f"the {what} of {str(path)!r} does not load: {type(error).__name__}: {first}") from error
 
 
 def _check_finite(file: Path) -> None:
@@ -151,7 +162,7 @@ def _check_finite(file: Path) -> None:
             return
         whole = tensor.float() if tensor.itemsize == 1 else tensor  # eight-bit floats know no isfinite
         if not bool(torch.isfinite(whole).all()):
-            raise PrerequisiteError(f"{file}: {name!r} holds NaN or infinity: the training diverged, there is no model")
+            raise BrokenModel(f"{file}: {name!r} holds NaN or infinity: the training diverged, there is no model")
 
     try:
         if file.suffix == ".safetensors":
@@ -163,6 +174,6 @@ def _check_finite(file: Path) -> None:
             for name, tensor in loaded.items():
                 check(str(name), tensor)
     except (OSError, ValueError, RuntimeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-        raise PrerequisiteError(f"{file} cannot be read as weights: {type(error).__name__}: {error}") from error
+        raise BrokenModel(f"{file} cannot be read as weights: {type(error).__name__}: {error}") from error
     except safetensors.SafetensorError as error:
-        raise PrerequisiteError(f"{file} is torn or no safetensors file: {error}") from error
+        raise BrokenModel(f"{file} is torn or no safetensors file: {error}") from error

@@ -9,18 +9,21 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from harness.errors import ModelError
+from harness.errors import BrokenModel, ModelError
 from harness.models.hf_attention import use_grouped_attention
 from harness.models.hf_cache import SlotCache
 from harness.models.hf_decode import Decoder
 from harness.models.hf_prompt import PromptRenderer
 from harness.models.hf_saving import savable
 from harness.models.hf_source import HfOptions, Source
+from harness.models.hf_weights import check_finite, check_fit, check_vocabulary, load_weights
 
 _UNLOADABLE = (
-    OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError, SafetensorError, pickle.UnpicklingError
+    OSError, ValueError, ImportError, LookupError, RuntimeError, AssertionError, AttributeError, TypeError,
+    ArithmeticError, EOFError, SafetensorError, StrictDataclassError, pickle.UnpicklingError,
 )  # fmt: skip
 """What the libraries raise for a checkpoint that is torn, of another kind, or for a newer release of theirs."""
 _CPU_ROWS = 32
@@ -43,7 +46,10 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     transformers.utils.logging.disable_progress_bar()
     try:
         tokenizer = _read_tokenizer(source)
-        model = _prepared(_load_weights(source, device, getattr(torch, dtype)), device)
+        model = load_weights(source, "map" if device == "map" else "cpu", getattr(torch, dtype))
+        check_vocabulary(source, model.get_input_embeddings().weight.shape[0], tokenizer)
+        model = _prepared(model, device)
+        check_finite(source, model)
     except _UNLOADABLE as error:
         raise _unloadable(source, error) from error
     text_config = model.config.get_text_config()
@@ -62,19 +68,33 @@ def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, An
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        model = _load_weights(source, "cpu", dtype)
+        model, tokenizer = load_weights(source, "cpu", dtype), _read_tokenizer(source)
+        check_vocabulary(source, model.get_input_embeddings().weight.shape[0], tokenizer)
         for parameter in model.parameters():  # merging an adapter leaves its base frozen
             if parameter.is_floating_point():
                 parameter.requires_grad_(True)
         model.generation_config, _ = savable(model.generation_config)  # else it could not be saved again
-        return model, _read_tokenizer(source)
+        return model, tokenizer
+    except _UNLOADABLE as error:
+        raise _unloadable(source, error) from error
+
+
+def check_loads(source: Source) -> None:
+    """Raises the `ModelError` that loading would end in, by names and shapes alone; needs no memory for the weights."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        check_fit(source, _read_tokenizer(source))
     except _UNLOADABLE as error:
         raise _unloadable(source, error) from error
 
 
 def _unloadable(source: Source, error: Exception) -> ModelError:
+    """What a local folder raises is the fault of its files; of the hub it can be the network."""
     first = str(error).strip().partition("\n")[0]
-    return ModelError(f"{source.location!r} does not load: {type(error).__name__}: {first}")
+    ours = Path(source.location).is_dir() and not isinstance(error, ImportError)
+    kind = BrokenModel if ours else ModelError
+    return kind(f"{source.location!r} does not load: {type(error).__name__}: {first}")
 
 
 def load_tokenizer(source: Source) -> Any:
@@ -102,30 +122,6 @@ def _read_tokenizer(source: Source) -> Any:
     return transformers.AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False, **more)
 
 
-def _load_weights(source: Source, device: str, dtype: torch.dtype | str) -> Any:
-    more: dict[str, Any] = {"device_map": "auto"} if device == "map" else {}
-    if source.gguf_file is not None:
-        more["gguf_file"] = source.gguf_file
-        more["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    model, report = transformers.AutoModelForCausalLM.from_pretrained(
-        source.location,
-        revision=source.revision,
-        dtype=dtype,
-        trust_remote_code=False,
-        output_loading_info=True,
-        **more,
-    )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        # The library only warns and fills them with noise, and the noise would be scored.
-        raise ValueError(f"{len(missing)} weights are missing from the checkpoint, the first is {missing[0]!r}")
-    for adapter in source.earlier_adapters:
-        model = _merge_adapter(model, adapter, None)
-    if source.adapter is not None:
-        model = _merge_adapter(model, source.adapter, source.adapter_revision)
-    return model
-
-
 def _prepared(model: Any, device: str) -> Any:
     """A model ready to generate."""
     model.eval()
@@ -135,12 +131,6 @@ def _prepared(model: Any, device: str) -> Any:
     if SlotCache.fits(model.config):
         use_grouped_attention(model)
     return model if device == "map" else model.to(device)
-
-
-def _merge_adapter(model: Any, adapter: str, revision: str | None) -> Any:
-    import peft
-
-    return peft.PeftModel.from_pretrained(model, adapter, revision=revision).merge_and_unload()
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

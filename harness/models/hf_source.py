@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import ConfigError, ModelError, PrerequisiteError
+from harness.errors import BrokenModel, ConfigError, ModelError, PrerequisiteError
 from harness.markup import parse_markup
 from harness.models.base import import_extra
 from harness.models.options import parse_options
@@ -166,11 +166,9 @@ def _base_of(adapter: Path, options: HfOptions) -> Source:
         config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
         base = config["base_model_name_or_path"]
     except (ValueError, KeyError, TypeError) as error:
-        raise PrerequisiteError(f"{adapter}/adapter_config.json names no base model ({error!r})") from error
+        raise BrokenModel(f"{adapter}/adapter_config.json names no base model ({error!r})") from error
     if not isinstance(base, str) or not base:
-        raise PrerequisiteError(
-            f"{adapter}/adapter_config.json names no base model: use hf:BASE with adapter={adapter}"
-        )
+        raise BrokenModel(f"{adapter}/adapter_config.json names no base model: use hf:BASE with adapter={adapter}")
     if Path(base).is_dir():
         return _local(Path(base), None)
     return _remote(base, options.revision, None)
@@ -179,10 +177,16 @@ def _base_of(adapter: Path, options: HfOptions) -> Source:
 def _local(path: Path, gguf_file: str | None) -> Source:
     needed = gguf_file if gguf_file is not None else "config.json"
     if not (path / needed).is_file():
-        raise PrerequisiteError(f"{str(path)!r} is not a checkpoint: it has no {needed}")
+        raise BrokenModel(f"{str(path)!r} is not a checkpoint: it has no {needed}")
     files = [path / gguf_file] if gguf_file is not None else sorted(model_files(path))
     if gguf_file is None and not any(file.suffix in (".safetensors", ".bin") for file in files):
-        raise PrerequisiteError(f"{str(path)!r} has a config.json but no weights (.safetensors or .bin)")
+        raise BrokenModel(f"{str(path)!r} has a config.json but no weights (.safetensors or .bin)")
+    if gguf_file is None and is_adapter(path):
+        # transformers would load the adapter's base in place of the weights that are here.
+        raise BrokenModel(
+            f"{str(path)!r} holds a whole model and a LoRA adapter: move adapter_config.json and adapter_model.* "
+            "away if it is merged, config.json and the other weights if it is not"
+        )
     return Source(str(path), gguf_file=gguf_file, fingerprint=_hash_files(files, path))
 
 
@@ -196,7 +200,7 @@ def with_adapter(base: Source, adapter: str) -> Source:
     revision = fingerprint = None
     if path.is_dir():
         if not is_adapter(path):
-            raise PrerequisiteError(f"{adapter!r} is not a LoRA adapter: it has no adapter_config.json")
+            raise BrokenModel(f"{adapter!r} is not a LoRA adapter: it has no adapter_config.json")
         adapter, fingerprint = str(path), fingerprint_of(path)
     elif path.exists() or adapter.startswith((".", "/", "~")):
         raise PrerequisiteError(f"there is no adapter folder {adapter!r}")

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import ConfigError, HarnessError, PrerequisiteError, StoreError
+from harness.errors import BrokenModel, ConfigError, HarnessError, PrerequisiteError, StoreError
 from harness.models import hf, hf_source, load_model, vllm
 from harness.models.base import import_extra
 from harness.models.options import parse_options
@@ -212,7 +212,7 @@ def adapter_rank(folder: Path) -> int:
         with path.open("rb") as stream:
             rank = json.loads(stream.read(_CONFIG_BYTES))["r"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise PrerequisiteError(f"{path} is no LoRA adapter's config ({error!r})") from error
+        raise BrokenModel(f"{path} is no LoRA adapter's config ({error!r})") from error
     if type(rank) is not int or rank < 1:
-        raise PrerequisiteError(f"{path}: the rank r is {rank!r}, not a positive number")
+        raise BrokenModel(f"{path}: the rank r is {rank!r}, not a positive number")
     return rank

@@ -23,6 +23,7 @@ from backends.train import train
 from backends.trainers.signals import StopRequest
 from harness.cli.train import command
 from harness.errors import (
+    BrokenModel,
     ConfigError,
     DataError,
     Interrupted,
@@ -141,8 +142,23 @@ def test_a_tokenizer_with_more_tokens_than_the_student(student: Path, tmp_path: 
     tokenizer = transformers.AutoTokenizer.from_pretrained(wider)
     tokenizer.add_tokens(["<think>"])
     tokenizer.save_pretrained(wider)
+    with pytest.raises(BrokenModel, match=r"'<think>' as number 259, the model has embeddings for 259 tokens only"):
+        plan_training(config(wider), tmp_path)
+
+
+@pytest.mark.slow
+def test_a_placeholder_without_an_embedding_is_told_where_the_data_hold_it(student: Path, tmp_path: Path) -> None:
+    """Text-only models of a family of image models have the family's tokenizer (Gemma 3 1B)."""
+    wider = shutil.copytree(student, tmp_path / "wider")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(wider)
+    tokenizer.add_tokens(["<image_soft_token>"])
+    tokenizer.save_pretrained(wider)
+    train(config(wider), tmp_path, EACH)
+    record = {"id": "a", "prompt": [{"role": "user", "content": "1 + 1?"}], "response": "<image_soft_token> 2"}
+    (tmp_path / "d.jsonl").write_text(json.dumps(record) + "\n")
+    told = TrainConfig(**{**vars(config(wider)), "data": str(tmp_path / "d.jsonl")})
     with pytest.raises(ConfigError, match=r"the token 259, and the student has embeddings for 259 only"):
-        train(config(wider), tmp_path, EACH)
+        train(told, tmp_path, EACH)
 
 
 @pytest.mark.slow
