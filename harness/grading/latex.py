@@ -74,7 +74,18 @@ def join_digits(text: str) -> str:
     A comma followed by a space separates two numbers, and "(12,345)" is a pair.
     """
     text = _MARKED_GROUP.sub(_joined_group, text)
-    return text if re.search(r"[(\[]|\\\{", text) else _COMMA_GROUP.sub(_joined_group, text)
+    if not re.search(r"[(\[]|\\\{", text):
+        return _COMMA_GROUP.sub(_joined_group, text)
+    inside: list[str] = []
+    parts = []
+    for piece in re.split(r"(\\?[\[(\])]|\\?[{}])", text):
+        if piece in ("(", "[", "{", "\\{", "\\(", "\\["):
+            inside.append(piece)
+        elif piece in (")", "]", "}", "\\}", "\\)", "\\]") and inside:
+            inside.pop()
+        listed = inside and inside[-1] in ("(", "[", "\\{")
+        parts.append(piece if listed else _COMMA_GROUP.sub(_joined_group, piece))
+    return "".join(parts)
 
 
 def _joined_group(match: re.Match[str]) -> str:

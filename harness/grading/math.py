@@ -1,80 +1,47 @@
-r"""Grader for mathematical answers: symbolic equivalence by math-verify, with a cheap way round it where that is safe.
+r"""Grader for mathematical answers.
 
-What is given to the library (`extract`): the last box, or the last run of boxes joined by "and"; else what follows the
-last "the answer is"; else the last formula or number of the reply, whichever ends later. Both sides are wrapped in a
-box before parsing, so that an unmarked `3\sqrt{13}` is read as a whole.
+What an answer claims is read by `harness.grading.mathclaim` and compared by `harness.grading.mathjudge`: structures
+part by part, values at random points. math-verify decides only what that cannot read.
 
-Decided without the library (`quick`): the same spelling after `canonical`; two numbers that are exactly equal or
-clearly not; an answer too long to be one.
+Decided in this process (`quick`): the same spelling after `canonical`; two numbers that are exactly equal or clearly
+not; an answer too long to be one.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
-from harness.answers import last_boxed_group
 from harness.errors import UsageError
 from harness.grading.base import MAX_ANSWER, QuickGrader, boxed_reply, right, wrong
-from harness.grading.latex import NUMBER_WORDS, canonical, join_digits, unwrap, vote_key
+from harness.grading.latex import canonical, vote_key
+from harness.grading.mathclaim import Claim, read_claim
+from harness.grading.mathfallback import library_equal
 from harness.grading.mathfind import find_answer
-from harness.grading.mathlib import Extraction, library_version, parse_answer, parse_text, verify_parsed
-from harness.grading.mathveto import NAME, RELATION, surely_different
+from harness.grading.mathjudge import claims_equal, value_of
+from harness.grading.mathlib import Extraction, library_version, parse_text, verify_parsed
+from harness.grading.mathsame import LONG_DECIMAL, TOLERANCE, Undecided, real_value
+from harness.grading.mathsegments import segments_equal
+from harness.grading.mathtext import Unreadable
+from harness.grading.mathveto import RELATION, other_base
 from harness.grading.rationals import parse_decimal, parse_rational
 from harness.types import Extracted, Problem, Score
 
-_ROUNDING = Fraction(1, 500_000)
-"""Twice the library's rounding of floats (6 places): numbers further apart than this differ for it too."""
+
+@lru_cache(maxsize=4096)
+def _gold_claim(gold: str) -> Claim | None:
+    return _claim(gold)
 
 
-_PLAIN_UNIT = re.compile(
-    r"^((?:\\\$)?-?\d[\d.,/]*|-?\\frac\{\d+\}\{\d+\})\s+(?!(?:and|or|pi|sqrt|sin|cos|percent|percentage|pct)\b)"
-    r"([a-zA-Z]{2,}(?:\s[a-zA-Z]+){0,2})$"
-)
-"""A number followed by a unit in plain words, "5 dollars"."""
-
-
-_CHARACTERS = str.maketrans(
-    {"½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}"}
-    | {sign: f"^{power}" for power, sign in ((1, "¹"), (2, "²"), (3, "³"))}
-    | {chr(0x2070 + power): f"^{power}" for power in range(4, 10)}
-)
-"""Fractions and exponents that are single characters."""
-_SIGN_WORD = re.compile(r"^(?:\\text\s?\{\s*)?(?:minus|negative)\s*\}?\s*(?=[\d.]|\\frac)")
-
-
-def prepared(answer: str) -> str:
-    """A bare answer as LaTeX that math-verify reads as a whole: delimiters off, plain-text operators translated."""
-    body = unwrap(answer).translate(_CHARACTERS)
-    body = _SIGN_WORD.sub("-", body)
-    body = re.sub(r"^(-?\d+(?:\.\d+)?)[eE]([-+]?\d{1,3})$", r"\1\\cdot 10^{\2}", body)
-    body = NUMBER_WORDS.get(body.removeprefix("\\text{").removesuffix("}").lower(), body)
-    group = last_boxed_group(body)
-    if group:
-        body = ", ".join(unwrap(part) for part in group)
-    body = body.replace("**", "^").replace("−", "-").replace("–", "-").replace("°", "^\\circ ")
-    body = re.sub(r"(?<!\\)\$", " ", body)
-    body = re.sub(r"_\{\\(?:mathrm|text|rm|mathit)\s?\{(\w+)\}\}", r"_{\1}", body)
-    body = re.sub(r"(?<![\\a-zA-Z])E(?=_)", r"\\Xi ", body)
-    body = re.sub(r"(?<![\d.])(\d+)\s+(\d+)\s?/\s?(\d+)", r"\1\\frac{\2}{\3}", body)
-    body = re.sub(r"\s{0,4}\b(?:percentage|percent|pct)\b", r"\\%", body)
-    body = _PLAIN_UNIT.sub(r"\1\\text{ \2}", body)
-    body = re.sub(r"_(?:\{\\([a-zA-Z]+)\}|\\([a-zA-Z]+))", r"_{\1\2}", body)
-    body = re.sub(r"^\{([^{}]*,[^{}]*)\}$", r"\\{\1\\}", body)
-    body = re.sub(r"^([^=<>a-zA-Z]+)=\s*([a-zA-Z])$", r"\2=\1", body)
-    body = body.replace(";", ",") if "\\;" not in body else body
-    return join_digits(body).strip()
-
-
-@lru_cache(maxsize=512)
-def _parsed_gold(gold: str) -> list[Any]:
-    """Sympy objects are untyped upstream."""
-    return parse_answer(gold)
+def _claim(text: str) -> Claim | None:
+    try:
+        return read_claim(text)
+    except Unreadable:
+        return None
 
 
 def equivalent(
@@ -84,12 +51,12 @@ def equivalent(
     precision: int | float | Sequence[float] = 6,
     extract: Sequence[Extraction] | None = None,
 ) -> bool:
-    """Whether an answer equals the gold answer; may take arbitrarily long on hostile input, so run it in a worker.
+    """Whether an answer equals the gold answer; may take long on hostile input, so run it in a worker.
 
     `extract` None: both are bare answers, compared as wholes. Otherwise both are free texts, and math-verify itself
-    looks for answers of these kinds in them. `precision`: an int is the number of decimal places to which floats are
-    rounded; a float is an absolute tolerance; a sequence gives one tolerance for each element of the gold list, whose
-    order does not matter.
+    looks for answers of these kinds in them. `precision`: an int is the number of decimal places to which the library
+    rounds floats; a float is an absolute tolerance; a sequence gives one tolerance for each element of the gold list,
+    whose order does not matter. Raises `Undecided` for numbers too large to be computed.
     """
     if not isinstance(precision, int):
         return _within(gold, answer, precision)
@@ -98,30 +65,10 @@ def equivalent(
     settled = _settle(gold, answer)
     if settled is not None:
         return settled
-    return any(
-        verify_parsed(_parsed_gold(left), parse_answer(right_), precision=precision)
-        for left, right_ in _readings(prepared(gold), prepared(answer))
-    )
-
-
-def _readings(gold: str, answer: str) -> Iterator[tuple[str, str]]:
-    """The pair itself, then without the name of the quantity where only one side names it, or both name the same.
-
-    "I_{max} = 3" answers "3"; but "x = 3" does not answer "y = 3".
-    """
-    yield gold, answer
-    gold_name, gold_value = _named(gold)
-    name, value = _named(answer)
-    if (gold_name or name) and (gold_name == name or not (gold_name and name)):
-        yield gold_value, value
-
-
-def _named(text: str) -> tuple[str, str]:
-    """(name, value) of "name = value"; the name is empty if the text is no such assignment."""
-    relation = RELATION.search(text)
-    if relation is None or RELATION.search(text, relation.end()) or NAME.fullmatch(text[: relation.start()]) is None:
-        return "", text
-    return canonical(text[: relation.start()]), text[relation.end() :].strip()
+    wanted, found = _gold_claim(gold), _claim(answer)
+    if wanted is None or found is None:
+        return segments_equal(gold, answer) or library_equal(gold, answer, precision)
+    return claims_equal(wanted, found)
 
 
 def _within(gold: str, answer: str, tolerance: float | Sequence[float]) -> bool:
@@ -133,23 +80,20 @@ def _within(gold: str, answer: str, tolerance: float | Sequence[float]) -> bool:
     if len(tolerances) != len(golds):
         raise UsageError(f"{len(tolerances)} tolerances were given for {len(golds)} gold values")
     for value, allowed in zip(golds, tolerances, strict=True):
-        near = [other for other in answers if abs(other - value) <= allowed * (1 + 1e-9)]
+        near = [other for other in answers if abs(other - value) <= Fraction(allowed) * (1 + Fraction(1, 10**9))]
         if not near:
             return False
         answers.remove(min(near, key=lambda other: abs(other - value)))
     return True
 
 
-def _values(text: str) -> list[float] | None:
-    """The numbers of a comma-separated list, evaluated; None if any element is no real number."""
-    found: list[float] = []
-    for part in prepared(text).split(","):
-        parsed = [item for item in parse_answer(_named(part)[1]) if not isinstance(item, str)]
-        try:
-            found.append(float(parsed[0].evalf()))
-        except (IndexError, TypeError, ValueError, AttributeError):
-            return None
-    return found
+def _values(text: str) -> list[Fraction] | None:
+    """The numbers of a list, evaluated; None if any element is no real number."""
+    claim = _claim(text)
+    sides = [value_of(item) for item in claim.items] if claim else []
+    found = [real_value(side.node) if side and side.node else None for side in sides]
+    numbers = [value for value in found if value is not None]
+    return numbers if sides and len(numbers) == len(found) else None
 
 
 def _settle(gold: str, answer: str) -> bool | None:
@@ -159,7 +103,7 @@ def _settle(gold: str, answer: str) -> bool | None:
     left, right_ = canonical(gold), canonical(answer)
     if left == right_:
         return left != ""
-    if right_ == "" or surely_different(gold, answer):
+    if right_ == "" or other_base(gold, answer):
         return False
     a, b = _literal(left), _literal(right_)
     if (a is not None and _is_tower(right_)) or (b is not None and _is_tower(left)):
@@ -168,16 +112,17 @@ def _settle(gold: str, answer: str) -> bool | None:
         return None
     if a == b:
         return True
-    exact = all(parse_decimal(side) is None or "." not in side for side in (left, right_))
-    return False if (exact or abs(a - b) > _ROUNDING) else None
+    if parse_decimal(left) is not None and "." in left:
+        return False if abs(a - b) > 2 * TOLERANCE * abs(a) else None
+    return None if len(right_) > LONG_DECIMAL and "." in right_ else False
 
 
 def _literal(key: str) -> Fraction | None:
-    r"""The number that a canonical text spells, unless the library would read it differently ("1e3") or as two numbers.
+    r"""The number that a canonical text spells, unless it may be two numbers or is in scientific notation.
 
     `canonical` has already joined thousands, so that a comma that is left separates numbers.
     """
-    if re.search(r"[,eE]", key.replace("\\overline", "")):
+    if re.search(r"[,eE\u00d7*]|cdot", key.replace("\\overline", "")):
         return None
     power = re.fullmatch(r"(\d{1,4})\^\{?(\d{1,3})\}?", key)
     return Fraction(int(power[1]) ** int(power[2])) if power else parse_rational(key)
@@ -210,11 +155,12 @@ class MathGrader(QuickGrader):
 
     def version(self) -> str:
         """Own version and the library's."""
-        return f"math/1+math-verify-{library_version()}"
+        return f"math/2+math-verify-{library_version()}"
 
     def preload(self) -> None:
         """Import math-verify and build its parsers."""
         equivalent("x+1", "x-1")
+        library_equal("x+1", "x-1")
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """Find the final answer of a reply."""
@@ -225,8 +171,11 @@ class MathGrader(QuickGrader):
         return _quick(target, answer)
 
     def grade(self, target: str, answer: str) -> Score:
-        """Right if math-verify finds the answer equivalent to the target. Slow or worse on hostile input."""
-        return _score(equivalent(target, answer), target, answer)
+        """Right if the answer claims what the target claims; unscored if nothing here can tell."""
+        try:
+            return _score(equivalent(target, answer), target, answer)
+        except Undecided as error:
+            return Score(None, "unscored", None, f"cannot be decided: {error}")
 
     def gold_text(self, problem: Problem) -> str:
         """The target in a box."""

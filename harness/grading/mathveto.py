@@ -65,10 +65,11 @@ _UNITS = {
 
 def surely_different(gold: str, answer: str) -> bool:
     """Whether a pair must be refused by the rules in the module docstring."""
-    return _other_base(gold, answer) or _other_unit(gold, answer) or _is_curve(gold, answer) or _remarks(gold, answer)
+    return other_base(gold, answer) or _other_unit(gold, answer) or _is_curve(gold, answer) or _remarks(gold, answer)
 
 
-def _other_base(gold: str, answer: str) -> bool:
+def other_base(gold: str, answer: str) -> bool:
+    """Whether both name a base and the bases differ, or only the answer names one."""
     if "_" not in answer:
         return False
     named = _BASE.fullmatch(canonical(answer))

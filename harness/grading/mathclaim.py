@@ -1,0 +1,274 @@
+r"""What an answer claims: a list of items, each a value with its unit, or values joined by relations.
+
+Only reading is done here; `harness.grading.mathjudge` compares. A text that is no such claim is `Unreadable`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from harness.answers import last_boxed_group
+from harness.grading.latex import NUMBER_WORDS, unwrap
+from harness.grading.mathnode import Node
+from harness.grading.mathsame import both_signs
+from harness.grading.mathtext import Token, Unreadable, tokens
+from harness.grading.mathtree import parse
+from harness.grading.mathwords import CURRENCY, spelled
+from harness.grading.units import MULTIPLIERS, REMARK, is_unit, unit_key
+
+_CURRENCIES = frozenset(CURRENCY.values()) | {"Rs", "Rs.", "USD", "US", "EUR"}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One side of a claim."""
+
+    node: Node | None
+    """None for words: `\\text{Evelyn}`."""
+    spelling: str
+    """Letters and digits only, in lower case; of words this is all there is."""
+    unit: str = ""
+    percent: bool = False
+    remark: bool = False
+    """Whether the words behind it say something about it: "is wrong", "if …"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Sides and the relations between them: one side for a bare value."""
+
+    sides: tuple[Value, ...]
+    relations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The items of an answer in the order in which they are written."""
+
+    items: tuple[Item, ...]
+    either: bool = False
+    """Whether "or" stands between them."""
+
+
+def read_tokens(text: str) -> list[Token]:
+    """The tokens of a bare answer in LaTeX, plain notation or words, its delimiters off. Raises `Unreadable`."""
+    body = unwrap(text)
+    group = [part for part in last_boxed_group(body) if part]
+    if group:
+        body = ", ".join(unwrap(part) for part in group)
+    body = _units_outside(_BETWEEN.sub(r"\1, ", body))
+    body = re.sub(r"(?<!\\)(?:\\[()\[\]]|\$)", " ", body)
+    body = _SIGN_WORD.sub("-", body.strip())
+    word = re.sub(r"^\\text\s?\{\s*(\w+)\s*\}$", r"\1", body).lower()
+    return tokens(spelled(NUMBER_WORDS.get(word, body)))
+
+
+def read_claim(text: str) -> Claim:
+    """The claim of a bare answer. Raises `Unreadable`."""
+    return claim_of(read_tokens(text))
+
+
+_SIGN_WORD = re.compile(r"^(?:\\text\s?\{\s*)?(?:minus|negative)\s*\}?\s*(?=[\d.]|\\frac)")
+_BETWEEN = re.compile(r"(?<==)([^$=<>]{1,200})\$\s+\$(?=[^$]*=)")
+_UNIT_FORMULA = re.compile(r"^([-+]?(?:[\d.,/]|\s){1,40})\$([^$]{1,40})\$$")
+_UNIT_BEHIND = re.compile(r"^(.*\$)\s*([A-Za-z°][A-Za-z/.°^\d ]{0,40})$", re.DOTALL)
+
+
+def _units_outside(body: str) -> str:
+    r"""Units that stand on the other side of a dollar sign than their number, as `\text`: "35 $m^3$", "$7$ m"."""
+    formula = _UNIT_FORMULA.match(body)
+    if formula:
+        unit = re.sub(r"\\(?:text|mathrm|rm|mbox)|[{}~\\]", " ", formula[2]).strip()
+        if all(is_unit(part) for part in re.sub(r"\^ ?-?\d", "", unit).replace("/", " ").split()) and unit:
+            return f"{formula[1]}\\text{{{unit}}}"
+    behind = _UNIT_BEHIND.match(body)
+    if behind and not re.match(r"(?:and|or)\b", behind[2]) and (len(behind[2]) > 1 or is_unit(behind[2])):
+        return f"{behind[1]}\\text{{{behind[2]}}}"
+    return body
+
+
+def claim_of(found: list[Token]) -> Claim:
+    """The claim that these tokens make. Raises `Unreadable`."""
+    found = _unbraced(found)
+    parts = _split(found, "sep")
+    items = tuple(item for part, _ in parts if part for item in _items(part))
+    if not items:
+        raise Unreadable("nothing is claimed")
+    return Claim(items, any(token is not None and token.text == "or" for _, token in parts))
+
+
+def _unbraced(found: list[Token]) -> list[Token]:
+    """Without braces around the whole: `{1,2,3}` is a list; and without brackets around an equation."""
+    while len(found) > 2 and found[0].kind == "open" and _closes(found) == len(found) - 1:
+        equation = found[0].text == "(" and any(token.kind == "rel" for token in found)
+        if found[0].text != "{" and not equation:
+            break
+        found = found[1:-1]
+    return found
+
+
+def _closes(found: list[Token]) -> int:
+    """The place of the bracket that closes the first one."""
+    depth = 0
+    for place, token in enumerate(found):
+        depth += (token.kind == "open") - (token.kind == "close")
+        if depth == 0:
+            return place
+    return -1
+
+
+def _split(found: list[Token], kind: str) -> list[tuple[list[Token], Token | None]]:
+    """The parts between tokens of a kind outside brackets, each with the token that ends it."""
+    parts: list[tuple[list[Token], Token | None]] = []
+    depth = start = 0
+    for place, token in enumerate(found):
+        depth += (token.kind == "open") - (token.kind == "close")
+        depth += (token.text.startswith("\\begin") - token.text.startswith("\\end")) if token.kind == "env" else 0
+        if depth < 0:
+            raise Unreadable("a bracket closes that was not opened")
+        if depth == 0 and token.kind == kind:
+            parts.append((found[start:place], token))
+            start = place + 1
+    if depth:
+        raise Unreadable("a bracket is not closed")
+    parts.append((found[start:], None))
+    return parts
+
+
+def _items(found: list[Token]) -> list[Item]:
+    r"""The item that tokens spell; two where `\pm` stands in it."""
+    parts = _split(_unbraced(found), "rel")
+    relations = tuple(token.text for _, token in parts if token is not None)
+    sides = [_value(part, bool(relations)) for part, _ in parts]
+    signs = [side for side in sides if side.node is not None and len(both_signs(side.node)) > 1]
+    if not signs or any(side.node is not None and side.node.op == "set" for side in signs):
+        return [Item(tuple(sides), relations)]
+    return [
+        Item(tuple(_signed(side, place) for side in sides), relations)
+        for place in range(2)
+    ]  # fmt: skip
+
+
+def _signed(side: Value, place: int) -> Value:
+    if side.node is None:
+        return side
+    signs = both_signs(side.node)
+    return side if len(signs) == 1 else replace(side, node=signs[place])
+
+
+def _value(found: list[Token], related: bool) -> Value:
+    """The value that tokens spell; a word is a name where it stands in a relation."""
+    if not found:
+        raise Unreadable("a side is empty")
+    spelling = re.sub(r"[^\w]|_", "", "".join(token.text for token in found)).lower()
+    spelling = "-" + spelling if found[0].text == "-" else spelling
+    if related and len(found) == 1 and found[0].kind == "word":
+        return Value(Node("var", name=found[0].text), spelling)
+    words = all(token.kind == "word" for token in found) or (_is_label(found) and not related)
+    if words and not (len(found) == 1 and found[0].text in _CURRENCIES):
+        return Value(None, spelling, remark=REMARK.search(" ".join(token.text for token in found)) is not None)
+    found, currency = _without_currency(found)
+    body, unit, percent = _with_unit(found)
+    node = parse(body)
+    if node.op == "percent" and not unit:
+        node, percent = node.args[0], True
+    factor = 1
+    words = unit.split()
+    while words and words[0].lower().rstrip(".,") in MULTIPLIERS:
+        factor *= MULTIPLIERS[words.pop(0).lower().rstrip(".,")]
+    if factor > 1:
+        node = Node("mul", (node, Node("num", name=str(factor), value=Fraction(factor))))
+    said = " ".join(words)
+    if said.lower().startswith(("percent", "pct")):
+        percent, said = True, ""
+    key = unit_key(f"{currency} {said}".strip())
+    return Value(node, spelling, key, percent, REMARK.search(said) is not None)
+
+
+def _is_label(found: list[Token]) -> bool:
+    r"""`(\text{C})` and `\text{A} B` are words as well."""
+    if not any(token.kind == "word" for token in found):
+        return False
+    return (
+        all(token.kind in ("word", "letter") or token.text in ("(", ")", "-", ".", "'") for token in found)
+        and found[0].kind != "letter"
+    )
+
+
+def _without_currency(found: list[Token]) -> tuple[list[Token], str]:
+    """The tokens without a currency sign in front, and the sign."""
+    place = 1 if found[0].text in ("-", "+") and len(found) > 2 else 0
+    if found[place].kind == "word" and found[place].text in _CURRENCIES:
+        return found[:place] + found[place + 1 :], found[place].text
+    return found, ""
+
+
+def _with_unit(found: list[Token]) -> tuple[list[Token], str, bool]:
+    """(the tokens of the value, the unit behind it as text, whether a percent sign stands between)."""
+    depth = 0
+    for place, token in enumerate(found):
+        depth += (token.kind == "open") - (token.kind == "close")
+        depth += (token.text.startswith("\\begin") - token.text.startswith("\\end")) if token.kind == "env" else 0
+        if depth or place == 0 or not _ends_value(found[place - 1]):
+            continue
+        rest = found[place:]
+        if token.kind == "word":
+            if not all(_unitish(other) for other in rest) or _counts_again(rest):
+                raise Unreadable("words between formulas")
+            return found[:place], _said(rest), False
+        if token.text == "%" and token.kind == "op" and all(other.kind == "word" for other in rest[1:]):
+            return found[:place], _said(rest[1:]), True
+        degree = _degree(rest)
+        if degree and all(token.kind == "word" or token.text in ("C", "F", "K") for token in rest[degree:]):
+            return found[:place], "° " + _said(rest[degree:]), False
+        if any(mark.kind == "word" for mark in rest) and _is_frac_unit(rest):
+            return found[:place], _said(rest), False
+    return found, "", False
+
+
+def _ends_value(token: Token) -> bool:
+    return token.kind in ("num", "letter", "const", "close") or token.text in ("!", "'") or token.kind == "env"
+
+
+def _degree(rest: list[Token]) -> int:
+    """How many tokens at the start are a degree sign."""
+    texts = [token.text for token in rest[:4]]
+    if texts[:1] in (["deg"], ["circ"]) and rest[0].kind == "op":
+        return 1
+    if texts[:2] in (["^", "circ"], ["^", "deg"]):
+        return 2
+    return 4 if texts in (["^", "{", "circ", "}"], ["^", "{", "deg", "}"]) else 0
+
+
+def _is_frac_unit(rest: list[Token]) -> bool:
+    r"""`5 \frac{\text{m}}{\text{s}}` and `5 {\text{cm}}`."""
+    if rest[0].text == "{":
+        return all(_unitish(token) for token in rest)
+    return rest[0].text == "frac" and all(token.kind in ("word", "open", "close") or token.text == "^" or
+                                          token.kind == "num" for token in rest[1:])  # fmt: skip
+
+
+def _counts_again(rest: list[Token]) -> bool:
+    """Whether a number follows that is no exponent: "7 hours 20 minutes" is no unit."""
+    return any(
+        token.kind == "num" and not any(before.text == "^" for before in rest[max(0, place - 3) : place])
+        for place, token in enumerate(rest)
+    )
+
+
+def _unitish(token: Token) -> bool:
+    if token.kind == "letter":
+        return len(token.text) == 1
+    return token.kind in ("word", "num") or token.text in ("^", "/", "*", "-", "circ", "deg", "{", "}", "(", ")", ".")
+
+
+def _said(rest: list[Token]) -> str:
+    r"""The words of a unit; `\frac{\text{m}}{\text{s}}` as m/s."""
+    texts = [token.text for token in rest]
+    if texts[:1] == ["frac"]:
+        return "".join(texts[1:]).replace("}{", "/").strip("{}")
+    return re.sub(
+        r"\^ \{? ?(-?) ?(\d) ?\}?", r"^\1\2", " ".join("°" if text in ("circ", "deg") else text for text in texts)
+    )

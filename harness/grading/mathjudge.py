@@ -1,0 +1,392 @@
+r"""Whether two claims say the same: lists as lists, equations as equations, named values by their names.
+
+The rules are those of docs/grading.md. `Undecided` (from `harness.grading.mathsame`) where numbers cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.grading.mathclaim import Claim, Item, Value
+from harness.grading.mathnode import Node
+from harness.grading.mathsame import (
+    STRUCTURES,
+    Kind,
+    agree,
+    both_signs,
+    difference,
+    is_constant,
+    mentions,
+    ordered,
+    same,
+    unordered,
+)  # fmt: skip
+from harness.grading.units import same_unit
+
+_FLIPPED = {">": "<", ">=": "<="}
+
+
+def claims_equal(gold: Claim, answer: Claim) -> bool:
+    """Whether the answer claims what the gold claims. Raises `Undecided`."""
+    golds, answers = _spread(gold), _spread(answer)
+    if any(_is_domain(item) for item in (*golds, *answers)):
+        golds, answers = _without_domains(golds, answers)
+    if len(golds) == len(answers) == 1:
+        return items_equal(golds[0], answers[0])
+    if len(golds) == 1 or len(answers) == 1:
+        return _one_against_list(gold, golds, answer, answers)
+    return _lists_equal(golds, answers)
+
+
+def _spread(claim: Claim) -> list[Item]:
+    """The items; those of a set, where a set is all there is."""
+    if len(claim.items) == 1 and not claim.items[0].relations:
+        only = claim.items[0].sides[0]
+        if only.node is not None and only.node.op == "set":
+            return [
+                Item((replace(only, node=part),)) for arg in only.node.args for part in both_signs(arg)
+            ]  # fmt: skip
+    return list(claim.items)
+
+
+def _is_domain(item: Item) -> bool:
+    r"""`k \\in \\mathbb{Z}`: says what a letter stands for."""
+    if item.relations != ("in",):
+        return False
+    node = item.sides[1].node
+    return node is not None and node.op == "var" and node.name.startswith("mathbb(")
+
+
+def _without_domains(golds: list[Item], answers: list[Item]) -> tuple[list[Item], list[Item]]:
+    """Such items count only where both sides have them beside others."""
+    if all(any(_is_domain(item) for item in items) for items in (golds, answers)):
+        return golds, answers
+    return [i for i in golds if not _is_domain(i)] or golds, [i for i in answers if not _is_domain(i)] or answers
+
+
+def _one_against_list(gold: Claim, golds: list[Item], answer: Claim, answers: list[Item]) -> bool:
+    """A tuple against its elements in their order; a union of intervals against inequalities joined by "or"."""
+    one, many = (golds[0], answers) if len(golds) == 1 else (answers[0], golds)
+    either = answer.either if len(golds) == 1 else gold.either
+    node = _bare(one)
+    if node is None:
+        named = _assignment(one)
+        node = named[1].node if named else None
+    if node is not None and node.op == "tuple":
+        values = [value_of(item) for item in many]
+        nodes = [value.node for value in values if value is not None and value.node is not None]
+        return len(nodes) == len(many) and ordered(node.args, nodes)
+    if either:
+        sets = [_as_set(item) for item in many]
+        united = _as_set(one)
+        parts = [found[1] for found in sets if found is not None]
+        if united is not None and len(parts) == len(many):
+            return same(united[1], Node("cup", tuple(parts)))
+    return False
+
+
+def value_of(item: Item) -> Value | None:
+    """The value that an item claims, without its name; None if it is no such claim."""
+    if not item.relations:
+        return item.sides[0]
+    named = _assignment(item)
+    return named[1] if named else None
+
+
+def _bare(item: Item) -> Node | None:
+    return None if item.relations else item.sides[0].node
+
+
+def _lists_equal(golds: list[Item], answers: list[Item]) -> bool:
+    named = [_names(items) for items in (golds, answers)]
+    if all(len(set(names)) > 1 and "" not in names for names in named):
+        return unordered(_groups(golds, named[0]), _groups(answers, named[1]), _group_equal)
+    if len(golds) != len(answers):
+        return False
+    for names in named:
+        if "" not in names and len({name.split("_")[0] for name in names}) == len(names) > 1:
+            return all(items_equal(g, a) for g, a in zip(golds, answers, strict=True)) or (
+                names is named[1] and unordered(golds, answers, items_equal)
+            )
+    return unordered(golds, answers, items_equal)
+
+
+def _names(items: Sequence[Item]) -> list[str]:
+    """The name of each item's value; a value without one that follows a named one has that name."""
+    names: list[str] = []
+    for item in items:
+        found = _assignment(item)
+        names.append(found[0].spelling if found else names[-1] if names and not item.relations else "")
+    return names
+
+
+def _groups(items: list[Item], names: list[str]) -> list[list[Item]]:
+    """`p=5, q=2; p=7, q=2` as two groups: a new one begins where a name comes again."""
+    groups: list[list[Item]] = []
+    seen: set[str] = set()
+    for item, name in zip(items, names, strict=True):
+        if not groups or name in seen:
+            groups.append([])
+            seen = set()
+        groups[-1].append(item)
+        seen.add(name)
+    return groups
+
+
+def _group_equal(golds: list[Item], answers: list[Item]) -> bool:
+    return unordered(golds, answers, items_equal)
+
+
+def items_equal(gold: Item, answer: Item) -> bool:
+    """Whether two items say the same. Raises `Undecided`."""
+    if not gold.relations and not answer.relations:
+        return values_equal(gold.sides[0], answer.sides[0])
+    if "~" in gold.relations + answer.relations:
+        return _approximately(gold, answer)
+    sets = _as_set(gold), _as_set(answer)
+    if sets[0] is not None and sets[1] is not None:
+        names = {found[0] for found in sets if found is not None and found[0]}
+        return len(names) <= 1 and same(sets[0][1], sets[1][1])
+    left, right = _assignment(gold), _assignment(answer)
+    if not gold.relations:
+        return right is not None and values_equal(gold.sides[0], right[1])
+    if not answer.relations:
+        return left is not None and _is_value_of(*left) and values_equal(left[1], answer.sides[0])
+    if left is not None and right is not None:
+        renamed = _same_name(left, right)
+        if renamed is not None:
+            return values_equal(left[1], renamed)
+    return _relations_equal(gold, answer)
+
+
+def values_equal(gold: Value, answer: Value) -> bool:
+    """Whether two values with their units are equal. Raises `Undecided`."""
+    if answer.remark and not gold.remark:
+        return False
+    if gold.node is None or answer.node is None:
+        return gold.spelling == answer.spelling
+    if gold.spelling.isalpha() and answer.spelling.isalpha() and _is_letter(gold) and _is_letter(answer):
+        return _same_letter(gold, answer)
+    if not same_unit(gold.unit, answer.unit):
+        return False
+    if gold.unit in ("deg", "rad") and answer.unit == "" and mentions(answer.node, "const"):
+        return same(_in_radians(gold), answer.node) or same(gold.node, answer.node)
+    if gold.percent == answer.percent:
+        return same(gold.node, answer.node)
+    if gold.percent:
+        return same(gold.node, answer.node) or same(Node("percent", (gold.node,)), answer.node)
+    return same(gold.node, answer.node) or same(gold.node, Node("percent", (answer.node,)))
+
+
+def _is_letter(value: Value) -> bool:
+    return len(value.spelling) == 1 and value.node is not None and value.node.op == "var"
+
+
+def _same_letter(gold: Value, answer: Value) -> bool:
+    """An option letter is the same in lower case; any other letter is a variable."""
+    assert gold.node is not None and answer.node is not None
+    return gold.node.name == answer.node.name or (
+        gold.node.name in "ABCDE" and gold.node.name == answer.node.name.upper()
+    )
+
+
+def _in_radians(value: Value) -> Node:
+    assert value.node is not None
+    return Node("degree", (value.node,)) if value.unit == "deg" else value.node
+
+
+def _assignment(item: Item) -> tuple[Value, Value] | None:
+    """(name, value) of "name = … = value" and of "value = name"; None for anything else."""
+    relations = item.relations
+    if not relations or any(relation != "=" for relation in relations):
+        return None
+    first, last = item.sides[0], item.sides[-1]
+    if _is_quantity(first):
+        return first, last
+    if first.node is not None and is_constant(first.node):
+        return (last, first) if len(item.sides) == 2 and _is_name(last) else (first, last)
+    return None
+
+
+def _is_name(value: Value) -> bool:
+    return value.node is None or value.node.op in ("var", "app")
+
+
+def _is_value_of(name: Value, value: Value) -> bool:
+    """Whether "name = value" gives one quantity its value, so that the value alone answers it; `MR=SRMC` does not."""
+    node = value.node
+    both_names = node is not None and (
+        (node.op == "var" and node.name.isalpha() and len(node.name) > 1)
+        or (node.op == "mul" and all(part.op == "var" and part.name.isupper() for part in node.args))
+    )
+    return _names_one(name) and not both_names
+
+
+def _names_one(value: Value) -> bool:
+    """Whether a name is that of one quantity, so that its value alone answers the whole."""
+    node = value.node
+    if node is None or node.op in ("var", "app", "tuple", "func", "abs", "ratio", "big"):
+        return True
+    if node.op == "div":
+        return all(_names_one(replace(value, node=part)) for part in node.args)
+    return node.op == "mul" and all(part.op == "var" and part.name.isupper() for part in node.args)
+
+
+def _is_quantity(value: Value) -> bool:
+    """Whether a side names a quantity (`x`, `f(2)`, `|AB|`, `m+n`) and is no curve (`2x+3y`, `x^2`)."""
+    return value.node is None or _quantity(value.node)
+
+
+def _quantity(node: Node) -> bool:
+    match node.op:
+        case "var" | "app" | "big":
+            return True
+        case "add" | "mul" | "div" | "ratio" | "tuple" | "abs" | "root":
+            return bool(node.args) and all(_quantity(arg) for arg in node.args)
+        case "neg":
+            return _quantity(node.args[0])
+        case "func":
+            return not is_constant(node)
+    return False
+
+
+def _same_name(gold: tuple[Value, Value], answer: tuple[Value, Value]) -> Value | None:
+    """The answer's value, its function's variable renamed to the gold's, if both have the same name."""
+    left, right = gold[0].node, answer[0].node
+    if left is None or right is None:
+        return answer[1] if gold[0].spelling == answer[0].spelling else None
+    if left == right:
+        return answer[1]
+    if left.op == right.op == "app" and left.name == right.name and len(left.args) == len(right.args):
+        pairs = list(zip(right.args, left.args, strict=True))
+        if all(old.op == new.op == "var" for old, new in pairs) and answer[1].node is not None:
+            names = {old.name: new for old, new in pairs}
+            if any(new.name not in names and _names_variable(answer[1].node, new.name) for new in names.values()):
+                return None
+            return replace(answer[1], node=_substituted(answer[1].node, names))
+    return None
+
+
+def _names_variable(node: Node, name: str) -> bool:
+    return (node.op == "var" and node.name == name) or any(_names_variable(arg, name) for arg in node.args)
+
+
+def _substituted(node: Node, names: dict[str, Node]) -> Node:
+    if node.op == "var" and node.name in names:
+        return names[node.name]
+    return Node(node.op, tuple(_substituted(arg, names) for arg in node.args), node.name, node.value)
+
+
+def _approximately(gold: Item, answer: Item) -> bool:
+    """`≈` has two sides, and both count where both items have them; a bare value answers either."""
+    left, right = (_exact_and_rounded(item) for item in (gold, answer))
+    if not gold.relations or not answer.relations:
+        bare = gold if not gold.relations else answer
+        found = right if bare is gold else left
+        pairs = [(bare.sides[0], side) if bare is gold else (side, bare.sides[0]) for side in found]
+        return any(values_equal(g, a) for g, a in pairs)
+    if "~" in gold.relations and "~" in answer.relations:
+        return len(gold.sides) == len(answer.sides) and (
+            _sides_equal(gold.sides, answer.sides) or _sides_equal(gold.sides, answer.sides[::-1])
+        )
+    named = _assignment(_before_rounding(gold)), _assignment(_before_rounding(answer))
+    names = [found[0] if found else item.sides[0] for found, item in zip(named, (gold, answer), strict=True)]
+    return values_equal(names[0], names[1]) and any(values_equal(g, a) for g in left for a in right)
+
+
+def _sides_equal(golds: Sequence[Value], answers: Sequence[Value]) -> bool:
+    return all(values_equal(g, a) for g, a in zip(golds, answers, strict=True))
+
+
+def _before_rounding(item: Item) -> Item:
+    count = item.relations.index("~") if "~" in item.relations else len(item.relations)
+    return Item(item.sides[: count + 1], item.relations[:count]) if count else item
+
+
+def _exact_and_rounded(item: Item) -> list[Value]:
+    """The value before `≈`, if it is no mere name, and the one behind it."""
+    if "~" not in item.relations:
+        named = _assignment(item)
+        return [named[1] if named else item.sides[-1]]
+    place = item.relations.index("~")
+    before = item.sides[place]
+    return ([] if place == 0 and _is_name(before) else [before]) + [item.sides[-1]]
+
+
+def _as_set(item: Item) -> tuple[str, Node] | None:
+    r"""(variable, set) of an interval, of `x \in S`, and of inequalities for one letter; None for anything else."""
+    nodes = [side.node for side in item.sides]
+    if any(node is None for node in nodes) or any(side.unit for side in item.sides):
+        return None
+    sides = [node for node in nodes if node is not None]
+    if not item.relations:
+        return ("", sides[0]) if sides[0].op in ("interval", "cup", "tuple", "set") else None
+    if item.relations == ("in",):
+        return (sides[0].name, sides[1]) if sides[1].op in STRUCTURES and sides[0].op == "var" else None
+    if len(sides) == 2 and item.relations[0] in ("<", "<=", ">", ">="):
+        return _ray(sides[0], item.relations[0], sides[1])
+    if len(sides) == 3 and sides[1].op == "var" and is_constant(sides[0]) and is_constant(sides[2]):
+        low, high = item.relations
+        if {low, high} <= {"<", "<="}:
+            return sides[1].name, _interval(sides[0], sides[2], low, high)
+        if {low, high} <= {">", ">="}:
+            return sides[1].name, _interval(sides[2], sides[0], high, low)
+    return None
+
+
+def _ray(left: Node, relation: str, right: Node) -> tuple[str, Node] | None:
+    if right.op == "var" and is_constant(left):
+        mirrored = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+        left, relation, right = right, mirrored[relation], left
+    if left.op != "var" or not is_constant(right):
+        return None
+    infinite = Node("const", name="inf")
+    if relation in ("<", "<="):
+        return left.name, _interval(Node("neg", (infinite,)), right, "<", relation)
+    return left.name, _interval(right, infinite, relation, "<")
+
+
+def _interval(low: Node, high: Node, first: str, second: str) -> Node:
+    return Node("interval", (low, high), ("[" if "=" in first else "(") + ("]" if "=" in second else ")"))
+
+
+def _relations_equal(gold: Item, answer: Item) -> bool:
+    """Chains link by link, in any order: each link up to a factor that is not zero, and positive in an inequality."""
+    golds, answers = _links(gold), _links(answer)
+    if golds is None or answers is None:
+        return gold.relations == answer.relations and _sides_equal(gold.sides, answer.sides)
+    return unordered(golds, answers, _link_equal)
+
+
+Link = tuple[str, Value, Value]
+
+
+def _links(item: Item) -> list[Link] | None:
+    found = []
+    for place, relation in enumerate(item.relations):
+        left, right = item.sides[place], item.sides[place + 1]
+        if left.node is None or right.node is None or relation not in ("=", "<", "<=", ">", ">=", "!="):
+            return None
+        if left.node.op in STRUCTURES or right.node.op in STRUCTURES:
+            return None
+        found.append((_FLIPPED[relation], right, left) if relation in _FLIPPED else (relation, left, right))
+    return found
+
+
+def _link_equal(gold: Link, answer: Link) -> bool:
+    """Whether two equations or inequalities have the same solutions, up to a factor."""
+    if gold[0] != answer[0]:
+        return False
+    sides = [value.node for value in (*gold[1:], *answer[1:])]
+    a, b, c, d = (node for node in sides if node is not None)
+    straight = same_unit(gold[1].unit, answer[1].unit) and same_unit(gold[2].unit, answer[2].unit)
+    crossed = same_unit(gold[1].unit, answer[2].unit) and same_unit(gold[2].unit, answer[1].unit)
+    if all(is_constant(node) for node in (a, b)) or all(is_constant(node) for node in (c, d)):
+        if straight and same(a, c) and same(b, d):
+            return True
+        return gold[0] in ("=", "!=") and crossed and same(a, d) and same(b, c)
+    if not straight and not (crossed and gold[0] in ("=", "!=")):
+        return False
+    kind: Kind = "positive" if gold[0] in ("<", "<=") else "proportional"
+    return agree((difference(a, b),), (difference(c, d),), kind)
