@@ -1,7 +1,7 @@
 """A pytest fixture that fails a test when a model has become worse: `harness gate` inside a test suite.
 
     def test_the_student_is_no_worse(harness_gate):
-        harness_gate(baseline="tests/baseline.json", candidate="hf:./student", suite="synth_easy", margin="2pp")
+        harness_gate(baseline="tests/baseline.json", candidate="hf:./student", suite="synth_easy", margin="5pp")
 
 Loaded by pytest wherever this package is installed, so nothing of the harness is imported until the fixture is called.
 The setting `harness_gate_inconclusive` (pytest.ini, pyproject.toml) says what an inconclusive gate is: "fail", which is
@@ -10,6 +10,7 @@ the default, "skip" or "xfail".
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -79,6 +80,7 @@ def check(
             metric,
             Rule(**rule, max_missing=config.max_failures),
             lambda model: RunProgress(model, quiet=True),
+            lambda line: print(line, file=sys.stderr),
         )
     except HarnessError as error:
         pytest.fail(f"harness gate: {error}", pytrace=False)

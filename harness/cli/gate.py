@@ -112,10 +112,15 @@ def command(
     if not baseline:
         raise UsageError("say --baseline RUN|MODEL|FILE, or --save-baseline FILE to make one")
     marked = in_actions if annotations is None else annotations
+
+    def say(line: str) -> None:
+        if not quiet or line.startswith("warning:"):
+            click.echo(line, err=True)
+
     try:
         rule = Rule(**settings, max_missing=config.max_failures)
         old = Named("baseline", baseline, baseline_arg)
-        verdicts = run_gate(old, new, config, metric, rule, lambda model: RunProgress(model, quiet=quiet))
+        verdicts = run_gate(old, new, config, metric, rule, lambda model: RunProgress(model, quiet=quiet), say)
     except HarnessError as error:
         _tell_error(str(error), junit_file, marked)
         raise

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.gate.advice import need_lines
 from harness.gate.decide import Outcome, Verdict, overall
-from harness.gate.report import Questions, amount, difference, flip_change, headline, need_lines, note_line
+from harness.gate.report import Questions, change, flip_change, headline, note_line
 from harness.redact import redact
 from harness.report.text import clean
 
@@ -50,19 +51,17 @@ def summary(verdicts: Sequence[Verdict], show: int, questions: Questions) -> str
     lines = [
         f"## harness gate: {overall(verdicts)}",
         "",
-        "| suite | metric | verdict | baseline | candidate | difference | interval | problems | better / worse |",
-        "|---|---|---|---|---|---:|---|---:|---:|",
+        "| suite | metric | verdict | baseline | candidate | difference | problems | better / worse |",
+        "|---|---|---|---|---|---|---:|---:|",
     ]
     for verdict in verdicts:
-        value, low, high = difference(verdict)
         cells = [
             _code(verdict.candidate.suite),
             _code(verdict.candidate.metric),
             f"**{verdict.outcome}**",
             _code(verdict.baseline.model),
             _code(verdict.candidate.model),
-            amount(value, verdict),
-            f"{amount(low, verdict)} to {amount(high, verdict)}",
+            change(verdict),
             str(verdict.n_problems),
             f"{verdict.wins} / {verdict.losses}",
         ]

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.errors import HarnessError
 from harness.gate.pairs import Pairs, Rule
+from harness.gate.values import Side
 from harness.power import DELTA_SD, SMALLEST_DELTA_SD, Noise, mde
 from harness.stats.distributions import t_quantile
 from harness.stats.errors import clustered_se
+from harness.suites import load_suite
 
 _MAX_N = 100_000
 _MAX_PROBLEMS = 10**8
@@ -30,11 +33,15 @@ class Need:
     n: int | None
     """Samples per problem; None: no number of them is enough."""
     problems: int | None
-    """Problems at the present number of samples; None: more than 10^8, or the effect lies on the edge."""
+    """Problems at the present number of samples; None: more than 10^8 or than the suite has."""
     floor: float
     """Smallest distance from the edge that any number of samples of these problems can show."""
     greedy: bool
     """True: samples are copies of each other, so only problems help."""
+    shows: float = math.nan
+    """Distance from the edge that the problems and samples at hand show: the smallest margin if nothing differs."""
+    available: int | None = None
+    """Problems that the suite has; None where that is not known. `problems` is never more."""
 
 
 @dataclass(frozen=True)
@@ -61,31 +68,62 @@ class Spread:
         wider = math.sqrt(variance + unseen**2) - math.sqrt(variance)
         critical = t_quantile(max(1.0, units - 1.0), 1.0 - 2.0 * alpha)
         distance = mde(count, n, noise, alpha=2.0 * alpha, power=power) + unseen + critical * wider
-        return max(distance, 1.0 - math.pow(alpha, 1.0 / units))  # the bound if no problem differs
+        return max(distance, 1.0 - math.pow(alpha, 1.0 / units))  # as `best_margin`, of units that need not be whole
+
+
+def best_margin(units: int, alpha: float) -> float:
+    """The margin that a pass takes at least: the bound if not one of so many independent problems differs."""
+    return 1.0 - math.pow(alpha, 1.0 / units)
+
+
+def suite_size(side: Side) -> int | None:
+    """How many problems a side's suite has; None for suites of other tools, versions or data, and unknown ones."""
+    if side.imported_from is not None:
+        return None
+    try:
+        suite = load_suite(side.suite)
+    except HarnessError:  # a plugin's, or one that is gone: nothing is known, and nothing else needs it
+        return None
+    same = (suite.version, suite.data.sha256) == (side.suite_version, side.data_sha256)
+    return suite.data.rows if same and suite.data.rows > 0 else None
 
 
 def needs(pairs: Pairs, rule: Rule) -> tuple[Need, ...]:
     """What decides if the true effect is the one seen, and if there is none; only those that lie off the edges."""
     spread = measured(pairs)
     n = min(pairs.baseline.n, pairs.candidate.n)
+    size = suite_size(pairs.candidate)
     seen = float(pairs.effects.mean())
     found: list[Need] = []
     for effect in (seen, 0.0):
         distance = min(abs(effect - edge) for edge in pairs.region if math.isfinite(edge))
         if distance > 1e-9 and all(abs(effect - need.effect) > 1e-12 for need in found):
-            found.append(need(spread, effect, distance / -pairs.worst, len(pairs.common), n, rule, -pairs.worst))
+            found.append(need(spread, effect, distance / -pairs.worst, len(pairs.common), n, rule, -pairs.worst, size))
     return tuple(found)
 
 
-def need(spread: Spread, effect: float, distance: float, problems: int, n: int, rule: Rule, scale: float = 1.0) -> Need:
-    """Samples or problems for a distance (in units of the range `scale`) from the edge."""
+def need(
+    spread: Spread,
+    effect: float,
+    distance: float,
+    problems: int,
+    n: int,
+    rule: Rule,
+    scale: float = 1.0,
+    size: int | None = None,
+) -> Need:
+    """Samples or problems for a distance (in units of the range `scale`) from the edge; the suite has `size`."""
     greedy = spread.within_sd == 0.0
     floor = spread.detects(problems, math.inf, rule.alpha, rule.power)
     samples = None
     if not greedy and floor < distance:
         samples = _least(lambda k: spread.detects(problems, k, rule.alpha, rule.power) <= distance, n + 1, _MAX_N)
-    more = _least(lambda k: spread.detects(k, n, rule.alpha, rule.power) <= distance, problems + 1, _MAX_PROBLEMS)
-    return Need(effect, samples, more, floor * scale, greedy)
+    most = _MAX_PROBLEMS if size is None else size
+    more = None
+    if problems < most:
+        more = _least(lambda k: spread.detects(k, n, rule.alpha, rule.power) <= distance, problems + 1, most)
+    shows = spread.detects(problems, n, rule.alpha, rule.power)
+    return Need(effect, samples, more, floor * scale, greedy, shows * scale, size)
 
 
 def _least(enough: Callable[[int], bool], low: int, high: int) -> int | None:

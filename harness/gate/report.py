@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 
+from harness.gate.advice import need_lines, samples
 from harness.gate.decide import EXIT_CODES, Flip, Verdict, overall
-from harness.gate.plan import Need
+from harness.gate.units import unit_of
 from harness.gate.values import Side
 from harness.report.text import clean, p_value
 from harness.types import Json
@@ -19,21 +19,6 @@ _ANSWER = 40
 _QUESTION = 70
 
 
-def amount(value: float, verdict: Verdict, *, sign: bool = True) -> str:
-    """A number of the verdict's own unit: "+1.2 pp", "-3.0 %" of the baseline, "+20.0 tok"."""
-    scale, unit = _unit(verdict)
-    text = f"{scale * value:+.1f}" if sign else f"{scale * value:.3g}"
-    return f"{text}{f' {unit}' if unit else ''}"
-
-
-def _unit(verdict: Verdict) -> tuple[float, str]:
-    if verdict.margin.relative:
-        return 100.0, "%"
-    if verdict.baseline.share and verdict.candidate.share:
-        return 100.0, "pp"
-    return 1.0, "tok" if verdict.baseline.metric == "tokens_out" else ""
-
-
 def difference(verdict: Verdict) -> tuple[float, float, float]:
     """Candidate minus baseline and its bounds, as the metric counts (more tokens are more, though they are worse)."""
     if verdict.candidate.lower_is_better:
@@ -43,23 +28,31 @@ def difference(verdict: Verdict) -> tuple[float, float, float]:
 
 def headline(verdict: Verdict) -> str:
     """The verdict in one line, without colours; foreign text is cleaned."""
-    value, low, high = difference(verdict)
-    scale, _ = _unit(verdict)
-    return (
-        f"{verdict.outcome.upper()}: {clean(verdict.candidate.suite)} {clean(verdict.candidate.metric)}: "
-        f"{amount(value, verdict)} [{scale * low:+.1f}, {scale * high:+.1f}], {_asked(verdict)}"
-    )
+    name = f"{clean(verdict.candidate.suite)} {clean(verdict.candidate.metric)}"
+    return f"{verdict.outcome.upper()}: {name}: {change(verdict)}"
 
 
-def _asked(verdict: Verdict) -> str:
-    margin = amount(verdict.margin.value, verdict, sign=False)
-    lower = " (lower is better)" if verdict.candidate.lower_is_better else ""
-    words = {
-        "noninferior": f"may be worse by less than {margin}",
-        "superior": f"must be better by more than {margin}",
-        "equivalent": f"must differ by less than {margin}",
-    }
-    return words[verdict.rule.test] + lower
+def change(verdict: Verdict) -> str:
+    """What was seen and what was allowed, in words: "worse by 49.0 pp [39.0, 57.7]; allowed: 2.0".
+
+    The same in the report, the summary, JUnit and annotations. The interval is of the loss, or of the gain.
+    """
+    scale, unit = unit_of(verdict)
+    worse = verdict.effect < 0.0
+    seen, low, high = (scale * x for x in (verdict.effect, verdict.low, verdict.high))
+    seen, low, high = (-seen, 0.0 - high, 0.0 - low) if worse else (seen, low, high)
+    by = f"{seen:.1f}{f' {unit}' if unit else ''} [{low:.1f}, {high:.1f}]"
+    more = {"tokens_out": "longer", "truncated": "cut more often"}.get(verdict.candidate.metric, "worse")
+    less = {"tokens_out": "shorter", "truncated": "cut less often"}.get(verdict.candidate.metric, "better")
+    margin = f"{scale * verdict.margin.value:.3g}"
+    margin += "" if "." in margin or "e" in margin else ".0"
+    asked = {
+        "noninferior": "allowed" if worse else "allowed loss",
+        "superior": "required gain: more than",
+        "equivalent": "allowed either way",
+    }[verdict.rule.test]
+    how = "equal: " if seen == 0.0 else f"{more if worse else less} by "
+    return f"{how}{by}; {asked}{'' if asked.endswith('than') else ':'} {margin}"
 
 
 def text_report(verdicts: Sequence[Verdict], show: int, questions: Questions) -> str:
@@ -108,7 +101,7 @@ def note_line(note: str) -> str:
 def _side(side: Side, mean: float) -> str:
     share = side.share
     value = f"{100 * mean:.1f} %" if share else f"{mean:.1f}"
-    return f"{value:>9s}  {clean(side.model, 60)}  ({side.n} {_samples(side.n)} a problem; {clean(side.run_id, 100)})"
+    return f"{value:>9s}  {clean(side.model, 60)}  ({side.n} {samples(side.n)} a problem; {clean(side.run_id, 100)})"
 
 
 def picture(verdict: Verdict) -> str:
@@ -130,53 +123,6 @@ def picture(verdict: Verdict) -> str:
         beside = 0 if at(edge) != at(0.0) or edge == 0.0 else -1 if edge < 0.0 else 1
         line[at(edge) + beside] = "|"
     return f"worse {''.join(line)} better"
-
-
-def need_lines(verdict: Verdict) -> list[str]:
-    """What would decide, and the commands; empty for a verdict that is decided."""
-    lines: list[str] = []
-    for need in verdict.needs:
-        sign = -1.0 if verdict.candidate.lower_is_better else 1.0
-        truth = (
-            f"if the true difference is {amount(sign * need.effect, verdict)}" if need.effect else "if there is none"
-        )
-        lines.append(f"  to decide with {verdict.rule.power:.0%} power, {truth}: {_ways(need, verdict)}")
-    samples = [need.n for need in verdict.needs if need.n is not None]
-    if samples:
-        for side in (verdict.baseline, verdict.candidate):
-            lines.append(f"    {command(side, min(samples))}")
-        lines.append("    then the same `harness gate`; only the missing samples are made (add each run's --model-arg)")
-    return lines
-
-
-def _samples(n: int) -> str:
-    return "sample" if n == 1 else "samples"
-
-
-def _ways(need: Need, verdict: Verdict) -> str:
-    n = min(verdict.baseline.n, verdict.candidate.n)
-    problems = f"{need.problems} problems with {n}" if need.problems is not None else "more problems than can be had"
-    if need.n is not None:
-        return f"{need.n} samples of each problem, or {problems}"
-    if need.greedy and verdict.baseline.sampling.get("temperature") == 0:
-        return f"{problems} (at temperature 0 more samples would be copies)"
-    if need.greedy:
-        return f"{problems} (what more samples would do is not known for this metric)"
-    return (
-        f"{problems}; no number of samples of these {verdict.n_problems} is enough, they show no less than "
-        f"{amount(need.floor, verdict, sign=False)} from the margin"
-    )
-
-
-def command(side: Side, n: int) -> str:
-    """The command that adds samples to a side."""
-    words = ["harness", "run", "--suite", side.suite, "--model", side.model, "--n", str(n), "--seed", str(side.seed)]
-    words += ["--limit", str(side.limit)] if side.limit is not None else []
-    for key in ("temperature", "top_p", "max_tokens"):
-        value = side.sampling.get(key)
-        if isinstance(value, int | float):
-            words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
-    return " ".join(shlex.quote(clean(word, 500)) for word in words)
 
 
 def _flip_lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:

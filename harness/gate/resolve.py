@@ -6,6 +6,7 @@ sampled as the stored side was; settings that say otherwise are refused before a
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from harness.errors import DataError, UsageError
 from harness.gate.decide import Verdict, decide_all
 from harness.gate.margin import parse_margin
 from harness.gate.pairs import Rule
+from harness.gate.reach import Design, check_reach
 from harness.gate.stored import read_baseline
 from harness.gate.values import Side, read_side
 from harness.leaderboard import is_share
@@ -51,11 +53,17 @@ def is_model(name: str) -> bool:
 
 
 def find_sides(
-    baseline: Named, candidate: Named, config: RunConfig, metric: str | None, progress: Callable[[str], Progress]
+    baseline: Named,
+    candidate: Named,
+    config: RunConfig,
+    metric: str | None,
+    progress: Callable[[str], Progress],
+    check: Callable[[RunConfig, Side | None], None] = lambda config, stored: None,
 ) -> list[tuple[Side, Side]]:
     """(baseline, candidate) of every suite, in the order asked; models are evaluated.
 
-    `config` has the suites (none: those of the stored runs), the sampling asked for and the folders. Raises
+    `check` sees every suite for which a model will be asked, with the side that is stored, before any is. `config` has
+    the suites (none: those of the stored runs), the sampling asked for and the folders. Raises
     `UsageError` for names that do not fit together, and whatever reading, planning or evaluating raises.
     """
     results = Path(config.results_dir)
@@ -70,8 +78,15 @@ def find_sides(
         if absent and side.model is None:
             raise UsageError(f"no {side.role} run of suite {absent[0]!r} is named; add --{side.role} RUN")
     pairs: list[tuple[Side, Side]] = []
-    for suite, n in asked:
-        own = replace(config, suite=(suite,), n=n if n is not None else config.n)
+    configs = {
+        suite: replace(config, suite=(suite,), n=n if n is not None else config.n)  # as evaluated
+        for suite, n in asked
+    }
+    for suite, own in configs.items():
+        there = [side[suite] for side in stored if suite in side]
+        if len(there) < 2:
+            check(own, there[0] if there else None)
+    for suite, own in configs.items():
         left, right = stored[0].get(suite), stored[1].get(suite)
         left = left or evaluate(baseline, own, right, metric, progress)
         right = right or evaluate(candidate, own, left, metric, progress)
@@ -86,12 +101,46 @@ def run_gate(
     metric: str | None,
     rule: Rule,
     progress: Callable[[str], Progress],
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Verdict]:
-    """Find both sides and decide; a margin that cannot be meant is refused before a model is asked anything."""
-    if (baseline.model or candidate.model) and rule.margin is not None:
-        name = metric or "avg@n"  # by which every graded suite is paired
-        parse_margin(rule.margin, name, share=is_share(name, 0.5), superior=rule.test == "superior")
-    return decide_all(find_sides(baseline, candidate, config, metric, progress), rule)
+    """Find both sides and decide; a margin that cannot be meant, or never pass, is refused before a model is asked.
+
+    `say` is told what each suite can show; a line that begins with "warning:" is one.
+    """
+    name = metric or "avg@n"  # by which every graded suite is paired
+    margin = None
+    if baseline.model or candidate.model:
+        margin = parse_margin(rule.margin, name, share=is_share(name, 0.5), superior=rule.test == "superior")
+
+    def check(own: RunConfig, stored: Side | None) -> None:
+        share = is_share(stored.metric if stored is not None else name, 0.5)
+        if margin is not None and share and not load_suite(own.suite[0]).judging:
+            say(check_reach(_design(own, stored), margin.value, rule))
+
+    return decide_all(find_sides(baseline, candidate, config, metric, progress, check), rule)
+
+
+def _design(config: RunConfig, stored: Side | None) -> Design:
+    """What will be compared on the one suite of `config`, sampled as a stored side was."""
+    from harness.run.plan import plan_suites
+
+    plan = plan_suites(config if stored is None else _sampled_as(config, stored))[0]
+    clusters = {problem.cluster or f"problem {problem.id}" for problem in plan.problems}
+    within = None
+    if stored is not None:
+        noise = [
+            v.mean * (1.0 - v.mean) * v.n / (v.n - 1) for v in stored.values.values() if v.mean is not None and v.n > 1
+        ]
+        within = math.sqrt(sum(noise) / len(noise)) if noise and stored.share else None
+    return Design(
+        suite=plan.suite.name,
+        problems=len(plan.problems),
+        units=len(clusters),
+        n=plan.sampling.n,
+        sampled=plan.sampling.temperature > 0,
+        size=max(plan.suite.data.rows, len(plan.problems)),
+        within_sd=within,
+    )
 
 
 def find_side(side: Named, config: RunConfig, metric: str | None, progress: Callable[[str], Progress]) -> Side:
@@ -163,6 +212,8 @@ def _sampled_as(config: RunConfig, like: Side) -> RunConfig:
     default = RunConfig()
     for key, value in theirs.items():
         asked = getattr(config, key)
+        if key == "limit" and asked is not None and value is None and asked >= len(like.values):
+            continue  # a limit that leaves nothing out is none
         if asked != getattr(default, key) and asked != value:
             raise UsageError(
                 f"--{key.replace('_', '-')} {asked}: {like.run_id} was made with {value}, and sides sampled "

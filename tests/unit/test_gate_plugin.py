@@ -42,7 +42,7 @@ def test_a_pass_passes_and_a_regression_fails_with_the_report(pytester: pytest.P
     run(pytester, "same", "5pp").assert_outcomes(passed=1)
     failed = run(pytester, "worse", "5pp")
     failed.assert_outcomes(failed=1)
-    failed.stdout.fnmatch_lines(["*REGRESS: toy avg@n: -33.3 pp*", "*problems that changed, worst first (40)*"])
+    failed.stdout.fnmatch_lines(["*REGRESS: toy avg@n: worse by 33.3 pp*", "*problems that changed, worst first (40)*"])
     failed.stdout.no_fnmatch_line("*Traceback*")
 
 

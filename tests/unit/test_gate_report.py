@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from gate_sides import make_side
 
-from harness.gate import report
+from harness.gate import advice, report
 from harness.gate.decide import Verdict, decide_all
 from harness.gate.github import annotation_lines, error_annotation, summary
 from harness.gate.junit import junit
@@ -40,7 +40,7 @@ def test_the_first_line_is_the_verdict() -> None:
     lost = verdict([1.0] * 100, [0.0] * 50 + [1.0] * 50)
     text = report.text_report([lost], 3, {("toy", "p0000"): "What is 6 * 7?"})
     first, *rest = text.splitlines()
-    assert first.startswith("REGRESS: toy avg@n: -50.0 pp [") and first.endswith("may be worse by less than 1 pp")
+    assert first == "REGRESS: toy avg@n: worse by 50.0 pp [40.0, 58.6]; allowed: 1.0"
     assert any("What is 6 * 7?" in line for line in rest) and any("'42' -> '41'" in line for line in rest)
     assert "and 47 more; --show 50 lists all" in text
     assert all(len(line) <= 200 for line in rest)
@@ -55,10 +55,9 @@ def test_the_picture_shows_bounds_edge_zero_and_estimate() -> None:
 
 def test_lengths_are_shown_as_they_are_counted() -> None:
     longer = verdict([100.0] * 200, [150.0] * 200, None, metric="tokens_out")
-    assert report.headline(longer).startswith("REGRESS: toy tokens_out: +50.0 % [+")
-    assert "lower is better" in report.headline(longer)
-    assert "+50.0 tok" in report.headline(verdict([100.0] * 200, [150.0] * 200, "5tok", metric="tokens_out"))
-    assert "+0.0 %" in report.headline(verdict([100.0] * 200, [100.0] * 200, None, metric="tokens_out"))
+    assert report.headline(longer).startswith("REGRESS: toy tokens_out: longer by 50.0 % [47.0")
+    assert "longer by 50.0 tok" in report.headline(verdict([100.0] * 200, [150.0] * 200, "5tok", metric="tokens_out"))
+    assert "equal: 0.0 %" in report.headline(verdict([100.0] * 200, [100.0] * 200, None, metric="tokens_out"))
     row = report.as_json([longer], 1, {})["suites"][0]  # type: ignore[index]
     assert row["difference"] == 0.5 and row["low"] <= 0.5 <= row["high"] and row["better"] == "lower"
 
@@ -76,12 +75,13 @@ def test_inconclusive_prints_the_commands_that_would_decide() -> None:
     assert "80% power" in text
     hopeless = report.text_report([verdict([0.5, 0.75, 1.0] * 10, [0.75, 0.5, 1.0] * 10, n=4)], 0, {})
     assert "no number of samples of these 30 is enough" in hopeless and "harness run" not in hopeless
+    assert "harness gate --baseline toy-base --candidate toy-new --margin 15pp" in hopeless
     greedy = report.text_report([verdict([1.0] * 3, [1.0] * 3, sampling={"temperature": 0.0})], 0, {})
     assert "at temperature 0 more samples would be copies" in greedy
 
 
 def test_a_command_is_safe_to_paste() -> None:
-    assert report.command(make_side([1.0], model="hf:a b; rm -rf $HOME", limit=5), 4).startswith(
+    assert advice.command(make_side([1.0], model="hf:a b; rm -rf $HOME", limit=5), 4).startswith(
         "harness run --suite toy --model 'hf:a b; rm -rf $HOME' --n 4 --seed 0 --limit 5"
     )
 
@@ -127,7 +127,7 @@ def test_the_summary_shows_foreign_text_literally(evil: Verdict) -> None:
     text = summary([evil], 3, QUESTIONS)
     assert "<script>" not in text and "`" not in text and "@all" not in text
     table = [line for line in text.splitlines() if line.startswith("| <code>")]
-    assert len(table) == 4 and {line.count(" | ") for line in table} == {8, 4}
+    assert len(table) == 4 and {line.count(" | ") for line in table} == {7, 4}
     assert "**regress**" in text
     assert "::" not in text
 
@@ -135,3 +135,23 @@ def test_the_summary_shows_foreign_text_literally(evil: Verdict) -> None:
 def test_a_gate_of_several_suites_says_what_its_verdict_means() -> None:
     text = report.text_report([verdict([1.0] * 500, [1.0] * 500), verdict([1.0] * 3, [1.0] * 3)], 0, {})
     assert "INCONCLUSIVE: 1 of 2 suites pass. All must" in text
+
+
+@pytest.mark.parametrize(
+    ("after", "test", "margin", "words"),
+    [
+        ([0.0] * 49 + [1.0] * 51, "noninferior", "2pp", "worse by 49.0 pp [39.0, 57.7]; allowed: 2.0"),
+        ([1.0] * 100, "noninferior", "5pp", "equal: 0.0 pp [-3.0, 3.0]; allowed loss: 5.0"),
+        ([0.0] * 49 + [1.0] * 51, "superior", "2pp", "worse by 49.0 pp [39.0, 57.7]; required gain: more than 2.0"),
+        ([1.0] * 100, "equivalent", "2.5pp", "equal: 0.0 pp [-3.0, 3.0]; allowed either way: 2.5"),
+    ],
+)
+def test_one_sentence_says_it_everywhere(after: list[float], test: Any, margin: str, words: str) -> None:
+    found = decide_all([(make_side([1.0] * 100), make_side(after, "new"))], Rule(margin, test))
+    outputs = {
+        "report": report.text_report(found, 0, {}),
+        "summary": summary(found, 0, {}),
+        "JUnit": junit(found, 0, {}),
+        "annotations": annotation_lines(found),
+    }
+    assert [name for name, text in outputs.items() if words not in text] == []

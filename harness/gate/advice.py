@@ -1,0 +1,107 @@
+"""What would decide an inconclusive gate, in words and as commands to paste.
+
+More samples where they help, else more problems where the suite has them, else the margin that these problems can show.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+
+from harness.gate.decide import Verdict
+from harness.gate.plan import Need
+from harness.gate.units import amount, unit_of
+from harness.gate.values import Side
+from harness.report.text import clean
+
+
+def samples(n: int) -> str:
+    """The noun that fits the number."""
+    return "sample" if n == 1 else "samples"
+
+
+def need_lines(verdict: Verdict) -> list[str]:
+    """What would decide, and the commands; empty for a verdict that is decided by its interval."""
+    lines: list[str] = []
+    for need in verdict.needs:
+        sign = -1.0 if verdict.candidate.lower_is_better else 1.0
+        truth = (
+            f"if the true difference is {amount(sign * need.effect, verdict)}" if need.effect else "if there is none"
+        )
+        lines.append(f"  to decide with {verdict.rule.power:.0%} power, {truth}: {_ways(need, verdict)}")
+    return [*lines, *(f"    {line}" for line in _commands(verdict))]
+
+
+def _ways(need: Need, verdict: Verdict) -> str:
+    n = min(verdict.baseline.n, verdict.candidate.n)
+    problems = f"{need.problems} problems with {n} {samples(n)} each" if need.problems is not None else ""
+    if need.n is not None:
+        more = f"{need.n} {samples(need.n)} of each problem"
+        return f"{more}, or {problems}" if problems else more
+    floor = amount(need.floor, verdict, sign=False)
+    why = (
+        f"no number of samples of these {verdict.n_problems} is enough, they show no less than {floor} from the margin"
+    )
+    if need.greedy and verdict.baseline.sampling.get("temperature") == 0:
+        why = "at temperature 0 more samples would be copies"
+    elif need.greedy:
+        why = "what more samples would do is not known for this metric"
+    if problems:
+        return f"{problems} ({why})"
+    size = f"the suite has no more than {need.available} problems"
+    return f"not with this suite: {why}, and {size if need.available is not None else 'no number of problems is'}"
+
+
+def _commands(verdict: Verdict) -> list[str]:
+    """Commands that lead to a decision; the cheapest way that there is."""
+    n = min((need.n for need in verdict.needs if need.n is not None), default=None)
+    more = min((need.problems for need in verdict.needs if need.problems is not None), default=None)
+    runs = ("--baseline", verdict.baseline.run_id, "--candidate", verdict.candidate.run_id)
+    if n is not None:
+        sides = [command(side, n) for side in (verdict.baseline, verdict.candidate)]
+        made = "only the missing samples are made; add each run's --model-arg, and renew a baseline file"
+        return [*dict.fromkeys(sides), gate_command(verdict, runs), f"({made})"]
+    known = verdict.needs[0].available if verdict.needs else None
+    if more is not None and known is not None:
+        models = ("--baseline", verdict.baseline.model, "--candidate", verdict.candidate.model)
+        suite = f"{verdict.candidate.suite}:{min(verdict.baseline.n, verdict.candidate.n)}"
+        more_words = ("--suite", suite, *_sampling(verdict.candidate, more))
+        return [gate_command(verdict, (*models, *more_words)), "(add each model's --baseline-arg and --candidate-arg)"]
+    scale, unit = unit_of(verdict)
+    shows = [need.shows for need in verdict.needs if need.effect == 0.0]
+    if not shows or (unit == "pp" and shows[0] >= 1.0):
+        return []
+    margin = f"{math.ceil(10.0 * scale * shows[0]) / 10.0:g}{unit}"
+    return [gate_command(verdict, runs, margin), "(the smallest margin that these problems can be expected to show)"]
+
+
+def gate_command(verdict: Verdict, words: Sequence[str], margin: str | None = None) -> str:
+    """The gate that decides as this one did, on other sides or with another margin; in full."""
+    rule = verdict.rule
+    margin = margin or rule.margin
+    found = ["harness", "gate", *words, *(("--margin", margin) if margin is not None else ())]
+    found += ["--test", rule.test] if rule.test != "noninferior" else []
+    found += ["--metric", verdict.candidate.metric] if verdict.candidate.metric != "avg@n" else []
+    found += ["--alpha", f"{rule.alpha:g}"] if rule.alpha != 0.05 else []
+    return _line(found)
+
+
+def command(side: Side, n: int) -> str:
+    """The command that adds samples to a side."""
+    return _line(["harness", "run", "--suite", side.suite, "--model", side.model, "--n", str(n), *_sampling(side)])
+
+
+def _sampling(side: Side, limit: int | None = None) -> list[str]:
+    """Options that draw as a side was drawn; on its problems, or on the first `limit`."""
+    limit = limit if limit is not None else side.limit
+    words = ["--seed", str(side.seed), *(["--limit", str(limit)] if limit is not None else [])]
+    for key in ("temperature", "top_p", "max_tokens"):
+        value = side.sampling.get(key)
+        if isinstance(value, int | float):
+            words += [f"--{key.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return words
+
+
+def _line(words: Sequence[str]) -> str:
+    return " ".join(shlex.quote(clean(word, 2000)) for word in words)
