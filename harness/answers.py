@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from harness.sentences import first_sentence
 from harness.types import Json
 
 TAIL = 262_144
@@ -32,8 +33,16 @@ _BOX_START = re.compile(_BOX)
 _BOX_TOKEN = re.compile(rf"(?P<box>{_BOX}\s{{0,8}}\{{)|\\.|[{{}}]", re.DOTALL)
 _BOX_BARE = re.compile(rf"{_BOX}[ \t]{{1,8}}(?P<bare>[^\s\\${{}}]{{1,64}})")
 _BOX_JOINT = re.compile(
-    r"(?:\s|,|;|\$|&|\\[()\[\];,! ]|\\q?quad\b|\\text\{\s{0,8}(?:and|or)\s{0,8}\}|\band\b|\bor\b){1,32}"
+    r"(?:\s|[,;&:]|\$|\\[()\[\];,!: ]|\\q?quad(?![a-zA-Z])|\\text\{[^{}]{0,40}\}"
+    r"|(?<![a-zA-Z])[a-zA-Z](?:_\{?\w\}?)?\s?=|\bis\b"
+    r"|(?<![\\\w])[a-z]{1,12}\b){1,32}"
 )
+"""What may stand between the boxes of one list: separators, names ("q ="), a few words ("papers and")."""
+_BOX_LIST = re.compile(r"[,;&]|\band\b|\bor\b|\\q?quad|和|或")
+_BOX_STEP = re.compile(
+    r"\b(?:so|thus|hence|then|therefore|gives?|get|because|since|but|wrong|not|i\.?e|which|that|means|equivalently|now|next|finally)\b"
+)
+_BOX_NAME = re.compile(r"(?<![\\\w])(\\?[a-zA-Z]+(?:_\{?\w+\}?)?(?:\([a-z\d]\))?)\s?=\s?\$?$")
 
 
 def boxed_spans(text: str) -> list[tuple[int, int, int]]:
@@ -73,17 +82,33 @@ def last_boxed(text: str) -> str | None:
 
 
 def last_boxed_group(text: str) -> tuple[str, ...]:
-    r"""Contents of the last run of boxes joined by commas, "and" or "or": `\boxed{1}, \boxed{2}` is two."""
+    r"""The last run of boxes that are one list: `\boxed{1}, \boxed{2}` is ("1", "2"), with names `p=\boxed{4}` "p=4".
+
+    Separators, names and a few words may stand between two boxes of a list, but no step from one to the other ("so").
+    """
     spans = boxed_spans(text)
     if not spans:
         return ()
     group = [spans[-1]]
     for span in reversed(spans[:-1]):
         between = text[_closed(text, span) : group[-1][0]]
-        if len(between) > 64 or _BOX_JOINT.fullmatch(between) is None or "\n\n" in between:
+        if len(between) > 80 or "\n\n" in between or _BOX_JOINT.fullmatch(between) is None:
+            break
+        if _BOX_LIST.search(between) is None or _BOX_STEP.search(between):
             break
         group.append(span)
-    return tuple(_content(text, span) for span in reversed(group))
+    contents = [_content(text, span) for span in reversed(group)]
+    if len(group) > 1:
+        names = [_BOX_NAME.search(text, max(0, span[0] - 24), span[0]) for span in reversed(group)]
+        if all(names) and len({name[1] for name in names if name}) == len(names):
+            contents = [f"{name[1]}={content}" for name, content in zip(names, contents, strict=True) if name]
+    return tuple(contents)
+
+
+def after_last_box(text: str) -> str:
+    """The text behind the last complete box; all of it without one."""
+    spans = boxed_spans(text)
+    return text[_closed(text, spans[-1]) :] if spans else text
 
 
 def _closed(text: str, span: tuple[int, int, int]) -> int:
@@ -108,7 +133,7 @@ _PHRASE = re.compile(
     r"(?:"
     r"\#{4}[ \t]{0,4}:?"
     r"|\b(?:final|correct|right|best|my)?[ \t]{0,3}answer\b(?:\*\*|__)?"
-    r"(?:[ \t](?:to|for)[ \t][^.\n:=]{1,80})?"
+    r"(?:[ \t](?:to|for)[ \t][^.\n:=]{1,80}?)?"
     r"[ \t]{0,3}(?::|=|(?:is|was|are|would[ \t]be|should[ \t]be|must[ \t]be|equals)\b[ \t]{0,3}:?"
     r"|(?=(?:(?:is|was|ca|wo)n['’]t|cannot|can[ \t]not)\b))(?:\*\*|__)?"
     r"|(?:最终|正确|最后)?(?:的)?(?:答案|回答)[ \t]{0,3}(?:应该|应|就)?(?:是|为|選|选|：|:)"
@@ -134,7 +159,6 @@ def after_hashes(text: str) -> str | None:
 
 
 _NEXT_LINE = re.compile(r"[ \t*_]{0,8}\n{1,3}[ \t]{0,8}")
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$|\*)|[。！？]")
 
 
 def after_answer_phrase(text: str) -> str | None:
@@ -159,19 +183,10 @@ def after_answer_phrases(text: str) -> Iterator[tuple[str, int]]:
         display_end = tail.find("\\]", begin, begin + 2000) if tail.startswith(("\\[", "$$"), begin) else -1
         stop = max(line_end, display_end + 2 if display_end >= 0 else -1)
         line = tail[begin : stop if stop >= 0 else begin + 2000]
-        length = _sentence_length(line)
+        length = len(first_sentence(line))
         value = _without_emphasis(line[:length])
         if value:
             yield value, offset + begin + length
-
-
-def _sentence_length(line: str) -> int:
-    """Length of the first sentence of a line; a full stop inside mathematics ends nothing, "!" may be a factorial."""
-    for end in _SENTENCE_END.finditer(line):
-        before = line[: end.start()]
-        if before.count("$") % 2 == 0 and before.count("\\(") == before.count("\\)"):
-            return end.start() if end[0] != "!" else end.end()
-    return len(line)
 
 
 def _without_emphasis(sentence: str) -> str:
@@ -281,20 +296,3 @@ def _unique_keys(pairs: list[tuple[str, Json]]) -> JsonObject:
 
 def _no_constant(name: str) -> Json:
     raise ValueError(f"JSON does not know {name}")
-
-
-def math_segments(text: str) -> Iterator[tuple[int, int]]:
-    r"""Contents of `$…$`, `$$…$$`, `\(…\)` and `\[…\]` in the tail of a text, in order: (start, end)."""
-    offset = max(0, len(text) - TAIL)
-    opener: tuple[str, int] | None = None
-    for token in re.finditer(r"\\\$|\$\$?|\\[()\[\]]|\n\n", text[offset:]):
-        mark = token[0]
-        if mark == "\\$":
-            continue
-        if opener is None:
-            opener = (mark, token.end()) if mark in ("$", "$$", "\\(", "\\[") else None
-        elif mark == {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}[opener[0]]:
-            yield offset + opener[1], offset + token.start()
-            opener = None
-        elif mark == "\n\n" and opener[0] in ("$", "\\("):
-            opener = None

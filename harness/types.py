@@ -289,6 +289,9 @@ class Extracted:
     answer: str
     explicit: bool
     """True if marked as the answer (boxed, "answer is", ####); False if it is the last candidate in the text."""
+    readings: tuple[str, ...] = ()
+    """What the reply declares, uncut: the whole statement that `answer` was taken from. One that is the target as
+    written is right; none is ever graded otherwise."""
 
 
 class Model(Protocol):

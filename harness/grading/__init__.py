@@ -58,12 +58,21 @@ def score_completion(problem: Problem, completion: Completion) -> Score | Pendin
     if found is None:
         return Score(0.0, "no_answer", None, "no answer found")
     try:
-        settled = grader.quick(problem.target, found.answer) if isinstance(grader, QuickGrader) else None
+        settled = _settled(grader, problem.target, found) if isinstance(grader, QuickGrader) else None
     except HarnessError:
         raise
     except Exception:  # the worker will run into it again, and say so
         settled = None
     return settled if settled is not None else Pending(problem.grader, problem.target, found.answer)
+
+
+def _settled(grader: QuickGrader, target: str, found: Extracted) -> Score | None:
+    """The cheap verdict: right if the reply declares the target as written, whatever its answer was cut down to."""
+    for reading in found.readings:
+        whole = grader.quick(target, reading)
+        if whole is not None and whole.value == 1.0:
+            return whole
+    return grader.quick(target, found.answer)
 
 
 def field_checks(problem: Problem, completion: Completion, verdict: Score | Pending) -> dict[str, bool]:

@@ -1,109 +1,251 @@
-r"""Whether a value that stands in a sentence or a box is claimed as the answer, or only mentioned.
+r"""Which of the values in a sentence it claims as its answer; the others are only mentioned.
 
-"The answer is not 5", "less than 5", "between 4 and 5", "5 or 7", "5 thousand" and "5 hours 20 minutes" hold a 5 that
-nobody claims. Graders ask here before they pick a number or formula out of words. The rules, for a value in its clause:
+"The answer is not 5", "less than 5", "between 4 and 5", "5 to 7" and "5 hours 20 minutes" hold a 5 that nobody claims.
+In "the perimeter of triangle $PQR$ is 41", "$x=3+k$ with $k \in Z$" and "5 boxes for 20 people" one value is the
+answer and the other its subject or its condition. The rules, for the values of one sentence:
 
-1. before it, with no punctuation and no "but", "so" or "it is" between: a denial ("not", "n't", "cannot", "neither",
-   "except"), a bound ("less than", "at least", "between") or a choice ("either") unclaims it;
-2. after it: another value joined by "or", "to", a dash; a scale word ("thousand"), an operation in words ("times",
-   "squared"), a factorial or superscript; a letter glued to it that is no unit; or a second quantity unclaims it;
-3. "minus" and "negative" before it are its sign.
+1. values joined by commas, semicolons, "and" or "or" are one list; a list is claimed as a whole or not at all;
+2. a denial ("not", "cannot", "neither", "except") or a bound ("less than", "at least", "between") before a value, with
+   nothing new between, unclaims it;
+3. a value behind "for", "with", "where", "because", "of the", "than" and their like, or followed by "more than", is a
+   condition, a whole or a difference; it counts only if the sentence has no other;
+4. directly behind "the answer is" the first value counts; else the last.
 
-Everything looks at a bounded window around the value.
+A value that is not readable as one (`harness.grading.values`) is claimed like any other, and answers nothing.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import islice
 
-from harness.answers import NUMBER, after_answer_phrases, plain_number
+from harness.answers import after_answer_phrases
+from harness.grading.following import upright
+from harness.grading.values import Value, values
+from harness.sentences import math_segments
 
 _WINDOW = 80
-"""Characters before and after a value that can change what it means."""
+"""Characters before a value that can change what it means."""
 _PHRASES = 3
 """How many "the answer is" are asked, from the last, for one that claims something."""
-_CANDIDATES = 64
-"""How many numbers of running text are considered, from the last."""
+MAX_SENTENCE = 4096
+"""Longest sentence that is read, in characters, from its end."""
 _DENIAL = (
     r"\bnot\b|n['’]t\b|\bcannot\b|\bnever\b|\bneither\b|\bnor\b|\bexcept\b|\bexcluding\b|\bother\s+than\b"
-    r"|\brather\s+than\b|\binstead\s+of\b|\banything\s+but\b|不是|并非"
+    r"|\brather\s+than\b|\binstead\s+of\b|\banything\s+but\b|不是|并非|不等于"
 )
 _BOUND = (
     r"\b(?:less|greater|more|fewer|larger|smaller|bigger|higher|lower)\s+than\b|\bat\s+(?:least|most)\b|\bbetween\b"
-    r"|\bup\s+to\b|\bexceeds?\b|\bbelow\b|\babove\b|\bunder\b"
+    r"|(?<!adds\s)(?<!add\s)(?<!adding\s)(?<!sums\s)(?<!sum\s)(?<!comes\s)(?<!come\s)\bup\s+to\b"
+    r"|\bexceeds?\b|\bbelow\b|\babove\b|\bunder\b|至少|至多|小于|大于"
 )
-_NEW_CLAIM = r"[,;:.=\n—]|\b(?:but|so|hence|because|since|rather|instead|it\s+is)\b|\bit['’]s\b"
-_UNCLAIMED_BEFORE = re.compile(
-    rf"(?i:{_DENIAL}|{_BOUND}|\beither\b)(?:(?!{_NEW_CLAIM}).){{0,40}}$|(?:±|\\pm)\s*\\?[($]?$",
-    re.IGNORECASE | re.DOTALL,
+_NEW_CLAIM = (
+    r"[,;:.=\n—，。；：]|\b(?:but|so|hence|because|since|rather|instead|it\s+is|is\s+actually)\b|\bit['’]s\b|而是"
 )
+_UNCLAIMED_BEFORE = re.compile(rf"(?:{_DENIAL}|{_BOUND})(?:(?!{_NEW_CLAIM}).){{0,40}}$", re.IGNORECASE | re.DOTALL)
 _FILLER = r"(?:\s|[$*(]|\\[(\[]|\b(?:be|is|equal|equals|to|exactly|the|a|it|value|of|answer|number)\b){0,8}"
-_UNCLAIMED_JUST_BEFORE = re.compile(rf"(?:{_DENIAL}|{_BOUND}|\beither\b){_FILLER}$|±\s*$|\d\s+or\s+$", re.IGNORECASE)
-_SCALE = r"hundred|thousand|million|billion|trillion|dozen|mn|bn|k"
-_OTHER_AFTER = re.compile(
-    r"[!²³¹⁰⁴-⁹₀-₉½-¾]|(?!(?:h|m|g|s|L)\b)[A-Za-z](?![A-Za-z])|pi(?![a-z])"
-    rf"|[\s\\$*)]*(?:\b(?i:{_SCALE}|times|multiplied|divided|squared|cubed|factorial|or\s+(?:more|less|fewer|so))\b"
-    r"|(?:\bor|\bto|-|–|~)\s*\$?-?\d)"
-    r"|\s(?!(?:m|g|s|h|L|l|cm|[CFVWNJKtA])\b)[A-Za-z](?![A-Za-z'’])"
+_UNCLAIMED_JUST_BEFORE = re.compile(rf"(?:{_DENIAL}|{_BOUND}){_FILLER}$", re.IGNORECASE)
+_DENIED_AFTER = re.compile(
+    r"[\s$*]*(?:\w+\s+)?(?:(?:is|are|was|were)\s+(?:not|wrong|incorrect|impossible|excluded|too\s+\w+|invalid)|isn['’]t"
+    r"|cannot\s+be|can['’]t\s+be|does\s+not|doesn['’]t|fails)\b",
+    re.IGNORECASE,
 )
-_SECOND_QUANTITY = re.compile(
-    r"\s?\\?[A-Za-z]{1,20}(?:,?\s+and\s+|,?\s+)\$?\d[\d.,]*\s?(?!(?:more|less|fewer|times)\b)[A-Za-z]{1,20}\W*(?:\n|$)"
+_SIGN = re.compile(r"\b(?:minus|negative)\s+(?=[$\\(]{0,2}[\d.]|\\frac|\$\\frac)", re.IGNORECASE)
+_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox|textrm)\s?\{([^{}]{0,200})\}")
+
+_AND = r"(?:\band\b|\bor\b|\\text\s?\{\s?(?:and|or),?\s?\}|&|和|或者?|与|以及|及|\bet\b|\bou\b|\bund\b|\boder\b|\by\b)"
+_THE_OTHER = r"(?:(?:the\s+)?(?:other|second|third|another)(?:\s\w+)?\s(?:is|equals|being)|[a-z]\s(?:is|equals))\s"
+_NAMED_UNIT = r"(?:\s?(?!(?:and|or|is|are|was|so|if|for)\b)[a-z]{2,14}\.?){0,2}"
+_COMMA = re.compile(rf"(?P<unit>{_NAMED_UNIT})[\s~]*[,;，、；][\s~]*")
+_JOINED = re.compile(rf"(?P<unit>{_NAMED_UNIT})[\s~]*[,;，；]?[\s~]*{_AND}[\s~]*(?:also\s|then\s)?(?:{_THE_OTHER})?")
+_THEN_UNIT = re.compile(r"\s?[a-z]{2,14}")
+_DATE = re.compile(
+    r"(?:^|[\s(])(?:in|on|by|since|after|before|at|from|day|year|until|during|week)\s[$]?$", re.IGNORECASE
 )
-_JOINED = re.compile(r"[\s\\$*)]*(?:\bor|\bto|-|–|~|\band)\s*\$?-?\d[\d.,]*")
-_SIGN = re.compile(r"\b(?:minus|negative)\s+(?=\$?\d|\\frac)", re.IGNORECASE)
-_SPACED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d,]|\.\d)")
-"""A number in groups of three, "12 000"."""
-_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s?\{([^{}]{0,200})\}")
+_SIDE = (
+    r"with|where|when|whenever|for|since|because|as|if|given|provided|assuming|such\s+that|after|before|than|which|who|while"
+    r"|per|every|at|on|over|in|by|from|using|via|whose|whenever|satisfying|corresponding|because\s+of|due\s+to|among|modulo"
+    r"|d['’]ici|pour|apr[èe]s|dans|pendant|chez|para|por|durante|despu[ée]s|f[üu]r|nach|mit|bei"
+)
+_BOUNDARY = (
+    r"so|thus|hence|therefore|then|giving|gives?|yields?|leaving|leaves?|meaning|means|implies|implying|is|are|was|were|be"
+    r"|equals?|get|gets|obtain|has|have|had|makes?|becomes?|totals?|needs?|which\s+(?:is|equals|gives|means|yields|makes)|costs?"
+)
+_TURN = re.compile(rf"\b(?:(?P<boundary>{_BOUNDARY})|(?P<side>{_SIDE}))\b|[=≈→⇒]", re.IGNORECASE)
+_PART = re.compile(
+    r"\bof\s+(?:(?:the|these|those|his|her|their|its|all|our|my|which|such|each)\s+){0,2}[$(\\]{0,2}$", re.IGNORECASE
+)
+_DIFFERENCE = re.compile(
+    r"\s+(?:\w+\s+){0,1}(?:more|fewer|less|greater|larger|smaller|higher|lower|as\s+many|as\s+much)\b(?:\s+\w+)?\s+(?:than|as)\b"
+)
+_PLAIN_NAME = re.compile(r"\s*\\?[A-Za-z]+(?:_\{?\w+\}?)?(?:\s?\([^()=]*\))?\s*")
+_LEADING = re.compile(
+    r"(?:[\s:=≈~*_\"“'(\[>,\-–]|\b(?:exactly|approximately|approx\.?|about|around|roughly|nearly|just|simply|only|that|indeed|clearly"
+    r"|therefore|thus|then|hence|given\s+by|equal\s+to|equals|found\s+to\s+be|a\s+total\s+of|the|an?|either|both|number|value|is|are"
+    r"|be|No\.|nos?\.|maybe|probably|actually|now|obviously|certainly|precisely|almost|ca\.?|there|we\s+get|we\s+have|it|it['’]s)(?=[\s:.$\\]))*",
+    re.IGNORECASE,
+)
+_ROUNDED = re.compile(r"≈|~|\\approx|\b(?:about|approx|around|roughly|nearly|almost)", re.IGNORECASE)
+_EQUATES = re.compile(
+    r"\s*(?:,\s*)?(?:is|equals|is\s+equal\s+to|which\s+is|gives|makes|comes\s+to|becomes)\s*[:=]?\s*", re.IGNORECASE
+)
+_SO = re.compile(r"\b(?:so|thus|hence|therefore|giving|which\s+gives|so\s+that)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a sentence claims: one value, or several that are one list."""
+
+    values: tuple[Value, ...]
+    aside: bool = False
+    """Whether it is only a condition or a part, for want of a better one."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether each of its values can be read as one."""
+        return all(value.readable for value in self.values)
+
+    @property
+    def tex(self) -> str:
+        """As LaTeX; lists with commas, units upright."""
+        return ", ".join(value.tex + (upright(value.unit) if value.unit else "") for value in self.values)
 
 
 def plain_clause(clause: str) -> str:
-    r"""A clause with `\text{}` opened, "12 000" joined, and "minus 7" or "negative 7" written as -7.
+    r"""A clause with `\text{}` opened, and "minus 7" or "negative 7" written as -7.
 
     A number before the "minus" means that something is subtracted; then it stays.
     """
-    plain = _SPACED.sub(lambda group: group[0].replace(" ", ""), _TEXT.sub(r" \1 ", clause))
-    return _SIGN.sub(lambda sign: sign[0] if re.search(r"\d\s*$", plain[: sign.start()][-8:]) else "-", plain)
+    return signed(_TEXT.sub(r" \1 ", clause))
 
 
-def is_claimed(clause: str, start: int, end: int) -> bool:
-    """Whether the clause claims the value at [start, end) as its answer."""
-    before, after = clause[max(0, start - _WINDOW) : start], clause[end : end + _WINDOW]
-    if _UNCLAIMED_BEFORE.search(before) or _OTHER_AFTER.match(after):
-        return False
-    return _SECOND_QUANTITY.match(after) is None
+def signed(clause: str) -> str:
+    """A clause with "minus 7" and "negative 7" as -7."""
+    return _SIGN.sub(lambda sign: sign[0] if re.search(r"\d\s*$", clause[: sign.start()][-8:]) else "-", clause)
 
 
-def is_disclaimed(text: str, start: int) -> bool:
-    """Whether what stands directly before a value in running text denies or bounds it: "it cannot be 5"."""
-    return _UNCLAIMED_JUST_BEFORE.search(text[max(0, start - _WINDOW) : start].rsplit("\n", 1)[-1]) is not None
+def claim(sentence: str, *, direct: bool = False, formula: bool = False) -> Claim | None:
+    """What a sentence claims, or None. `direct`: it follows "the answer is", so that a value at its start counts first.
 
-
-def claimed_number(clause: str) -> str | None:
-    """The first number that a clause claims, without thousands separators; None if it claims none.
-
-    Later alternatives of an unclaimed number ("5 or 7", "5 to 7") are unclaimed too.
+    `formula`: it is what a box holds, where spaces and a final exclamation mark are mathematics.
     """
-    skip_until = -1
-    for match in NUMBER.finditer(clause):
-        if match.start() < skip_until:
-            continue
-        if is_claimed(clause, match.start(), match.end()):
-            return plain_number(match[0])
-        joined = _JOINED.match(clause, match.end())
-        quantity = _SECOND_QUANTITY.match(clause, match.end())
-        skip_until = max(found.end() for found in (joined, quantity) if found) if joined or quantity else -1
-    return None
-
-
-def last_undisputed_number(text: str) -> str | None:
-    """The last number of running text that is not directly denied or bounded."""
-    candidates = islice(reversed(list(NUMBER.finditer(text))), _CANDIDATES)
-    found = next((match for match in candidates if not is_disclaimed(text, match.start())), None)
-    if found is None:
+    sentence = signed(sentence[-MAX_SENTENCE:])
+    formulas = math_segments(sentence)
+    groups = _lists(sentence, values(sentence, formulas, formula=formula))
+    if not groups:
         return None
-    negative = re.search(r"(?i)\bnegative\s+$", text[max(0, found.start() - 12) : found.start()])
-    return ("-" if negative else "") + plain_number(found[0])
+    if direct:
+        first = _first(sentence, groups)
+        if first is not None:
+            return first
+    chosen: Claim | None = None
+    for number in range(len(groups) - 1, -1, -1):
+        group = groups[number]
+        before = groups[number - 1].values[-1].end if number else 0
+        if _is_denied(sentence, group, wide=direct):
+            continue
+        if not _is_aside(sentence, group, before, initial=number == 0):
+            return group
+        chosen = chosen or Claim(group.values, aside=True)
+    return chosen
+
+
+def claim_at_start(sentence: str) -> Claim | None:
+    """What a sentence claims with its first words, exactly; None if other words, or "approximately", stand there."""
+    sentence = signed(sentence[-MAX_SENTENCE:])
+    groups = _lists(sentence, values(sentence, math_segments(sentence)))
+    found = _first(sentence, groups) if groups else None
+    if found is None or _ROUNDED.search(sentence[: found.values[0].start]):
+        return None
+    return found
+
+
+def _first(sentence: str, groups: list[Claim]) -> Claim | None:
+    """The value at the start of what follows "the answer is", or what it is said to equal; None if words are there."""
+    group = groups[0]
+    opening = _LEADING.match(sentence)
+    if opening is None or opening.end() < group.values[0].start or _is_denied(sentence, group, wide=True):
+        return None
+    symbolic = not any(value.numeric or value.named for value in group.values)
+    for following in groups[1:]:
+        between = sentence[group.values[-1].end : following.values[0].start]
+        if _EQUATES.fullmatch(between) and not _is_denied(sentence, following, wide=True):
+            return following
+        break
+    if len(groups) > 1 and all(value.named for value in group.values):
+        last = groups[-1]
+        if _SO.search(sentence[group.values[-1].end : last.values[0].start]) and not _is_denied(
+            sentence, last, wide=True
+        ):
+            return last
+    if symbolic and len(groups) > 1 and _TURN.search(sentence[group.values[-1].end : groups[1].values[0].start]):
+        return None
+    return group
+
+
+def _lists(sentence: str, found: list[Value]) -> list[Claim]:
+    """The values of a sentence, those that are joined to a list together."""
+    groups: list[list[Value]] = []
+    for number, value in enumerate(found):
+        if groups and _is_joined(sentence, groups[-1], value, found[number + 1 : number + 2]):
+            groups[-1].append(value)
+        else:
+            groups.append([value])
+    return [Claim(tuple(group)) for group in groups]
+
+
+def _is_joined(sentence: str, group: list[Value], value: Value, following: list[Value]) -> bool:
+    last = group[-1]
+    between = sentence[last.end : value.start]
+    joined = _JOINED.fullmatch(between)
+    comma = None if joined else _COMMA.fullmatch(between)
+    found = joined or comma
+    if found is None:
+        return False
+    if found["unit"].strip() and not last.unit and not value.unit and not _THEN_UNIT.match(sentence[value.end :]):
+        return False
+    if last.named and value.named and _has_name(last) and not _has_name(value):
+        return False
+    if comma is None or len(group) > 1:
+        return True
+    before = sentence[max(0, last.start - _WINDOW) : last.start]
+    turn = next(reversed(list(_TURN.finditer(before))), None)
+    if turn is not None and turn.lastgroup == "side" and not re.search(r"[,;]", before[turn.end() :]):
+        return False
+    return _DATE.search(before) is None
+
+
+def predicate(sentence: str, found: Claim) -> str:
+    """What stands behind the last verb, preposition or equals sign before a claim, the claim included."""
+    start = found.values[0].start
+    turns = list(_TURN.finditer(sentence, max(0, start - 4 * _WINDOW), start))
+    return sentence[turns[-1].end() if turns else 0 :].strip(" :,")
+
+
+def _has_name(value: Value) -> bool:
+    """Whether an equation names its value: "x = 3", not "a + b = 3"."""
+    return _PLAIN_NAME.fullmatch(value.tex.partition("=")[0]) is not None
+
+
+def _is_denied(sentence: str, group: Claim, *, wide: bool) -> bool:
+    """Whether the words before a claim deny or bound it, or those behind it do."""
+    start = group.values[0].start
+    before = sentence[max(0, start - _WINDOW) : start]
+    pattern = _UNCLAIMED_BEFORE if wide else _UNCLAIMED_JUST_BEFORE
+    return pattern.search(before) is not None or _DENIED_AFTER.match(sentence, group.values[-1].end) is not None
+
+
+def _is_aside(sentence: str, group: Claim, since: int, *, initial: bool) -> bool:
+    """Whether a claim is a condition ("for 20 people"), a whole ("of the 8") or a difference ("2 more than")."""
+    first, last = group.values[0], group.values[-1]
+    if last.numeric and _DIFFERENCE.match(sentence, last.end):
+        return True
+    between = sentence[max(since, first.start - 4 * _WINDOW) : first.start]
+    if _PART.search(between):
+        return True
+    turn = next(reversed(list(_TURN.finditer(between))), None)
+    return turn is not None and turn.lastgroup == "side" and not (initial and "," in between[turn.end() :])
 
 
 def stated(text: str) -> list[tuple[str, str]]:

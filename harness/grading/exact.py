@@ -1,7 +1,8 @@
 """Grader for short texts: equality after normalising Unicode form, case, white space, quotes and final punctuation.
 
 The answer is what the last box holds, else what follows the last "the answer is", else the last non-empty line. A
-target that is an option in brackets, "(B)", is also answered by "B" and by "(B) the option's text".
+target that is an option in brackets, "(B)", is also answered by "B", by "(B) the option's text" and by a sentence that
+ends in the only option it names. "(B) or (C)" and "not (B)" answer nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,25 @@ from harness.grading.base import MAX_ANSWER, InProcessGrader, explicit_answer, r
 from harness.types import Extracted, Problem, Score
 
 _OPTION = re.compile(r"\(([a-z])\)")
-_MARKED_OPTION = re.compile(r"\(?([a-z])(?:\)|[.:](?=\s|$)|$)")
+_MARKED_OPTION = re.compile(r"\(?([a-z])(?:\)|[.:](?=\s|$)|$|(?=\s?(?:,|/|&|\bor\b|\band\b)))")
+_ANOTHER_OPTION = re.compile(r"\(([a-z])\)|^\s?(?:,|/|&|,?\s?\bor\b|,?\s?\band\b)\s?(?:both\s)?([a-z])(?![a-z'’])")
+_REFUSED = re.compile(
+    r"^\W*(?:is|isn['’]t|are|was|cannot|can['’]t|does|doesn['’]t)\s(?:\w+\s)?(?:not|wrong|incorrect|false|impossible|excluded|be)\b"
+)
+_DENIAL = re.compile(r"\b(?:not|cannot|never|neither|nor|except|excluding|than|wrong|incorrect|either)\b|n['’]t\b")
+
+
+def _option(found: str) -> str:
+    """The option that an answer names, "(b)", or the answer itself if it names none, several, or denies one."""
+    marked = _MARKED_OPTION.match(found)
+    if marked:
+        rest = found[marked.end() :]
+        others = {one or two for one, two in _ANOTHER_OPTION.findall(rest)} - {marked[1]}
+        return found if others or _REFUSED.match(rest) else f"({marked[1]})"
+    named = set(_OPTION.findall(found))
+    if len(named) == 1 and not _DENIAL.search(found) and re.search(r"\([a-z]\)\W*$", found):
+        return f"({named.pop()})"
+    return found
 
 
 def normalised(text: str) -> str:
@@ -38,7 +57,7 @@ class ExactGrader(InProcessGrader):
 
     def version(self) -> str:
         """Own version; no library decides."""
-        return "exact/1"
+        return "exact/2"
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """Find the final answer of a reply."""
@@ -51,10 +70,8 @@ class ExactGrader(InProcessGrader):
     def grade(self, target: str, answer: str) -> Score:
         """Right if the normalised texts are equal."""
         gold, found = normalised(target), normalised(answer)
-        option = _OPTION.fullmatch(gold)
-        if option:
-            marked = _MARKED_OPTION.match(found)
-            found = f"({marked[1]})" if marked else found
+        if _OPTION.fullmatch(gold):
+            found = _option(found)
         return right(gold) if found == gold else wrong(found[:200], f"{found[:60]!r} is not {gold[:60]!r}")
 
     def gold_text(self, problem: Problem) -> str:

@@ -21,7 +21,7 @@ class IntegerGrader(InProcessGrader):
 
     def version(self) -> str:
         """Own version; no library decides."""
-        return "integer/1"
+        return "integer/2"
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """Find the final number of a reply."""

@@ -1,15 +1,18 @@
-r"""Where the final mathematical answer of a reply stands: boxes, then a stated answer, then the last formula or number.
+r"""Where the final mathematical answer of a reply stands: boxes, then a stated answer, then the last claim of its text.
 
-What a sentence claims is decided in `harness.grading.claims`: the 5 of "the answer is not 5" is not returned.
+What a sentence claims is decided in `harness.grading.claims`: the 5 of "the answer is not 5" is not returned, and of
+"5/12" the whole. What is declared is passed on uncut too (`Extracted.readings`), for targets that are no mere value.
 """
 
 from __future__ import annotations
 
 import re
 
-from harness.answers import NUMBER, TAIL, last_boxed_group, math_segments, plain_number
+from harness.answers import last_boxed_group
 from harness.grading.base import MAX_ANSWER
-from harness.grading.claims import is_claimed, is_disclaimed, last_undisputed_number, plain_clause, stated
+from harness.grading.claims import Claim, claim, predicate, stated
+from harness.grading.finding import corrected, declared_after_box, last_claim, plain
+from harness.grading.values import values
 from harness.types import Extracted
 
 
@@ -17,24 +20,66 @@ def find_answer(answer_text: str) -> Extracted | None:
     """The final mathematical answer of a reply; see the module docstring."""
     group = [part for part in last_boxed_group(answer_text) if part]
     if group:
-        return Extracted(_bounded(", ".join(group)), True)
+        later = declared_after_box(answer_text)
+        return Extracted(_bounded(", ".join(dict.fromkeys(group)) if later is None else later.tex), True)
     phrases = stated(answer_text)
-    for phrase, _ in phrases:
-        value = _core(phrase) if re.search(r"\w", phrase) else None
-        if value is not None:
-            return Extracted(_bounded(value), True)
+    for phrase, rest in phrases:
+        turned = corrected(rest)
+        if turned is not None:
+            return _running(*turned, explicit=True)
+        statement = plain(phrase).strip()
+        if not re.search(r"\w", statement):
+            continue
+        found = claim(statement, direct=True)
+        if found is not None:
+            return _stated(statement, found)
+        if not values(statement):
+            return Extracted(_bounded(statement), True)
     rest = phrases[0][1] if phrases else answer_text
     if not phrases and _is_bare(rest):
-        return Extracted(rest.strip(), False)
-    last = _last_candidate(rest)
-    return None if last is None else Extracted(_bounded(last), False)
+        return _bare(plain(rest).strip())
+    last = last_claim(rest)
+    return None if last is None else _running(*last, explicit=False)
 
 
+def _stated(statement: str, found: Claim) -> Extracted | None:
+    """What a statement answers: itself if it is a formula without words, else its claim; None if that is not one."""
+    if not found.readable:
+        return None
+    whole = not _words(statement) and "$" not in statement and "\\(" not in statement and not _LISTED.search(statement)
+    return Extracted(_bounded(statement if whole else found.tex), True, (_bounded(statement),))
+
+
+def _running(sentence: str, found: Claim, *, explicit: bool) -> Extracted | None:
+    if not found.readable:
+        return None
+    return Extracted(_bounded(found.tex), explicit, (_bounded(sentence.strip()), _bounded(predicate(sentence, found))))
+
+
+def _bare(text: str) -> Extracted | None:
+    """A reply that is nothing but an answer."""
+    found = claim(text, direct=True)
+    if found is not None and not found.readable:
+        return None
+    listed = (
+        found is not None and _LISTED.search(text) is not None and found.values[-1].end >= len(text.rstrip(" .$")) - 2
+    )
+    return Extracted(found.tex if listed and found else text, False, (text,))
+
+
+_LISTED = re.compile(r";|\b(?:and|or)\b|[和或与、，；]|[≈√π½⅓⅔¼¾×]|\d x \d")
+"""What is spelled anew when a statement is read: lists in words, and signs that are no LaTeX."""
 _NOT_PROSE = re.compile(
-    r"\\(?:text|textbf|mathrm|operatorname|mbox|begin|end)\s?\{[^{}]*\}|\\[a-zA-Z]+|\$[^$]*(?:\$|$)"
-    r"|(?<![a-zA-Z])(?:sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|inf|infinity|percent(?:age)?|pct|and|or)(?![a-zA-Z])"
+    r"\\(?:text|textbf|mathrm|operatorname|mbox|begin|end)\s?\{[^{}]*\}|\\[a-zA-Z]+|\$[^$]*(?:\$|$)|\\\([^\n]*?\\\)"
+    r"|(?<![a-zA-Z])(?:np|sqrt|cbrt|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|inf|infinity|mod|percent(?:age)?|pct"
+    r"|and|or)(?![a-zA-Z])|(?<![a-zA-Z])[A-Z]{1,5}(?![a-zA-Z])"
 )
 _CONNECTIVE = re.compile(r"(?i)\b(?:so|thus|hence|therefore|then|finally|get|got|result|total|answer|is|are|equals?)\b")
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text that belong to no formula."""
+    return re.findall(r"[^\W\d_]{2,}", _NOT_PROSE.sub(" ", text))
 
 
 def _is_bare(text: str) -> bool:
@@ -42,60 +87,13 @@ def _is_bare(text: str) -> bool:
     body = text.strip()
     if not body or len(body) > 500 or ("\n" in body and "\\begin" not in body):
         return False
-    rest = _NOT_PROSE.sub(" ", body)
-    words = re.findall(r"[^\W\d_]{2,}", rest)
+    words = _words(body)
+    if re.match(r"[A-Za-z]+:\s", body):
+        return False
     if not words:
         return re.search(r"\w", body) is not None
-    return len(words) == 1 and not re.search(r"\d", rest) and not _CONNECTIVE.search(rest)
+    return len(words) == 1 and not re.search(r"\d", _NOT_PROSE.sub(" ", body)) and not _CONNECTIVE.search(body)
 
 
 def _bounded(answer: str) -> str:
     return answer[: MAX_ANSWER + 1]
-
-
-_VALUE = re.compile(r"-?\\[dt]?frac\s?\{[^{}]{1,80}\}\s?\{[^{}]{1,80}\}|-?\d+\s?/\s?\d+")
-_WORD = re.compile(r"[^\W\d_]{3,}")
-
-
-def _core(phrase: str) -> str | None:
-    """The mathematics that a sentence claims: its formulas ("$3$, since …" is 3), what comes before its words, or its
-    number; None if it claims none of those that it holds.
-    """
-    phrase = re.sub(r"^\W*(?i:either|both)\s+", "", phrase)
-    formulas = list(math_segments(phrase))
-    if formulas:
-        joined = re.fullmatch(r"\W*(?:\$[^$]*\$|\\\([^\n]*?\\\))(?:,|\s|and|or|\$[^$]*\$)*\W*", phrase)
-        if joined:
-            return ", ".join(phrase[start:end] for start, end in formulas)
-        return next((phrase[start:end] for start, end in formulas if is_claimed(phrase, start, end)), None)
-    words = list(_WORD.finditer(_NOT_PROSE.sub(lambda match: "#" * len(match[0]), phrase)))
-    if not words or not re.search(r"\d", phrase):
-        return phrase
-    leading = phrase[: words[0].start()].rstrip(" ,;:(")
-    if re.search(r"\w", leading):
-        return leading.strip(" ,;:(") if is_claimed(phrase, 0, len(leading)) else None
-    return _claimed_value(plain_clause(phrase[:MAX_ANSWER]))
-
-
-def _claimed_value(clause: str) -> str | None:
-    """The first fraction, or else number, that a clause claims; the clause itself if it holds neither."""
-    for pattern in (_VALUE, NUMBER):
-        matches = list(pattern.finditer(clause))
-        claimed = [match[0] for match in matches if is_claimed(clause, match.start(), match.end())]
-        if claimed:
-            return plain_number(claimed[0]) if pattern is NUMBER else claimed[0]
-        if matches:
-            return None
-    return clause
-
-
-def _last_candidate(text: str) -> str | None:
-    """The last formula or number that is not denied, whichever ends later."""
-    tail = text[-TAIL:]
-    segments = list(math_segments(tail))
-    end = segments[-1][1] if segments else 0
-    formula = next((found for found in segments[:-65:-1] if not is_disclaimed(tail, found[0])), None)
-    number = last_undisputed_number(tail[end:])
-    if number is not None:
-        return number
-    return tail[formula[0] : formula[1]] if formula else None

@@ -20,6 +20,7 @@ from harness.types import Completion, Problem
 
 KNOWN_DIFFERENCES = {
     ("", ""): "an empty reply to an empty gold is no answer here; no real target is empty",
+    ("No explicit final. But here's some text 2 and 10", "10"): "two values joined by 'and' are a list, never its last",
     ("No letter here", "No letter here"): "a text without a letter has no letter (None); the source returns the text",
     ("Answer \\( \n 9 \n \\)", "$9$"): "the source does not read a formula across lines; a reply that says 9 says 9",
 }

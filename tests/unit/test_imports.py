@@ -33,6 +33,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.answers",
         "harness.markup",
         "harness.reasoning",
+        "harness.sentences",
         "harness.formats",
         "harness.grading",
         "harness.metrics",
