@@ -142,7 +142,7 @@ METHOD = Method(
     deviations=(
         "Responses alone are aligned; the authors' code aligns them with their padding to 1,024 tokens.",
         "Both stages read the same records, each with a twin; the paper's first stage also has chains without one.",
-        "With drop_above=none training stops where the wrong key tokens' mean NLL exceeds 20 nats; the authors' code has "
-        "no such stop.",
+        "With drop_above=none training stops where the wrong key tokens' mean NLL exceeds 20 nats; the authors' code "
+        "has no such stop.",
     ),
 )

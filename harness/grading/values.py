@@ -20,6 +20,7 @@ _DEPTH = 12
 
 
 _ROOT_GROUP = re.compile(r"(\\sqrt(?:\[\d\])?)\s?\(([^()]*)\)")
+_MIXED = re.compile(r"(?<![\d.])(\d+) (\d+)\s?/\s?(\d+)")
 _ROOT_ARGUMENT = re.compile(r"(\\sqrt(?:\[\d\])?)\s?(\d+(?:\.\d+)?|[a-z](?![a-z]))")
 _UNIT_LETTERS = frozenset("mgshLlKCFVWNJ")
 """Letters that are units when a space stands between them and a number."""
@@ -89,7 +90,8 @@ class _Reader:
             if token.glued and parts and not token.tex[:1].isalpha():
                 parts[-1] = parts[-1].rstrip()
             parts.append(token.tex if index == start or token.glued else f" {token.tex}")
-        return _ROOT_ARGUMENT.sub(r"\1{\2}", _ROOT_GROUP.sub(r"\1{\2}", "".join(parts))).strip()
+        whole = _MIXED.sub(r"\1\\frac{\2}{\3}", "".join(parts))
+        return _ROOT_ARGUMENT.sub(r"\1{\2}", _ROOT_GROUP.sub(r"\1{\2}", whole)).strip()
 
     def values(self) -> list[Value]:
         found: list[Value] = []
