@@ -50,15 +50,27 @@ _UNIT = re.compile(
     r"|\s(?:\$|\\\()\s?(?:mm|cm|km|ft|in|m|s|g|kg)(?:\s?\^\s?\{?-?[123]\}?)?(?:\s?/\s?(?:s|h|m|cm|kg)(?:\s?\^\s?\{?[23]\}?)?)?\s?(?:\$(?!\d)|\\\))"
 )
 _HALF = re.compile(r"\s+and\s+(?:(?:a|one)[\s-]+(half|quarter|third)|(three)[\s-]+quarters)(?![A-Za-z])")
-_SHARES = {"half": r"\frac{1}{2}", "quarter": r"\frac{1}{4}", "third": r"\frac{1}{3}", "three": r"\frac{3}{4}"}
+_SHARES = {"half": "1/2", "quarter": "1/4", "third": "1/3", "three": "3/4"}
 _OF_PARTS = re.compile(r"\s?分之\s?(\d{1,9})")
+
+
+MIXED = re.compile(
+    r"(?<![\d.,])(\d{1,9}) ?(?:(?<= )(\d{1,9})\s?/\s?(\d{1,9})|\\frac\{(\d{1,9})\}\{(\d{1,9})\})(?![\d/])"
+)
+"""A mixed number, "2 1/2" or `2\\frac{1}{2}`."""
+
+
+def improper(mixed: re.Match[str]) -> str:
+    """A mixed number as one fraction, which stands alone wherever units or signs follow."""
+    over, under = int(mixed[2] or mixed[4]), int(mixed[3] or mixed[5])
+    return rf"\frac{{{int(mixed[1]) * under + over}}}{{{under}}}" if over < under else mixed[0]
 
 
 def completed_number(tex: str, text: str, position: int) -> tuple[str, int] | None:
     """A number with its scale word, its half or its 分之 (spelling, where it ends), or None without one."""
     half = _HALF.match(text, position)
     if half and tex.isdigit():
-        return tex + _SHARES[half[1] or half[2]], half.end()
+        return MIXED.sub(improper, f"{tex} {_SHARES[half[1] or half[2]]}"), half.end()
     parts = _OF_PARTS.match(text, position)
     if parts and tex.isdigit():
         return f"{parts[1]}/{tex}", parts.end()

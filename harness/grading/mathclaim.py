@@ -175,12 +175,12 @@ def _value(found: list[Token], related: bool) -> Value:
     if node.op == "percent" and not unit:
         node, percent = node.args[0], True
     factor = 1
-    words = unit.split()
-    while words and words[0].lower().rstrip(".,") in MULTIPLIERS:
-        factor *= MULTIPLIERS[words.pop(0).lower().rstrip(".,")]
+    following = unit.split()
+    while following and following[0].lower().rstrip(".,") in MULTIPLIERS:
+        factor *= MULTIPLIERS[following.pop(0).lower().rstrip(".,")]
     if factor > 1:
         node = Node("mul", (node, Node("num", name=str(factor), value=Fraction(factor))))
-    said = " ".join(words)
+    said = " ".join(following)
     if said.lower().startswith(("percent", "pct")):
         percent, said = True, ""
     key = unit_key(f"{currency} {said}".strip())

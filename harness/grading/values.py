@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.grading.following import completed_number, spoiling, unit_after
+from harness.grading.following import MIXED, completed_number, improper, spoiling, unit_after
 from harness.grading.lexer import Token, tokens
 from harness.sentences import math_segments
 
@@ -20,7 +20,6 @@ _DEPTH = 12
 
 
 _ROOT_GROUP = re.compile(r"(\\sqrt(?:\[\d\])?)\s?\(([^()]*)\)")
-_MIXED = re.compile(r"(?<![\d.])(\d+) (\d+)\s?/\s?(\d+)")
 _ROOT_ARGUMENT = re.compile(r"(\\sqrt(?:\[\d\])?)\s?(\d+(?:\.\d+)?|[a-z](?![a-z]))")
 _UNIT_LETTERS = frozenset("mgshLlKCFVWNJ")
 """Letters that are units when a space stands between them and a number."""
@@ -90,7 +89,7 @@ class _Reader:
             if token.glued and parts and not token.tex[:1].isalpha():
                 parts[-1] = parts[-1].rstrip()
             parts.append(token.tex if index == start or token.glued else f" {token.tex}")
-        whole = _MIXED.sub(r"\1\\frac{\2}{\3}", "".join(parts))
+        whole = MIXED.sub(improper, "".join(parts))
         return _ROOT_ARGUMENT.sub(r"\1{\2}", _ROOT_GROUP.sub(r"\1{\2}", whole)).strip()
 
     def values(self) -> list[Value]:
