@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from backends.data.records import Stage, TrainRecord, response_text
 from backends.data.spans import (
+    Cue,
     boundaries,
     closed_by,
     never_closes,
@@ -166,8 +167,17 @@ class Encoder:
             raise DataError(f"record {record.id!r}: {prompt.error}")
         return prompt
 
-    def encode(self, prompt: Prompt, text: str, structure: Sequence[Stage] = (), need_split: bool = False) -> Encoded:
+    def encode(
+        self,
+        prompt: Prompt,
+        text: str,
+        structure: Sequence[Stage] = (),
+        need_split: bool = False,
+        cue: Cue = "answer",
+    ) -> Encoded:
         """Prompt, response and end of sequence. `need_split`: a response without chain or answer is of no use.
+
+        `cue`: the part that the closing tag or "My answer:" belongs to.
 
         Raises `Unusable`; `DataError` for a structure that is not that of the response.
         """
@@ -189,7 +199,7 @@ class Encoder:
             raise Unusable("special_token")
         if len(prompt.tokens) + len(ids) + 1 > self.max_length:
             raise Unusable("too_long")
-        parts = token_parts(found["offset_mapping"], boundaries(text, structure))
+        parts = token_parts(found["offset_mapping"], boundaries(text, structure, cue))
         segments = [CODE["prompt"]] * len(prompt.tokens) + [CODE[part] for part in parts] + [CODE["answer"]]
         return Encoded(np.array([*prompt.tokens, *ids, self.eos_id], np.int32), np.array(segments, np.int8))
 
@@ -218,6 +228,7 @@ def tokenise(
     fields: Sequence[Field] = ("response",),
     *,
     need_split: bool = False,
+    cue: Cue = "answer",
     overlong: Literal["leave_out", "refuse"] = "leave_out",
 ) -> Tokenised:
     """Encode the named fields of every record; the record's structure belongs to its `response`.
@@ -232,7 +243,7 @@ def tokenise(
         prompt = encoder.prompt(record)
         try:
             sequences = [
-                encoder.encode(prompt, text, structure, need_split) for text, structure in _texts(record, fields)
+                encoder.encode(prompt, text, structure, need_split, cue) for text, structure in _texts(record, fields)
             ]
         except Unusable as error:
             if error.reason == "too_long" and overlong == "refuse":

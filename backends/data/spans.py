@@ -7,13 +7,15 @@ Attempts in this order, the first that fits decides:
    that is never closed is a cut trace: no split at all, because whatever looks like an answer in it is a thought.
 2. "json": the response is one JSON object with `process` and, after it, `answer`. The chain is the value of `process`
    as written, the answer begins at the key `"answer"`.
-3. "phrase": the last "[Therefore,] the [final] answer is".
-4. "markers": `My thought:` … `My answer:` (CoTD-PO).
+3. "markers": `My thought:` … `My answer:` (CoTD-PO), by the rule that evaluation splits replies with. Before the
+   phrase, which a thought may hold.
+4. "phrase": the last "[Therefore,] the [final] answer is".
 5. "boxed": the line that holds the last `\boxed{…}`.
 
-Tokens follow characters: a token belongs to the part that holds its first character. The closing tag and the end of
-sequence belong to the answer, or nothing would ever teach a model to stop thinking; scaffolding in front of the chain
-(the opening tag, `{"process": `) belongs to the chain, so that every token of a response is in exactly one part.
+Tokens follow characters: a token belongs to the part that holds its first character. The closing tag (or "My answer:")
+and the end of sequence belong to the answer, or nothing would ever teach a model to stop thinking; a method whose
+answers are sampled behind the tag asks for it with the chain (`Cue`). Scaffolding in front of the chain (the opening
+tag, `{"process": `) belongs to the chain, so that every token of a response is in exactly one part.
 """
 
 from __future__ import annotations
@@ -21,34 +23,37 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from backends.data.records import Stage, TrainRecord, response_text
 from harness.answers import MAX_JSON, boxed_spans
 from harness.errors import DataError
 from harness.markup import Tag
-from harness.reasoning import reply_tags
+from harness.reasoning import find_cues, reply_tags
 
 Rule = Literal["think", "json", "phrase", "markers", "boxed"]
 Part = Literal["think", "answer", "meta", "solve"]
+Cue = Literal["think", "answer"]
+"""The part that a closing tag or "My answer:" belongs to."""
 
 _PHRASE = re.compile(r"\b(?:therefore,? )?the (?:final )?answer is\b", re.IGNORECASE)
-_THOUGHT, _ANSWER = re.compile(r"\bmy thought:", re.IGNORECASE), re.compile(r"\bmy answer:", re.IGNORECASE)
 _BLANK = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Character positions in a response: 0 <= think_start <= think_end <= answer_start <= its length."""
+    """Character positions in a response: 0 <= think_start <= think_end <= answer_start <= answer_text <= its length."""
 
     rule: Rule
     think_start: int
     think_end: int
     """The chain is `text[think_start:think_end]`; it may be empty."""
     answer_start: int
-    """Start of the answer part, closing tag included."""
+    """Start of the answer part, closing tag or "My answer:" included."""
+    answer_text: int
+    """Start of the answer itself, behind that; `answer_start` where nothing of the kind stands there."""
 
 
 def split_response(text: str) -> Split | None:
@@ -56,7 +61,7 @@ def split_response(text: str) -> Split | None:
     tags = reply_tags(text)
     if tags:
         return _by_tags(tags)
-    return _by_json(text) or _by_phrase(text) or _by_markers(text) or _by_box(text)
+    return _by_json(text) or _by_markers(text) or _by_phrase(text) or _by_box(text)
 
 
 def never_closes(text: str, opened: bool = False) -> bool:
@@ -84,7 +89,7 @@ def _by_tags(tags: Sequence[Tag]) -> Split | None:
     if last.opens:
         return None
     start = tags[0].end if tags[0].opens else 0
-    return Split("think", start, last.start, last.start)
+    return Split("think", start, last.start, last.start, last.end)
 
 
 def _by_json(text: str) -> Split | None:
@@ -99,7 +104,7 @@ def _by_json(text: str) -> Split | None:
         return None
     _, start, end = keys["process"]
     answer = keys["answer"][0]
-    return Split("json", start, end, answer) if end <= answer else None
+    return Split("json", start, end, answer, answer) if end <= answer else None
 
 
 def _top_level(text: str) -> dict[str, tuple[int, int, int]] | None:
@@ -134,15 +139,14 @@ def _skip(text: str, at: int) -> int:
 
 def _by_phrase(text: str) -> Split | None:
     starts = [match.start() for match in _PHRASE.finditer(text)]
-    return Split("phrase", 0, starts[-1], starts[-1]) if starts else None
+    return Split("phrase", 0, *[starts[-1]] * 3) if starts else None
 
 
 def _by_markers(text: str) -> Split | None:
-    thought = _THOUGHT.search(text)
-    answers = list(_ANSWER.finditer(text, thought.end())) if thought else []
-    if thought is None or not answers:
+    cues = find_cues(text)
+    if cues is None:
         return None
-    return Split("markers", thought.end(), answers[-1].start(), answers[-1].start())
+    return Split("markers", cues.thought, cues.answer_start, cues.answer_start, cues.answer_end)
 
 
 def _by_box(text: str) -> Split | None:
@@ -150,7 +154,7 @@ def _by_box(text: str) -> Split | None:
     if not boxes:
         return None
     start = text.rfind("\n", 0, boxes[-1][0]) + 1
-    return Split("boxed", 0, start, start)
+    return Split("boxed", 0, start, start, start)
 
 
 def require_split(records: Iterable[TrainRecord], method: str) -> None:
@@ -185,7 +189,7 @@ class Boundary:
     part: Part
 
 
-def boundaries(text: str, structure: Sequence[Stage] = ()) -> list[Boundary]:
+def boundaries(text: str, structure: Sequence[Stage] = (), cue: Cue = "answer") -> list[Boundary]:
     """The parts of a response, in order, the first from character 0.
 
     Without a split all of it is the answer. With a structure the chain is divided into its stages' "meta" and "solve"
@@ -193,6 +197,8 @@ def boundaries(text: str, structure: Sequence[Stage] = ()) -> list[Boundary]:
     has no split, or if a piece of the structure is not found where it should be.
     """
     split = split_response(text)
+    if split is not None and cue == "think":
+        split = replace(split, answer_start=split.answer_text)
     if structure:
         return _stages(text, structure, split)
     if split is None:

@@ -7,9 +7,11 @@ distribution p_t = softmax(reward) over the K (Eq. 4), the APA loss (Eq. 8) is t
 
 and the total (Eq. 9) adds the rationale's own NLL: L = NLL(rationale) + α·L_apa. No reference policy.
 
-Where paper and code say little: λ = 0.5, α = 1; log π is the *mean* over the answer's tokens (as in the
-code, without its division by the padded length); rewards are min-max scaled to [0, 5) in each group. For the equation's
-sums pass sums, with a λ near one over the answer length: otherwise the softmax saturates.
+λ and α are not in the paper; the authors' code has α = 1 and a λ of 0.5 over the length of the prompt's longest
+sequence: it takes the mean over all predicted positions of rows that are padded to that length, of which only the
+answer's are not 0. So log π is the equation's *sum* (`answer_scores`, "sum"), and the divisor keeps the softmax from
+saturating. "mean", over each answer's own tokens, is ours: it forgives long answers their length. Rewards are min-max
+scaled to [0, 5) in each group, as in the code.
 
 Shapes: B prompts, K answers of each (`valid_BK` false where a prompt has fewer), in nats.
 """
@@ -22,11 +24,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from backends.losses.nll import sequence_logps
 from backends.losses.preference import PreferenceLoss, simpo_loss
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError, DataError
 
 RewardNorm = Literal["minmax5", "raw"]
+ScoreNorm = Literal["sum", "mean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,19 @@ def reward_target(rewards_BK: Tensor, *, norm: RewardNorm = "minmax5", valid_BK:
     return rewards_BK.masked_fill(~valid_BK, -torch.inf).softmax(-1)
 
 
+def answer_scores(logps_RT: Tensor, answer_RT: Tensor, positions_R: Tensor, *, norm: ScoreNorm = "sum") -> Tensor:
+    """Each answer's score, (R,), of log-probabilities (R, T) and a mask of the answers' tokens.
+
+    "sum": their sum over `positions_R`, one divisor for all answers of a prompt: the predicted positions of its longest
+    sequence, prompt and rationale included. "mean": over the answer's own tokens. Raises ConfigError for another name
+    and for shapes that differ, DataError for an answer without tokens where a mean is asked for.
+    """
+    check_shape("the divisors", positions_R, like=logps_RT[:, 0])
+    if norm == "sum":
+        return sequence_logps(logps_RT, answer_RT, reduction="sum") / positions_R
+    return sequence_logps(logps_RT, answer_RT, reduction=norm)
+
+
 def apa_loss(
     logps_BK: Tensor,
     rewards_BK: Tensor,
@@ -73,7 +90,7 @@ def apa_loss(
 ) -> ApaLoss:
     """The APA loss of each prompt. Its gradient in log π(y_i) is λ(p_s,i − p_t,i) and sums to 0 (Eq. 10).
 
-    `logps_BK`: mean (or summed) log-probability of each answer given rationale and prompt; `rewards_BK`: its reward. A
+    `logps_BK`: the score of each answer given rationale and prompt (`answer_scores`); `rewards_BK`: its reward. A
     constant added to either within a prompt changes nothing; one answer gives 0. Raises as `reward_target` does, and
     ConfigError for λ that is not above 0 and for shapes that differ.
     """

@@ -141,10 +141,8 @@ def chain_and_answer(record: TrainRecord) -> tuple[str, str]:
     if split is None:
         raise Unusable("no_split")
     chain = text[split.think_start : split.think_end].strip()
-    answer = text[split.answer_start :]
-    if split.rule == "think":
-        answer = answer[answer.index(">") + 1 :]
-    elif split.rule == "json":
+    answer = text[split.answer_text :]
+    if split.rule == "json":
         answer = "{" + answer
     if not chain or not answer.strip():
         raise Unusable("no_split")

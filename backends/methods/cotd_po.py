@@ -1,8 +1,9 @@
 """CoTD-PO: learn the teacher's rationale, and align the student's choice among its own K answers with a reward model.
 
 Each record's candidates are the student's answers to one and the same chain, the teacher's, with their rewards. The
-rationale's NLL is taken once a prompt; an answer's score is its log-probability given prompt and chain (closing tag and
-end of sequence belong to the answer). Iterations are offline: sample and score, train one stage, sample again with the
+rationale's NLL is taken once a prompt and ends with the cue, `</think>` or "My answer:", as in the authors' labels and
+where the candidates were sampled from; an answer's score is the log-probability of what follows, end of sequence
+included. Iterations are offline: sample and score, train one stage, sample again with the
 trained student. Loss: `backends.losses.apa`.
 """
 
@@ -20,7 +21,14 @@ from torch import Tensor
 from backends.base import Loss, Method, Objective, Stage, Step
 from backends.data.records import TrainRecord
 from backends.data.segments import CODE, IGNORED, Encoder, Example, Tokenised, tokenise, without
-from backends.losses.apa import RewardNorm, apa_loss, cotd_po_loss, cotd_po_pairwise_loss
+from backends.losses.apa import (
+    RewardNorm,
+    ScoreNorm,
+    answer_scores,
+    apa_loss,
+    cotd_po_loss,
+    cotd_po_pairwise_loss,
+)
 from backends.losses.nll import head_logps, sequence_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import row_means
@@ -48,9 +56,9 @@ class Options:
     """Weight of the answers' term; 0 is SFT on the rationales by sequence mean."""
     lam: float = 0.5
     """Scale of an answer's score in the student's softmax."""
-    score_norm: Literal["mean", "sum"] = "mean"
-    """An answer's score: its tokens' mean log-probability, as in the code, or their sum, as in the equation; then `lam`
-    must be near one over the answers' length, or the softmax saturates."""
+    score_norm: ScoreNorm = "sum"
+    """An answer's score: the sum of its tokens' log-probabilities over the length of the prompt's longest sequence, as
+    in the authors' code; mean: over its own tokens, which is ours and forgives long answers their length."""
     reward_norm: RewardNorm = "minmax5"
     """minmax5: rewards scaled to 0 to 5 within each prompt; raw: as they are."""
     beta: float = 2.0
@@ -66,12 +74,12 @@ class Options:
 
 def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
     """All candidates of each record; a record whose candidates follow different chains is left out and counted."""
-    data = tokenise(encoder, records, ("candidates",), need_split=True)
+    data = tokenise(encoder, records, ("candidates",), need_split=True, cue="think")
     return without(data, "other_chain", [example.id for example in data.examples if not _one_chain(example)])
 
 
 def _one_chain(example: Example) -> bool:
-    """Whether all candidates are the same up to the end of the chain."""
+    """Whether all candidates are the same up to the end of the cue that ends the chain."""
     chains = [sequence.ids_T[sequence.segments_T != CODE["answer"]] for sequence in example.sequences]
     return all(np.array_equal(chain, chains[0]) for chain in chains)
 
@@ -105,7 +113,8 @@ class CotdPoObjective(Objective):
         options = self.options
         assert batch.rewards_R is not None  # candidates come with rewards
         mean_BK, valid_BK = _table(batch, sequence_logps(logps_RT, answer_RT, reduction="mean"))
-        score_BK, _ = _table(batch, sequence_logps(logps_RT, answer_RT, reduction=options.score_norm))
+        scores_R = answer_scores(logps_RT, answer_RT, _positions(batch), norm=options.score_norm)
+        score_BK, _ = _table(batch, scores_R)
         rewards_BK, _ = _table(batch, batch.rewards_R.to(logps_RT.dtype))
         apa = apa_loss(score_BK, rewards_BK, lam=options.lam, reward_norm=options.reward_norm, valid_BK=valid_BK)
         found = {
@@ -118,6 +127,13 @@ class CotdPoObjective(Objective):
             pair = cotd_po_pairwise_loss(mean_BK, rewards_BK, beta=options.beta, gamma=options.gamma, valid_BK=valid_BK)
             found |= {"answers": pair.loss_P, "margin": pair.margin_P}
         return found
+
+
+def _positions(batch: Batch) -> Tensor:
+    """The predicted positions of the longest sequence of each row's prompt, (R,)."""
+    lengths_R = batch.inputs["attention_mask"].sum(-1)
+    longest_B = lengths_R.new_zeros(batch.examples).scatter_reduce(0, batch.example_R, lengths_R, "amax")
+    return longest_B[batch.example_R] - 1
 
 
 def _table(batch: Batch, values_R: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,7 +159,10 @@ METHOD = Method(
     needs=("teacher text", "rewards"),
     deviations=(
         "lam 0.5 and alpha 1 are the authors' code's; the paper does not give them.",
-        "An answer's score is the mean over its own tokens; the code divides by the padded length, the equation sums.",
+        "An answer's score is the sum over its tokens, as in equation and code, over its prompt's longest sequence: "
+        "the code's padded length at one prompt a device.",
+        "score_norm=mean, over the answer's own tokens, is ours.",
+        "Equal answers to a prompt are one candidate (`harness data candidates`); the paper's K may repeat themselves.",
         "The rationale's NLL is a mean over its tokens, as in the code; the equation sums.",
         "The pairwise arm keeps the rationale's NLL and takes beta 2, gamma 1 and weight 1: the paper gives none.",
         "One run is one iteration over stored candidates.",

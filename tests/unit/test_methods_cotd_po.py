@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from objective_steps import Student, assert_invariant, assert_same_step, record, think
 from torch import Tensor
 
+from backends.data.recipes.cotd import Candidates, together
 from backends.data.records import Candidate, TrainRecord
 from backends.data.segments import CODE, Encoder, Example
 from backends.data.synth import synth_records
@@ -54,7 +56,10 @@ def by_hand(student: Student, prompts: Sequence[Example], options: Options) -> T
     for example in prompts:
         chain, found = parts(student, example)
         rewards = torch.tensor(example.rewards, dtype=torch.float64)
-        score = torch.stack([logps.mean() if options.score_norm == "mean" else logps.sum() for logps in found])
+        positions = max(len(sequence.ids_T) for sequence in example.sequences) - 1
+        score = torch.stack(
+            [logps.mean() if options.score_norm == "mean" else logps.sum() / positions for logps in found]
+        )
         mean = torch.stack([logps.mean() for logps in found])
         if options.reward_norm == "minmax5":
             scaled = 5 * (rewards - rewards.min()) / (rewards.max() - rewards.min() + 1e-3)
@@ -73,7 +78,8 @@ def by_hand(student: Student, prompts: Sequence[Example], options: Options) -> T
     "options",
     [
         {},
-        {"score_norm": "sum", "lam": 0.1},
+        {"score_norm": "mean", "lam": 0.1},
+        {"lam": 20.0},
         {"reward_norm": "raw", "alpha": 0.3},
         {"arm": "pairwise", "beta": 1.5, "gamma": 0.5, "alpha": 0.7},
     ],
@@ -87,6 +93,60 @@ def test_the_step_is_the_formula_in_value_and_gradient(
     # rewards are in float32: six digits
     assert step.loss == pytest.approx(loss.item(), rel=1e-6)
     torch.testing.assert_close(step.grads, student.gradients(loss), rtol=1e-5, atol=1e-7)
+
+
+def test_the_default_is_what_the_authors_code_computes(student: Student, prompts: Sequence[Example]) -> None:
+    """-0.5 times the mean cross-entropy of the answer's labels over all positions of rows padded to one length."""
+    losses = []
+    for example in prompts:
+        length = max(len(sequence.ids_T) for sequence in example.sequences)
+        scores = []
+        for sequence in example.sequences:
+            labels = torch.full((length,), -100)
+            labels[: len(sequence.ids_T)] = torch.tensor(
+                np.where(sequence.segments_T == CODE["answer"], sequence.ids_T, -100)
+            )
+            ids = torch.zeros(length, dtype=torch.int64)
+            ids[: len(sequence.ids_T)] = torch.tensor(sequence.ids_T)
+            logits = student.model(input_ids=ids[None]).logits[0, :-1].detach()
+            entropy = torch.nn.functional.cross_entropy(logits, labels[1:], ignore_index=-100, reduction="none")
+            scores.append(-0.5 * entropy.mean())
+        rewards = torch.tensor(example.rewards, dtype=torch.float64)
+        scaled = (rewards - rewards.min()) / (rewards.max() - rewards.min() + 0.001) * 5
+        losses.append(-(scaled.softmax(-1) * torch.stack(scores).log_softmax(-1)).sum())
+    step = student.step(objective(), prompts, sizes=(2, 1))
+    assert step.log["apa"] == pytest.approx(torch.stack(losses).mean().item(), rel=1e-6)
+
+
+FORMS = {
+    "think": think("the answer is 3, no", "4"),
+    "markers": "My thought: the answer is 3, no\nMy answer: 4",
+    "bold markers": "**My thought:** well \\boxed{3}\n**My answer:** 4",
+    "other tags": "[THINK]the answer is 3[/THINK]\n4",
+}
+CUES = {"think": "</think>", "markers": "My answer:", "bold markers": "My answer:**", "other tags": "[/THINK]"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_cue_is_trained_with_the_rationale(student: Student, form: str) -> None:
+    encoder = Encoder(student.tokenizer, 512)
+    (example,) = examples(encoder, [record(0, candidates=(Candidate(FORMS[form], reward=1.0),))]).examples
+    _, (part, chain), (last, answer) = encoder.runs(example.sequences[0])
+    assert (part, last) == ("think", "answer") and chain.endswith(CUES[form])
+    assert answer.lstrip() == "4<|end|>"
+
+
+@pytest.mark.parametrize("response", [None, think("a", "b")], ids=["markers", "think"])
+def test_the_rationale_is_all_that_the_sampler_writes_before_the_answer(student: Student, response: str | None) -> None:
+    asked = record(0, think="2 + 2 = 4, the answer is 4", response=response)
+    sampler = Candidates([asked], "s", lambda pairs: [1.0 for _ in pairs], k=2)
+    given = sampler.first()[0].problem.messages[-1].content
+    encoder = Encoder(student.tokenizer, 512)
+    (example,) = examples(
+        encoder, [record(0, candidates=(Candidate(together(asked, "It is 4."), reward=1.0),))]
+    ).examples
+    chain = [text for part, text in encoder.runs(example.sequences[0]) if part == "think"]
+    assert chain == [given]
 
 
 @pytest.mark.parametrize("options", [{}, {"arm": "pairwise"}], ids=str)
@@ -122,7 +182,8 @@ def test_the_logs_are_of_the_students_choice(student: Student, prompts: Sequence
     entropy, reward, nll = 0.0, 0.0, 0.0
     for example in prompts:
         chain, found = parts(student, example)
-        chosen = (0.5 * torch.stack([logps.mean() for logps in found])).softmax(-1)
+        positions = max(len(sequence.ids_T) for sequence in example.sequences) - 1
+        chosen = (0.5 * torch.stack([logps.sum() / positions for logps in found])).softmax(-1)
         entropy -= (chosen * chosen.log()).sum().item() / 3
         reward += (chosen * torch.tensor(example.rewards)).sum().item() / 3
         nll -= chain.mean().item() / 3

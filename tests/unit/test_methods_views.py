@@ -86,7 +86,7 @@ def test_a_template_that_opens_the_chain_gets_it_closed(tmp_path):
     [
         ("It is 3 + 4.\nThe answer is 7.", "It is 3 + 4.", "The answer is 7."),
         ('{"process": ["a", "b"], "answer": "7"}', '["a", "b"]', '{"answer": "7"}'),
-        ("My thought: add. My answer: 7", "add.", "My answer: 7"),
+        ("My thought: add. My answer: 7", "add.", "7"),
     ],
 )
 def test_other_formats(student, text, chain, answer):

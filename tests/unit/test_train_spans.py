@@ -18,6 +18,7 @@ from backends.data.spans import (
     token_parts,
 )
 from harness.errors import DataError
+from harness.reasoning import split_reasoning
 from harness.types import Message
 
 CASES = [
@@ -36,11 +37,14 @@ CASES = [
     ("the answer is 3?\ntherefore the answer is 4", "phrase", "the answer is 3?\n", "therefore the answer is 4"),
     ("Soothe answer is 3. \\boxed{4}", "boxed", "", "Soothe answer is 3. \\boxed{4}"),
     ("My thought: add.\nMy answer: 4", "markers", " add.\n", "My answer: 4"),
-    ("x My thought: My answer: no\nMy answer: 4", "markers", " My answer: no\n", "My answer: 4"),
+    ("My thought: My answer: no\nMy answer: 4", "markers", " My answer: no\n", "My answer: 4"),
+    ("My thought: add. The answer is 4?\nMy answer: 5", "markers", " add. The answer is 4?\n", "My answer: 5"),
+    ("My thought: \\boxed{4}\nMy answer: the answer is 5", "markers", " \\boxed{4}\n", "My answer: the answer is 5"),
     ("add\n\\boxed{3}, no:\nit is \\boxed{4}.", "boxed", "add\n\\boxed{3}, no:\n", "it is \\boxed{4}."),
     # a rule that does not fit hands over to the next
     ('{"process": 1, "answer": "the answer is 4"} .', "phrase", '{"process": 1, "answer": "', 'the answer is 4"} .'),
-    ("My thought: the answer is 4\nMy answer: 4", "phrase", "My thought: ", "the answer is 4\nMy answer: 4"),
+    ("My thought: the answer is 4", "phrase", "My thought: ", "the answer is 4"),
+    ("So my thought: the answer is 4\nMy answer: 4", "phrase", "So my thought: ", "the answer is 4\nMy answer: 4"),
     ('{"answer": "the answer is 4", "process": "a"}', "phrase", '{"answer": "', 'the answer is 4", "process": "a"}'),
 ]  # fmt: skip
 
@@ -83,7 +87,8 @@ SCRAPS = ("a", "\n", " ", "<think>", "</think>", "My thought:", "My answer:", "{
 def test_a_split_is_in_order_and_covers_the_text(text: str) -> None:
     split = split_response(text)
     if split is not None:
-        assert 0 <= split.think_start <= split.think_end <= split.answer_start <= len(text)
+        places = (0, split.think_start, split.think_end, split.answer_start, split.answer_text, len(text))
+        assert list(places) == sorted(places)
         assert split_response(text) == split
     if split is not None and split.rule == "think":
         assert text[split.answer_start :].startswith("</think>") and not never_closes(text)
@@ -114,6 +119,28 @@ def test_methods_that_need_a_split_say_which_records_have_none() -> None:
     require_split([good], "thinkanswer")
     with pytest.raises(DataError, match=r"'thinkanswer' needs .*2 of 3 responses .*the first 'bad'"):
         require_split([good, bad, empty], "thinkanswer")
+
+
+THOUGHTS = (
+    "add.",
+    "the answer is 3",
+    "Therefore, the final answer is 3.",
+    "so \\boxed{3}",
+    'he said "my answer: 3"',
+    "a\n\nb",
+)
+
+
+@given(st.lists(st.sampled_from(THOUGHTS), min_size=1).map(" ".join), st.sampled_from(["4", "The answer is 4.", "$4$"]))
+def test_markers_decide_whatever_a_thought_holds(thought: str, answer: str) -> None:
+    text = f"My thought: {thought}\nMy answer: {answer}"
+    split = split_response(text)
+    assert split is not None and split.rule == "markers"
+    # what training calls thought and answer is what evaluation does
+    assert split_reasoning(text) == (
+        text[split.think_start : split.think_end].strip(),
+        text[split.answer_text :].strip(),
+    )
 
 
 # --- structure ------------------------------------------------------------------------------------------------------

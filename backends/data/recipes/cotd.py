@@ -23,6 +23,7 @@ from backends.data.spans import split_response
 from backends.data.templates import Template, load_template
 from backends.data.verify import grade_texts
 from harness.errors import DataError
+from harness.markup import PROSE
 from harness.types import Message
 
 _THOUGHT = re.compile(r"\A\W*my thought\W*?:\**\s*", re.IGNORECASE)
@@ -38,7 +39,7 @@ def together(record: TrainRecord, answer: str) -> str:
     split = split_response(response_text(record) or "")
     if split is not None and split.rule == "think":
         return render_response(thought, answer)
-    return f"My thought: {thought}\nMy answer: {answer}"
+    return f"{PROSE.opens[0]} {thought}\n{PROSE.closes[0]} {answer}"
 
 
 @dataclass(frozen=True)
