@@ -16,6 +16,7 @@ from harness.leaderboard import display_names, is_share
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
+from harness.stats.decision import decide, disagreement
 from harness.stats.multiple import holm
 from harness.stats.paired import Paired, paired
 from harness.types import Estimate, Json
@@ -300,6 +301,8 @@ def pair_row(pair: Pair, show: int | None) -> Mapping[str, Json]:
         "bootstrap": None if outcome.bootstrap is None else list(outcome.bootstrap),
         "p": outcome.p,
         "p_holm": pair.p_holm,
+        "decision": decide(outcome.diff, pair.p_holm),
+        "why": disagreement(outcome.low, outcome.high, outcome.p, pair.p_holm),
         "test": outcome.test,
         "wins": outcome.wins,
         "losses": outcome.losses,

@@ -25,6 +25,7 @@ from harness.bench.spec import STUDENT, Arm
 from harness.bench.warned import run_warnings
 from harness.errors import DataError
 from harness.stats import holm, rank_groups
+from harness.stats.decision import Decision, decide, disagreement
 from harness.stats.seeds import Seeded, seeded_difference, seeded_mean
 
 
@@ -35,6 +36,16 @@ class Versus:
     difference: Seeded
     p_holm: float
     """p after Holm over all rows of the suite, for this measure."""
+
+    @property
+    def decision(self) -> Decision:
+        """Whether the row is shown to be higher or lower than the reference."""
+        return decide(self.difference.value, self.p_holm)
+
+    @property
+    def why(self) -> str:
+        """Why that is not what the interval looks like, or an empty text."""
+        return disagreement(self.difference.low, self.difference.high, self.difference.p, self.p_holm)
 
 
 @dataclass(frozen=True)

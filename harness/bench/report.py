@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from harness.bench.compare import Entry, SuiteComparison, Versus
-from harness.bench.samples import Measure
+from harness.bench.samples import TOKENS, Measure
 from harness.bench.spec import Arm, BenchSpec
 from harness.bench.warned import run_warnings
 from harness.report.table import Column, Row, Table
-from harness.report.text import clean, count, p_value, signed, with_interval
+from harness.report.text import clean, count, disagreement_note, p_value, signed, with_interval
 from harness.stats.seeds import SOURCES, Seeded
 from harness.types import Json
 
@@ -21,7 +21,7 @@ def suite_table(found: SuiteComparison) -> Table:
     """One row per method and model: accuracy, format, a judge's score, diversity, tokens, and what training took."""
     rows = tuple(_row(found, entry) for entry in found.entries)
     head = found.headline
-    versus = f"vs {found.reference}"
+    versus = versus_title(found)
     columns = (
         Column("rank", lambda row: f"{row['rank']} {row['letters']}" if row["rank"] is not None else "-", right=True),
         Column("method", lambda row: str(row["model"])),
@@ -29,6 +29,7 @@ def suite_table(found: SuiteComparison) -> Table:
         Column(f"{head.title} [%]", partial(_mean_text, head), right=True),
         Column(versus, partial(_versus_text, head), right=True),
         Column("p (Holm)", partial(_p_text, head), right=True),
+        Column("decision", partial(_decision_text, head)),
         *(
             column
             for measure in found.measures
@@ -37,7 +38,7 @@ def suite_table(found: SuiteComparison) -> Table:
                 Column(f"{measure.title}{' [%]' if measure.share else ''}", partial(_mean_text, measure), right=True),
                 *(
                     [Column(f"{measure.title} {versus}", partial(_versus_text, measure), right=True)]
-                    if measure.key == "tokens_out"
+                    if measure == TOKENS
                     else []
                 ),
             )
@@ -47,8 +48,13 @@ def suite_table(found: SuiteComparison) -> Table:
         Column("answer s", lambda row: count(_number(row, "answer_seconds")), right=True),
         Column("cost", lambda row: count(_number(row, "cost")), right=True),
     )
-    notes = (*found.notes, _TIE) if found.reference is not None else found.notes
+    notes = (*found.notes, *_disagreements(found), *((_TIE,) if found.reference is not None else ()))
     return Table(f"{found.suite}: mean over seeds and problems, 95 % interval", columns, rows, notes)
+
+
+def versus_title(found: SuiteComparison) -> str:
+    """Title of the differences to the reference."""
+    return f"vs {found.reference}"
 
 
 def _row(found: SuiteComparison, entry: Entry) -> Row:
@@ -93,7 +99,8 @@ def _measure_json(entry: Entry, measure: Measure) -> Json:
 
 
 def _versus_json(versus: Versus) -> Json:
-    return {**seeded_json(versus.difference), "p": versus.difference.p, "p_holm": versus.p_holm}
+    decided = {"p_holm": versus.p_holm, "decision": versus.decision, "why": versus.why}
+    return {**seeded_json(versus.difference), "p": versus.difference.p, **decided}
 
 
 def seeded_json(found: Seeded) -> dict[str, Json]:
@@ -151,6 +158,22 @@ def _versus_text(measure: Measure, row: Row) -> str:
 def _p_text(measure: Measure, row: Row) -> str:
     versus = _of(row, measure).get("versus")
     return p_value(_total(versus, "p_holm")) if isinstance(versus, Mapping) else "-"
+
+
+def _decision_text(measure: Measure, row: Row) -> str:
+    versus = _of(row, measure).get("versus")
+    return str(versus["decision"]) if isinstance(versus, Mapping) else "-"
+
+
+def _disagreements(found: SuiteComparison) -> list[str]:
+    """A line for each difference in the table whose interval and test disagree."""
+    shown = [measure for measure in found.measures if measure == found.headline or measure.key == TOKENS.key]
+    return [
+        disagreement_note(f"{entry.arm.name} {versus_title(found)}, {measure.title}", versus.why)
+        for entry in found.entries
+        for measure in shown
+        if (versus := entry.versus.get(measure.key)) is not None and versus.why
+    ]
 
 
 def variance_table(found: SuiteComparison) -> Table:

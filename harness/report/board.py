@@ -9,9 +9,12 @@ from harness.report.published import Reference
 from harness.report.table import Column, Row, Table
 from harness.report.text import count, p_value, signed, with_interval
 from harness.run.warned import warnings_of
+from harness.stats.decision import decide, disagreement
 from harness.types import STATUSES, Json
 
 _PUBLISHED = "published"
+DECISION = "decision"
+"""Title of the column that says whether a run is shown to be higher or lower than the baseline."""
 TRAINED = "trained"
 """Title of the column of lineages, which shows only where a model of the registry is among the rows."""
 
@@ -28,6 +31,7 @@ def _group_table(group: Group, references: Sequence[Reference]) -> Table:
     shown = _matching(group, references)
     rows += [reference_row(reference, group.key.suite, first.metric) for reference in shown]
     notes = list(group.notes)
+    notes += [f"{s.model} against the baseline: {why}" for s in group.standings if (why := _why(s))]
     if shown:
         sources = sorted({reference.source for reference in shown})
         notes.append("* published, not measured here; other prompts and samples. " + "; ".join(sources))
@@ -95,8 +99,16 @@ def standing_row(standing: Standing) -> Row:
             "delta_high": standing.versus.high,
             "delta_p": standing.versus.p,
             "delta_p_holm": standing.versus_p,
+            "delta_decision": decide(standing.versus.diff, standing.versus_p),
+            "delta_why": _why(standing),
         }
     return row
+
+
+def _why(standing: Standing) -> str:
+    """Why the difference to the baseline is not what its interval looks like, or an empty text."""
+    versus = standing.versus
+    return "" if versus is None else disagreement(versus.low, versus.high, versus.p, standing.versus_p)
 
 
 def lineage_of(identity: Mapping[str, Json]) -> dict[str, Json] | None:
@@ -197,6 +209,7 @@ COLUMNS = (
     Column("problems x n", _samples, right=True),
     Column("vs baseline", _delta, right=True),
     Column("p (Holm)", lambda row: p_value(_number(row, "delta_p_holm")), right=True),
+    Column(DECISION, lambda row: str(row.get("delta_decision", "-"))),
     *(_status(status) for status in STATUSES if status != "scored"),
     Column("warnings", _warned, right=True),
     Column("tokens total", lambda row: count(_number(row, "tokens_out")), right=True),

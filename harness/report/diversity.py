@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.report.table import Column, Row, Table
-from harness.report.text import p_value
+from harness.report.text import disagreement_note, p_value
 from harness.run.diversity import Difference, Line
+from harness.stats.decision import decide, disagreement
 from harness.stats.multiple import holm
 from harness.types import Estimate, Json
 
@@ -22,6 +23,9 @@ def diversity_tables(lines: Sequence[Line], notes: Sequence[str]) -> list[Table]
     found = list(notes)
     if any(line.versus is not None for line in lines):
         found.append("difference: minus the first run, on the same prompts, with as many responses to each")
+    found += [
+        disagreement_note(f"{row['model']}, {row['metric']} ({row['form']})", why) for row in rows if (why := _why(row))
+    ]
     if len(tested) > 1:
         found.append(f"p (Holm) is corrected for the {len(tested)} comparisons shown")
     overview = Table("Diversity", _COLUMNS, rows, tuple(found))
@@ -54,7 +58,12 @@ def _numbers(estimate: Estimate) -> dict[str, Json]:
 
 
 def _versus(versus: Difference, p_holm: float) -> Mapping[str, Json]:
-    return {"value": versus.value, "low": versus.low, "high": versus.high, "p": versus.p, "p_holm": p_holm}
+    decided: dict[str, Json] = {
+        "p_holm": p_holm,
+        "decision": decide(versus.value, p_holm),
+        "why": disagreement(versus.low, versus.high, versus.p, p_holm),
+    }
+    return {"value": versus.value, "low": versus.low, "high": versus.high, "p": versus.p, **decided}
 
 
 def _float(value: Json) -> float:
@@ -76,6 +85,16 @@ def _difference(row: Row) -> str:
 def _p(row: Row, name: str) -> str:
     versus = row["versus"]
     return p_value(_float(versus[name])) if isinstance(versus, Mapping) else "-"
+
+
+def _decision(row: Row) -> str:
+    versus = row["versus"]
+    return str(versus["decision"]) if isinstance(versus, Mapping) else "-"
+
+
+def _why(row: Row) -> str:
+    versus = row["versus"]
+    return str(versus["why"]) if isinstance(versus, Mapping) else ""
 
 
 def _metric(row: Row) -> str:
@@ -109,6 +128,7 @@ _COLUMNS = (
     Column("difference [95 % CI]", _difference, right=True),
     Column("p", lambda row: _p(row, "p"), right=True),
     Column("p (Holm)", lambda row: _p(row, "p_holm"), right=True),
+    Column("decision", _decision),
     Column("prompts", _prompts, right=True),
     Column("responses", lambda row: str(row["n_samples"]), right=True),
 )

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 
 from harness.report.lab_json import change_row, difference_of, lab_json, plain
 from harness.report.table import Column, Format, Row, Table, render
-from harness.report.text import clean, p_value, percent, signed, with_interval
+from harness.report.text import clean, disagreement_note, p_value, percent, signed, with_interval
+from harness.stats.decision import disagreement
 from harness.types import Estimate, Json
 from judges.lab.measure import Measures
 from judges.lab.report import ArmReport, Comparison, LabReport
@@ -200,7 +201,14 @@ def _difference_columns(name: str) -> list[Column]:
     def p(row: Row) -> str:
         return _p(_mapping(row["differences"]).get(name))
 
-    return [Column("second - first [95 % CI]", difference, right=True), Column("p", p, right=True)]
+    def decision(row: Row) -> str:
+        return str(_mapping(_mapping(row["differences"]).get(name)).get("decision", "-"))
+
+    return [
+        Column("second - first [95 % CI]", difference, right=True),
+        Column("p", p, right=True),
+        Column("decision", decision),
+    ]
 
 
 def _change_with_interval(value: Json) -> str:
@@ -267,6 +275,7 @@ def _notes(report: LabReport) -> list[str]:
             "an excess over the labels may come from plain errors: a coin has one where the labels lean to one side, "
             "and no log odds",
         ]
+    notes += [note for comparison in report.comparisons for note in _disagreements(comparison)]
     for comparison in report.comparisons:
         accuracy = comparison.result.differences.get("accuracy")
         if accuracy is not None and accuracy.p > 0.05 and accuracy.se > 0:
@@ -275,6 +284,16 @@ def _notes(report: LabReport) -> list[str]:
                 f"{percent(_DETECTABLE * accuracy.se)} points goes unnoticed more than one time in five"
             )
     return notes
+
+
+def _disagreements(comparison: Comparison) -> list[str]:
+    """A line for each difference whose interval and test disagree; agreement per vote by its corrected p."""
+    found = []
+    for name, paired in comparison.result.differences.items():
+        corrected = comparison.p_holm if name == "accuracy" else paired.p
+        if why := disagreement(paired.low, paired.high, paired.p, corrected):
+            found.append(disagreement_note(f"{comparison.second} - {comparison.first}, {name}", why))
+    return found
 
 
 def _repeats(arm: ArmReport) -> int:

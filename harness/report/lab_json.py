@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from harness.stats.decision import decide, disagreement
 from harness.stats.paired import Paired
 from harness.types import Estimate, Json
 from judges.lab.report import ArmReport, LabReport
@@ -30,6 +31,8 @@ def difference_of(paired: Paired | None) -> Json:
     return {
         **{name: getattr(paired, name) for name in ("diff", "low", "high", "se", "p", "test", "n_problems")},
         **{name: getattr(paired, name) for name in ("wins", "losses", "ties")},
+        "decision": decide(paired.diff, paired.p),
+        "why": disagreement(paired.low, paired.high, paired.p, paired.p),
     }
 
 

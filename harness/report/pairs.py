@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.compare import Pair, pair_row
 from harness.report.table import Column, Row, Table
-from harness.report.text import p_value, signed
+from harness.report.text import disagreement_note, p_value, signed
 from harness.types import Json
 
 
@@ -14,6 +14,9 @@ def pair_tables(pairs: Sequence[Pair], show: int) -> list[Table]:
     """An overview and, for every pair, its `show` biggest flips."""
     rows = tuple(pair_row(pair, show) for pair in pairs)
     notes = [f"{row['name']} minus {row['reference_name']}: {note}" for row in rows for note in _list(row["notes"])]
+    notes += [
+        disagreement_note(f"{row['name']} minus {row['reference_name']}", str(row["why"])) for row in rows if row["why"]
+    ]
     if len(rows) > 1:
         notes.append(f"p (Holm) is corrected for the {len(rows)} comparisons shown")
     overview = Table("Second minus first, on common problems", _COLUMNS, rows, tuple(notes))
@@ -89,6 +92,7 @@ _COLUMNS = (
     Column("bootstrap", _bootstrap, right=True),
     Column("p", lambda row: p_value(_float(row["p"])), right=True),
     Column("p (Holm)", lambda row: p_value(_float(row["p_holm"])), right=True),
+    Column("decision", lambda row: str(row["decision"])),
     Column("test", lambda row: str(row["test"])),
     Column("win/loss/tie", lambda row: f"{row['wins']}/{row['losses']}/{row['ties']}", right=True),
     Column("problems", _problems, right=True),

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from harness.leaderboard import ALL_METRICS, build
-from harness.report.board import COLUMNS, TRAINED, standing_row
+from harness.report.board import COLUMNS, DECISION, TRAINED, standing_row
 from harness.report.table import Column, Format, Table, render
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
 from harness.types import Json
 
-_HIDDEN = ("rank", "model", TRAINED, "vs baseline", "p (Holm)")
+_HIDDEN = ("rank", "model", TRAINED, "vs baseline", "p (Holm)", DECISION)
 
 
 def show_results(results: Sequence[RunResult], form: str, extra: Mapping[str, Json] | None = None) -> str:

@@ -57,6 +57,11 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def disagreement_note(what: str, why: str) -> str:
+    """The line for a comparison whose interval and test disagree (`harness.stats.decision`)."""
+    return f"{what}: {why}"
+
+
 def count(number: float | None) -> str:
     """A large number in few characters: 1234567 -> "1.2M"; "-" for a missing one."""
     if number is None:
