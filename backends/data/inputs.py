@@ -1,27 +1,27 @@
 """What a recipe starts from: records and plain prompt files as records, and records as problems that can be graded.
 
-A prompt file has one JSON object per line, either a whole training record or plain columns: `question` (or `prompt`,
-`instruction`) as text and, where the answer can be checked, `gold` (or `answer`, `target`). Without an `id` a row is
-named by its content. GSM8K's `#### 72` at the end of a worked answer is read as 72.
+A prompt file (JSON lines, parquet, CSV) has whole training records, conversations (`backends.data.shapes`) or plain
+columns: `question` (or `prompt`, `instruction`, `problem`, `query`) as text and, where the answer can be checked,
+`gold` (or `answer`, `target`). Without an `id` a row is named by its content. GSM8K's `#### 72` at the end of a worked
+answer is read as 72.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from backends.data.reading import row_fields
 from backends.data.records import TrainRecord, record_from_json
+from backends.data.shapes import ANSWERS, QUESTIONS, first_text, folded, named, plain_question, unread, with_input
 from backends.data.source import load_records
 from harness import catalog
-from harness.data.local import read_file
+from harness.data.local import Raw, read_file
 from harness.errors import DataError, UnknownName
 from harness.hashing import canonical_json, short_hash
 from harness.types import Json, Message, Problem
 
-QUESTIONS = ("question", "prompt", "instruction")
-ANSWERS = ("gold", "answer", "target")
 TASK_GRADERS = {"math": "math"}
 """Grader of a record that names none, by its task."""
 
@@ -39,7 +39,7 @@ def read_prompts(path: Path, *, instruction: str = "", grader: str | None = None
     known: dict[str, TrainRecord] = {}
     repeated = 0
     for raw in read_file(path.parent, path.name, None):
-        record = _row(raw.fields, raw.where, instruction, grader)
+        record = _row(raw, instruction, grader)
         if record.id not in known:
             known[record.id] = record
         elif known[record.id] == record:
@@ -51,36 +51,24 @@ def read_prompts(path: Path, *, instruction: str = "", grader: str | None = None
     return list(known.values()), repeated
 
 
-def _row(row: Mapping[str, Json], where: str, instruction: str, grader: str | None) -> TrainRecord:
-    if isinstance(row.get("prompt"), list):
-        record = record_from_json(row, where)
+def _row(raw: Raw, instruction: str, grader: str | None) -> TrainRecord:
+    row, where = folded(raw.fields), raw.where
+    if not plain_question(row):
+        record = record_from_json(row_fields(raw), where)
         return record if grader is None else noted(record, grader=grader)
-    question = _column(row, QUESTIONS, where)
-    if question is None or not question.strip():
-        raise DataError(
-            f"{where}: no text in a column {', '.join(map(repr, QUESTIONS))} (found: {', '.join(map(repr, row))}): "
-            "rename the column that holds the question, or give whole training records"
-        )
-    answer = _column(row, ANSWERS, where)
-    record_id = row.get("id")
-    if record_id is None:
+    named_question = first_text(row, QUESTIONS, where)
+    if named_question is None:
+        raise DataError(unread(row, where))
+    question = with_input(row, *named_question)
+    told = first_text(row, ANSWERS, where, numbers=True)
+    answer = told[1] if told is not None else None
+    record_id = named(row, where)["id"]
+    if row.get("id") is None:
         record_id = short_hash(canonical_json([question, answer]), 16)
     meta: dict[str, Json] = {"grader": grader} if grader is not None else {}
     turn = {"role": "user", "content": f"{question}\n\n{instruction}" if instruction else question}
     fields: dict[str, Json] = {"id": record_id, "prompt": [turn], "gold": _gold(answer), "meta": meta}
     return record_from_json({key: value for key, value in fields.items() if value is not None}, where)
-
-
-def _column(row: Mapping[str, Json], names: Sequence[str], where: str) -> str | None:
-    for name in names:
-        value = row.get(name)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, int | float) and not isinstance(value, bool) and names is ANSWERS:
-            return json.dumps(value)
-        if value is not None:
-            raise DataError(f"{where}: column {name!r} must be text, not {type(value).__name__}")
-    return None
 
 
 def _gold(answer: str | None) -> str | None:

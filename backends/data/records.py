@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import cast, get_args
 
 from harness.data import content_hash
-from harness.data.local import read_file
 from harness.errors import DataError, UnknownName
 from harness.hashing import canonical_json
 from harness.types import Json, Message, Role
@@ -121,16 +120,19 @@ def require(records: Iterable[TrainRecord], needs: Sequence[str], method: str) -
             raise UnknownName("record field", name, FIELDS)
     total = 0
     missing: dict[str, list[str]] = {name: [] for name in needs}
+    beside: Mapping[str, Json] = {}
     for record in records:
         total += 1
         for name in needs:
             if not has(record, name):
                 missing[name].append(record.id)
+                beside = beside or record.meta
     for name, ids in missing.items():
         if ids:
             raise DataError(
                 f"method {method!r} needs the field {name!r}, which {len(ids)} of {total} records lack or leave empty, "
                 f"the first {ids[0]!r}: add it, leave these records out, or choose a method that does without"
+                + (f" (what is in 'meta': {', '.join(map(repr, list(beside)[:8]))})" if beside else "")
             )
     if total == 0:
         raise DataError(f"method {method!r} has no records to train on")
@@ -166,7 +168,7 @@ def record_from_json(row: Mapping[str, Json], where: str) -> TrainRecord:
     here = f"{where}: record {record_id!r}"
     for name in row:
         if name not in FIELDS:
-            close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
+            close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.8)
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise DataError(f"{here}: unknown field {name!r}: {hint}What is no field of a record goes into 'meta'")
     try:
@@ -302,27 +304,6 @@ _READERS: dict[str, Callable[[Json, str], object]] = {
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
-
-
-def read_records(path: Path) -> list[TrainRecord]:
-    """All records of a JSON-lines file (or, if its name ends in ".json", of a JSON list).
-
-    Raises `DataError` naming file, line and record for anything malformed, for an id that occurs twice, for a file
-    that is not there and for one without records.
-    """
-    if not path.is_file():
-        raise DataError(f"{str(path)!r} is not a file: name a JSON-lines file of training records")
-    records: list[TrainRecord] = []
-    known: dict[str, str] = {}
-    for raw in read_file(path.parent, path.name, None):
-        record = record_from_json(raw.fields, raw.where)
-        if record.id in known:
-            raise DataError(f"{raw.where}: record {record.id!r} has the id of {known[record.id]}: ids must differ")
-        known[record.id] = raw.where
-        records.append(record)
-    if not records:
-        raise DataError(f"{path} holds no records")
-    return records
 
 
 def write_records(path: Path, records: Iterable[TrainRecord]) -> int:

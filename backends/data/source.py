@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from backends.data.records import MAX_ITEMS, TrainRecord, read_records
+from backends.data.reading import read_records
+from backends.data.records import MAX_ITEMS, TrainRecord
 from backends.data.synth import Form, synth_records
 from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options
@@ -51,7 +52,8 @@ def load_records(name: str) -> list[TrainRecord]:
     if scheme != _SCHEME:
         path = Path(name).expanduser()
         if not path.is_file():
-            raise DataError(f"there is no file {name!r}: name a file of training records, or synth:levels=1+2")
+            what = "is a folder: name one file of it" if path.is_dir() else "is no file: name one"
+            raise DataError(f"{name!r} {what}, of training records (JSON lines, parquet, CSV), or synth:levels=1+2")
         return read_records(path)
     given: dict[str, str] = {}
     for part in rest.split(",") if colon and rest else ():

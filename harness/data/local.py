@@ -1,4 +1,4 @@
-"""Benchmark files of a local folder: JSON lines, plain or inside a password-protected zip.
+"""Data files of a local folder: JSON lines, plain or inside a password-protected zip, JSON lists, parquet and CSV.
 
 The files are untrusted input: lines and strings are bounded, nothing is unpickled or evaluated, and a zip is read in
 memory only, because the one that exists (GPQA) is distributed that way so that its text never lies around in plain.
@@ -6,6 +6,7 @@ memory only, because the one that exists (GPQA) is distributed that way so that 
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import zipfile
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from harness.data.tables import read_csv, read_parquet
 from harness.errors import DataError
 from harness.types import Json
 
@@ -37,7 +39,7 @@ class Raw:
 
 
 def read_file(folder: Path, name: str, password: str | None) -> Iterator[Raw]:
-    """The rows of one file of a folder: JSON lines, or (a name that ends in ".json") one JSON list.
+    """The rows of one file of a folder: JSON lines, or by the ending of its name a JSON list, parquet, CSV or TSV.
 
     Raises `MissingData` if it is not there, `DataError` naming file and line for anything that is not UTF-8 JSON lines
     or a list of objects.
@@ -53,6 +55,12 @@ def read_file(folder: Path, name: str, password: str | None) -> Iterator[Raw]:
             yield from _rows(io.BytesIO(_member(path, password)), str(path))
         elif path.suffix == ".json":
             yield from read_list(path)
+        elif path.suffix == ".parquet":
+            for number, row in enumerate(read_parquet(path)):
+                yield Raw(row, f"{path}, row {number}")
+        elif path.suffix in (".csv", ".tsv"):
+            for line, row in read_csv(path, read_bounded(path), MAX_LINE_BYTES):
+                yield Raw(row, f"{path}:{line}")
         else:
             with path.open("rb") as stream:
                 yield from _rows(stream, str(path))
@@ -66,7 +74,11 @@ def read_list(path: Path) -> Iterator[Raw]:
     Raises `DataError` as `read_file`, and for a file of more than `MAX_MEMBER_BYTES`.
     """
     data = read_bounded(path)
-    if data.lstrip()[:1] != b"[":
+    start = data.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    if start == b"{" and (whole := _one_object(data)) is not None:
+        yield Raw(whole, str(path))
+        return
+    if start != b"[":
         yield from _rows(io.BytesIO(data), str(path))
         return
     for number, value in enumerate(_json(data, str(path))):
@@ -74,6 +86,17 @@ def read_list(path: Path) -> Iterator[Raw]:
         if not isinstance(value, dict):
             raise DataError(f"{where}: expected a JSON object, found {type(value).__name__}")
         yield Raw(value, where)
+
+
+def _one_object(data: bytes) -> Mapping[str, Json] | None:
+    """A file that is one object over several lines; None for JSON lines."""
+    if data.count(b"\n") == 0:
+        return None
+    try:
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def read_bounded(path: Path) -> bytes:
@@ -126,7 +149,7 @@ def _parse(line: bytes, where: str) -> Mapping[str, Json]:
 
 def _json(data: bytes, where: str) -> Any:
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 ({error.reason} at byte {error.start})") from error
     except (ValueError, RecursionError) as error:

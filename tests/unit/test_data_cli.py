@@ -12,7 +12,8 @@ from typing import Any
 import click
 import pytest
 
-from backends.data.records import TrainRecord, data_hash, read_records, write_records
+from backends.data.reading import read_records
+from backends.data.records import TrainRecord, data_hash, write_records
 from backends.data.synth import synth_records
 from harness.catalog import entries
 from harness.cli.data import SUBCOMMANDS, command
@@ -114,10 +115,10 @@ def test_prompts_of_a_file_in_the_words_of_a_suite() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"text": "x"}', r"p.jsonl:1: no text in a column 'question', 'prompt', 'instruction' \(found: 'text'\)"),
+        ('{"text": "x"}', r"p.jsonl:1: no text in a column 'question', 'prompt', .*\(found: 'text'\). Rename"),
         ('{"question": 3}', "column 'question' must be text, not int"),
         ('{"question": "a"}\n{"question": "b", "gold": []}', r"p.jsonl:2: column 'gold' must be text"),
-        ('{"question": "a", "id": 7}', "the record has no id"),
+        ('{"question": "a", "id": [7]}', "the record has no id"),
         ('{"question": "a", "id": "1"}\n{"question": "b", "id": "1"}', "two rows have the id '1' and differ"),
         ('{"question": "a"', "line 1"),
         ("[1]", "p.jsonl"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backends.data.reading import read_records
 from backends.data.records import (
     MAX_ITEMS,
     Candidate,
@@ -18,7 +19,6 @@ from backends.data.records import (
     TrainRecord,
     data_hash,
     has,
-    read_records,
     record_from_json,
     record_to_json,
     render_response,
@@ -104,11 +104,11 @@ def test_any_record_survives_json(record: TrainRecord) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"prompt": [TURN]}, "no id"),
         ({"id": "  ", "prompt": [TURN]}, "no id"),
-        ({"id": 3, "prompt": [TURN]}, "no id"),
-        ({"id": "x"}, "'x': no 'prompt'"),
-        ({"id": "x", "prompt": "2 + 2?"}, "'x': 'prompt' must be a list, not text"),
+        ({"id": [3], "prompt": [TURN]}, "no id"),
+        ({"id": True, "prompt": [TURN]}, "no id"),
+        ({"id": "x"}, "no text in a column 'question'"),
+        ({"id": "x", "prompt": 4}, "column 'prompt' must be text, not int"),
         ({"id": "x", "prompt": []}, "is empty"),
         ({"id": "x", "prompt": [{"role": "user", "content": " "}]}, "is empty"),
         ({"id": "x", "prompt": [{"role": "human", "content": "?"}]}, r"'prompt'\[0\]: the role must be .*'human'"),
@@ -150,7 +150,7 @@ def test_what_is_refused_names_file_line_and_record(tmp_path: Path, row: dict[st
         ("{", "data.jsonl:1: not valid JSON"),
         ("[1]", "expected a JSON object"),
         ('{"id": "x", "candidates": [{"text": "", "reward": NaN}]}', "NaN"),
-        ('{"id": "x", "meta": {"d": 1e999}}', "record 'x': cannot be written"),
+        ('{"id": "x", "prompt": [], "meta": {"d": 1e999}}', "record 'x': cannot be written"),
         ('{"id": "x", "meta": ' + '{"a":' * 5000 + "1" + "}" * 5001, "data.jsonl:1: "),
         ("", "holds no records"),
         ("\n\n", "holds no records"),
