@@ -77,6 +77,7 @@ class Seen:
     """One request as it arrived."""
 
     path: str
+    query: str
     headers: dict[str, str]
     body: dict[str, Any]
 
@@ -111,7 +112,7 @@ class StubServer:
             index, body = self.count, await request.json()
             self.count += 1
             if self.keep:
-                self.seen.append(Seen(request.path, dict(request.headers), body))
+                self.seen.append(Seen(request.path, request.query_string, dict(request.headers), body))
             if self._script:
                 reply = self._script.popleft()
             else:
@@ -150,6 +151,7 @@ class StubServer:
         for prefix in ("", "/v1"):
             app.router.add_post(f"{prefix}/chat/completions", self._chat)
             app.router.add_get(f"{prefix}/models", self._models)
+        app.router.add_post("/{place:.+}/chat/completions", self._chat)  # a gateway's many paths
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, backlog=2048)

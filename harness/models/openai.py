@@ -18,6 +18,7 @@ import ipaddress
 import json
 import os
 import random
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -44,6 +45,7 @@ _REJECTIONS_BEFORE_SUCCESS = 16
 """So many requests rejected with no success ever: it is the settings, not the prompts."""
 _TRIES_TO_REACH = 3
 """Tries per endpoint, while none was ever reached: a wrong address should not take a minute to be told."""
+_HEADER = re.compile(r"(?!(?i:authorization|host|cookie|content-|accept|connection))[A-Za-z][A-Za-z0-9-]{0,63}")
 _RESERVED = frozenset({"model", "messages", "stream", "n"})
 _OMITTABLE = ("temperature", "top_p", "stop", "seed", "max_tokens", "response_format", "logprobs")
 
@@ -68,6 +70,10 @@ class OpenAIOptions:
     """The k-th retry waits a random time up to backoff * 2**k seconds, at most a minute."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable with the key; a local endpoint may go without."""
+    api_key_header: str = ""
+    """Header that carries the key, such as "api-key"; empty: `Authorization: Bearer …`."""
+    max_reply_mb: int = 64
+    """A reply of more megabytes, unpacked, is a failure of its request."""
     price_in: float | None = None
     """Price of a million prompt tokens, in any currency."""
     price_out: float | None = None
@@ -92,6 +98,10 @@ class OpenAIOptions:
         parse_markup(self.think_markup)
         if self.concurrency < 1 or self.retries < 0:
             raise ValueError("concurrency must be at least 1 and retries at least 0")
+        if self.max_reply_mb < 1:
+            raise ValueError(f"max_reply_mb must be at least 1, not {self.max_reply_mb}")
+        if self.api_key_header and not _HEADER.fullmatch(self.api_key_header):
+            raise ValueError("api_key_header must be the name of a header of its own, such as api-key")
         for name in ("timeout", "backoff", "requests_per_minute", "tokens_per_minute"):
             value = getattr(self, name)
             if value is not None and (value < 0 or (value == 0 and name != "backoff")):
@@ -184,7 +194,7 @@ class OpenAIModel:
         the option `checkpoint` the user says what is served, and the same run goes on at any address.
         """
         options = self._options
-        where = sorted(address.label for address in self._addresses)
+        where = sorted(address.place for address in self._addresses)
         return {
             "engine": "openai",
             "model": self._model,
@@ -200,7 +210,7 @@ class OpenAIModel:
         found: dict[str, Json] = {
             "openai": metadata.version("openai"),
             "aiohttp": metadata.version("aiohttp"),
-            "endpoints": [address.label for address in self._addresses],
+            "endpoints": [address.place for address in self._addresses],
             "price_in": self._options.price_in,
             "price_out": self._options.price_out,
             "served_model": sorted(self._served),
@@ -216,8 +226,9 @@ class OpenAIModel:
         from harness.models.openai_client import Endpoint, Endpoints, Pace
 
         if self._endpoints is None:
-            concurrency = self._options.concurrency
-            self._endpoints = Endpoints([Endpoint(address, self._key, concurrency) for address in self._addresses])
+            options = self._options
+            more = (self._key, options.concurrency, options.max_reply_mb * 1_000_000, options.api_key_header)
+            self._endpoints = Endpoints([Endpoint(address, *more) for address in self._addresses])
             self._pace = Pace(self._options.requests_per_minute, self._options.tokens_per_minute)
         async with aclosing(answer_concurrently(requests, self._answer, self._options.concurrency)) as replies:
             async for pair in replies:

@@ -15,18 +15,21 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import aiohttp
 import httpx2
 import openai
 
+from harness.models.openai_body import ACCEPTED, bound
 from harness.models.openai_reply import Failure, Reply, read_reply, status_failure
-from harness.redact import one_line, register_secret
+from harness.redact import one_line, redact, register_secret
 from harness.types import Json
 
 _CONNECT_TIMEOUT_S = 30.0
 _REST_MAX_S = 30.0
+_USUAL_PATHS = ("", "/v1")
 _REFUSALS_TO_RETIRE = 8
 """An endpoint that has answered before is given up after this many refusals in a row: one may be about one prompt."""
 
@@ -36,9 +39,13 @@ class Address:
     """A base URL taken apart, so that no credential is in what is sent to logs, errors or stored files."""
 
     url: str
-    """Without user information."""
+    """Without user information and query."""
+    query: Mapping[str, str]
+    """What goes behind the path of every request (`api-version=…`)."""
     label: str
     """Host and port, for people."""
+    place: str
+    """What tells this endpoint from others: host and port, the path unless it is the usual /v1, the query; redacted."""
     host: str
     userinfo: tuple[str, str] | None
 
@@ -57,18 +64,30 @@ def parse_address(base_url: str) -> Address:
     userinfo = None
     if parts.username is not None:
         userinfo = (unquote(parts.username), unquote(parts.password or ""))
-    return Address(urlunsplit((parts.scheme, label, parts.path.rstrip("/"), parts.query, "")), label, host, userinfo)
+    path = parts.path.rstrip("/")
+    place = label + ("" if path in _USUAL_PATHS else path) + (f"?{parts.query}" if parts.query else "")
+    return Address(
+        url=urlunsplit((parts.scheme, label, path, "", "")),
+        query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+        label=label,
+        place=one_line(redact(place), 400),
+        host=host,
+        userinfo=userinfo,
+    )
 
 
 class Endpoint:
     """One server: its client and its health."""
 
-    def __init__(self, address: Address, key: str, concurrency: int) -> None:
-        headers: dict[str, str] = {}
+    def __init__(self, address: Address, key: str, concurrency: int, max_bytes: int, key_header: str = "") -> None:
+        """`max_bytes`: of a reply, unpacked; `key_header`: carries the key in place of `Authorization: Bearer`."""
+        headers = {key_header: key} if key_header else {}
+        self._options: Any = {"headers": {"Authorization": openai.Omit()}} if headers else {}
         if address.userinfo is not None:
             secret = base64.b64encode(":".join(address.userinfo).encode()).decode()
             register_secret(secret)
             headers["Authorization"] = f"Basic {secret}"
+            self._options = {}
         self.label = address.label
         self.succeeded = False
         self.retired: Failure | None = None
@@ -81,10 +100,15 @@ class Endpoint:
             api_key=key,
             max_retries=0,
             default_headers=headers,
+            default_query=dict(address.query),
             http_client=openai.DefaultAioHttpClient(
                 limits=httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
                 # The whole call has one deadline, set by the caller: a long generation is silent until its end.
                 timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT_S),
+                # Prompts and key go where the user said, and nowhere else.
+                follow_redirects=False,
+                headers={"Accept-Encoding": ACCEPTED},
+                event_hooks={"response": [bound(max_bytes)]},
             ),
         )
 
@@ -92,7 +116,9 @@ class Endpoint:
         """One chat completion. Raises `Failure`, whatever goes wrong."""
         try:
             async with asyncio.timeout(timeout):
-                response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+                response = await self._client.post(
+                    "/chat/completions", cast_to=httpx2.Response, body=body, options=self._options
+                )
             return read_reply(response.content)
         except TimeoutError:
             raise Failure("transient", f"no complete reply within {timeout:g} s") from None
@@ -113,10 +139,10 @@ class Endpoint:
     async def models(self) -> list[str]:
         """Names of the models that the server lists; empty if it does not say."""
         with contextlib.suppress(
-            TimeoutError, openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, KeyError, TypeError
+            TimeoutError, Failure, openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, KeyError, TypeError
         ):
             async with asyncio.timeout(10):
-                response = await self._client.get("/models", cast_to=httpx2.Response)
+                response = await self._client.get("/models", cast_to=httpx2.Response, options=self._options)
             return sorted(str(item["id"]) for item in json.loads(response.content)["data"])
         return []
 

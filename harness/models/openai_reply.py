@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from harness.redact import one_line
 from harness.types import Completion, Finish
@@ -68,7 +70,8 @@ def _unusable(message: str) -> Failure:
 def read_reply(body: bytes) -> Reply:
     """The completion in the body of a 200 response.
 
-    Raises `Failure` (transient) for anything that is not a chat completion: broken JSON, no choices, no content.
+    Raises `Failure` (transient) for anything that is not a chat completion: broken JSON, no choices, no content and no
+    reasoning. Reasoning without content is a completion with an empty text: the model has not answered.
     A content filter or a tool call in place of an answer is a completion with finish "error": asking again costs and
     gives the same.
     """
@@ -106,8 +109,8 @@ def _completion(choice: Mapping[str, Any], message: Mapping[str, Any], usage: ob
         finish = "stop"
     if finish == "stop" and not content:  # asked for JSON, a model that refuses does it in a field of its own
         content = _content(message.get("refusal")) or content
-    if finish == "stop" and content is None:
-        raise _unusable("the reply has no content" + (", only reasoning" if reasoning is not None else ""))
+    if finish == "stop" and content is None and not reasoning:
+        raise _unusable("the reply has no content")
     return Completion(
         text=content if content is not None else "",
         finish="error" if error is not None or finish is None else finish,
@@ -192,11 +195,62 @@ _HINTS = (
 )
 
 
+_TOO_LONG = re.compile(
+    r"context (?:length|window|size|limit)|context_length|maximum length|n_ctx|max_new_tokens"
+    r"|max(?:_completion)?_tokens\W{0,3} (?:is )?too (?:large|big|high)"
+)
+_NUMBER = r"(\d{1,9})"
+_CONTEXT = (
+    rf"context limit: \d+ \+ \d+ > {_NUMBER}",
+    rf"(?:context (?:length|window|size|limit)|maximum length)[^.\d]{{0,40}}?{_NUMBER}",
+    rf"n_ctx\W{{1,4}}{_NUMBER}",
+    rf"must be <= {_NUMBER}",
+    rf"> {_NUMBER} - \d",
+    rf"\d > {_NUMBER}",
+)
+_PROMPT = (
+    rf"{_NUMBER} (?:tokens )?(?:in|from) the (?:messages|input|prompt)",
+    rf"{_NUMBER} (?:text )?(?:input|prompt|`inputs`) tokens",
+    rf"n_prompt_tokens\W{{1,4}}{_NUMBER}",
+    rf"(?:prompt|input|request) (?:has|contains|is|\()\s?{_NUMBER}",
+    rf"exceed context limit: {_NUMBER} \+",
+)
+_LIMIT = (rf"supports at most {_NUMBER}",)
+
+
+def _context_hint(said: str, body: Mapping[str, object]) -> str | None:
+    """What to do about a prompt and a reply that do not fit together; None if that is not what the server says."""
+    if _TOO_LONG.search(said) is None:
+        return None
+    said = re.sub(r"(?<=\d),(?=\d{3})", "", said)
+    context, prompt, most = _first(_CONTEXT, said), _first(_PROMPT, said), _first(_LIMIT, said)
+    asked = body.get("max_tokens", body.get("max_completion_tokens"))
+    if most is not None:
+        return f"{asked} tokens were asked for: say --max-tokens {most} or less"
+    if context is None or prompt is None:
+        return f"Prompt and reply do not fit: {asked} tokens were asked for, say less with --max-tokens"
+    room = context - prompt
+    if room < 1:
+        return (
+            f"The prompt alone has {prompt} tokens and the context {context}: no --max-tokens makes room, a server "
+            "with a longer context would"
+        )
+    return f"Of {context} tokens the prompt takes {prompt}: there is room for {room}, say --max-tokens {room} or less"
+
+
+def _first(patterns: Sequence[str], said: str) -> int | None:
+    """The number that the first pattern finds."""
+    found = next((match for pattern in patterns if (match := re.search(pattern, said)) is not None), None)
+    return int(found[1]) if found is not None else None
+
+
 def with_hint(failure: Failure, body: Mapping[str, object]) -> Failure:
     """The failure, and which option leaves out the field that the server seems to refuse."""
     if failure.kind != "rejected":
         return failure
     said = failure.message.lower()
+    if (hint := _context_hint(said, body)) is not None:
+        return Failure("rejected", f"{failure.message}. {hint}", failure.retry_after, failure.blames_endpoint)
     for field, words, what in _HINTS:
         if field in body and any(word in said for word in words):
             hint = f"{failure.message}. If the server does not know {what}, leave them out: --model-arg omit={field}"
@@ -218,6 +272,8 @@ def error_message(data: object) -> str:
 
 def status_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """What an HTTP status other than 200 means."""
+    if 300 <= status < 400:
+        return Failure("refused", f"HTTP {status}: the server sends requests on to {_elsewhere(headers)}")
     try:
         data: object = json.loads(body)
     except (ValueError, RecursionError):
@@ -228,6 +284,16 @@ def status_failure(status: int, headers: Mapping[str, str], body: bytes) -> Fail
     if status in _RETRYABLE_STATUS or status >= 500:
         return Failure("transient", message, retry_after(headers))
     return Failure("rejected", message, blames_endpoint=False)
+
+
+def _elsewhere(headers: Mapping[str, str]) -> str:
+    """Where a redirect points to, without what may be a secret, and what to do about it."""
+    try:
+        parts = urlsplit(headers.get("location", ""))
+        there = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:
+        there = ""
+    return f"{one_line(there, 200) or 'another address'}, and redirects are not followed: name that one as base_url"
 
 
 def _error_code(data: object) -> object:

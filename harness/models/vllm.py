@@ -41,6 +41,7 @@ from harness.types import Completion, Finish, Json, Request
 _ADAPTER_ID = 1
 _PASSED_ON = (
     *("dtype", "max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "max_num_seqs"),
+    "max_num_batched_tokens",
     *("quantization", "kv_cache_dtype", "enable_prefix_caching", "enforce_eager", "max_lora_rank"),
 )
 """Options that are vLLM's own engine arguments."""
@@ -57,6 +58,8 @@ class VllmOptions:
     gpu_memory_utilization: float | None = None
     tensor_parallel_size: int | None = None
     max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    """Most tokens of one step, prompts included. On a CPU at least `max_model_len`: there no prompt is split."""
     quantization: str | None = None
     kv_cache_dtype: str | None = None
     enable_prefix_caching: bool | None = None
@@ -207,6 +210,7 @@ class VllmModel:
         try:
             import transformers
             from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.platforms import current_platform
             from vllm.v1.engine.async_llm import AsyncLLM
 
             location, revision = self.source.tokenizer_location
@@ -218,6 +222,9 @@ class VllmModel:
                 trust_remote_code=False,
                 enable_lora=self.source.adapter is not None,
                 disable_log_stats=True,
+                # On a CPU a seeded request whose prompt is prefilled in pieces ends the engine: its generator cannot
+                # be set back after the pieces that draw nothing. A prompt that does not fit a step waits for the next.
+                enable_chunked_prefill=False if current_platform.is_cpu() else None,
                 **self.options.engine_arguments(),
             )
             self._engine = AsyncLLM.from_engine_args(arguments)

@@ -95,6 +95,49 @@ def test_in_process() -> None:
     asyncio.run(run())
 
 
+def test_seeded_samples_of_more_prompts_than_one_prefill_holds() -> None:
+    """On a CPU a seeded request dies with the whole engine if its prompt is prefilled in pieces."""
+    asked = [
+        request(f"{number}: " + "the sea is wide and " * (20 + 7 * number), attempt, temperature=0.7, max_tokens=4)
+        for number in range(16)
+        for attempt in range(2)
+    ]
+
+    async def run() -> dict[tuple[str, int], Completion]:
+        model = load_model("vllm:smollm2", SMALL)
+        try:
+            return await collect(model, asked)
+        finally:
+            await model.close()
+
+    found = asyncio.run(run())
+    assert {completion.finish for completion in found.values()} <= {"stop", "length"}
+    assert sum(completion.tokens_in or 0 for completion in found.values()) > 10_000
+
+
+def test_tags_that_are_special_tokens_stay(tmp_path: Path) -> None:
+    from tiny_model import write_scripted
+
+    folder = write_scripted(
+        tmp_path, ["<think>", "h", "m", "<|tool|>", "</think>", "4"], ["<think>", "</think>", "<|tool|>"]
+    )
+
+    async def run() -> dict[tuple[str, int], Completion]:
+        model = load_model(f"vllm:{folder}", {**SMALL, "max_model_len": "256"})
+        try:
+            asked = [request("q"), request("q", 1, max_tokens=2), request("q", 2, stop=("</think>",))]
+            return await collect(model, asked)
+        finally:
+            await model.close()
+
+    found = asyncio.run(run())
+    assert [(found["q", n].text, found["q", n].finish) for n in range(3)] == [
+        ("<think>hm</think>4", "stop"),
+        ("<think>h", "length"),
+        ("<think>hm", "stop"),
+    ]
+
+
 def test_as_a_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [

@@ -96,7 +96,6 @@ def test_replies_that_would_be_the_same_again_are_errors_at_once(raw: bytes, err
         (body({"content": 7}), "no content"),
         (body({"content": None, "refusal": ""}), "no content"),
         (body({"content": None, "refusal": 7}), "no content"),
-        (body({"content": None, "reasoning": "hm"}), "no content, only reasoning"),
         (body({"content": "par"}, "abort"), "gave up"),
         (body({"content": ""}, "error"), "gave up"),
     ],
