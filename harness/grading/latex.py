@@ -20,8 +20,9 @@ _TEXT_COMMAND = re.compile(
 _SPACING = re.compile(
     r"\\(?:left|right|displaystyle|limits|bigl|bigr|big|Big|Bigl|Bigr|q?quad|thinspace)(?![a-zA-Z])|\\[,;: ]|~"
 )
-_MARKED_GROUP = re.compile(r"(?<![\d.,])(\d{1,3})((?:(?:\{,\}|,?\s?\\!\s?|\\,|,\\,|,\\ )\d{3})+)(?![\d,])")
-_COMMA_GROUP = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,])")
+_MARKED_GROUP = re.compile(r"(?<![\d.,])(\d{1,3})((?:(?:\{,\}|,?\s?\\!\s?|\\,|,\\,|,\\ )\d{3})+)(?!\d|,\d)")
+_TIGHT_GROUP = re.compile(r"(?<![\d.,])(\d{1,3})((?:(?:\{,\}|,?\s?\\!\s?)\d{3})+)(?!\d|,\d)")
+_COMMA_GROUP = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?!\d|,\d)")
 _SYNONYMS = (
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
     (re.compile(r"\\leq?(?![a-zA-Z])|≤|\\leqslant(?![a-zA-Z])"), r"\\le "),
@@ -69,22 +70,23 @@ def unwrap(text: str) -> str:
 
 
 def join_digits(text: str) -> str:
-    r"""Thousands separators removed: `1{,}234`, `1,\!234`, `1\,234`; "1,234" too unless there are brackets.
+    r"""Thousands separators removed: `1{,}234`, `1,\!234`, `1\,234`; "1,234" too unless there are brackets around it.
 
-    A comma followed by a space separates two numbers, and "(12,345)" is a pair.
+    A comma followed by a space separates two numbers, and "(12,345)" and `(12,\ 345)` are pairs.
     """
-    text = _MARKED_GROUP.sub(_joined_group, text)
     if not re.search(r"[(\[]|\\\{", text):
-        return _COMMA_GROUP.sub(_joined_group, text)
+        return _COMMA_GROUP.sub(_joined_group, _MARKED_GROUP.sub(_joined_group, text))
     inside: list[str] = []
     parts = []
-    for piece in re.split(r"(\\?[\[(\])]|\\?[{}])", text):
+    for piece in re.split(r"(\\?[\[(\])]|\\\{|\\\}|\{(?!,\})|(?<!\{,)\})", text):
         if piece in ("(", "[", "{", "\\{", "\\(", "\\["):
             inside.append(piece)
         elif piece in (")", "]", "}", "\\}", "\\)", "\\]") and inside:
             inside.pop()
-        listed = inside and inside[-1] in ("(", "[", "\\{")
-        parts.append(piece if listed else _COMMA_GROUP.sub(_joined_group, piece))
+        if inside and inside[-1] in ("(", "[", "\\{"):
+            parts.append(_TIGHT_GROUP.sub(_joined_group, piece))
+        else:
+            parts.append(_COMMA_GROUP.sub(_joined_group, _MARKED_GROUP.sub(_joined_group, piece)))
     return "".join(parts)
 
 

@@ -18,6 +18,8 @@ from harness.grading.mathtree import parse
 from harness.grading.mathwords import CURRENCY, spelled
 from harness.grading.units import MULTIPLIERS, REMARK, is_unit, unit_key
 
+_BRACES = 4
+"""Braces that may stand around a whole answer."""
 _CURRENCIES = frozenset(CURRENCY.values()) | {"Rs", "Rs.", "USD", "US", "EUR"}
 
 
@@ -55,9 +57,14 @@ class Claim:
 def read_tokens(text: str) -> list[Token]:
     """The tokens of a bare answer in LaTeX, plain notation or words, its delimiters off. Raises `Unreadable`."""
     body = unwrap(text)
+    if "\\begin" not in body:
+        body = _ESCAPED.sub(r"\\", body)
+    if body.startswith("\\boxed{") and body.count("{") == body.count("}") + 1:
+        body = body.removeprefix("\\boxed{")
     group = [part for part in last_boxed_group(body) if part]
     if group:
         body = ", ".join(unwrap(part) for part in group)
+    body = _GLUED.sub(r" \1 ", body)
     body = _units_outside(_BETWEEN.sub(r"\1, ", body))
     body = re.sub(r"(?<!\\)(?:\\[()\[\]]|\$)", " ", body)
     body = _SIGN_WORD.sub("-", body.strip())
@@ -70,6 +77,9 @@ def read_claim(text: str) -> Claim:
     return claim_of(read_tokens(text))
 
 
+_ESCAPED = re.compile(r"\\\\(?=[a-zA-Z{}])")
+"""A backslash that was escaped twice, as in `\\\\frac`; in matrices it ends a row."""
+_GLUED = re.compile(r"(?<=[\d)}])(and|or)(?=[A-Za-z(\\-])")
 _SIGN_WORD = re.compile(r"^(?:\\text\s?\{\s*)?(?:minus|negative)\s*\}?\s*(?=[\d.]|\\frac)")
 _BETWEEN = re.compile(r"(?<==)([^$=<>]{1,200})\$\s+\$(?=[^$]*=)")
 _UNIT_FORMULA = re.compile(r"^([-+]?(?:[\d.,/]|\s){1,40})\$([^$]{1,40})\$$")
@@ -101,7 +111,9 @@ def claim_of(found: list[Token]) -> Claim:
 
 def _unbraced(found: list[Token]) -> list[Token]:
     """Without braces around the whole: `{1,2,3}` is a list; and without brackets around an equation."""
-    while len(found) > 2 and found[0].kind == "open" and _closes(found) == len(found) - 1:
+    for _ in range(_BRACES):
+        if len(found) < 3 or found[0].kind != "open" or _closes(found) != len(found) - 1:
+            break
         equation = found[0].text == "(" and any(token.kind == "rel" for token in found)
         if found[0].text != "{" and not equation:
             break

@@ -6,6 +6,11 @@ from fractions import Fraction
 
 from harness.grading.mathnode import Node
 
+LONG = 40_000
+"""Bits of the longest fractions that are computed."""
+LONG_WHOLE = 1_000_000
+"""Bits of the longest whole numbers."""
+
 
 def exact(node: Node) -> Fraction | None:
     """The value of a tree of whole numbers and fractions, if it is short enough to be computed exactly."""
@@ -13,7 +18,8 @@ def exact(node: Node) -> Fraction | None:
     if any(arg is None for arg in args):
         return None
     values = [arg for arg in args if arg is not None]
-    if sum(value.numerator.bit_length() + value.denominator.bit_length() for value in values) > 20_000:
+    bits = sum(value.numerator.bit_length() + value.denominator.bit_length() for value in values)
+    if bits > (LONG_WHOLE if all(value.denominator == 1 for value in values) else LONG):
         return None
     match node.op:
         case "num":
@@ -44,5 +50,5 @@ def exact(node: Node) -> Fraction | None:
 def _exact_power(base: Fraction, exponent: Fraction) -> Fraction | None:
     if exponent.denominator != 1 or (base == 0 and exponent <= 0):
         return None
-    bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-    return base ** int(exponent) if bits * abs(int(exponent)) <= 40_000 else None
+    bits = max(base.numerator.bit_length(), base.denominator.bit_length()) * abs(int(exponent))
+    return base ** int(exponent) if bits <= (LONG_WHOLE if base.denominator == 1 else LONG) else None

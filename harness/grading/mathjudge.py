@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.grading.mathclaim import Claim, Item, Value
+from harness.grading.mathintervals import as_set
 from harness.grading.mathnode import Node
 from harness.grading.mathsame import (
     STRUCTURES,
@@ -34,7 +35,7 @@ def claims_equal(gold: Claim, answer: Claim) -> bool:
         golds, answers = _without_domains(golds, answers)
     if len(golds) == len(answers) == 1:
         return items_equal(golds[0], answers[0])
-    if len(golds) == 1 or len(answers) == 1:
+    if (len(golds) == 1) != (len(answers) == 1):
         return _one_against_list(gold, golds, answer, answers)
     return _lists_equal(golds, answers)
 
@@ -78,8 +79,8 @@ def _one_against_list(gold: Claim, golds: list[Item], answer: Claim, answers: li
         nodes = [value.node for value in values if value is not None and value.node is not None]
         return len(nodes) == len(many) and ordered(node.args, nodes)
     if either:
-        sets = [_as_set(item) for item in many]
-        united = _as_set(one)
+        sets = [as_set(item) for item in many]
+        united = as_set(one)
         parts = [found[1] for found in sets if found is not None]
         if united is not None and len(parts) == len(many):
             return same(united[1], Node("cup", tuple(parts)))
@@ -103,13 +104,22 @@ def _lists_equal(golds: list[Item], answers: list[Item]) -> bool:
     if all(len(set(names)) > 1 and "" not in names for names in named):
         return unordered(_groups(golds, named[0]), _groups(answers, named[1]), _group_equal)
     if len(golds) != len(answers):
-        return False
+        return len(golds) < len(answers) <= 2 * len(golds) and _repeats(golds, answers)
     for names in named:
         if "" not in names and len({name.split("_")[0] for name in names}) == len(names) > 1:
             return all(items_equal(g, a) for g, a in zip(golds, answers, strict=True)) or (
                 names is named[1] and unordered(golds, answers, items_equal)
             )
     return unordered(golds, answers, items_equal)
+
+
+def _repeats(golds: list[Item], answers: list[Item]) -> bool:
+    """Whether the answer is the gold with elements said twice, none of which the gold says twice."""
+    return all(any(items_equal(gold, answer) for gold in golds) for answer in answers) and all(
+        any(items_equal(gold, answer) for answer in answers)
+        and not any(items_equal(gold, other) for other in golds[place + 1 :])
+        for place, gold in enumerate(golds)
+    )
 
 
 def _names(items: Sequence[Item]) -> list[str]:
@@ -144,7 +154,7 @@ def items_equal(gold: Item, answer: Item) -> bool:
         return values_equal(gold.sides[0], answer.sides[0])
     if "~" in gold.relations + answer.relations:
         return _approximately(gold, answer)
-    sets = _as_set(gold), _as_set(answer)
+    sets = as_set(gold), as_set(answer)
     if sets[0] is not None and sets[1] is not None:
         names = {found[0] for found in sets if found is not None and found[0]}
         return len(names) <= 1 and same(sets[0][1], sets[1][1])
@@ -312,43 +322,6 @@ def _exact_and_rounded(item: Item) -> list[Value]:
     place = item.relations.index("~")
     before = item.sides[place]
     return ([] if place == 0 and _is_name(before) else [before]) + [item.sides[-1]]
-
-
-def _as_set(item: Item) -> tuple[str, Node] | None:
-    r"""(variable, set) of an interval, of `x \in S`, and of inequalities for one letter; None for anything else."""
-    nodes = [side.node for side in item.sides]
-    if any(node is None for node in nodes) or any(side.unit for side in item.sides):
-        return None
-    sides = [node for node in nodes if node is not None]
-    if not item.relations:
-        return ("", sides[0]) if sides[0].op in ("interval", "cup", "tuple", "set") else None
-    if item.relations == ("in",):
-        return (sides[0].name, sides[1]) if sides[1].op in STRUCTURES and sides[0].op == "var" else None
-    if len(sides) == 2 and item.relations[0] in ("<", "<=", ">", ">="):
-        return _ray(sides[0], item.relations[0], sides[1])
-    if len(sides) == 3 and sides[1].op == "var" and is_constant(sides[0]) and is_constant(sides[2]):
-        low, high = item.relations
-        if {low, high} <= {"<", "<="}:
-            return sides[1].name, _interval(sides[0], sides[2], low, high)
-        if {low, high} <= {">", ">="}:
-            return sides[1].name, _interval(sides[2], sides[0], high, low)
-    return None
-
-
-def _ray(left: Node, relation: str, right: Node) -> tuple[str, Node] | None:
-    if right.op == "var" and is_constant(left):
-        mirrored = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-        left, relation, right = right, mirrored[relation], left
-    if left.op != "var" or not is_constant(right):
-        return None
-    infinite = Node("const", name="inf")
-    if relation in ("<", "<="):
-        return left.name, _interval(Node("neg", (infinite,)), right, "<", relation)
-    return left.name, _interval(right, infinite, relation, "<")
-
-
-def _interval(low: Node, high: Node, first: str, second: str) -> Node:
-    return Node("interval", (low, high), ("[" if "=" in first else "(") + ("]" if "=" in second else ")"))
 
 
 def _relations_equal(gold: Item, answer: Item) -> bool:

@@ -14,6 +14,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Literal, TypeVar
 
+import mpmath
+
 from harness.grading.mathexact import exact
 from harness.grading.mathnode import Node, is_time
 from harness.grading.mathvalue import (
@@ -29,6 +31,7 @@ from harness.grading.mathvalue import (
     evaluate,
 )  # fmt: skip
 
+MAX_DIGITS = 20_000
 TOLERANCE = Fraction(1, 10**6)
 NOISE = Fraction(1, 10**9)
 LONG_DECIMAL = 10
@@ -280,18 +283,28 @@ def _agree_here(
 ) -> bool:  # fmt: skip
     """Whether the values at one point agree; those that nearly do are computed again with more digits."""
     index, base, constant = where
-    distance = _distance(values, count, kind, factors, DIGITS)
+    distance = _distance(values, count, kind, factors)
     if distance > 1e-12:
         return False
-    if distance > 1e-40 or constant:
-        again = _values(nodes, index, base, 700 if constant else 400, True)
-        return again is not None and _distance(again, count, kind, factors[:], 300) < 10.0**-200
-    return True
+    if distance <= 1e-40 and not constant:
+        return True
+    digits = _digits_for(values) if constant else 400
+    again = _values(nodes, index, base, digits, True)
+    allowed = mpmath.mpf(10) ** (100 - digits if constant else -50)
+    return again is not None and _distance(again, count, kind, factors[:]) < allowed
 
 
-def _distance(values: list[Value], count: int, kind: Kind, factors: list[Number], digits: int) -> float:
+def _digits_for(values: list[Value]) -> int:
+    """Digits at which two constants that agree so far are computed again: to the last one before the point."""
+    largest = max(float(mpmath.log10(abs(cell) + 1)) for value in values for cell in _cells(value))
+    if largest > MAX_DIGITS:
+        raise Undecided("two numbers too large to be told apart")
+    return 700 + int(largest)
+
+
+def _distance(values: list[Value], count: int, kind: Kind, factors: list[Number]) -> Number:
     """The largest relative distance of two values; in a proportion, after division by the first factor."""
-    worst = 0.0
+    worst: Number = 0
     for gold, answer in zip(values[:count], values[count:], strict=True):
         left, right = _cells(gold), _cells(answer)
         if len(left) != len(right):
@@ -301,11 +314,11 @@ def _distance(values: list[Value], count: int, kind: Kind, factors: list[Number]
             continue
         for a, b in zip(left, right, strict=True):
             scale = max(abs(a), abs(b))
-            worst = max(worst, float(abs(a - b) / scale) if scale else 0.0)
+            worst = max(worst, abs(a - b) / scale if scale else 0)
     return worst
 
 
-def _factor_distance(gold: Number, answer: Number, kind: Kind, factors: list[Number]) -> float:
+def _factor_distance(gold: Number, answer: Number, kind: Kind, factors: list[Number]) -> Number:
     if gold == 0 or answer == 0:
         return 0.0 if gold == answer else 1.0
     factor = gold / answer
@@ -314,7 +327,7 @@ def _factor_distance(gold: Number, answer: Number, kind: Kind, factors: list[Num
     if not factors:
         factors.append(factor)
         return 0.0
-    return float(abs(factor - factors[0]) / abs(factor))
+    return abs(factor - factors[0]) / abs(factor)
 
 
 def _close(gold: Node, answer: Node) -> bool:

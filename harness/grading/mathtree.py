@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from harness.grading.mathcursor import Cursor
 from harness.grading.mathnode import Node, bracketed, is_atom, letters_only, mixed, renamed, times
 from harness.grading.mathtext import Token, Unreadable
 from harness.grading.rationals import parse_rational
 
-MAX_DEPTH = 60
 _HEADS = frozenset(["f", "g", "h", "F", "G", "H"])
 
 
@@ -25,34 +25,8 @@ def parse(found: list[Token]) -> Node:
     return node
 
 
-class _Parser:
-    def __init__(self, found: list[Token]) -> None:
-        self.found, self.place, self.depth, self.bars = found, 0, 0, 0
-
-    def peek(self, ahead: int = 0) -> Token | None:
-        place = self.place + ahead
-        return self.found[place] if place < len(self.found) else None
-
-    def at(self, kind: str, *texts: str) -> bool:
-        token = self.peek()
-        return token is not None and token.kind == kind and (not texts or token.text in texts)
-
-    def take(self) -> Token:
-        token = self.peek()
-        if token is None:
-            raise Unreadable("the text ends too early")
-        self.place += 1
-        return token
-
-    def expect(self, kind: str, *texts: str) -> Token:
-        if self.at(kind, *texts):
-            return self.take()
-        raise Unreadable(f"{texts} was expected")
-
-    def deeper(self) -> None:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise Unreadable("nested too deeply")
+class _Parser(Cursor):
+    """See the module docstring."""
 
     def sets(self) -> Node:
         """Unions, intersections and differences of what follows."""

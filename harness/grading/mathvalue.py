@@ -23,8 +23,11 @@ DIGITS = 60
 POINTS = 12
 WANTED = 5
 """Points that both sides must have a value at; with fewer, complex values count too."""
-MAX_LOG = 10.0**8
+MAX_LOG = 10.0**12
 """Largest natural logarithm of a value that is computed."""
+MAX_FACTORIAL = 10**9
+MAX_ARGUMENT = 10**30
+"""Largest argument of a sine and its like: more would need as many more digits."""
 
 Number = Any
 """A number of mpmath, which is untyped."""
@@ -124,7 +127,7 @@ def _add(node: Node, point: Point) -> Value:
     parts = [evaluate(arg, point) for arg in node.args]
     if any(isinstance(part, Matrix) for part in parts):
         return _added(parts)
-    total = point.context.fsum(parts)
+    total = sum(parts[1:], parts[0])
     return _snapped(total, max(abs(part) for part in parts), point)
 
 
@@ -216,14 +219,14 @@ def _root(node: Node, point: Point) -> Value:
 
 def _fact(node: Node, point: Point) -> Value:
     value = _number(evaluate(node.args[0], point))
-    if abs(value) > 10**6:
+    if abs(value) > MAX_FACTORIAL:
         raise TooLarge
     return point.context.gamma(value + 1)
 
 
 def _binom(node: Node, point: Point) -> Value:
     top, bottom = (_number(evaluate(arg, point)) for arg in node.args)
-    if max(abs(top), abs(bottom)) > 10**6:
+    if max(abs(top), abs(bottom)) > MAX_FACTORIAL:
         raise TooLarge
     return point.context.binomial(top, bottom)
 
@@ -314,7 +317,7 @@ def _log(value: Number, point: Point) -> Number:
 
 def _plain(name: str) -> Callable[[Number, Point], Number]:
     def call(value: Number, point: Point) -> Number:
-        if abs(value) > 10**6:
+        if abs(value) > MAX_ARGUMENT:
             raise TooLarge
         return getattr(point.context, name)(value)
 
