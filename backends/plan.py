@@ -15,8 +15,9 @@ from typing import Any, cast
 
 from backends.base import Method, Stage
 from backends.config import Settings, TrainConfig
+from backends.data.preflight import odd_lines, preflight
 from backends.data.records import TrainRecord, data_hash, require
-from backends.data.segments import Encoder, Tokenised, left_out_lines, preflight
+from backends.data.segments import Encoder, Tokenised, left_out_lines
 from backends.data.source import load_records
 from backends.load import canonical, check_vocabulary, find_weights, load_config, load_tokenizer, rehearse_saving
 from backends.trainers.routers import router_notes
@@ -248,8 +249,9 @@ def _encoder(tokenizer: Any, config: TrainConfig, max_length: int) -> Encoder:
 
 
 def left_out(plan: Plan) -> list[str]:
-    """What no stage, or one of them, is trained on and why: methods on the same records may differ in this."""
-    return [f"{stage.stage.name}: {line}" for stage in plan.stages for line in left_out_lines(stage.data)]
+    """What no stage, or one of them, is trained on and why, and what is odd: methods on the same records may differ."""
+    found = [(stage, [*left_out_lines(stage.data), *odd_lines(plan.encoder, stage.data)]) for stage in plan.stages]
+    return [f"{stage.stage.name}: {line}" for stage, lines in found for line in lines]
 
 
 def describe(plan: Plan) -> list[str]:

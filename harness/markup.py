@@ -37,6 +37,12 @@ class Markup:
     """The special tokens that its tags are made of, where a tag is several; the first tells that a tokenizer has them.
     Empty: the tags themselves."""
 
+    def opening_of(self, closing: str) -> str | None:
+        """The opening tag that a closing tag needs before it; None for one that can begin an answer by itself."""
+        text = closing.lower() if self.any_case else closing
+        pairs = dict(zip(self.closes, self.opens, strict=False))
+        return pairs.get(text)
+
 
 _FINAL = ("<|channel|>final<|message|>", "<|channel|>final <|constrain|>json<|message|>")
 

@@ -7,7 +7,7 @@ counted, or refused, never cut: a response cut before its answer teaches not to 
 
     encoder = Encoder(tokenizer, max_length=2048)
     data = tokenise(encoder, records, fields=("response", "rejected"))
-    print(*preflight(encoder, data), sep="\n")
+    print(*left_out_lines(data), sep="\n")
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from backends.data.records import Stage, TrainRecord, response_text
 from backends.data.spans import (
     Cue,
+    begun,
     boundaries,
     closed_by,
     never_closes,
@@ -43,11 +44,14 @@ IGNORED = -100
 """Label of a token that is not supervised, as PyTorch's cross-entropy expects it."""
 
 Field = Literal["response", "rejected", "positives", "negatives", "candidates"]
-Reason = Literal["too_long", "no_split", "unclosed_think", "special_token", "empty", "no_pair", "other_chain"]
+Reason = Literal[
+    "too_long", "no_split", "unclosed_think", "stray_think", "special_token", "empty", "no_pair", "other_chain"
+]
 _WHY: dict[Reason, str] = {
     "too_long": "longer than max_length",
     "no_split": "without a chain and an answer that can be told apart",
     "unclosed_think": "with a think block that is never closed, or never entered though the template opens one",
+    "stray_think": "with a closing think tag that nothing opened, behind the end of a think block",
     "special_token": "with a control token or an unknown character in the response",
     "empty": "with an empty response",
     "no_pair": "without a better and a worse side: both are the same tokens, or no candidate has a higher reward",
@@ -64,6 +68,8 @@ class Encoded:
     """Codes of `SEGMENTS`."""
     weights_T: NDArray[np.float32] | None = None
     """A method's signed weight of each token's loss; None: 1 for every supervised token."""
+    completed: bool = False
+    """Whether the response had a closing think tag that nothing opened: its opening tag was put in front."""
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Further arrays of a method with one row a token, (T, …): a teacher's stored distributions."""
 
@@ -150,8 +156,12 @@ class Encoder:
         self._renderer = (template, plain, enable_thinking)
         self.eos_id: int = tokenizer.eos_token_id
         own = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
-        tags = tag_tokens(tokenizer.all_special_tokens)
-        self._control = frozenset(token_id for token_id, token in own if token not in tags)
+        added = ((number, str(token)) for number, token in tokenizer.added_tokens_decoder.items() if token.special)
+        names = {**dict(own), **dict(added)}
+        tags = tag_tokens(names.values())
+        self._control = {number: token for number, token in names.items() if token not in tags}
+        self.control_prompts: dict[str, str] = {}
+        """Record -> the first control token that the text of its turns holds: read as such, whoever wrote it."""
 
     @property
     def pad_id(self) -> int:
@@ -165,6 +175,10 @@ class Encoder:
         prompt = PromptRenderer(self.tokenizer, *self._renderer).render(record.prompt)
         if prompt.error is not None:
             raise DataError(f"record {record.id!r}: {prompt.error}")
+        said = "\n".join(turn.content for turn in record.prompt)
+        held = [token for token in self._control.values() if token in said]
+        if held:
+            self.control_prompts[record.id] = min(held, key=said.index)
         return prompt
 
     def encode(
@@ -187,6 +201,10 @@ class Encoder:
             raise Unusable("empty")
         if never_closes(text, prompt.opened_think):
             raise Unusable("unclosed_think")
+        whole = text if prompt.opened_think else begun(text)
+        if whole is None:
+            raise Unusable("stray_think")
+        text, completed = whole, whole != text
         if need_split:
             split = split_response(text)
             if split is None or not text[split.think_start : split.think_end].strip():
@@ -195,13 +213,14 @@ class Encoder:
             text = self._continued(prompt, text)
         found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ids: list[int] = found["input_ids"]
-        if not self._control.isdisjoint(ids):
+        if not self._control.keys().isdisjoint(ids):
             raise Unusable("special_token")
         if len(prompt.tokens) + len(ids) + 1 > self.max_length:
             raise Unusable("too_long")
         parts = token_parts(found["offset_mapping"], boundaries(text, structure, cue))
         segments = [CODE["prompt"]] * len(prompt.tokens) + [CODE[part] for part in parts] + [CODE["answer"]]
-        return Encoded(np.array([*prompt.tokens, *ids, self.eos_id], np.int32), np.array(segments, np.int8))
+        ids_T = np.array([*prompt.tokens, *ids, self.eos_id], np.int32)
+        return Encoded(ids_T, np.array(segments, np.int8), completed=completed)
 
     def _continued(self, prompt: Prompt, text: str) -> str:
         """The response without the opening tag that the prompt already ends in, and without a second line break.
@@ -309,49 +328,20 @@ def _rewards(record: TrainRecord) -> tuple[float, ...]:
     return tuple(reward for reward in rewards if reward is not None)
 
 
-# --- preflight ------------------------------------------------------------------------------------------------------
-
-
-def preflight(encoder: Encoder, data: Tokenised) -> list[str]:
-    """What a person should read before training starts, one line each; the counts of what was left out come first."""
-    lengths = sorted(len(sequence.ids_T) for example in data.examples for sequence in example.sequences)
-    tokens = ", ".join(f"{count} {name}" for name, count in data.tokens.items() if count)
-    lines = left_out_lines(data)
-    lines.append(
-        f"{len(data.examples)} examples, {len(lengths)} sequences, {sum(lengths)} tokens ({tokens}); "
-        f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]} of {encoder.max_length}"
-    )
-    if encoder.template is None:
-        lines.append("no chat template: the turns of a prompt are joined by blank lines, as evaluation does it")
-    elif (end := _turn_end(encoder)) and not end.startswith(encoder.tokenizer.eos_token):
-        lines.append(
-            f"the chat template ends a turn with {end[:40]!r}, the tokenizer's end of sequence is "
-            f"{encoder.tokenizer.eos_token!r}: that is what is trained, and what must stop generation"
-        )
-    if encoder.tokenizer.pad_token_id is None:
-        lines.append(f"no padding token: batches are filled with {encoder.tokenizer.eos_token!r}, masked where it pads")
-    return lines
-
-
 def left_out_lines(data: Tokenised) -> list[str]:
     """What was left out, one line for each reason."""
     return [
-        f"left out {len(ids)} {'record' if len(ids) == 1 else 'records'} {_WHY[reason]}, the first {ids[0]!r}"
+        f"left out {len(ids)} {plural(ids)} {_WHY[reason]}, the first {ids[0]!r}"
         for reason, ids in data.left_out.items()
     ]
 
 
-def _turn_end(encoder: Encoder) -> str:
-    """What the template puts after a finished turn of the assistant; "" if it refuses such a conversation."""
-    import jinja2
+def plural(ids: Sequence[str]) -> str:
+    """The word for so many records."""
+    return "record" if len(ids) == 1 else "records"
 
-    mark = "a finished answer"
-    turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": mark}]
-    try:
-        text: str = encoder.tokenizer.apply_chat_template(turns, chat_template=encoder.template, tokenize=False)
-    except (jinja2.TemplateError, ValueError, TypeError):
-        return ""
-    return text.rpartition(mark)[2].strip()
+
+# --- tokenizers -------------------------------------------------------------------------------------------------------
 
 
 _PROBE = "Let x = 12,345.67 – naïve “quotes”,\n\n\tif n>=0: return 数学   # \U0001f600 <think>\r\n"

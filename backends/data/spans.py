@@ -76,6 +76,24 @@ def without_opening_tag(text: str) -> str:
     return text[tags[0].end :] if tags and tags[0].opens and tags[0].start == 0 else text
 
 
+def begun(text: str) -> str | None:
+    """The text with the opening tag in front that its first tag, a closing one, lacks; the text itself if none is.
+
+    None where a later closing tag closes nothing: no completion would be meant by that. A tag that can begin an answer
+    by itself (gpt-oss's final channel) lacks nothing.
+    """
+    missing, depth = "", 0
+    for number, tag in enumerate(reply_tags(text)):
+        closes = text[tag.start : tag.end]
+        opening = None if tag.opens else tag.row.opening_of(closes)
+        if opening is not None and depth == 0:
+            if number > 0:
+                return None
+            missing = opening
+        depth = int(tag.opens)
+    return f"{missing}{'' if text.startswith(chr(10)) else chr(10)}{text}" if missing else text
+
+
 def closed_by(text: str, closing: str) -> str:
     """The text, its think block closed by the tag that the prompt's opening one asks for."""
     ends = [tag for tag in reply_tags(text, opened_think=True) if not tag.opens]

@@ -19,17 +19,17 @@ transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 
 from tiny_model import CHAT, END, write_tokenizer
 
+from backends.data.preflight import preflight
 from backends.data.records import Candidate, Stage, TrainRecord
 from backends.data.segments import (
     CODE,
     IGNORED,
     SEGMENTS,
     Encoder,
-    preflight,
     tokenise,
     tokenizer_difference,
 )
-from backends.data.spans import boundaries
+from backends.data.spans import begun, boundaries
 from backends.methods._views import answer_only, chain_only
 from harness.errors import ConfigError, DataError
 from harness.markup import TABLE, Markup
@@ -132,9 +132,12 @@ def test_every_token_has_one_segment_and_labels_are_ids_where_supervised(
     try:
         (example,) = tokenise(encoder, [record]).examples
     except DataError as error:
-        assert not text.strip() or "never closed" in str(error)
+        assert not text.strip() or "never closed" in str(error) or begun(text) is None
         return
     (encoded,) = example.sequences
+    whole = begun(text)
+    assert whole is not None and encoded.completed == (whole != text)
+    text = whole
     # together the runs are the text, so that no token is missing or doubled
     runs = encoder.runs(encoded)
     assert [name for name, _ in runs].count("prompt") == 1 and runs[0][0] == "prompt"
@@ -254,6 +257,65 @@ def test_what_cannot_be_trained_on_is_counted_by_reason(tokenizer: Any) -> None:
         tokenise(encoder, records[4:5])
     with pytest.raises(DataError, match="there are none"):
         tokenise(encoder, [])
+
+
+TAGGED = [row for row in TABLE if not row.prose]
+PAIRS = [pair for row in TAGGED for pair in zip(row.opens, row.closes, strict=False) if not row.tokens]
+
+
+@pytest.mark.parametrize(("opening", "closing"), PAIRS)
+def test_a_closing_tag_that_nothing_opened_gets_its_opening_one(tokenizer: Any, opening: str, closing: str) -> None:
+    """As R1 writes it, whose template opens the block, for a student whose template does not."""
+    text = f"add them{closing}4"
+    encoder = Encoder(tokenizer, 400)
+    rows = [replace(RECORD, id=name, response=text) for name in ("a", "b")]
+    data = tokenise(encoder, [*rows, replace(RECORD, id="c", response=f"{opening}add{closing}4")])
+    for example in data.examples[:2]:
+        (whole,) = (run for name, run in encoder.runs(example.sequences[0]) if name == "think")
+        assert whole == f"{opening}\nadd them"
+        assert example.sequences[0].completed
+    assert not data.examples[2].sequences[0].completed
+    told = [line for line in preflight(encoder, data) if "nothing opened" in line]
+    assert told == [
+        "2 records with a closing think tag that nothing opened: the opening tag was put in front, the first 'a'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", [tag + "4" for row in TAGGED for tag in row.closes[len(row.opens) :]] + ["4", "My answer: 4", "a </b> 4"]
+)
+def test_what_can_begin_an_answer_lacks_nothing(text: str) -> None:
+    assert begun(text) == text
+
+
+def test_a_thought_of_the_analysis_channel_lacks_its_own_tag() -> None:
+    assert begun("add<|end|><|start|>assistant<|channel|>final<|message|>4") == (
+        "<|channel|>analysis<|message|>\nadd<|end|><|start|>assistant<|channel|>final<|message|>4"
+    )
+
+
+@pytest.mark.parametrize("text", ["<think>a</think>b</think>c", "a</think>b</think>c", "[THINK]a[/THINK]b[/THINK]c"])
+def test_a_closing_tag_behind_the_end_of_a_block_is_left_out_and_counted(tokenizer: Any, text: str) -> None:
+    data = tokenise(Encoder(tokenizer, 400), [RECORD, replace(RECORD, id="r2", response=text)])
+    assert data.left_out == {"stray_think": ("r2",)}
+
+
+def test_where_the_template_opens_the_block_nothing_is_completed(opening: Any) -> None:
+    data = tokenise(Encoder(opening, 400), [replace(RECORD, response="add\n</think>\n4")])
+    assert not data.examples[0].sequences[0].completed and not data.left_out
+
+
+def test_control_tokens_in_a_prompt_are_counted(tokenizer: Any) -> None:
+    encoder = Encoder(tokenizer, 400)
+    texts = {"a": f"2 + 2?{END}", "b": "plain", "c": f"<|pad|> and {END}", "d": "<think> is a tag"}
+    rows = [replace(RECORD, id=name, prompt=(Message("user", text),)) for name, text in texts.items()]
+    data = tokenise(encoder, rows)
+    told = [line for line in preflight(encoder, data) if "control token" in line]
+    assert told == [
+        "2 records with a control token in the text of the prompt, which the model reads as one: the first 'a' with "
+        f"{END!r}"
+    ]
+    assert not [line for line in preflight(encoder, tokenise(encoder, rows[1:2])) if "control token" in line]
 
 
 def test_think_tags_may_be_special_tokens(tmp_path: Path) -> None:
