@@ -242,7 +242,7 @@ def _encoder(tokenizer: Any, config: TrainConfig, max_length: int) -> Encoder:
     if config.template in (None, "off"):
         return Encoder(tokenizer, max_length, plain=config.template == "off")
     try:
-        text = Path(str(config.template)).read_text(encoding="utf-8")
+        text = Path(str(config.template)).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise PrerequisiteError(f"the template {config.template!r} cannot be read: {error}") from None
     return Encoder(tokenizer, max_length, template=text)

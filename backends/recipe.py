@@ -129,7 +129,7 @@ def architecture(name: str) -> dict[str, Any]:
     known = [file.stem for file in path.parent.glob("*.json")]
     if name not in known:
         raise UnknownName("architecture", name, known)
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
     return found
 
 
@@ -208,7 +208,7 @@ def _read(path: Path) -> dict[str, Any]:
             data = stream.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ConfigError(f"{path} is no recipe: it is larger than {MAX_BYTES // 1024} KiB")
-        return tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:  # wrong syntax, no UTF-8, a number of 5,000 digits, deep nesting

@@ -177,7 +177,7 @@ def report(rows: Iterable[Row], *, beside: bool = False) -> Row:
 def main(arguments: list[str]) -> None:
     """Print the report on these files."""
     paths = [one for one in arguments if one != "--beside"]
-    lines = [line for path in paths for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for path in paths for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     print(json.dumps(report(map(json.loads, lines), beside="--beside" in arguments), ensure_ascii=False))
 
 

@@ -102,7 +102,7 @@ def read_template(option: str, engine: str) -> str | None:
     if option in ("auto", "off"):
         return None
     try:
-        with open(option, encoding="utf-8") as stream:
+        with open(option, encoding="utf-8-sig") as stream:
             return stream.read()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(

@@ -163,7 +163,7 @@ def is_adapter(path: Path) -> bool:
 def _base_of(adapter: Path, options: HfOptions) -> Source:
     """The model that an adapter's own config names as its base."""
     try:
-        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8-sig"))
         base = config["base_model_name_or_path"]
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenModel(f"{adapter}/adapter_config.json names no base model ({error!r})") from error

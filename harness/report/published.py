@@ -82,7 +82,7 @@ def load_references(folder: Path) -> list[Reference]:
         if path.stat().st_size > _MAX_BYTES:
             raise DataError(f"{path} is larger than {_MAX_BYTES // 1_000_000} MB: not a table of reference rows")
         try:
-            with path.open(encoding="utf-8", newline="") as stream:
+            with path.open(encoding="utf-8-sig", newline="") as stream:
                 found, errors = _read(path, csv.reader(stream, strict=True))
         except (UnicodeDecodeError, csv.Error) as error:
             bad.append(f"{path.name}: {error}")

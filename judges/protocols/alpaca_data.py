@@ -118,7 +118,7 @@ def _jsonl(folder: Path, name: str) -> Iterator[Row]:
 
 def _csv(path: Path) -> Iterator[Row]:
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             for number, row in enumerate(csv.DictReader(stream, strict=True), start=2):
                 if None in row or None in row.values():
                     raise DataError(f"{path}:{number}: another number of columns than the header")

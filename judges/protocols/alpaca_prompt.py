@@ -135,7 +135,7 @@ def official_prompt() -> OfficialPrompt | None:
     try:
         config = _annotator(folder)
         template = str(config["prompt_template"])
-        text = (folder / template).read_text(encoding="utf-8")
+        text = (folder / template).read_text(encoding="utf-8-sig")
         parameters, parser = config["completions_kwargs"], config["completion_parser_kwargs"]
         first = str(parser["numerator_token"])
         others = [str(token) for token in parser["denominator_tokens"] if token != first]
@@ -170,7 +170,7 @@ def require_official() -> OfficialPrompt:
 def _annotator(folder: Path) -> Mapping[str, Any]:
     """The annotator's entry of its YAML file."""
     yaml = import_extra("yaml", "the official AlpacaEval prompt", "alpaca")
-    text = (folder / ANNOTATOR / "configs.yaml").read_text(encoding="utf-8")
+    text = (folder / ANNOTATOR / "configs.yaml").read_text(encoding="utf-8-sig")
     try:
         return dict(yaml.safe_load(text)[ANNOTATOR])
     except yaml.YAMLError as error:
