@@ -1,19 +1,26 @@
 r"""Grader for multiple choice: finds the one letter that a reply settles on.
 
-Where the letter is looked for, in this order; the first place that names one decides:
+Everything that declares a letter is collected, and the last declaration holds:
 
-1. the last box: a letter (`\boxed{C}`, `\boxed{\text{(C)}}`, `\boxed{C. foo}`) or an option's text;
-2. the last "the answer is …" (also Chinese and others): the first letter in it, or an option's text;
-3. a reply that starts with a letter as a label: "C", "c", "C.", "(C) …", "**C**", "A. Because B is not valid";
-4. the last letter called correct ("B is correct", "option B"), else the last that stands as a label: "(D)", "**D**";
-5. the last capital letter standing alone, if it cannot be the article "A" or the pronoun "I";
-6. a reply that is one option's text.
+* a box: a letter (`\boxed{C}`, `\boxed{\text{(C)}}`, `\boxed{C. foo}`), an option's text, or its value (`\frac12` for
+  1/2);
+* what follows "the answer is" (also Chinese and others): a letter, an option's text or value;
+* other wordings, "the correct option is B", "only (B) remains", "正解はB": the tables of `harness.grading.declared`.
+
+A box does not outrank an answer line ("Answer: B") before it, unless the reply goes back on it; a box that holds a
+formula (`Q = C \Delta T`, `A \to B`) names no option. Questions, conditions and denials declare nothing, and a letter
+that is called wrong later ("it is not A") is no longer declared. Without any declaration:
+
+1. a reply that is one option's text;
+2. a reply that starts with a letter as a label: "C", "c", "C.", "(C) …", "**C**", "A. Because B is not valid";
+3. the last letter that stands as a label: "(D)", "**D**";
+4. the last capital letter standing alone, if it is no word of its sentence ("A", "I", "B its").
 
 Several letters at once ("A and C", "either A or C") are an answer, but never a right one. Passed over are
 
-* letters ruled out: "not A", "neither A nor B", "all except B", "B is wrong", "although B is tempting", "is it A?";
-* labels of an option list: a run (A) … (B) … (C) in order, in rules 3 and 4; directly after each other, anywhere;
-* letters that belong to a name: "vitamin C", "plan B", "section C", "A-B".
+* letters ruled out: "not A", "neither A nor B", "all except B", "B is wrong", "which excludes A", "D项过于绝对";
+* labels of an option list: a run (A) … (B) … (C) in order, each at the start of a line or of a part of it;
+* letters that belong to a name or a formula: "vitamin C", "plan B", "section C", "A-B", "$C = 2$".
 """
 
 from __future__ import annotations
@@ -22,15 +29,38 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
-from harness.answers import TAIL, after_answer_phrase, last_boxed
+from harness.answers import TAIL, after_answer_phrases, boxed_spans
 from harness.errors import DataError
 from harness.grading.base import InProcessGrader, boxed_reply, right, wrong
+from harness.grading.declared import (
+    JOINT,
+    RETRACTION,
+    STRONG_RETRACTION,
+    Declared,
+    declarations,
+    not_withdrawn,
+    without_ruled_out,
+)
 from harness.grading.exact import normalised
+from harness.grading.math import GRADER as MATH
+from harness.sentences import math_segments
 from harness.types import Extracted, Problem, Score
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _WRAPPERS = re.compile(r"\\(?:text|mathrm|textbf|mathbf|boxed|textrm|mathit|bf|rm)\s?\{?|[{}$]|\\[()\[\],;! ]|\\q?quad")
+_OPERATOR = re.compile(
+    r"[=<>^+|]|\\(?!text|mathrm|textbf|mathbf|boxed|textrm|mathit|bf|rm|quad|qquad)[a-zA-Z]+|_(?!_)|→"
+)
+_PROSE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}")
+_ANSWER_LINE = re.compile(
+    r"(?im)^[ \t>#*_]{0,8}(?:the\s)?(?:final\s|correct\s)?answer\b[*_ \t]{0,4}:[*_ \t]{0,4}\n?\s{0,4}"
+)
+_BOXES = 16
+"""How many boxes and answer phrases are looked at, from the last."""
+_SHORT = 200
+"""Longest text that is compared with an option by value, in characters."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +71,19 @@ class _Patterns:
     start: re.Pattern[str]
     several: re.Pattern[str]
     alone: re.Pattern[str]
-    ruled_out: re.Pattern[str]
-    correct: re.Pattern[str]
+    named: re.Pattern[str]
     listed: re.Pattern[str]
     in_a_row: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A declaration and what kind it is of."""
+
+    said: Declared
+    explicit: bool
+    box: bool = False
+    line: bool = False
 
 
 _NAMED = (
@@ -60,33 +99,19 @@ def _patterns(letters: str) -> _Patterns:
     either = f"[{letters}{letters.lower()}]"
     edge = r"(?![^\W_]|['’]|[-–]\w)"
     free = r"(?<![^\W_])(?<!['’])(?<!\w[-–])"
-    joint = r"\s?(?:,|，|、|and|or|&|/|和|或)\s?(?:and\s|or\s)?"
-    negation = (
-        r"(?i:\bnot|n['’]t(?:\s+be)?|\bneither|\bnor|\bcannot\s+be|\brather\s+than|\bexcept|\bexcluding|\bother\s+than"
-        r"|\binstead\s+of|\bunlike|\balthough|\bwhereas)|不是|不选|而不是"
-    )
-    copula = r"[*_]{0,2}\s{1,3}(?:is|was|are|seems|looks)(?:\s{1,3}(?:clearly|also|definitely|obviously|simply))?"
-    refuted = rf"{copula}(?:n['’]t|\s{{1,3}}(?:not|wrong|incorrect|false|impossible|out|eliminated|ruled)){edge}"
-    asked = rf"(?:{copula}\s{{1,3}}(?:the\s{{1,3}})?(?:correct|right|true|best)(?:\s{{1,3}}\w{{1,12}})?)\?"
+    begins = r"(?:^|(?<=[\n:;,.!?(|•*-])|(?<=[\n:;,.!?(|•*-]\s)|(?<=[:;,.!?]\s\s))"
     return _Patterns(
         label=re.compile(
             rf"\(({one})\)|\[({one})\]|\*\*\(?({one})\)?[.:]?\*\*|(?:^|\n)[ \t]*({one})[.)]?[ \t]*(?=\n|$)"
         ),
         start=re.compile(
-            rf"\s*[*_`\"']{{0,3}}(?:\(({either})\)"
+            rf"\s*[*_`\"'>]{{0,3}}\s?(?:\(({either})\)"
             rf"|({either})(?=[*_`\"']{{0,3}}(?:[.):,。．、]|\s*$|\s*\n))|({one})(?=[^\x00-\x7f]))"
         ),
-        several=re.compile(rf"\(?{one}\)?(?:{joint}\(?{one}\)?)+[.。]?", re.IGNORECASE),
+        several=re.compile(rf"\(?{one}\)?(?:{JOINT}\(?{one}\)?)+[.。]?", re.IGNORECASE),
         alone=re.compile(rf"{free}({one}){edge}"),
-        ruled_out=re.compile(
-            rf"(?:{negation})\s{{0,3}}\(?{one}\)?{edge}(?:\s?(?:,|or|nor|and|或|和)\s?\(?{one}\)?{edge})*"
-            rf"|{free}\(?{one}\)?(?:{refuted}|{asked})|\b(?i:{_NAMED})\s{{1,3}}{one}{edge}"
-        ),
-        correct=re.compile(
-            rf"(?:\b(?i:option|choice|answer|select|choose|pick)\s{{1,3}}|选项?|選項?)[*_(]{{0,3}}({one}){edge}"
-            rf"|{free}\(?({one})\)?[*_]{{0,2}}\s{{1,3}}is\s{{1,3}}(?:the\s{{1,3}})?(?:correct|right|true|best|answer)"
-        ),
-        listed=re.compile(rf"\(({one})\)|{free}({one})[.:)](?=\s|$)"),
+        named=re.compile(rf"\b(?i:{_NAMED})\s{{1,3}}{one}{edge}"),
+        listed=re.compile(rf"(?P<bracket>\()({one})\)|{begins}({one})[.:)](?=\s|$)"),
         in_a_row=re.compile(rf"(?:\(({one})\)\s?|{free}({one})[.:)](?:\s|$)){{2,26}}"),
     )
 
@@ -99,55 +124,130 @@ def _fold(text: str) -> str:
 def find_letter(text: str, letters: str = "ABCDEFGHIJ", choices: tuple[str, ...] = ()) -> Extracted | None:
     """The letter that a reply settles on, or "A,C" for several at once; None if it names none.
 
-    `letters`: the valid ones. `choices`: option texts in their order, to recognise an answer that repeats the text.
+    `letters`: the valid ones. `choices`: option texts in their order, to recognise one by its text or value.
     """
     patterns = _patterns(letters)
     body = patterns.in_a_row.sub(" ", _fold(text[-TAIL:])).strip()
-    boxed = last_boxed(body)
-    if boxed:
-        letter = _letter_in_value(boxed, patterns, letters, choices)
-        if letter:
-            return Extracted(letter, True)
-    phrase = after_answer_phrase(body)
-    if phrase:
-        letter = _letter_in_value(phrase, patterns, letters, choices)
-        if letter:
-            return Extracted(letter, True)
+    prose = _without_formulas(body)
+    whole = _by_text(body, letters, choices) if len(body) > 1 else None
+    if whole:
+        return Extracted(whole, False)
+    found = _boxes(body, patterns, letters, choices) + _phrases(body, patterns, letters, choices)
+    found += [_Found(said, False) for said in declarations(prose, letters)]
+    held = _last_held([one for one in found if not_withdrawn(one.said, prose, letters)], prose)
+    if held is not None:
+        turned = _turned_to(prose, held, patterns, letters)
+        return turned or Extracted(held.said.letters, held.explicit)
     if patterns.several.fullmatch(body):
         return Extracted(_joined(body, letters), False)
-    return _last_resort(body, patterns, letters, choices)
-
-
-def _last_resort(body: str, patterns: _Patterns, letters: str, choices: tuple[str, ...]) -> Extracted | None:
-    """Rules 3 to 6 for a reply that marks no answer."""
-    unlisted = _without_option_list(body, patterns, letters)
-    remaining = patterns.ruled_out.sub(" ", unlisted)
-    start = patterns.start.match(body)
-    if start and patterns.start.match(unlisted) and not patterns.ruled_out.match(body):
-        return Extracted((_first_group(start) or "").upper(), False)
-    for pattern in (patterns.correct, patterns.label, patterns.alone):
-        last = None
-        for match in pattern.finditer(patterns.ruled_out.sub(" ", body) if pattern is patterns.correct else remaining):
-            if pattern is not patterns.alone or not _is_word(match.string, match):
-                last = _first_group(match)
-        if last:
-            return Extracted(last, False)
-    letter = _by_text(body, letters, choices)
+    letter = _labelled(body, letters, choices) or _started(prose, patterns, letters)
+    letter = letter or _mentioned(_without_option_list(prose, patterns, letters), patterns, letters)
     return Extracted(letter, False) if letter else None
 
 
+def _last_held(found: list[_Found], prose: str) -> _Found | None:
+    """The last declaration; but a box yields to an answer line before it that nothing takes back."""
+    if not found:
+        return None
+    last = max(found, key=lambda one: (one.said.end, one.said.start))
+    line = max((one for one in found if one.line), key=lambda one: one.said.end, default=None)
+    if last.box and line is not None and RETRACTION.search(prose, line.said.end, last.said.start) is None:
+        return line
+    return last
+
+
+def _turned_to(prose: str, held: _Found, patterns: _Patterns, letters: str) -> Extracted | None:
+    """The letter that a reply names after it took its last declaration back: "It's A. No, that is wrong. B."."""
+    backs = list(islice(STRONG_RETRACTION.finditer(prose, held.said.end), _BOXES))
+    letter = _mentioned(prose[backs[-1].end() :], patterns, letters) if backs else None
+    return Extracted(letter, False) if letter else None
+
+
+def _boxes(body: str, patterns: _Patterns, letters: str, choices: tuple[str, ...]) -> list[_Found]:
+    """The last boxes that name an option; two of them joined by "and" are several letters."""
+    found: list[_Found] = []
+    for start, begin, end in boxed_spans(body)[: -_BOXES - 1 : -1]:
+        letter = _letter_in_value(body[begin:end], patterns, letters, choices, box=True)
+        if letter is None:
+            continue
+        if found and re.fullmatch(rf"[\s$}}.]*(?:{JOINT})?[\s$]*", body[end : found[-1].said.start]):
+            joined = Declared(start, found[-1].said.end, _both(letter, found[-1].said.letters))
+            found[-1] = _Found(joined, True, box=True)
+        else:
+            found.append(_Found(Declared(start, end, letter), True, box=True))
+    return found
+
+
+def _both(first: str, second: str) -> str:
+    return ",".join(dict.fromkeys([*first.split(","), *second.split(",")]))
+
+
+def _phrases(body: str, patterns: _Patterns, letters: str, choices: tuple[str, ...]) -> list[_Found]:
+    """The last "the answer is …" that names an option."""
+    lines = [match.end() for match in _ANSWER_LINE.finditer(body)]
+    found = []
+    for value, end in islice(after_answer_phrases(body), _BOXES):
+        letter = _letter_in_value(value, patterns, letters, choices)
+        start = end - len(value)
+        labelled = _labelled(body[start : start + 600], letters, choices)
+        letter = labelled or letter
+        line = any(abs(start - place) <= 8 for place in lines)
+        if letter is not None and (line or labelled or body[end : end + 1] != "?"):
+            found.append(_Found(Declared(start, end, letter), True, line=line))
+    return found
+
+
+def _without_formulas(body: str) -> str:
+    """The text, as long as before, without boxes and without formulas that are more than a letter."""
+    spans = [(start, end + 1) for start, _, end in boxed_spans(body)]
+    for start, end in math_segments(body):
+        inner = body[start:end]
+        if _OPERATOR.search(inner) and not _PROSE.search(re.sub(r"\\[a-zA-Z]+", "", inner)):
+            spans.append((start, end))
+    pieces, at = [], 0
+    for start, end in sorted(spans):
+        if start >= at:
+            pieces += [body[at:start], " " * (min(end, len(body)) - start)]
+            at = min(end, len(body))
+    return "".join([*pieces, body[at:]])
+
+
+def _started(prose: str, patterns: _Patterns, letters: str) -> str | None:
+    """The letter that a reply starts with as a label, unless it is ruled out there or begins an option list."""
+    start = _first_group(patterns.start.match(prose))
+    unlisted = _first_group(patterns.start.match(_without_option_list(prose, patterns, letters)))
+    kept = _first_group(patterns.start.match(without_ruled_out(prose, letters)))
+    return start.upper() if start and start == unlisted == kept else None
+
+
+def _mentioned(text: str, patterns: _Patterns, letters: str) -> str | None:
+    """The last label, else the last lone capital, that is neither ruled out nor part of a name."""
+    remaining = patterns.named.sub(" ", without_ruled_out(text, letters))
+    for pattern in (patterns.label, patterns.alone):
+        last = None
+        for match in pattern.finditer(remaining):
+            if pattern is patterns.label or not _is_word(remaining, match):
+                last = match
+        if last is not None:
+            before = re.search(rf"\(?([{letters}])\)?{JOINT}\(?$", remaining[max(0, last.start() - 12) : last.start()])
+            letter = _first_group(last) or ""
+            return _both(before[1], letter) if before else letter
+    return None
+
+
 def _without_option_list(body: str, patterns: _Patterns, letters: str) -> str:
-    """The text without the labels of option lists: at least the first two letters, in order."""
-    run: list[tuple[int, int]] = []
+    """The text without the labels of option lists: at least the first two letters, in order and written alike."""
+    run: list[re.Match[str]] = []
     listed: list[tuple[int, int]] = []
     for match in patterns.listed.finditer(body):
         letter = _first_group(match)
-        if len(run) >= len(letters) or letter != letters[len(run)]:
-            listed += run if len(run) > 1 else []
+        alike = not run or (match["bracket"] is None) == (run[-1]["bracket"] is None)
+        if len(run) >= len(letters) or letter != letters[len(run)] or not alike:
+            listed += [one.span() for one in run] if len(run) > 1 else []
             run = []
         if letter == letters[len(run)]:
-            run.append(match.span())
-    listed += run if len(run) > 1 else []
+            run.append(match)
+    listed += [one.span() for one in run] if len(run) > 1 else []
     pieces, end = [], 0
     for start, stop in listed:
         pieces.append(body[end:start])
@@ -161,37 +261,55 @@ def _joined(value: str, letters: str) -> str:
 
 
 def _first_group(match: re.Match[str] | None) -> str | None:
-    return None if match is None else next((group for group in match.groups() if group), None)
+    return None if match is None else next((group for group in match.groups() if group and group.isalpha()), None)
 
 
 def _is_word(text: str, match: re.Match[str]) -> bool:
-    """Whether a lone capital is the article "A" or the pronoun "I" rather than a label."""
+    """Whether a lone capital is part of a sentence rather than a label: the article "A", the pronoun "I", "B its"."""
     following = text[match.end() : match.end() + 9]
-    if match[1] == "A":
-        verb = re.match(r"\s(?:is|was|because|since|as|and|or)\b", following)
-        return re.match(r"\s[a-z]", following) is not None and verb is None
-    return match[1] == "I" and re.match(r"\s\w", following) is not None
+    verb = re.match(r"\s(?:is|was|because|since|as|and|or|not|but)\b", following)
+    return re.match(r"\s[A-Za-z]", following) is not None and (match[1] == "I" or verb is None)
 
 
-def _letter_in_value(value: str, patterns: _Patterns, letters: str, choices: tuple[str, ...]) -> str | None:
+def _letter_in_value(
+    value: str, patterns: _Patterns, letters: str, choices: tuple[str, ...], *, box: bool = False
+) -> str | None:
     """The letter in what a box holds or an answer phrase is followed by."""
-    by_text = _by_text(value, letters, choices)
-    if by_text:
-        return by_text
-    plain = _WRAPPERS.sub(" ", value)
-    plain = re.sub(r"\s+", " ", plain).strip(" *_`\"'")
-    plain = re.sub(r"^(?:(?i:option|choice|letter)|选项?)[ :]*", "", plain)
+    plain = re.sub(r"\s+", " ", _WRAPPERS.sub(" ", value)).strip(" *_`\"'“”")
+    plain = re.sub(r"^(?:(?i:the\s)?(?i:option|choice|letter|answer)|选项?)[ :]*", "", plain)
     plain = re.sub(r"^(?i:either|both)\s+", "", plain)
     if patterns.several.fullmatch(plain):
         return _joined(plain, letters)
+    lone = re.fullmatch(rf"\(?([{letters}{letters.lower()}])\)?[.:。]?", plain)
+    if lone:
+        return lone[1].upper()
+    by_option = _labelled(plain, letters, choices) or _by_text(value, letters, choices)
+    by_option = by_option or _by_value(value, letters, choices)
+    if by_option:
+        return by_option
+    if box and _OPERATOR.search(value) and not re.match(rf"\(?[{letters}](?:\)|[.:]\s)", plain):
+        return None
+    plain = plain if box else _prose_of(value) or plain
     start = _first_group(patterns.start.match(plain))
-    if start:
+    several = re.match(
+        rf"\(?[{letters}]\)?(?:{JOINT}\(?[{letters}]\)?(?![A-Za-z0-9'’]|\s(?:is|was|does|would)\b))+", plain
+    )
+    if several:
+        return _joined(several[0], letters)
+    if start and start in without_ruled_out(plain, letters)[:4]:
         return start.upper()
-    remaining = patterns.ruled_out.sub(" ", plain)
+    remaining = patterns.named.sub(" ", without_ruled_out(plain, letters))
     for match in patterns.alone.finditer(remaining):
         if not _is_word(remaining, match):
             return match[1]
     return None
+
+
+def _prose_of(phrase: str) -> str:
+    """An answer phrase without its formulas and wrappers."""
+    plain = re.sub(r"\s+", " ", _WRAPPERS.sub(" ", _without_formulas(phrase))).strip(" *_`\"'“”")
+    plain = re.sub(r"^(?:(?i:the\s)?(?i:option|choice|letter|answer)|选项?)[ :]*", "", plain)
+    return re.sub(r"^(?i:either|both)\s+", "", plain)
 
 
 def _by_text(value: str, letters: str, choices: tuple[str, ...]) -> str | None:
@@ -199,6 +317,28 @@ def _by_text(value: str, letters: str, choices: tuple[str, ...]) -> str | None:
     wanted = normalised(value[:4096])
     hits = [letters[place] for place, option in enumerate(choices) if normalised(option) == wanted]
     return hits[0] if wanted and len(hits) == 1 else None
+
+
+def _labelled(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
+    """The letter of a label at the start of a text that is followed by its own option's text."""
+    label = re.match(rf"[\s*_>]{{0,4}}\(?([{letters}])[).:]{{0,2}}\s{{1,3}}", text)
+    if label is None or letters.index(label[1]) >= len(choices):
+        return None
+    option = normalised(choices[letters.index(label[1])])
+    rest = normalised(text[label.end() : label.end() + 2 * len(option) + 40])
+    return label[1] if len(option) > 1 and rest.startswith(option) else None
+
+
+def _by_value(value: str, letters: str, choices: tuple[str, ...]) -> str | None:
+    """The letter of the one option that is the same number or formula, as far as that is settled without a library."""
+    if not choices or len(value) > _SHORT or not re.search(r"\d", value):
+        return None
+    hits = []
+    for place, option in enumerate(choices):
+        verdict = MATH.quick(option, value) if 0 < len(option) <= _SHORT else None
+        if verdict is not None and verdict.value == 1.0:
+            hits.append(letters[place])
+    return hits[0] if len(hits) == 1 else None
 
 
 def _letters(problem: Problem) -> str:
@@ -215,7 +355,7 @@ class ChoiceGrader(InProcessGrader):
 
     def version(self) -> str:
         """Own version; no library decides."""
-        return "choice/1"
+        return "choice/2"
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """Find the letter that a reply settles on."""

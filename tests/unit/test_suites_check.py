@@ -147,4 +147,3 @@ def test_deep_prints_a_table_of_forms_with_the_failing_cases(check, monkeypatch)
     result = check({"made": suite(GOOD)}, "--deep")
     assert "Agreement per form" in result.stdout
     assert "false positive: digit: gold '0', read" in result.stdout
-    assert "more; --json lists all" in result.stdout
