@@ -11,6 +11,7 @@ from harness.config import RunConfig
 from harness.models import load_model
 from harness.report.table import Column, Format, Table, render
 from harness.run.plan import Job, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures
+from harness.run.sent import sent_sampling
 from harness.run.store import stored_keys
 from harness.run.turns import count_stored, count_turns
 from harness.types import Json, Model
@@ -61,6 +62,8 @@ def show_plan(config: RunConfig, form: str) -> None:
 
 def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
     sampling = job.spec.sampling
+    by_question = any(problem.temperature is not None for problem in job.problems)
+    sent = sent_sampling(job.spec, by_question=by_question)
     done = stored_keys(job.directory)
     stored = sum(
         done.get((problem.id, attempt)) == job.prompt_hashes[problem.id] for problem, attempt in job.attempts()
@@ -83,9 +86,9 @@ def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
         "tokens_source": each.source,
         "cost": prices.cost(tokens_in, tokens_out) if prices is not None else None,
         "hours": each.seconds * requests / 3600 if each.seconds is not None else None,
-        "temperature": "by question" if any(p.temperature is not None for p in job.problems) else sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens,
+        "temperature": sent["temperature"],
+        "top_p": sent["top_p"],
+        "max_tokens": sent["max_tokens"],
         "seed": sampling.seed,
         "run_id": job.spec.run_id,
     }

@@ -24,6 +24,7 @@ from harness.gate.values import Side, read_side
 from harness.leaderboard import is_share
 from harness.run.generate import Progress
 from harness.run.locate import find_run, runs_folder
+from harness.run.sent import changed_by_options
 from harness.suites import load_suite, parse_suite_arg
 
 _TAKEN = ("seed", "limit", "temperature", "top_p", "max_tokens")
@@ -137,7 +138,7 @@ def _design(config: RunConfig, stored: Side | None) -> Design:
         problems=len(plan.problems),
         units=len(clusters),
         n=plan.sampling.n,
-        sampled=plan.sampling.temperature > 0,
+        sampled=changed_by_options(config.model_options).get("temperature", plan.sampling.temperature) != 0,
         size=max(plan.suite.data.rows, len(plan.problems)),
         within_sd=within,
     )
@@ -219,5 +220,9 @@ def _sampled_as(config: RunConfig, like: Side) -> RunConfig:
                 f"--{key.replace('_', '-')} {asked}: {like.run_id} was made with {value}, and sides sampled "
                 "differently cannot be held against each other; leave the option out"
             )
+    # What the server chose, or the engine's options put in its place, is not the config's to say.
+    theirs = {
+        key: value if isinstance(value, int | float | None) else getattr(default, key) for key, value in theirs.items()
+    }
     # What the run stores is the outcome of its preset, if any.
     return replace(config, **theirs, n=config.n if config.n is not None else like.n, protocol=None)  # type: ignore[arg-type]

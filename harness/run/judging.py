@@ -33,6 +33,7 @@ from harness.run.judges import choose_judging, judging_part, level_of, refuse_se
 from harness.run.locate import JUDGED
 from harness.run.plan import Job
 from harness.run.result import Item, RunResult, write_result
+from harness.run.sent import sent_sampling
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import SPEC, read_spec, write_graded
 from harness.run.stored import stored_job
@@ -292,7 +293,7 @@ def _warnings(case: Case, judged: Sequence[Judged]) -> list[str]:
     answered = case.open
     share = case.answers.cut / len(case.answers.tasks)
     if share > CUT:
-        found.append(cut_warning(share, case.job.spec.sampling.max_tokens))
+        found.append(cut_warning(share, sent_sampling(case.job.spec)["max_tokens"]))
     signs = flag_answers([task.answers[-1] for task in answered], [task.turns[-1] for task in answered])
     found += [f"the answers of {case.job.spec.model}: {sign}" for sign in signs]
     return [*found, *case.answers.notes]
@@ -308,7 +309,7 @@ def _result(
     warnings: Sequence[str],
     models: Sequence[Model],
 ) -> RunResult:
-    spec, sampling = case.job.spec, case.job.spec.identity()
+    spec = case.job.spec
     estimates = dict(summary.estimates)
     if any(row.tokens_out is not None for row in rows):
         estimates["tokens_out"] = estimate("tokens_out", rows)
@@ -334,10 +335,7 @@ def _result(
         n=min(attempts.values()),
         limit=spec.limit,
         seed=spec.sampling.seed,
-        sampling={
-            **{name: sampling[name] for name in ("temperature", "top_p", "max_tokens", "stop")},
-            **({"temperature": "by question"} if own_temperature else {}),
-        },
+        sampling=sent_sampling(spec, by_question=own_temperature),
         data_sha256=spec.data_sha256,
         graders={},
         model_identity=dict(spec.model_identity),

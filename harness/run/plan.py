@@ -15,6 +15,7 @@ from harness.run.checked import read_checked
 from harness.run.locate import list_runs
 from harness.run.protocols import Protocol
 from harness.run.result import RunResult
+from harness.run.sent import changed_by_options
 from harness.run.spec import RunSpec, prompt_hash
 from harness.suites import load_problems, load_suite, parse_suite_arg
 from harness.types import Json, Problem, Sampling, Suite
@@ -68,7 +69,7 @@ def plan_suites(config: RunConfig) -> list[SuitePlan]:
         sampling = _sampling(suite, config, protocol, own_n)
         check_metrics(suite, sampling.n, config.metric)
         problems = load_problems(suite, data_dir, config.seed, config.limit)
-        _check_samples(suite, problems, sampling)
+        _check_samples(suite, problems, sampling, changed_by_options(config.model_options))
         plans.append(SuitePlan(suite, problems, sampling, config.metric))
     return plans
 
@@ -87,10 +88,14 @@ def _sampling(suite: Suite, config: RunConfig, protocol: Protocol | None, own_n:
     )
 
 
-def _check_samples(suite: Suite, problems: Sequence[Problem], sampling: Sampling) -> None:
-    """Refuse several samples where they would all be the same, and turns that nothing could score."""
+def _check_samples(suite: Suite, problems: Sequence[Problem], sampling: Sampling, changed: Mapping[str, Json]) -> None:
+    """Refuse several samples where they would all be the same, and turns that nothing could score.
+
+    `changed`: what the engine's options send in place of the sampling (`harness.run.sent`).
+    """
     own = {problem.temperature for problem in problems} - {None}
-    if sampling.n > 1 and 0 in (own or {sampling.temperature}):
+    sent = {changed["temperature"]} if "temperature" in changed else own or {sampling.temperature}
+    if sampling.n > 1 and 0 in sent:
         where = "its protocol has some problems at temperature 0, where" if own else "n ="
         raise ConfigError(
             f"{suite.name}: {where} {sampling.n} samples {'' if own else 'at temperature 0 '}are {sampling.n} copies "

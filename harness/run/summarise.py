@@ -12,6 +12,7 @@ from harness.metrics import estimate
 from harness.run.plan import Job, choose_metrics
 from harness.run.result import Item, RunResult
 from harness.run.score import grader_versions
+from harness.run.sent import sent_sampling
 from harness.run.warned import count_warnings
 from harness.types import Estimate, Graded, Json
 
@@ -37,7 +38,6 @@ def summarise(
     estimates, unsupported = _estimates(metrics, graded, job.metrics)
     tokens_in = [row.tokens_in for row in graded if row.tokens_in is not None]
     tokens_out = [row.tokens_out for row in graded if row.tokens_out is not None]
-    spec = job.spec.identity()
     return RunResult(
         run_id=job.spec.run_id,
         suite=job.suite.name,
@@ -49,7 +49,7 @@ def summarise(
         n=n,
         limit=job.spec.limit,
         seed=job.spec.sampling.seed,
-        sampling={key: spec[key] for key in ("temperature", "top_p", "max_tokens", "stop")},
+        sampling=sent_sampling(job.spec),
         data_sha256=job.spec.data_sha256,
         graders=grader_versions(job),
         model_identity=dict(identity),
@@ -112,7 +112,7 @@ def _cost(tokens_in: int, tokens_out: int, environment: Mapping[str, Json]) -> f
 
 
 def _warnings(job: Job, graded: Sequence[Graded], attempts: Mapping[str, int]) -> list[str]:
-    found = count_warnings(Counter(row.score.status for row in graded), job.spec.sampling.max_tokens)
+    found = count_warnings(Counter(row.score.status for row in graded), sent_sampling(job.spec)["max_tokens"])
     absent = [problem.id for problem in job.problems if problem.id not in attempts]
     if absent:
         found.append(f"{len(absent)} of {len(job.problems)} problems have no sample: run the same command again")
