@@ -48,7 +48,8 @@ _BOX_NAME = re.compile(r"(?<![\\\w])(\\?[a-zA-Z]+(?:_\{?\w+\}?)?(?:\([a-z\d]\))?
 def boxed_spans(text: str) -> list[tuple[int, int, int]]:
     r"""Complete outermost boxes in the tail of a text, in order: (start, content start, content end)."""
     offset = max(0, len(text) - TAIL)
-    first = _BOX_START.search(text, offset)
+    marks = [found for found in (text.find("box", offset), text.find("\x08oxed", offset)) if found >= 0]
+    first = _BOX_START.search(text, max(offset, min(marks) - len("\\frame"))) if marks else None
     if first is None:
         return []
     offset = first.start()
@@ -86,9 +87,14 @@ def last_boxed_group(text: str) -> tuple[str, ...]:
 
     Separators, names and a few words may stand between two boxes of a list, but no step from one to the other ("so").
     """
+    return boxes_and_rest(text)[0]
+
+
+def boxes_and_rest(text: str) -> tuple[tuple[str, ...], str]:
+    """The last run of boxes that are one list, as `last_boxed_group` gives it, and the text behind it."""
     spans = boxed_spans(text)
     if not spans:
-        return ()
+        return (), text
     group = [spans[-1]]
     for span in reversed(spans[:-1]):
         between = text[_closed(text, span) : group[-1][0]]
@@ -102,13 +108,7 @@ def last_boxed_group(text: str) -> tuple[str, ...]:
         names = [_BOX_NAME.search(text, max(0, span[0] - 24), span[0]) for span in reversed(group)]
         if all(names) and len({name[1] for name in names if name}) == len(names):
             contents = [f"{name[1]}={content}" for name, content in zip(names, contents, strict=True) if name]
-    return tuple(contents)
-
-
-def after_last_box(text: str) -> str:
-    """The text behind the last complete box; all of it without one."""
-    spans = boxed_spans(text)
-    return text[_closed(text, spans[-1]) :] if spans else text
+    return tuple(contents), text[_closed(text, spans[-1]) :]
 
 
 def _closed(text: str, span: tuple[int, int, int]) -> int:

@@ -59,22 +59,25 @@ _THE_OTHER = r"(?:(?:the\s+)?(?:other|second|third|another)(?:\s\w+)?\s(?:is|equ
 _NAMED_UNIT = r"(?:\s?(?!(?:and|or|is|are|was|so|if|for)\b)[a-z]{2,14}\.?){0,2}"
 _COMMA = re.compile(rf"(?P<unit>{_NAMED_UNIT})[\s~]*[,;，、；][\s~]*")
 _JOINED = re.compile(rf"(?P<unit>{_NAMED_UNIT})[\s~]*[,;，；]?[\s~]*{_AND}[\s~]*(?:also\s|then\s)?(?:{_THE_OTHER})?")
-_THEN_UNIT = re.compile(r"\s?[a-z]{2,14}")
+_THEN_UNIT = re.compile(r"\s?[a-z]{2,14}\s*(?:[,;.]|and\b|or\b|$)")
 _DATE = re.compile(
     r"(?:^|[\s(])(?:in|on|by|since|after|before|at|from|day|year|until|during|week)\s[$]?$", re.IGNORECASE
 )
 _SIDE = (
     r"with|where|when|whenever|for|since|because|as|if|given|provided|assuming|such\s+that|after|before|than|which|who|while"
     r"|per|every|at|on|over|in|by|from|using|via|whose|whenever|satisfying|corresponding|because\s+of|due\s+to|among|modulo"
+    r"|(?<!has\s)(?<!have\s)(?<!had\s)(?<!need\s)(?<!needs\s)(?<!going\s)(?<!able\s)to\s+(?!be|get|make|give|equal|a\b|the\b)[a-z]{3,}"
     r"|d['’]ici|pour|apr[èe]s|dans|pendant|chez|para|por|durante|despu[ée]s|f[üu]r|nach|mit|bei"
 )
 _BOUNDARY = (
     r"so|thus|hence|therefore|then|giving|gives?|yields?|leaving|leaves?|meaning|means|implies|implying|is|are|was|were|be"
     r"|equals?|get|gets|obtain|has|have|had|makes?|becomes?|totals?|needs?|which\s+(?:is|equals|gives|means|yields|makes)|costs?"
 )
+_LONE_LETTER = re.compile(r"(?:\b(?:is|equals|be|to|get|obtain)\s|=\s?)((?![aAI])[A-Za-z])\W*$")
 _TURN = re.compile(rf"\b(?:(?P<boundary>{_BOUNDARY})|(?P<side>{_SIDE}))\b|[=≈→⇒]", re.IGNORECASE)
 _PART = re.compile(
-    r"\bof\s+(?:(?:the|these|those|his|her|their|its|all|our|my|which|such|each)\s+){0,2}[$(\\]{0,2}$", re.IGNORECASE
+    r"\b(?:of|(?:to|into)(?=\s+(?:the|these|those|his|her|their)\b))\s+(?:(?:the|these|those|his|her|their|its|all|our|my|which|such|each)\s+){0,2}[$(\\]{0,2}$",
+    re.IGNORECASE,
 )
 _DIFFERENCE = re.compile(
     r"\s+(?:\w+\s+){0,1}(?:more|fewer|less|greater|larger|smaller|higher|lower|as\s+many|as\s+much)\b(?:\s+\w+)?\s+(?:than|as)\b"
@@ -134,7 +137,8 @@ def claim(sentence: str, *, direct: bool = False, formula: bool = False) -> Clai
     formulas = math_segments(sentence)
     groups = _lists(sentence, values(sentence, formulas, formula=formula))
     if not groups:
-        return None
+        letter = None if formula else _LONE_LETTER.search(sentence)
+        return Claim((Value(letter.start(1), letter.end(1), letter[1], numeric=False),)) if letter else None
     if direct:
         first = _first(sentence, groups)
         if first is not None:
@@ -212,6 +216,8 @@ def _is_joined(sentence: str, group: list[Value], value: Value, following: list[
     before = sentence[max(0, last.start - _WINDOW) : last.start]
     turn = next(reversed(list(_TURN.finditer(before))), None)
     if turn is not None and turn.lastgroup == "side" and not re.search(r"[,;]", before[turn.end() :]):
+        return False
+    if _PART.search(before):
         return False
     return _DATE.search(before) is None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from harness.answers import after_last_box
 from harness.grading.claims import Claim, claim, claim_at_start, stated
 from harness.sentences import math_segments, sentences
 
@@ -21,6 +20,12 @@ _RETRACTED = re.compile(
     r"|(?:that|this|which)(?:['’]s|\s+is|\s+was)\s+(?:wrong|incorrect|not\s+(?:right|correct))|correction\b|on\s+reflection"
     r"|(?:made|is)\s+an?\s+(?:mistake|error)|must\s+correct)"
 )
+_REMARK = re.compile(
+    r"\W*(?:(?:please\s)?note\b|notice\b|remember\b|recall\b|remark\b|check(?:ing)?\b|verif|to\s(?:check|verify)|double[\s-]check"
+    r"|let\s(?:me|us)\s(?:check|verify))",
+    re.IGNORECASE,
+)
+"""How a sentence begins that adds to an answer instead of giving it."""
 _MARK = re.compile(r"(?:^|(?<=\n))[ \t]{0,8}(?:\(?\d{1,2}[.)]|[-*•]|#{1,6})[ \t]+(?=\S)")
 _LABEL = re.compile(
     r"\b(?:[Ss]teps?|[Pp]arts?|[Qq]uestions?|[Pp]roblems?|[Cc]ases?|[Ff]ig(?:ure|\.)?|[Tt]ables?|[Ee]q(?:uation|s|\.)?|[Ss]ections?"
@@ -33,16 +38,17 @@ def last_claim(text: str) -> tuple[str, Claim] | None:
     """(sentence, claim) of the last sentence of running text that claims a value; symbols alone yield to values."""
     tail = _readable_tail(text)
     spoken = sentences(tail, math_segments(tail))
-    symbols: tuple[str, Claim] | None = None
+    second: tuple[str, Claim] | None = None
     for start, end in islice(reversed(spoken), _SENTENCES):
         sentence = tail[start:end]
         found = claim(sentence)
         if found is None:
             continue
-        if any(value.numeric or value.named for value in found.values) or not found.aside:
+        symbols = not any(value.numeric or value.named for value in found.values)
+        if not (symbols and found.aside) and not _REMARK.match(sentence):
             return sentence, found
-        symbols = symbols or (sentence, found)
-    return symbols
+        second = second or (sentence, found)
+    return second
 
 
 def _readable_tail(text: str) -> str:
@@ -89,9 +95,8 @@ def corrected(rest: str) -> tuple[str, Claim] | None:
     return None if taken_back is None else last_claim(rest[-_TAIL:][taken_back.end() :])
 
 
-def declared_after_box(text: str) -> Claim | None:
+def declared_after_box(behind: str) -> Claim | None:
     """A value that "the answer is" gives behind the last box of a reply, exactly and at once; the later word counts."""
-    behind = after_last_box(text)
     for statement, rest in stated(behind):
         turned = corrected(rest)
         found = turned[1] if turned else claim_at_start(plain(statement))

@@ -9,12 +9,12 @@ from harness.grading.rationals import parse_rational, show
 
 _SCALE_VALUES = {
     "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
-    "lakh": 10**5, "crore": 10**7, "k": 10**3, "K": 10**3, "M": 10**6, "mn": 10**6, "bn": 10**9,
+    "lakh": 10**5, "crore": 10**7, "mn": 10**6, "bn": 10**9,
     "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8,
 }  # fmt: skip
 _SCALE = re.compile(
-    r"\s?(hundred|thousand|million|billion|trillion|dozen|lakh|crore)s?(?![A-Za-z])|\s?(k|mn|bn)(?![A-Za-z'’^_(*/+])"
-    r"|([KM])(?![A-Za-z'’^_(*/+])|\s?([百千万萬亿億])(?![克米瓦])"
+    r"\s?(hundred|thousand|million|billion|trillion|dozen|lakh|crore)s?(?![A-Za-z])|\s?(mn|bn)(?![A-Za-z'’^_(*/+])"
+    r"|\s?([百千万萬亿億])(?![克米瓦])"
 )
 _OPERAND = r"(?:\\?\$|\\\()?\s?[-−]?(?:\d|\\[a-z])[\d.,]*"
 _COMPOUND = (
@@ -46,7 +46,7 @@ _WORDS = (
 _UNIT = re.compile(
     rf"\s?(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:(?<=\s){_WORDS}|(?<=\d)(?:mm|cm|km|ft|yd|mg|kg|lbs?|oz|ms|mL|ml|am|pm|Hz|kJ|eV|mph|m(?=[²³])))"
     rf"(?![A-Za-z])(?:\s?\^\s?\{{?[23]\}}?|[²³])?(?:\s?(?:/|per\s)\s?{_WORDS}(?![A-Za-z])(?:\^\{{?[23]\}}?|[²³])?)?"
-    r"|\s?(?:\$|\\\()?\s?\\(?:text|mathrm|textrm|mbox)\s?\{\s?[^{}\d]{1,40}\}(?:\s?\^\s?\{?[23]\}?)?\s?(?:\$(?!\d)|\\\))?"
+    r"|\s?(?:\$|\\\()?\s?\\(?:text|mathrm|textrm|mbox)\s?\{\s?[^{}\d]{1,40}\}(?:\s?\^\s?\{?[23]\}?)?(?:\s?\$(?!\d)|\s?\\\))?"
     r"|\s(?:\$|\\\()\s?(?:mm|cm|km|ft|in|m|s|g|kg)(?:\s?\^\s?\{?-?[123]\}?)?(?:\s?/\s?(?:s|h|m|cm|kg)(?:\s?\^\s?\{?[23]\}?)?)?\s?(?:\$(?!\d)|\\\))"
 )
 _HALF = re.compile(r"\s+and\s+(?:(?:a|one)[\s-]+(half|quarter|third)|(three)[\s-]+quarters)(?![A-Za-z])")

@@ -34,13 +34,13 @@ class Token:
 
 
 _DIGITS = (
-    r"\d{1,3}(?:(?:,|\{,\}|,?\\!|\\,|,\\,)\d{3})+(?!\d)(?:\.\d+)?|\d{1,3}(?:[\x20\u00a0\u202f]\d{3})+(?![\d,]|\.\d)"
+    r"\d{1,3}(?:(?:,|\{,\}|,?\\!\s?|\\,|,\\,)\d{3})+(?!\d)(?:\.\d+)?|\d{1,3}(?:[\x20\u00a0\u202f]\d{3})+(?![\d,]|\.\d)"
 )
 _NAMES = "sqrt|cbrt|arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp"
 _TOKEN = re.compile(
     rf"""
     (?P<version>\d+(?:\.\d+){{2,}})
-    |(?P<number>(?:{_DIGITS}|(?<!\d,)(?<!\d)\d+,\d{{1,2}}(?![\d,])|\d+(?:\.\d+)?|\.\d+)(?:[eE][-+−]?\d{{1,3}}(?![\w.]))?)
+    |(?P<number>(?:{_DIGITS}|(?<!\d,)(?<!\d)\d+,\d{{1,2}}(?![\d,])|\d+(?:\.\d+)?(?:\.(?=[/*^]))?|\.\d+)(?:[eE][-+−]?\d{{1,3}}(?![\w.]))?)
     |(?P<text>\\(?:text|textbf|textrm|textit|mathrm|mathbf|mbox|operatorname)\s?\{{[^{{}}]{{0,200}}\}})
     |(?P<mark>\\[,;:!\ ]|\\(?:q?quad|left|right|displaystyle|big|Big|bigl|bigr)(?![a-zA-Z])
         |\\\$(?!\s?[\d.])|[.,;:?，、；：。！？“”"'’|&~#@])
@@ -59,7 +59,7 @@ _TOKEN = re.compile(
     |(?P<superscript>[⁻⁺]?[⁰¹²³⁴-⁹]+)
     |(?P<prime>[′″])
     |(?P<power>\^)|(?P<index>_)|(?P<bang>!)
-    |(?P<name>[A-Za-z]\d[A-Za-z\d]*|[A-Za-z]{{2,}}\d[A-Za-z\d]*)
+    |(?P<name>[A-Z]{{2,5}}(?=\s?=)|(?:(?<==)|(?<==\s))[A-Z]{{2,5}}(?![A-Za-z])|[A-Za-z]\d[A-Za-z\d]*|[A-Za-z]{{2,}}\d[A-Za-z\d]*)
     |(?P<letter>[A-Za-zα-ωΓ-Ω](?![A-Za-zα-ωΓ-Ω]|['’][A-Za-z]|-(?!(?:{_NAMES}))[A-Za-z]{{2}}))
     |(?P<word>[A-Za-z]+(?:['’-](?=[A-Za-z]{{2}}|[A-Za-z]\b)[A-Za-z]+)*|[^\W\d_])
     """,
@@ -108,7 +108,7 @@ def tokens(text: str, formulas: Sequence[tuple[int, int]]) -> list[Token]:
             position = end
             continue
         if kind == "command" and match["env"] is None:
-            end = _arguments(text, end, stop, pairs)
+            end = _arguments(text, end, stop, pairs, fraction=tex.endswith("frac"))
             tex = text[match.start() : end]
         found.append(Token(kind, match.start(), end, _tex(kind, tex), match.start() == last_end))
         position = last_end = end
@@ -136,7 +136,7 @@ def _tex(kind: Kind, text: str) -> str:
     return _TEX.get(text, text)
 
 
-def _arguments(text: str, position: int, stop: int, pairs: dict[int, int]) -> int:
+def _arguments(text: str, position: int, stop: int, pairs: dict[int, int], *, fraction: bool) -> int:
     r"""Where the arguments of a command end: bracketed options, groups, indices, and the digits of `\frac12`."""
     for _ in range(8):
         opening = _ARGUMENT.match(text, position, stop)
@@ -149,7 +149,7 @@ def _arguments(text: str, position: int, stop: int, pairs: dict[int, int]) -> in
         if closed >= stop:
             break
         position = closed + 1
-    digits = _BARE_DIGITS.match(text, position, stop) if "frac" in text[position - 5 : position] else None
+    digits = _BARE_DIGITS.match(text, position, stop) if fraction else None
     return digits.end() if digits else position
 
 

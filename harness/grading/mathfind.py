@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from harness.answers import last_boxed_group
+from harness.answers import boxes_and_rest
 from harness.grading.base import MAX_ANSWER
 from harness.grading.claims import Claim, claim, predicate, stated
 from harness.grading.finding import corrected, declared_after_box, last_claim, plain
@@ -18,9 +18,10 @@ from harness.types import Extracted
 
 def find_answer(answer_text: str) -> Extracted | None:
     """The final mathematical answer of a reply; see the module docstring."""
-    group = [part for part in last_boxed_group(answer_text) if part]
+    boxes, behind = boxes_and_rest(answer_text)
+    group = [part for part in boxes if part]
     if group:
-        later = declared_after_box(answer_text)
+        later = declared_after_box(behind)
         return Extracted(_bounded(", ".join(dict.fromkeys(group)) if later is None else later.tex), True)
     phrases = stated(answer_text)
     for phrase, rest in phrases:
@@ -47,17 +48,37 @@ def _stated(statement: str, found: Claim) -> Extracted | None:
     if not found.readable:
         return None
     whole = not _words(statement) and "$" not in statement and "\\(" not in statement and not _LISTED.search(statement)
-    return Extracted(_bounded(statement if whole else found.tex), True, (_bounded(statement),))
+    return Extracted(_bounded(statement if whole else _spelled(statement, found)), True, (_bounded(statement),))
+
+
+def _spelled(sentence: str, found: Claim) -> str:
+    r"""A claim as LaTeX: where commands stand without dollars, the whole stretch without words around it."""
+    start, end = found.values[0].start, found.values[-1].end
+    if len(found.values) > 1 or "$" in sentence or "\\(" in sentence or "\\" not in sentence:
+        return found.tex
+    words = list(_PROSE.finditer(_NOT_PROSE.sub(lambda match: "#" * len(match[0]), sentence)))
+    begin = max((word.end() for word in words if word.end() <= start), default=0)
+    stop = min((word.start() for word in words if word.start() >= end), default=len(sentence))
+    stretch = re.sub(r"^(?:[aAI]\s)|[\s.,;:]+$", "", sentence[begin:stop].lstrip(" ,.:;"))
+    return stretch if "\\" in stretch and not _LISTED.search(stretch) else found.tex
+
+
+_PROSE = re.compile(r"[^\W\d_]{2,}")
 
 
 def _running(sentence: str, found: Claim, *, explicit: bool) -> Extracted | None:
     if not found.readable:
         return None
-    return Extracted(_bounded(found.tex), explicit, (_bounded(sentence.strip()), _bounded(predicate(sentence, found))))
+    return Extracted(
+        _bounded(_spelled(sentence, found)),
+        explicit,
+        (_bounded(sentence.strip()), _bounded(predicate(sentence, found))),
+    )
 
 
 def _bare(text: str) -> Extracted | None:
     """A reply that is nothing but an answer."""
+    text = re.sub(r"^[=≈:]\s*", "", text)
     found = claim(text, direct=True)
     if found is not None and not found.readable:
         return None

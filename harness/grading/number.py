@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from harness.answers import last_boxed_group
+from harness.answers import boxes_and_rest
 from harness.errors import DataError
 from harness.grading.base import MAX_ANSWER, InProcessGrader, boxed_reply, right, wrong
 from harness.grading.claims import Claim, claim, plain_clause, stated
@@ -26,6 +26,7 @@ _SEVERAL = re.compile(r"[,;]\s*[A-Za-z\\]|,\s|;|\b(?:and|or)\b")
 _DECIMAL_COMMA = re.compile(r"([-+]?\d{1,15}),(\d{1,2})")
 _POWER = re.compile(r"([-+]?)\(?(\d{1,4})\)?\^\{?(\d{1,3})\}?")
 _FACTORIAL = re.compile(r"(\d{1,2})\s?!")
+_LETTER_SCALE = re.compile(r"([-+]?\\?\$?[\d.,]+)\s?([kKM])")
 _LETTER_UNIT = re.compile(r"(?<=\d)[hmgsL]$")
 
 
@@ -58,6 +59,10 @@ def _literal(text: str) -> tuple[Fraction, bool] | None:
     if power:
         value = Fraction(int(power[2]) ** int(power[3]))
         return (-value if power[1] == "-" else value), False
+    scaled = _LETTER_SCALE.fullmatch(body)
+    if scaled:
+        base = read_number(scaled[1])
+        return None if base is None else (base[0] * (10**6 if scaled[2] == "M" else 1000), False)
     factorial = _FACTORIAL.fullmatch(body)
     if factorial:
         return Fraction(math.factorial(int(factorial[1]))), False
@@ -96,9 +101,10 @@ def compare(target: str, answer: str) -> Score:
 
 def find_number(answer_text: str) -> Extracted | None:
     """Box, else answer phrase if it claims a number, else what the last sentence that claims a value claims."""
-    group = [part for part in last_boxed_group(answer_text) if part]
+    boxes, behind = boxes_and_rest(answer_text)
+    group = [part for part in boxes if part]
     if group:
-        later = declared_after_box(answer_text)
+        later = declared_after_box(behind)
         content = _one(later) if later else None
         return Extracted(content or ", ".join(dict.fromkeys(group))[:MAX_ANSWER], True)
     phrases = stated(answer_text)

@@ -21,6 +21,7 @@ _DEPTH = 12
 
 _ROOT_GROUP = re.compile(r"(\\sqrt(?:\[\d\])?)\s?\(([^()]*)\)")
 _ROOT_ARGUMENT = re.compile(r"(\\sqrt(?:\[\d\])?)\s?(\d+(?:\.\d+)?|[a-z](?![a-z]))")
+_CONNECTIVE = re.compile(r"\b(?:and|or|if|where|for|with|since|when|so|is|are|otherwise)\b")
 _UNIT_LETTERS = frozenset("mgshLlKCFVWNJ")
 """Letters that are units when a space stands between them and a number."""
 
@@ -119,6 +120,8 @@ class _Reader:
             return before.kind == "word" and not before.tex.isascii()
         if token.kind == "operator":
             return self.is_sign(index)
+        if token.kind == "text":
+            return _CONNECTIVE.search(token.tex) is None and (before is None or before.kind in ("word", "mark"))
         return token.kind in _OPERANDS or (
             token.kind == "currency" and self.at(index + 1, "number", "operator", "formula")
         )
@@ -222,6 +225,8 @@ class _Reader:
             return whole and self.glued(index + 1) and self.glued(index + 2)
         if here.kind == "letter" and last.kind == "number" and here.tex in _UNIT_LETTERS:
             return self.at(index + 1, "operator", "relation", "power") and self.tokens[index + 1].tex != "/"
+        if here.kind == "letter" and last.kind == "letter" and here.tex not in _ARTICLES:
+            return self.at(index - 2, "operator", "relation", "close") and last.tex not in _ARTICLES
         if here.kind == "letter" and here.tex not in _ARTICLES:
             return (last.kind in ("number", "command", "constant", "close") and here.tex not in ("x", "X")) or (
                 last.kind in ("number", "command") and not self.at(index + 1, "number")
@@ -242,7 +247,7 @@ class _Reader:
             end = self.argument(index + 1, depth)
         elif token.kind == "open":
             end = self.group(index, depth)
-        elif token.kind in _OPERANDS:
+        elif token.kind in _OPERANDS or token.kind == "text":
             end = index + 1
         else:
             return None
@@ -304,12 +309,12 @@ class _Reader:
 
     def completed(self, index: int, end: int) -> tuple[Value | None, int]:
         """The value of the tokens [index, end) and of what belongs to it behind them, and its end; None for a word."""
-        if end - index in (2, 3) and self.at(index, "number") and self.is_glued_unit(index + 1, end):
+        if end - index == 3 and self.at(index, "number") and self.is_glued_unit(index + 1, end):
             end = index + 1
         part = self.tokens[index:end]
         kinds = {token.kind for token in part}
         numeric = any(token.kind in ("number", "fraction") or re.search(r"\d", token.tex) for token in part)
-        symbolic = kinds & {"formula", "command", "constant"} or (
+        symbolic = kinds & {"formula", "command", "constant", "text"} or (
             kinds & {"letter", "name"} and kinds & {"operator", "relation", "power", "open"} and len(part) > 2
         )
         if (kinds <= {"letter", "name", "open", "close", "index"} and not kinds & {"formula"}) or not (
@@ -329,10 +334,8 @@ class _Reader:
         return self.with_following(value, end)
 
     def is_glued_unit(self, index: int, end: int) -> bool:
-        """Whether a letter tight behind a number is a scale ("5k") or a unit with a raised power ("9m²")."""
-        if end == index + 1:
-            return self.tokens[index].tex in ("k", "K", "M")
-        return self.tokens[index].tex == "m" and self.tokens[index + 1].kind == "superscript"
+        """Whether a letter tight behind a number is a unit with a raised power ("9m²")."""
+        return end == index + 2 and self.tokens[index].tex == "m" and self.tokens[index + 1].kind == "superscript"
 
     @staticmethod
     def is_range(part: list[Token]) -> bool:
