@@ -10,6 +10,7 @@ from harness import catalog
 from harness.config import RunConfig
 from harness.errors import ConfigError, UsageError
 from harness.models import load_model
+from harness.run.same_model import Named, same_model
 from harness.stats.agreement import Level
 from harness.types import Json, Model, Suite
 from judges.budget import Budget
@@ -133,16 +134,8 @@ def refuse_self(judges: Sequence[Model], judged: Sequence[tuple[str, Mapping[str
     """Raise `UsageError` if a judge is one of the models (name, identity) it is to judge: it would prefer itself."""
     for judge in judges:
         for name, identity in judged:
-            if not allowed and _same_model(judge, name, identity):
+            if not allowed and same_model(Named(judge.name, judge.describe()), Named(name, identity)):
                 raise UsageError(
                     f"the judge {judge.name!r} is the model being judged, and models prefer their own answers: "
                     "name another judge, or say --allow-self"
                 )
-
-
-def _same_model(judge: Model, name: str, theirs: Mapping[str, Json]) -> bool:
-    mine = judge.describe()
-    if judge.name == name or mine == theirs:
-        return True
-    # One name at two addresses may be two checkpoints, but far more often it is one model.
-    return mine.get("model") is not None and mine.get("model") == theirs.get("model")
