@@ -136,9 +136,9 @@ class TrainConfig:
         del found["data"]
         return found
 
-    def hash(self, data_hash: str) -> str:
-        """16 hexadecimal digits over the identity and the records."""
-        return short_hash(canonical_json({**self.identity(), "data_hash": data_hash}))
+    def hash(self, data_hash: str, order: str) -> str:
+        """16 hexadecimal digits over the identity, the records and their order."""
+        return short_hash(canonical_json({**self.identity(), "data_hash": data_hash, "data_order": order}))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, cast
 from backends.base import Method, Stage
 from backends.config import Settings, TrainConfig
 from backends.data.preflight import odd_lines, preflight
-from backends.data.records import TrainRecord, data_hash, require
+from backends.data.records import TrainRecord, data_hash, data_order, require
 from backends.data.segments import Encoder, Tokenised, left_out_lines
 from backends.data.source import load_records
 from backends.load import canonical, check_vocabulary, find_weights, load_config, load_tokenizer, rehearse_saving
@@ -77,6 +77,8 @@ class Plan:
     encoder: Encoder
     records: int
     data_hash: str
+    data_order: str
+    """Of the records: what each step sees depends on it, so the weights do."""
     stages: tuple[StagePlan, ...]
     model_id: str
     notes: tuple[str, ...] = ()
@@ -96,7 +98,8 @@ class Plan:
             for plan in self.stages
         }
         options = {field.name: getattr(self.options, field.name) for field in fields(self.options)}
-        return {**self.config.identity(), "options": cast(Json, options), "stages": stages}
+        facts: dict[str, Json] = {"options": cast(Json, options), "stages": stages, "data_order": self.data_order}
+        return {**self.config.identity(), **facts}
 
 
 def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
@@ -120,13 +123,14 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     context = getattr(architecture.get_text_config(), "max_position_embeddings", None) or config.max_length
     encoder = _encoder(tokenizer, config, min(config.max_length, context))
     tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did
-    digest = data_hash(records)
+    digest, order = data_hash(records), data_order(records)
     planned = _plan_stages(config, stages, settings, encoder, records)
     identity: dict[str, Json] = {
         **config.identity(),
         "options": cast(Json, asdict(options)),
         "settings": {name: cast(Json, _lasting(chosen)) for name, chosen in settings.items()},
         "data_hash": digest,
+        "data_order": order,
         "weights": source.identity(),
         **_files(config, method, encoder, results_dir),
     }
@@ -139,6 +143,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         encoder=encoder,
         records=len(records),
         data_hash=digest,
+        data_order=order,
         stages=planned,
         model_id=make_id(config.student, config.method, identity),
         notes=(

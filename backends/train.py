@@ -196,7 +196,7 @@ class _Run:
             base=config.student,
             teacher=config.teacher,
             config=resolved,
-            config_hash=config.hash(plan.data_hash),
+            config_hash=config.hash(plan.data_hash, plan.data_order),
             data=config.data,
             data_hash=plan.data_hash,
             seed=config.seed,
@@ -209,6 +209,7 @@ class _Run:
             stopped=self.state["stopped"],
             final=self.state["final"],
             fingerprint=None,
+            base_fingerprint=plan.source.mark(),
         )
         if self.first:
             card = _register(card, self.folder, done)

@@ -86,6 +86,9 @@ class ModelCard:
     """Versions of torch, transformers, trl, peft and this project."""
     fingerprint: str | None
     """Of the files in `model/` (`harness.models.trained.fingerprint`): tells whether they are still those trained."""
+    base_fingerprint: str | None = None
+    """Of the weights of `base` as they were trained from, "commit:…" for a model on the hub; None on older cards and
+    for what was merged. An adapter is never put over others."""
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -316,7 +319,9 @@ def _finite(value: Json) -> Json:
 
 
 _TEXTS = ("id", "method", "base", "config_hash", "created", "kind", "stopped")
-_MAYBE_TEXTS = ("teacher", "data", "data_hash", "device", "commit", "fingerprint")
+_MAYBE_TEXTS = ("teacher", "data", "data_hash", "device", "commit", "fingerprint", "base_fingerprint")
+_LATER = {"base_fingerprint"}
+"""Fields that cards of earlier versions lack."""
 _MAYBE_COUNTS = ("records", "tokens", "steps")
 _TABLES = ("config", "final", "versions")
 
@@ -330,7 +335,7 @@ def _parse(text: str, path: Path) -> ModelCard:
     problem = _problem(raw)
     if problem:
         raise StoreError(f"{path} is no model card ({problem}): restore it, or remove the folder and train again")
-    return ModelCard(**{field.name: raw[field.name] for field in fields(ModelCard)})
+    return ModelCard(**{field.name: raw[field.name] for field in fields(ModelCard) if field.name in raw})
 
 
 def _problem(raw: Any) -> str:
@@ -340,12 +345,12 @@ def _problem(raw: Any) -> str:
     if raw.get("schema") != SCHEMA:
         return f"schema {raw.get('schema')!r}, this version reads {SCHEMA}"
     wanted = {"schema", *(field.name for field in fields(ModelCard))}
-    if missing := sorted(wanted - set(raw)):
+    if missing := sorted(wanted - set(raw) - _LATER):
         return f"it lacks {missing[0]!r}"
     if unknown := sorted(set(raw) - wanted):
         return f"unknown field {unknown[0]!r}"
     for name in (*_TEXTS, *_MAYBE_TEXTS):
-        if not isinstance(raw[name], str) and not (name in _MAYBE_TEXTS and raw[name] is None):
+        if not isinstance(raw.get(name), str) and not (name in _MAYBE_TEXTS and raw.get(name) is None):
             return f"{name} is not a text"
     for name in _MAYBE_COUNTS:
         if raw[name] is not None and (type(raw[name]) is not int or raw[name] < 0):

@@ -21,7 +21,7 @@ from typing import cast, get_args
 
 from harness.data import content_hash
 from harness.errors import DataError, UnknownName
-from harness.hashing import canonical_json
+from harness.hashing import canonical_json, short_hash
 from harness.types import Json, Message, Role
 
 MAX_ITEMS = 4096
@@ -342,3 +342,8 @@ def write_records(path: Path, records: Iterable[TrainRecord]) -> int:
 def data_hash(records: Iterable[TrainRecord]) -> str:
     """What identifies the data of a training run: sha256 of the records in canonical form, whatever their order."""
     return content_hash(record_to_json(record) for record in records)
+
+
+def data_order(records: Iterable[TrainRecord]) -> str:
+    """16 hexadecimal digits over the order of the records, which `data_hash` does not tell: their ids are unique."""
+    return short_hash(canonical_json([record.id for record in records]))

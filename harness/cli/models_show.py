@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from harness.cli import options
+from harness.errors import HarnessError
 from harness.registry import MODEL, SCHEME, ModelCard, children, find_card, lineage, list_cards, models_dir
 from harness.types import Json
 
@@ -75,6 +76,7 @@ def show(name: str, results_dir: Path, as_json: bool) -> None:
     facts: dict[str, Json] = {
         "folder": str(folder),
         "files": _files(folder, card),
+        "base": _base(folder, card),
         "card": cast(Json, asdict(card)),
         "lineage": [_short(one) for one in line.cards],
         "trained from it": [_short(one) for one in below],
@@ -221,6 +223,21 @@ def _files(folder: Path, card: ModelCard) -> str:
         return f"{size / 1e6:.1f} MB{where}; the card has no fingerprint to check them by"
     same = fingerprint(folder) == card.fingerprint
     return f"{size / 1e6:.1f} MB{where}, {'as the card says' if same else 'CHANGED since the card was written'}"
+
+
+def _base(folder: Path, card: ModelCard) -> str:
+    """Whether an adapter's base is still the one that it was trained from."""
+    from harness.models.trained import find_weights
+
+    if card.kind != "adapter":
+        return f"{card.base}: not needed, all weights are here"
+    if card.base_fingerprint is None:
+        return f"{card.base}: the card does not say which weights of it"
+    try:
+        find_weights(folder, card)
+    except HarnessError as error:
+        return f"{card.base}: NOT AS IT WAS: {error}"
+    return f"{card.base}: as the card says ({card.base_fingerprint})"
 
 
 def _minutes(seconds: Json) -> str:

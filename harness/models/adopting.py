@@ -52,6 +52,7 @@ def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None
     """
     path = path.expanduser().resolve()
     kind = check_checkpoint(path)
+    base = None
     if kind == "adapter":
         base = trained.find_base(origin.base, results_dir).source
         _check_loads(hf_source.with_adapter(base, str(path)))
@@ -91,6 +92,7 @@ def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None
             final={},
             versions={"harness": __version__},
             fingerprint=mark,
+            base_fingerprint=base.mark() if base is not None else None,
         )
         write_card(folder, card)
     return card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from harness.errors import ConfigError
@@ -44,6 +45,11 @@ _TEMPLATE_FAULTS = (
 """What a template's own expressions raise: they are programs, and foreign ones."""
 
 
+TODAY = datetime(2024, 7, 26)
+"""What a chat template that asks for the date is told (the day that Llama 3's own names where there is no clock): with
+the real one the same command would ask, and train on, another prompt tomorrow."""
+
+
 class PromptRenderer:
     """Renders messages with one tokenizer; remembers what it rendered, as n samples share one prompt."""
 
@@ -54,7 +60,8 @@ class PromptRenderer:
         self._markup = markup
         self._tokenizer = tokenizer
         self._template = None if plain else template or tokenizer.chat_template
-        self._variables = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
+        self._variables: dict[str, Any] = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
+        self._variables["strftime_now"] = TODAY.strftime
         self._known: dict[tuple[Message, ...], Prompt] = {}
 
     def render(self, messages: tuple[Message, ...]) -> Prompt:

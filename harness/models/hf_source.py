@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import BrokenModel, ConfigError, ModelError, PrerequisiteError
+from harness.hashing import canonical_json, short_hash
 from harness.markup import parse_markup
 from harness.models.base import import_extra
 from harness.models.options import parse_options
@@ -119,6 +120,16 @@ class Source:
             "adapter_fingerprint": self.adapter_fingerprint,
         }
 
+    def mark(self) -> str:
+        """Which weights these are wherever they lie: a fingerprint, or "commit:…" of the hub where that is all."""
+        base = self.fingerprint or f"commit:{self.revision}"
+        over = [fingerprint_of(Path(path)) for path in self.earlier_adapters]
+        if self.adapter is not None:
+            over.append(self.adapter_fingerprint or f"commit:{self.adapter_revision}")
+        return (
+            base if not over and self.gguf_file is None else short_hash(canonical_json([base, self.gguf_file, *over]))
+        )
+
     @property
     def tokenizer_location(self) -> tuple[str, str | None]:
         """(folder or hub id, revision) of the tokenizer: the adapter's folder where that brings one."""
@@ -164,14 +175,15 @@ def _base_of(adapter: Path, options: HfOptions) -> Source:
     """The model that an adapter's own config names as its base."""
     try:
         config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8-sig"))
-        base = config["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError) as error:
+        base, pinned = config["base_model_name_or_path"], config.get("revision")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenModel(f"{adapter}/adapter_config.json names no base model ({error!r})") from error
     if not isinstance(base, str) or not base:
         raise BrokenModel(f"{adapter}/adapter_config.json names no base model: use hf:BASE with adapter={adapter}")
     if Path(base).is_dir():
         return _local(Path(base), None)
-    return _remote(base, options.revision, None)
+    pinned = pinned if isinstance(pinned, str) and pinned else None
+    return _remote(base, options.revision or pinned, None)
 
 
 def _local(path: Path, gguf_file: str | None) -> Source:

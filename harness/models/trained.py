@@ -31,6 +31,7 @@ from harness.types import Completion, Json, Model, Request
 _OTHER_WEIGHTS = ("adapter", "gguf_file", "revision")
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as `max_lora_rank`."""
+_COMMIT = "commit:"
 _CONFIG_BYTES = 1 << 20
 
 
@@ -171,19 +172,32 @@ def find_weights(folder: Path, card: ModelCard, above: tuple[str, ...] = ()) -> 
         return Weights(hf_source.find_source(str(checkpoint), hf_source.HfOptions()), SCHEME + card.id)
     if card.id in above:
         raise StoreError(f"the bases of {card.id!r} lead back to it: one of the cards is wrong")
-    base = find_base(card.base, folder.parent.parent, (*above, card.id))
+    base = find_base(card.base, folder.parent.parent, (*above, card.id), _commit(card))
+    found = base.source.mark()
+    if card.base_fingerprint not in (None, found):
+        raise StoreError(
+            f"the base {card.base!r} of {card.id!r} is no longer the one that it was trained from ({found}, the card "
+            f"says {card.base_fingerprint}): over other weights the adapter is another model. Restore the base, or "
+            "train again"
+        )
     return replace(base, source=hf_source.with_adapter(base.source, str(checkpoint)))
 
 
-def find_base(spec: str, results_dir: str | Path, above: tuple[str, ...] = ()) -> Weights:
-    """The weights that a student starts from, "trained:<id>" among them.
+def _commit(card: ModelCard) -> str | None:
+    """The commit of the hub that a base was at: what its branch has become since is another model."""
+    mark = card.base_fingerprint or ""
+    return mark.removeprefix(_COMMIT) if mark.startswith(_COMMIT) else None
+
+
+def find_base(spec: str, results_dir: str | Path, above: tuple[str, ...] = (), commit: str | None = None) -> Weights:
+    """The weights that a student starts from, "trained:<id>" among them; `commit`: of a model on the hub.
 
     Raises `ConfigError` for a model that has no weights here ("openai:…"), and what its engine raises.
     """
     if spec.startswith(SCHEME):
         return find_weights(*find_model(spec.removeprefix(SCHEME), results_dir), above)
     if not spec.startswith(("mock:", "openai:", "vllm:")):
-        model = load_model(spec, {})
+        model = load_model(spec, {} if commit is None else {"revision": commit})
         if isinstance(model, hf.HfModel):
             return Weights(model.source, model.location or model.source.location)
     raise ConfigError(

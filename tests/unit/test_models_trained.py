@@ -127,6 +127,53 @@ def test_an_adapter_is_merged_into_the_base_of_its_card(tmp_path: Path) -> None:
     assert load(tmp_path, "lora").describe()["fingerprint"] != first["fingerprint"]
 
 
+def test_an_adapter_is_never_put_over_another_base(tmp_path: Path) -> None:
+    """Pinned by `add` and by training alike; a base that was retrained in its place is told, whoever asks."""
+    from click.testing import CliRunner
+
+    from harness.cli.models_show import show
+    from harness.models.adopting import Origin, adopt
+    from harness.models.trained import find_base
+
+    base = tiny_model.write_model(tmp_path / "base")
+    card = adopt(tmp_path, write_adapter(tmp_path / "adapter", base), Origin(base=f"hf:{base}"), "lora")
+    over = adopt(tmp_path, write_adapter(tmp_path / "second", base, seed=3), Origin(base="trained:lora"), "over")
+    assert card.base_fingerprint and over.base_fingerprint and card.base_fingerprint != over.base_fingerprint
+    load(tmp_path, "over")
+    assert "as the card says" in CliRunner().invoke(show, ["lora", "--results-dir", str(tmp_path)]).output
+    tiny_model.write_model(base, seed=5)
+    for name in ("lora", "over"):
+        with pytest.raises(StoreError, match="'lora' is no longer the one that it was trained from"):
+            load(tmp_path, name)
+        with pytest.raises(StoreError, match="no longer the one"):
+            find_base(f"trained:{name}", tmp_path)
+    assert "NOT AS IT WAS" in CliRunner().invoke(show, ["lora", "--results-dir", str(tmp_path)]).output
+    tiny_model.write_model(base)
+    load(tmp_path, "over")
+    shutil.rmtree(models_dir(tmp_path) / "lora" / MODEL)
+    write_adapter(models_dir(tmp_path) / "lora" / MODEL, base, seed=9)
+    with pytest.raises(StoreError, match="'trained:lora' of 'over' is no longer the one"):
+        load(tmp_path, "over")
+
+
+def test_a_base_on_the_hub_is_taken_at_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.models import hf_source
+    from harness.models.trained import find_base
+
+    asked: list[str | None] = []
+
+    def commit(repo: str, revision: str | None, file: str) -> str:
+        asked.append(revision)
+        return revision or "b" * 40  # where the branch is now
+
+    monkeypatch.setattr(hf_source, "hub_commit", commit)
+    folder = add_card(tmp_path, "lora", kind="adapter", base="hf:owner/name", base_fingerprint=f"commit:{'a' * 40}")
+    (folder / MODEL).mkdir()
+    (folder / MODEL / "adapter_config.json").write_text('{"r": 4}')
+    assert find_base("trained:lora", tmp_path).source.revision == "a" * 40
+    assert asked == ["a" * 40]
+
+
 def chain(results: Path) -> Path:
     """A full model, an adapter over it, an adapter over that; returns the full model's folder."""
     full = add_full(results, "full")

@@ -45,6 +45,17 @@ def test_a_card_survives_the_disk(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [CARD]
 
 
+def test_a_card_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    folder = models_dir(tmp_path) / "old"
+    folder.mkdir(parents=True)
+    write_card(folder, make_card("old", base_fingerprint="f" * 16))
+    path = folder / "card.json"
+    told = json.loads(path.read_text(encoding="utf-8"))
+    assert read_card(folder).base_fingerprint == told.pop("base_fingerprint") == "f" * 16
+    path.write_text(json.dumps(told), encoding="utf-8")
+    assert read_card(folder).base_fingerprint is None
+
+
 def test_numbers_that_are_none_become_null(tmp_path: Path) -> None:
     card = make_card(final={"loss": float("nan"), "deep": [float("inf")]})
     write_card(tmp_path / card.id, card)

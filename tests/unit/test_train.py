@@ -111,6 +111,56 @@ def test_the_id_depends_on_what_decides_the_result_alone(student: Path, tmp_path
     assert plan_training(replace(told, data="synth:levels=1,per_level=7"), tmp_path).model_id != same
 
 
+def test_the_id_depends_on_the_order_of_the_records(student: Path, tmp_path: Path) -> None:
+    records = synth_records(0, 8, (1,))
+    paths = {name: tmp_path / f"{name}.jsonl" for name in ("one", "same", "turned", "swapped")}
+    swapped = [*records[:2], records[3], records[2], *records[4:]]
+    for path, rows in zip(paths.values(), (records, records, records[::-1], swapped), strict=True):
+        write_records(path, rows)
+    plans = {name: plan_training(config(student, data=str(path)), tmp_path) for name, path in paths.items()}
+    assert len({plan.data_hash for plan in plans.values()}) == 1  # the same records
+    assert plans["one"].model_id == plans["same"].model_id
+    assert len({plan.model_id for plan in plans.values()}) == len({plan.data_order for plan in plans.values()}) == 3
+    hashes = {told.config.hash(told.data_hash, told.data_order) for told in plans.values()}
+    assert len(hashes) == 3
+
+
+CLOCKS = [
+    "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}",
+    "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    "{{ date_string }}{{ messages[-1].content }}",
+    "{% macro today() %}{{ strftime_now('%Y-%m-%d %H:%M:%S') }}{% endmacro %}{{ today() }}{{ messages[0].content }}",
+]
+
+
+@pytest.mark.parametrize("template", CLOCKS)
+def test_a_clock_in_the_template_stands_still(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
+    """The prompts that are trained on, and evaluated with, are those of every other day."""
+    import datetime
+
+    from transformers.utils import chat_template_utils
+
+    from harness.models.hf_prompt import PromptRenderer
+    from harness.types import Message
+
+    def at(day: int) -> tuple[str, list[int], tuple[int, ...]]:
+        class Clock(datetime.datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> Any:
+                return datetime.datetime(2026, 1, day, 1, 2, day)
+
+        monkeypatch.setattr(chat_template_utils, "datetime", Clock)
+        path = tmp_path / "template.jinja"
+        path.write_text(template, encoding="utf-8")
+        plan = plan_training(config(student, template=str(path)), tmp_path)
+        evaluated = PromptRenderer(plan.tokenizer, template, False, None).render((Message("user", "x"),))
+        return plan.model_id, plan.stages[0].data.examples[0].sequences[0].ids_T.tolist(), evaluated.tokens
+
+    assert at(1) == at(2)
+
+
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
