@@ -29,7 +29,7 @@ from backends.data.segments import (
     tokenise,
     tokenizer_difference,
 )
-from backends.data.spans import boundaries
+from backends.data.spans import begun, boundaries
 from harness.errors import ConfigError, DataError
 from harness.models.hf_prompt import PromptRenderer
 from harness.types import Message
