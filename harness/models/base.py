@@ -13,6 +13,15 @@ from harness.errors import MissingExtra
 from harness.types import Completion, Json, Request
 
 
+class Stopped(asyncio.CancelledError):
+    """Generation was cancelled, after everything that had finished was yielded; says how much was under way."""
+
+    def __init__(self, unfinished: int) -> None:
+        super().__init__(f"{unfinished} unfinished replies dropped")
+        self.unfinished = unfinished
+        """Replies that were begun and not finished."""
+
+
 class Inflow(Sequence[Request]):
     """Requests to which more can be added while they are answered.
 
@@ -63,17 +72,18 @@ async def answer_concurrently(
 
     Requests are started in the order given; what the consumer adds to an `Inflow` is answered too. Memory holds
     `concurrency` tasks, not one for each request, and a consumer that is slow to take results holds the workers back.
-    An exception of `answer` is raised here after everything that had finished before it was yielded. Closing the
-    iterator cancels what is in flight and waits for it to end.
+    An exception of `answer` is raised here after everything that had finished before it was yielded; so is `Stopped`
+    when the consumer's task is cancelled. Closing the iterator cancels what is in flight and waits for it to end.
     """
     inflow = requests if isinstance(requests, Inflow) else Inflow(requests)
     done: asyncio.Queue[tuple[Request, Completion] | BaseException] = asyncio.Queue(maxsize=2 * concurrency)
     workers: set[asyncio.Task[None]] = set()
     open_requests = 0  # taken by a worker and not yet yielded
+    stopping = False
 
     async def work() -> None:
         nonlocal open_requests
-        while (request := inflow.take()) is not None:
+        while not stopping and (request := inflow.take()) is not None:
             open_requests += 1
             try:
                 await done.put((request, await answer(request)))
@@ -92,6 +102,15 @@ async def answer_concurrently(
             if isinstance(item, BaseException):
                 raise item
             yield item
+    except asyncio.CancelledError:
+        stopping = True
+        while not done.empty():  # finished, and not taken yet: a reply that was paid for is not thrown away
+            item = done.get_nowait()
+            open_requests -= 1
+            if not isinstance(item, BaseException):
+                yield item
+            await asyncio.sleep(0)  # lets a worker that waited for room put its own
+        raise Stopped(open_requests) from None
     finally:
         for worker in workers:
             worker.cancel()

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, PrerequisiteError
 from harness.hashing import short_hash
-from harness.models.base import import_extra, markup_identity
+from harness.models.base import Stopped, import_extra, markup_identity
 from harness.models.hf_prompt import read_template
 from harness.models.hf_source import HfOptions, Source, find_source, resolve_dtype
 from harness.models.options import parse_options
@@ -112,7 +112,8 @@ class HfModel:
     async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[_Answer, None]:
         """Yield each request with its completion as its row finishes, the longest expected first.
 
-        Raises `ModelError` if the weights do not load. Closing the iterator stops the decode loop within one token.
+        Raises `ModelError` if the weights do not load, `Stopped` when cancelled, after every row that had finished.
+        Closing the iterator stops the decode loop within one token.
         """
         if not requests:
             return
@@ -121,8 +122,7 @@ class HfModel:
         cancelled = threading.Event()
 
         def emit(item: _Answer | BaseException) -> None:
-            if not cancelled.is_set():
-                loop.call_soon_threadsafe(answers.put_nowait, item)
+            loop.call_soon_threadsafe(answers.put_nowait, item)
 
         def work() -> None:
             try:
@@ -137,6 +137,15 @@ class HfModel:
                 if isinstance(item, BaseException):
                     raise item
                 yield item
+        except asyncio.CancelledError:
+            cancelled.set()
+            await asyncio.wait([running])
+            await asyncio.sleep(0)  # what the thread handed over last is in the queue now
+            while not answers.empty():
+                item = answers.get_nowait()
+                if not isinstance(item, BaseException):
+                    yield item
+            raise Stopped(self._loaded.decoder.unfinished if self._loaded is not None else 0) from None
         finally:
             cancelled.set()
             await asyncio.wait([running])

@@ -122,6 +122,8 @@ class Decoder:
         self.max_rows, self._max_columns = max_rows, max_columns
         self._slot_layers = SlotCache.fits(model.config)
         accepted = inspect.signature(model.forward).parameters
+        self.unfinished = 0
+        """Rows that were being decoded when the last run was cancelled."""
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
 
     def run(self, jobs: Iterable[Job], emit: Callable[[Decoded], None], cancelled: Callable[[], bool]) -> None:
@@ -130,6 +132,7 @@ class Decoder:
         Out of GPU memory: halves the batch and decodes what was in it again, to the same samples.
         """
         # Neighbours in this order share prompts (prefilled once) and are of like length (little padding).
+        self.unfinished = 0
         pending = sorted(jobs, key=lambda job: (job.max_new, len(job.prompt), job.prompt, -job.key))
         while pending and not cancelled():
             longest = max(len(job.prompt) + job.max_new for job in pending)
@@ -145,6 +148,8 @@ class Decoder:
                     emit(Decoded(running.pop(), error="out of memory even alone: use a smaller max_tokens or dtype"))
                 self.max_rows = max(1, slots // 2)
                 pending.extend(running)
+            else:
+                self.unfinished = len(running)
 
     def _run(
         self,

@@ -6,9 +6,10 @@ once the turn before is answered (`harness.run.turns`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.grading.pool import GradingPool
@@ -44,12 +45,20 @@ class OpenJob:
     """Requests to make; a later turn joins them once the turn before is answered."""
     waiting: int = 0
     """Later turns that cannot be asked yet."""
+    to_make: int = field(init=False)
+    """Completions that were missing when the job was opened, later turns included."""
+    made: int = 0
+    """Completions stored since then."""
+
+    def __post_init__(self) -> None:
+        self.to_make = len(self.missing) + self.waiting
 
     def store_completion(self, problem: Problem, attempt: int, seed: int, completion: Completion) -> None:
         """Append one completion, and a line of the log if it failed."""
         known = self.job.prompt_hashes.get(problem.id)
         made_from = known if known is not None else prompt_hash(problem.messages)
         self.store.append(Record(problem.id, attempt, seed, made_from, completion))
+        self.made += 1
         if completion.error is not None:
             self.store.log(f"{problem.id} attempt {attempt}: {completion.error}")
 
@@ -115,22 +124,42 @@ def _open_turns(job: Job, store: RunStore, scorer: Scorer) -> OpenJob:
     return OpenJob(job, store, scorer, missing, waiting)
 
 
-async def generate(model: Model, opened: Sequence[OpenJob], progress: Progress) -> None:
-    """Make every missing completion. Each is stored before it is graded; an interrupt loses only what is in flight."""
+async def generate(
+    model: Model, opened: Sequence[OpenJob], progress: Progress, complete: Callable[[OpenJob], None]
+) -> None:
+    """Make every missing completion. Each is stored before it is graded; an interrupt loses only what is in flight.
+
+    `complete` is called, in a thread, for every job as soon as all its completions are there, while others go on.
+    Raises `Stopped` or `CancelledError` when cancelled.
+    """
     pairs = [(job, request) for job in opened for request in job.missing]
-    total = len(pairs) + sum(job.waiting for job in opened)
+    total = sum(job.to_make for job in opened)
     progress.start(total, sum(count_turns(job.job) for job in opened) - total)
+    ends: list[asyncio.Task[None]] = []
+
+    def check(job: OpenJob) -> None:
+        if job.made == job.to_make:
+            ends.append(asyncio.create_task(asyncio.to_thread(complete, job)))
+
     try:
+        for job in opened:
+            check(job)
         while pairs:
-            pairs = await _round(model, opened, pairs, progress)
+            pairs = await _round(model, opened, pairs, progress, check)
+        await asyncio.gather(*ends)
     finally:
         progress.finish()
+        await asyncio.gather(*ends, return_exceptions=True)  # a thread cannot be cancelled: it ends what it began
         for job in opened:
             job.store.sync()
 
 
 async def _round(
-    model: Model, opened: Sequence[OpenJob], pairs: list[tuple[OpenJob, Request]], progress: Progress
+    model: Model,
+    opened: Sequence[OpenJob],
+    pairs: list[tuple[OpenJob, Request]],
+    progress: Progress,
+    check: Callable[[OpenJob], None],
 ) -> list[tuple[OpenJob, Request]]:
     """One stream of requests; returns those that follow from its answers."""
     # The longest expected completions first, so that one suite's long tail does not idle the engine at the end.
@@ -149,4 +178,5 @@ async def _round(
                 progress.advance(NOT_ASKED, scorers)
         elif (turn := job.next_turn(request, completion)) is not None:
             following.append((job, turn))
+        check(job)
     return following

@@ -16,6 +16,7 @@ from harness.errors import DataError, Interrupted, StoreError, TooManyFailures, 
 from harness.grading.pool import GradingPool
 from harness.metrics import parse_metric
 from harness.models import load_model
+from harness.models.base import Stopped
 from harness.run.checked import read_checked
 from harness.run.generate import OpenJob, Progress, generate, open_jobs
 from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
@@ -55,6 +56,7 @@ def run(
     """
     validate(config)
     finished: list[RunResult | str] = []
+    dropped: list[int] = []
     try:
         with sigterm_interrupts():
             plans = plan_suites(config)
@@ -68,7 +70,7 @@ def run(
             directories: list[Path] = []
             for model in models:
                 jobs = make_jobs(plans, model.name, model.describe(), config)
-                finished += _run_model(model, jobs, config, progress(model.name))
+                finished += _run_model(model, jobs, config, progress(model.name), dropped)
                 directories += [job.directory for job in jobs]
             if judged:
                 from harness.run.judging import judge_case, prepare
@@ -81,13 +83,22 @@ def run(
                         finished.append(f"{path.name}: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise Interrupted(
-            "interrupted: everything generated so far is stored; run the same command again to resume"
+            f"interrupted: everything finished is stored{_and_dropped(sum(dropped))}; "
+            "run the same command again to resume"
         ) from None
     results = tuple(item for item in finished if isinstance(item, RunResult))
     return Outcome(results, tuple(item for item in finished if isinstance(item, str)), judged)
 
 
-def _run_model(model: Model, jobs: Sequence[Job], config: RunConfig, progress: Progress) -> list[RunResult | str]:
+def _and_dropped(unfinished: int) -> str:
+    if not unfinished:
+        return ""
+    return f", {unfinished} unfinished {'reply was' if unfinished == 1 else 'replies were'} dropped"
+
+
+def _run_model(
+    model: Model, jobs: Sequence[Job], config: RunConfig, progress: Progress, dropped: list[int]
+) -> list[RunResult | str]:
     """Only generation runs in the event loop: a signal during the long waits for graders must not wait for them too."""
     with (
         GradingPool(workers=config.grading_workers, timeout=config.grading_timeout) as pool,
@@ -95,19 +106,36 @@ def _run_model(model: Model, jobs: Sequence[Job], config: RunConfig, progress: P
     ):
         opened = open_jobs(jobs, pool, stack)
         started = time.monotonic()
-        asyncio.run(_generate(model, opened, progress))
-        seconds = time.monotonic() - started
-        made = sum(len(job.missing) for job in opened)
-        # Suites share the engine, so each is charged its share of the wall time.
-        finished = [_finish(job, model, seconds * len(job.missing) / made if job.missing else 0.0) for job in opened]
-        return [item for item in finished if item is not None]
+        finished: dict[int, RunResult | str | None] = {}
+
+        def complete(job: OpenJob) -> None:
+            # Suites share the engine, so each is charged its share of the wall time so far.
+            made = sum(other.made for other in opened)
+            seconds = (time.monotonic() - started) * job.made / made if made else 0.0
+            finished[id(job)] = _finish(job, model, seconds)
+
+        asyncio.run(_generate(model, opened, progress, complete, dropped))
+        results = [finished[id(job)] for job in opened]
+        return [item for item in results if item is not None]
 
 
-async def _generate(model: Model, opened: Sequence[OpenJob], progress: Progress) -> None:
-    """Generate, then close the model; SIGTERM cancels the task, so that what is in flight ends in order."""
+async def _generate(
+    model: Model,
+    opened: Sequence[OpenJob],
+    progress: Progress,
+    complete: Callable[[OpenJob], None],
+    dropped: list[int],
+) -> None:
+    """Generate, then close the model; SIGTERM cancels the task, so that what is in flight ends in order.
+
+    `dropped` gets the number of replies that were under way then.
+    """
     with cancel_on_sigterm():
         try:
-            await generate(model, opened, progress)
+            await generate(model, opened, progress, complete)
+        except Stopped as stop:
+            dropped.append(stop.unfinished)
+            raise
         finally:
             await model.close()
 

@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 from tiny_model import CHAT, answer, request, tiny, write_model, write_scripted, write_tokenizer
 
 from harness.errors import ConfigError, ModelError, PrerequisiteError
+from harness.models.base import Stopped
 from harness.models.hf import build
 from harness.reasoning import with_answer
 from harness.types import Message, Problem, Request
@@ -202,6 +204,40 @@ def test_closing_the_iterator_stops_the_loop(checkpoint: Path) -> None:
         return len(again)
 
     assert asyncio.run(first()) == 1
+
+
+def test_cancelling_keeps_the_rows_that_finished_and_counts_the_others(checkpoint: Path) -> None:
+    """The loop blocks while the decoder works, so that rows finish unseen; then comes Ctrl-C."""
+
+    async def consume(seen: list[Request], counts: list[int]) -> None:
+        model = tiny(checkpoint, batch_size="4")
+        asked = [request("q" * n, max_tokens=3) for n in range(1, 4)] + [
+            request("long", max_tokens=200, temperature=0.0)
+        ]
+        try:
+            async for one, _ in model.generate(asked):
+                seen.append(one)
+                time.sleep(0.3)
+        except Stopped as stop:
+            counts.append(stop.unfinished)
+            raise
+        finally:
+            await model.close()
+
+    async def interrupt() -> tuple[list[Request], list[int]]:
+        seen: list[Request] = []
+        counts: list[int] = []
+        task = asyncio.create_task(consume(seen, counts))
+        while not seen:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return seen, counts
+
+    seen, counts = asyncio.run(interrupt())
+    assert {one.max_tokens for one in seen} >= {3} and len([one for one in seen if one.max_tokens == 3]) == 3
+    assert counts == [4 - len(seen)]
 
 
 def test_out_of_memory_halves_the_batch_and_gives_the_same_samples(

@@ -13,7 +13,7 @@ import pytest
 from harness.errors import ConfigError, UnknownName
 from harness.grading import get_grader, score_completion
 from harness.models import load_model
-from harness.models.base import answer_concurrently
+from harness.models.base import Stopped, answer_concurrently
 from harness.models.mock import KINDS, MockModel, MockOptions
 from harness.models.options import parse_options
 from harness.reasoning import with_answer
@@ -207,6 +207,44 @@ def test_concurrency_is_bounded_and_a_slow_consumer_holds_the_workers_back() -> 
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(consume())
+
+
+@pytest.mark.parametrize("finished", [0, 1, 7, 40])
+def test_cancelling_yields_what_had_finished_and_counts_what_had_not(finished: int) -> None:
+    """The consumer is slow: replies have finished that it has not taken, some of them beyond the queue's room."""
+    begun = 0
+    seen: list[Request] = []
+    stopped: list[Stopped] = []
+
+    async def answer(request: Request) -> Completion:
+        nonlocal begun
+        begun += 1
+        if request.problem.id not in {f"p{i}" for i in range(finished)}:
+            await asyncio.Event().wait()
+        return Completion("", "stop")
+
+    async def consume() -> None:
+        try:
+            async for request, _ in answer_concurrently([make_request(make_problem(i)) for i in range(99)], answer, 8):
+                seen.append(request)
+                if len(seen) == 1:
+                    asyncio.current_task().cancel()  # type: ignore[union-attr]
+        except Stopped as stop:
+            stopped.append(stop)
+            raise
+
+    async def interrupt() -> None:
+        task = asyncio.create_task(consume())
+        while not task.done() and not (finished == 0 and begun == 8):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(asyncio.wait_for(interrupt(), 20))
+    done = len(seen)
+    assert done == min(finished, done) and stopped[0].unfinished == begun - done
+    assert finished > 8 or done == finished  # all that had finished by then
 
 
 def test_an_error_comes_after_what_finished_before_it() -> None:

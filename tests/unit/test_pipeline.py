@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from harness import catalog
 from harness.config import RunConfig
 from harness.data import content_hash
 from harness.errors import ConfigError, Interrupted, StoreError, TooManyFailures, UnknownName
+from harness.models.base import Stopped
 from harness.run import pipeline
 from harness.run.pipeline import Outcome, check_failures, rescore, run
 from harness.run.result import read_result
@@ -40,6 +43,9 @@ TOY = Suite(
     licence="Apache-2.0",
     paper="none",
 )
+
+
+LATER = replace(TOY, name="later", sampling=Sampling(n=2, temperature=1.0, max_tokens=10))
 
 
 class Scripted:
@@ -234,6 +240,34 @@ def test_an_interrupt_keeps_what_was_made(go: Any, tmp_path: Path) -> None:
     rest = Scripted(right)
     go(rest)
     assert len(rest.asked) == 13
+
+
+def test_a_suite_that_is_complete_is_graded_although_others_go_on_and_are_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(catalog._CATALOG["suite"], "later", (f"{__name__}:LATER", "the same, shorter"))
+    seen: list[bool] = []
+
+    class Slow(Scripted):
+        async def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
+            for number, request in enumerate(requests):
+                if number == 20:  # all of toy, whose completions may be longer, are there
+                    while not list(tmp_path.glob("runs/toy-*/result.json")):
+                        await asyncio.sleep(0.01)
+                    seen.append(True)
+                if number == 23:
+                    raise Stopped(3)
+                yield request, self.reply(request)
+
+    monkeypatch.setattr(pipeline, "load_model", lambda spec, options, results_dir: Slow(right))
+    config = RunConfig(suite=("later", "toy"), model=("scripted",), results_dir=str(tmp_path), grading_workers=1)
+    with pytest.raises(Interrupted, match="is stored, 3 unfinished replies were dropped; run the same"):
+        run(config, lambda name: Quiet())
+    assert seen == [True]
+    (done,) = tmp_path.glob("runs/toy-*")
+    assert read_result(done).estimates["avg@n"].value == 1.0
+    (rest,) = tmp_path.glob("runs/later-*")
+    assert len(list(iter_records(rest))) == 3 and not (rest / "result.json").exists()
 
 
 def test_more_than_one_sample_at_temperature_zero_is_refused(go: Any) -> None:
