@@ -8,12 +8,12 @@ from fractions import Fraction
 import pytest
 
 from harness.grading.forms import PARTS, Case, cases, part_of
-from harness.grading.forms.equal import EQUAL
+from harness.grading.forms.equal import EQUAL, Spelling
 from harness.grading.forms.evaluate import Unreadable, differ, equations_differ, same, values
 from harness.grading.forms.gold import read_gold
 from harness.grading.forms.letters import BEFORE, BEHIND, DECLARED, NEVER
-from harness.grading.forms.sentences import STATEMENTS, TRAPS
-from harness.grading.forms.wrong import WRONG
+from harness.grading.forms.sentences import STATEMENTS, TRAPS, Sentence
+from harness.grading.forms.wrong import WRONG, Perturbation
 from harness.types import Problem
 
 BOTH = frozenset(PARTS)
@@ -126,13 +126,17 @@ def test_every_form_makes_a_case_for_some_gold() -> None:
     golds += ["(2,3)", "(2,5]", r"x \in [-2,7]", r"30^\circ", r"5 \text{ cents}", r"15\mbox{ cm}^2", r"\text{east}"]
     golds += ["x - 12", r"1 \pm \sqrt{19}", "y = 2x + 3", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "204_5", r"\sin(2t)"]
     golds += [r"4.4 \times 10^{-7}", r"1\frac{4}{5}", r"-\frac{11}{4}", "n^2", "12", r"\frac43", "2k+2", r"\frac{x}{3}"]
-    seen = {case.form for gold in golds for case in made("math", gold)}
-    seen |= {case.form for gold in ("2048", "17", "2.5", "-8", ".5") for case in made("number", gold)}
-    missing = {form.name for table in (STATEMENTS, TRAPS, EQUAL, WRONG) for form in table} - seen
-    assert not missing
+    found = [case for gold in golds for case in made("math", gold)]
+    found += [case for gold in ("2048", "17", "2.5", "-8", ".5", "5000", "3000000") for case in made("number", gold)]
+    tables: dict[str, tuple[Sentence | Spelling | Perturbation, ...]]
+    tables = {"sentence": STATEMENTS, "trap": TRAPS, "spelling": EQUAL, "change": WRONG}
+    for group, table in tables.items():
+        names = [form.name for form in table]
+        assert len(set(names)) == len(names), group
+        assert set(names) - {case.form for case in found if case.group == group} == set(), group
     letters = {case.form for case in made("choice", "B", ("red", "green", "blue", "grey"))}
-    tables = {"declared": DECLARED, "before": BEFORE, "behind": BEHIND, "never": NEVER}
-    assert {f"{name}: {form.name}" for name, table in tables.items() for form in table} - letters == set()
+    replies = {"declared": DECLARED, "before": BEFORE, "behind": BEHIND, "never": NEVER}
+    assert {f"{name}: {form.name}" for name, lines in replies.items() for form in lines} - letters == set()
 
 
 def test_letters_are_right_and_wrong_in_pairs() -> None:

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
-from harness.grading.forms.evaluate import same
+from harness.grading.forms.evaluate import equations_agree, same
 from harness.grading.forms.gold import Gold, arithmetic
 
 Make = Callable[[Gold], str | None]
+Prose = Literal["", "words", "number"]
 MATH = ("math",)
 NUMBERS = ("math", "number", "integer")
 
@@ -26,8 +28,8 @@ class Spelling:
     name: str
     graders: tuple[str, ...]
     make: Make
-    plain: bool = False
-    """Text that needs no mathematics mode, and may not stand in it."""
+    prose: Prose = ""
+    """Words, which may not stand in mathematics; "number" if they stand in running text like a number."""
 
 
 def swap(pattern: str, replacement: str | Callable[[re.Match[str]], str], kinds: str = "") -> Make:
@@ -205,6 +207,55 @@ def plus_minus(template: str) -> Make:
     return make
 
 
+def equation(template: str) -> Make:
+    """An equation's two sides in a template, if it says the same by arithmetic: {left}, {right}."""
+
+    def make(gold: Gold) -> str | None:
+        if gold.kind != "equation":
+            return None
+        left, right = (side.strip() for side in gold.text.split("="))
+        if right == "0" and "- ({right})" in template:
+            return None
+        changed = template.replace("{left}", left).replace("{right}", right)
+        return changed if equations_agree(gold.text, changed) else None
+
+    return make
+
+
+def magnitude(size: int, template: str) -> Make:
+    """A whole number of so many thousands or millions: {count}."""
+
+    def make(gold: Gold) -> str | None:
+        if gold.kind != "whole" or gold.unit or gold.number is None or gold.number <= 0 or gold.number % size:
+            return None
+        return template.replace("{count}", str(gold.number / size))
+
+    return make
+
+
+def percent(template: str) -> Make:
+    """A decimal below 1 as a percentage: {percent}."""
+
+    def make(gold: Gold) -> str | None:
+        if gold.kind != "decimal" or gold.unit or gold.number is None or not 0 < gold.number < 1:
+            return None
+        share = gold.number * 100
+        return template.replace("{percent}", str(share) if share.denominator == 1 else _finite(share) or "")
+
+    return make
+
+
+def half(template: str) -> Make:
+    """A number and a half: {whole}."""
+
+    def make(gold: Gold) -> str | None:
+        if gold.unit or gold.number is None or gold.number.denominator != 2 or gold.number < 1:
+            return None
+        return template.replace("{whole}", str(int(gold.number)))
+
+    return make
+
+
 def same_sides(gold: Gold) -> str | None:
     """An equation with its sides exchanged."""
     if gold.kind != "equation":
@@ -226,7 +277,7 @@ EQUAL: tuple[Spelling, ...] = (
     Spelling("decimal of a fraction", MATH, fraction("{sign}{decimal}")),
     Spelling("fraction and its decimal", MATH, fraction(r"{sign}\frac{{top}}{{bottom}} = {sign}{decimal}")),
     Spelling("mixed number", MATH, mixed(r"{sign}{whole}\frac{{top}}{{bottom}}")),
-    Spelling("mixed number, plain", MATH, mixed("{sign}{whole} {top}/{bottom}"), plain=True),
+    Spelling("mixed number, plain", MATH, mixed("{sign}{whole} {top}/{bottom}"), prose="number"),
     Spelling("trailing zero", NUMBERS, whole("{digits}.0")),
     Spelling("two trailing zeros", NUMBERS, whole("{digits}.00")),
     Spelling("thousands by comma", NUMBERS, whole("{grouped}", 1000)),
@@ -237,7 +288,7 @@ EQUAL: tuple[Spelling, ...] = (
     Spelling("decimal with a trailing zero", NUMBERS, lambda gold: gold.text + "0" if _bare_decimal(gold) else None),
     Spelling("decimal as a fraction", NUMBERS, lambda gold: _as_fraction(gold)),
     Spelling(
-        "minus as a word", NUMBERS, lambda gold: f"minus {gold.text[1:]}" if _negative(gold) else None, plain=True
+        "minus as a word", NUMBERS, lambda gold: f"minus {gold.text[1:]}" if _negative(gold) else None, prose="number"
     ),
     Spelling("typographic minus", NUMBERS, lambda gold: f"−{gold.text[1:]}" if _negative(gold) else None),
     Spelling("in \\text", NUMBERS, wrap(r"\text{{gold}}", "whole")),
@@ -273,13 +324,23 @@ EQUAL: tuple[Spelling, ...] = (
     Spelling("plus and minus with and", MATH, plus_minus(r"{minus} \text{ and } {plus}")),
     Spelling("interval without its variable", MATH, swap(r"^x \\in ", "", "interval")),
     Spelling("sides exchanged", MATH, same_sides),
+    Spelling("both sides doubled", MATH, equation("2({left}) = 2({right})")),
+    Spelling("all on one side", MATH, equation("{left} - ({right}) = 0")),
+    Spelling("thousand", NUMBERS, magnitude(1000, "{count} thousand"), prose="number"),
+    Spelling("million", NUMBERS, magnitude(1_000_000, "{count} million"), prose="number"),
+    Spelling("whole number in powers of ten", NUMBERS, magnitude(1000, r"{count} \times 10^{3}")),
+    Spelling("percent of a share", NUMBERS, percent(r"{percent}\%")),
+    Spelling("percent word of a share", NUMBERS, percent("{percent} percent"), prose="words"),
+    Spelling("half as a character", NUMBERS, half("{whole}½"), prose="number"),
+    Spelling("half as a mixed number", NUMBERS, half("{whole} 1/2"), prose="number"),
+    Spelling("half in words", NUMBERS, half("{whole} and a half"), prose="number"),
     Spelling("bmatrix", MATH, swap("pmatrix", "bmatrix", "matrix")),
     Spelling("unit left out", MATH, unit("{number}", r".+")),
     Spelling("degrees by sign", MATH, unit("{number}°", r"\^\{?\\circ\}?")),
     Spelling("degrees in words", MATH, unit(r"{number} \text{ degrees}", r"\^\{?\\circ\}?")),
     Spelling("unit in \\mathrm", MATH, unit(r"{number}\ \mathrm{{unit}}", r"\\(?:text|mbox)\{ *[a-z]+\}")),
-    Spelling("unit in words", MATH, unit("{number} {unit}", r"\\(?:text|mbox)\{ *[a-z]+\}"), plain=True),
-    Spelling("word bare", MATH, swap(r"\\text\{([a-zA-Z]+)\}", r"\1", "word"), plain=True),
+    Spelling("unit in words", MATH, unit("{number} {unit}", r"\\(?:text|mbox)\{ *[a-z]+\}"), prose="words"),
+    Spelling("word bare", MATH, swap(r"\\text\{([a-zA-Z]+)\}", r"\1", "word"), prose="words"),
     Spelling("word in \\textbf", MATH, swap(r"\\text\{", r"\\textbf{", "word")),
     Spelling("word in capitals", MATH, lambda gold: gold.text.replace(_w(gold), _w(gold).capitalize())),
     Spelling("base with braces", MATH, swap(r"^(\d+)_(\d)$", r"\1_{\2}", "other")),

@@ -243,14 +243,25 @@ def differ(left: str, right: str, tolerance: float = 1e-6) -> bool:
 
 def equations_differ(left: str, right: str) -> bool:
     """Whether two equations surely say different things: neither is the other times a factor."""
+    ratios = _ratios(left, right)
+    return ratios is not None and not all(close(ratios[0], ratio, 1e-6) for ratio in ratios)
+
+
+def equations_agree(left: str, right: str) -> bool:
+    """Whether one equation is the other times a factor; False where one of them cannot be read."""
+    ratios = _ratios(left, right)
+    return ratios is not None and all(close(ratios[0], ratio, 1e-9) for ratio in ratios)
+
+
+def _ratios(left: str, right: str) -> list[complex] | None:
+    """Left minus right side of one equation over that of another, at every point; None where that says nothing."""
     sides = [text.split("=") for text in (left, right)]
     if any(len(pair) != 2 for pair in sides):
-        return False
+        return None
     try:
         a, b = ([x - y for x, y in zip(values(one), values(two), strict=True)] for one, two in sides)
     except (Unreadable, ValueError):
-        return False
+        return None
     if any(abs(x) < 1e-9 for x in (*a, *b)):
-        return False
-    ratios = [x / y for x, y in zip(a, b, strict=True)]
-    return not all(close(ratios[0], ratio, 1e-6) for ratio in ratios)
+        return None
+    return [x / y for x, y in zip(a, b, strict=True)]

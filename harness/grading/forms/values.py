@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from harness.grading.forms import Case, Part, part_of
-from harness.grading.forms.equal import EQUAL
+from harness.grading.forms.equal import EQUAL, Prose
 from harness.grading.forms.gold import Gold, read_gold
 from harness.grading.forms.sentences import STATEMENTS, TRAPS, Sentence
 from harness.grading.forms.wrong import WRONG
@@ -37,7 +37,7 @@ def _spellings(
         if text is None or text == gold.text:
             continue
         rng = _rng(seed, problem, spelling.name)
-        reply = _stated(text, statements, gold, rng, plain=spelling.plain)
+        reply = _stated(text, statements, rng, spelling.prose)
         if reply is not None:
             yield Case(problem, "spelling", spelling.name, True, reply)
 
@@ -65,7 +65,7 @@ def _changes(
         text = change.make(gold, rng)
         if text is None or text == gold.text:
             continue
-        reply = _stated(text, statements, gold, rng)
+        reply = _stated(text, statements, rng)
         if reply is not None:
             yield Case(problem, "change", change.name, False, reply)
 
@@ -100,21 +100,46 @@ def _another(gold: Gold, rng: Random) -> str | None:
     return None
 
 
-def _stated(text: str, statements: Sequence[Sentence], gold: Gold, rng: Random, *, plain: bool = False) -> str | None:
+def _stated(text: str, statements: Sequence[Sentence], rng: Random, prose: Prose = "") -> str | None:
     """The text in one of the statements that take it."""
-    order = [form for form in statements if "{other}" not in form.text and not (plain and form.takes == "formula")]
+    order = [form for form in statements if "{other}" not in form.text and not (prose and form.takes == "formula")]
     rng.shuffle(order)
-    return next((reply for form in order if (reply := _filled(form, text, None)) is not None), None)
+    return next((reply for form in order if (reply := _filled(form, text, None, prose)) is not None), None)
 
 
-def _filled(form: Sentence, value: str, other: str | None) -> str | None:
+def _filled(form: Sentence, value: str, other: str | None, prose: Prose = "") -> str | None:
     """A form with its values; None where they do not fit it."""
     if "{other}" in form.text and other is None:
         return None
     for text in (value, other if "{other}" in form.text else None):
-        if text is not None and not _takes(form, text):
+        in_prose = prose == "number" and form.takes == "plain" and not form.kinds
+        if text is not None and not (_takes(form, text) or in_prose):
             return None
-    return form.text.replace("{value}", value).replace("{other}", other or "")
+    body = form.text.replace("{value}", value).replace("{other}", other or "")
+    return _with_parts(body, value) if form.kinds == "list" else body
+
+
+def _with_parts(text: str, value: str) -> str | None:
+    """The marks for the values of a list filled in; None if the value is no list."""
+    gold = read_gold(value)
+    parts = gold.parts
+    if gold.kind != "list" or len(parts) < 2:
+        return None
+    marks = {
+        "each": _listed([f"${part}$" for part in parts]),
+        "named": _listed([parts[0], *(f"x={part}" for part in parts[1:])], "$, $", "$ and $"),
+        "boxes": _listed([f"$\\boxed{{{part}}}$" for part in parts]),
+        "words": _listed(list(parts)),
+        "some": _listed([f"${part}$" for part in parts[1:]]),
+        "part": ", ".join(parts[1:]),
+    }
+    for name, filled in marks.items():
+        text = text.replace("{" + name + "}", filled)
+    return text
+
+
+def _listed(parts: list[str], comma: str = ", ", last: str = " and ") -> str:
+    return comma.join(parts[:-1]) + last + parts[-1] if len(parts) > 1 else parts[0]
 
 
 def _takes(form: Sentence, text: str) -> bool:

@@ -20,7 +20,7 @@ from harness.grading.forms.gold import Gold, arithmetic, plain_number
 Change = Callable[[Gold, Random], str | None]
 MATH = ("math",)
 NUMBERS = ("math", "number", "integer")
-_ROUNDED = 0.02
+_ROUNDED = 1e-4
 """A rounded decimal counts as changed only if it is further away than any tolerance for rounding."""
 
 
@@ -258,6 +258,14 @@ def _one_side(gold: Gold, rng: Random) -> str | None:
     return left if not re.fullmatch(r"[-\d.]+", left) and right != left else None
 
 
+def _one_side_doubled(gold: Gold, rng: Random) -> str | None:
+    if gold.kind != "equation":
+        return None
+    left, right = (side.strip() for side in gold.text.split("="))
+    changed = f"{left} = 2({right})"
+    return changed if equations_differ(gold.text, changed) else None
+
+
 def number(template: str, apart: str = "") -> Change:
     """A bare number inside something larger, {value}; not for the numbers listed in `apart`."""
 
@@ -315,6 +323,11 @@ WRONG: tuple[Perturbation, ...] = (
     Perturbation("other word", MATH, _other_word),
     Perturbation("other base", MATH, _other_base),
     Perturbation("digit in a base", MATH, _digit_of_base),
+    Perturbation(
+        "half as much again", NUMBERS, inside(lambda value, rng: f"\\frac{{3}}{{2}}({value})", "formula whole decimal")
+    ),
+    Perturbation("a tenth", MATH, inside(lambda value, rng: f"{value} \\times 10^{{-1}}", "formula whole decimal")),
+    Perturbation("sides multiplied apart", MATH, _one_side_doubled),
     Perturbation("or another", NUMBERS, _or_another),
     Perturbation("and another", NUMBERS, _and_another),
     Perturbation("under one", NUMBERS, number(r"\frac{1}{{value}}", "1 -1")),
