@@ -46,9 +46,13 @@ _NEW_CLAIM = (
 _UNCLAIMED_BEFORE = re.compile(rf"(?:{_DENIAL}|{_BOUND})(?:(?!{_NEW_CLAIM}).){{0,40}}$", re.IGNORECASE | re.DOTALL)
 _FILLER = r"(?:\s|[$*(]|\\[(\[]|\b(?:be|is|equal|equals|to|exactly|the|a|it|value|of|answer|number)\b){0,8}"
 _UNCLAIMED_JUST_BEFORE = re.compile(rf"(?:{_DENIAL}|{_BOUND}){_FILLER}$", re.IGNORECASE)
+_NEGATED = re.compile(rf"(?:{_DENIAL}){_FILLER}$", re.IGNORECASE)
 _DENIED_AFTER = re.compile(
-    r"[\s$*]*(?:\w+\s+)?(?:(?:is|are|was|were)\s+(?:not|wrong|incorrect|impossible|excluded|too\s+\w+|invalid)|isn['’]t"
-    r"|cannot\s+be|can['’]t\s+be|does\s+not|doesn['’]t|fails)\b",
+    r"[\s$*]*(?:\w+\s+)?(?:(?:is|are|was|were)\s+(?:not\s+(?:(?:the|an?|our)\s+"
+    r"(?:answer|solution|root|valid)|correct|right|possible|valid|allowed|it\b|what)|wrong"
+    r"|incorrect|impossible|excluded|too\s+(?:small|large|big|low|high|many|few)|invalid)"
+    r"|isn['’]t\s+(?:the|an?|right|correct|valid|possible)"
+    r"|(?:cannot|can['’]t)\s+be\s+(?:right|correct|it|the)|(?:does\s+not|doesn['’]t)\s+(?:work|satisfy|fit|hold|count)|fails)\b",
     re.IGNORECASE,
 )
 _SIGN = re.compile(r"\b(?:minus|negative)\s+(?=[$\\(]{0,2}[\d.]|\\frac|\$\\frac)", re.IGNORECASE)
@@ -64,10 +68,11 @@ _DATE = re.compile(
     r"(?:^|[\s(])(?:in|on|by|since|after|before|at|from|day|year|until|during|week)\s[$]?$", re.IGNORECASE
 )
 _SIDE = (
-    r"with|where|when|whenever|for|since|because|as|if|given|provided|assuming|such\s+that|after|before|than|which|who|while"
-    r"|per|every|at|on|over|in|by|from|using|via|whose|whenever|satisfying|corresponding|because\s+of|due\s+to|among|modulo"
-    r"|(?<!has\s)(?<!have\s)(?<!had\s)(?<!need\s)(?<!needs\s)(?<!going\s)(?<!able\s)to\s+(?!be|get|make|give|equal|a\b|the\b)[a-z]{3,}"
-    r"|d['’]ici|pour|apr[èe]s|dans|pendant|chez|para|por|durante|despu[ée]s|f[üu]r|nach|mit|bei"
+    r"(?!(?:for|with)\s+a\s+total|on\s+average|in\s+total|in\s+all|at\s+all)(?:with|where|when|whenever|for|since|because|as|if"
+    r"|given|provided|assuming|such\s+that|after|before|than|which|who|while|per|every|at|on|over|in|by|from|using|via|whose"
+    r"|satisfying|corresponding|due\s+to|among|modulo|d['’]ici|pour|apr[èe]s|dans|pendant|chez|para|por|durante|despu[ée]s"
+    r"|f[üu]r|nach|mit|bei|(?<!has\s)(?<!have\s)(?<!had\s)(?<!need\s)(?<!needs\s)(?<!going\s)(?<!able\s)to\s+"
+    r"(?!be|get|make|give|equal|a\b|the\b)[a-z]{3,})"
 )
 _BOUNDARY = (
     r"so|thus|hence|therefore|then|giving|gives?|yields?|leaving|leaves?|meaning|means|implies|implying|is|are|was|were|be"
@@ -75,8 +80,15 @@ _BOUNDARY = (
 )
 _LONE_LETTER = re.compile(r"(?:\b(?:is|equals|be|to|get|obtain)\s|=\s?)((?![aAI])[A-Za-z])\W*$")
 _TURN = re.compile(rf"\b(?:(?P<boundary>{_BOUNDARY})|(?P<side>{_SIDE}))\b|[=≈→⇒]", re.IGNORECASE)
+_RENEWED = re.compile(
+    rf"[;,]?\s(?:{_AND}\s+)?(?:so|thus|hence|therefore|then|which|the\s+answer|rounded|i\.e)\b|≈|approx|[:=]\s*$"
+    r"|\b(?<!that\s)(?:is|are|equals?|makes|gives|leaves|gets)\s+(?:\w+ly\s)?[$\\(]*$",
+    re.IGNORECASE,
+)
+"""What announces a value of its own behind a result in the same sentence."""
 _PART = re.compile(
-    r"\b(?:of|(?:to|into)(?=\s+(?:the|these|those|his|her|their)\b))\s+(?:(?:the|these|those|his|her|their|its|all|our|my|which|such|each)\s+){0,2}[$(\\]{0,2}$",
+    r"\b(?:(?<!total )(?<!sum )(?<!average )(?<!profit )of|(?:to|into)(?=\s+(?:the|these|those|his|her|their)\b))\s+"
+    r"(?:(?:the|these|those|his|her|their|its|all|our|my|which|such|each)\s+){0,2}[$(\\]{0,2}$",
     re.IGNORECASE,
 )
 _DIFFERENCE = re.compile(
@@ -143,16 +155,39 @@ def claim(sentence: str, *, direct: bool = False, formula: bool = False) -> Clai
         first = _first(sentence, groups)
         if first is not None:
             return first
-    chosen: Claim | None = None
-    for number in range(len(groups) - 1, -1, -1):
-        group = groups[number]
-        before = groups[number - 1].values[-1].end if number else 0
-        if _is_denied(sentence, group, wide=direct):
-            continue
-        if not _is_aside(sentence, group, before, initial=number == 0):
+    return _main(sentence, [group for group in groups if not _is_denied(sentence, group, wide=direct)], groups)
+
+
+def _main(sentence: str, groups: list[Claim], spoken: list[Claim]) -> Claim | None:
+    """The last of the claims that are not denied; asides, and what follows a result without being one, come last."""
+    results = [group for group in groups if _is_result(sentence, group)]
+    since = results[-1].values[-1].end if results else 0
+    ends = [0, *(group.values[-1].end for group in spoken)]
+    second: Claim | None = None
+    for group in reversed(groups):
+        if results and group is results[-1]:
             return group
-        chosen = chosen or Claim(group.values, aside=True)
-    return chosen
+        start = group.values[0].start
+        before = max(end for end in ends if end <= start)
+        aside = _is_aside(sentence, group, before, initial=before == 0)
+        if not aside and (not results or (start > since and _RENEWED.search(sentence[since:start]))):
+            return group
+        if second is None or _DIFFERENCE.match(sentence, group.values[-1].end):
+            second = Claim(group.values, aside=True)
+    return second
+
+
+def _is_result(sentence: str, group: Claim) -> bool:
+    """Whether a claim is what a calculation comes to: "3 + 4 = 7", "11 dollars - 9 dollars = 2"."""
+    last = group.values[-1]
+    if not last.numeric or len(group.values) > 1:
+        return False
+    before, equals, _ = last.tex.rpartition("=")
+    if equals:
+        return (
+            re.search(r"\d", before) is not None and re.search(r"[a-wyzA-Z]", re.sub(r"\\[a-z]+", "", before)) is None
+        )
+    return re.search(r"[\d\w)] ?= ?\$?$", sentence[: group.values[0].start]) is not None
 
 
 def claim_at_start(sentence: str) -> Claim | None:
@@ -239,6 +274,8 @@ def _is_denied(sentence: str, group: Claim, *, wide: bool) -> bool:
     start = group.values[0].start
     before = sentence[max(0, start - _WINDOW) : start]
     pattern = _UNCLAIMED_BEFORE if wide else _UNCLAIMED_JUST_BEFORE
+    if _is_result(sentence, group):
+        pattern = _NEGATED
     return pattern.search(before) is not None or _DENIED_AFTER.match(sentence, group.values[-1].end) is not None
 
 

@@ -16,7 +16,7 @@ _SCALE = re.compile(
     r"\s?(hundred|thousand|million|billion|trillion|dozen|lakh|crore)s?(?![A-Za-z])|\s?(mn|bn)(?![A-Za-z'’^_(*/+])"
     r"|\s?([百千万萬亿億])(?![克米瓦])"
 )
-_OPERAND = r"(?:\\?\$|\\\()?\s?[-−]?(?:\d|\\[a-z])[\d.,]*"
+_OPERAND = r"(?:\\?\$|\\\()?\s?[-−]?(?:\d|\\[a-z])[\d.,:]*"
 _COMPOUND = (
     r"(?:hours?|hrs?\.?|h|feet|foot|ft\.?|dollars?|pounds?|lbs?\.?|days?|weeks?|years?|minutes?|mins?\.?|degrees?|meters?"
     r"|kilometers?|kilograms?|kg|km|m)"
@@ -44,7 +44,7 @@ _WORDS = (
     r"|kJ|watts?|volts?|amps?|kelvins?|Hz|pascals?|Pa|eV|moles?|mol|[mgshLlKCFVWNJ](?![A-Za-z'’(=]))"
 )
 _UNIT = re.compile(
-    rf"\s?(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:(?<=\s){_WORDS}|(?<=\d)(?:mm|cm|km|ft|yd|mg|kg|lbs?|oz|ms|mL|ml|am|pm|Hz|kJ|eV|mph|m(?=[²³])))"
+    rf"\s?(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:(?<=\s){_WORDS}|(?<=\d)(?:mm|cm|km|ft|yd|mg|kg|lbs?|oz|ms|mL|ml|am|pm|Hz|kJ|eV|mph|m(?=[²³])|(?!pi|sqrt|sin|cos|tan|log)[a-z]{{3,}}))"
     rf"(?![A-Za-z])(?:\s?\^\s?\{{?[23]\}}?|[²³])?(?:\s?(?:/|per\s)\s?{_WORDS}(?![A-Za-z])(?:\^\{{?[23]\}}?|[²³])?)?"
     r"|\s?(?:\$|\\\()?\s?\\(?:text|mathrm|textrm|mbox)\s?\{\s?[^{}\d]{1,40}\}(?:\s?\^\s?\{?[23]\}?)?(?:\s?\$(?!\d)|\s?\\\))?"
     r"|\s(?:\$|\\\()\s?(?:mm|cm|km|ft|in|m|s|g|kg)(?:\s?\^\s?\{?-?[123]\}?)?(?:\s?/\s?(?:s|h|m|cm|kg)(?:\s?\^\s?\{?[23]\}?)?)?\s?(?:\$(?!\d)|\\\))"

@@ -59,7 +59,7 @@ def _spelled(sentence: str, found: Claim) -> str:
     words = list(_PROSE.finditer(_NOT_PROSE.sub(lambda match: "#" * len(match[0]), sentence)))
     begin = max((word.end() for word in words if word.end() <= start), default=0)
     stop = min((word.start() for word in words if word.start() >= end), default=len(sentence))
-    stretch = re.sub(r"^(?:[aAI]\s)|[\s.,;:]+$", "", sentence[begin:stop].lstrip(" ,.:;"))
+    stretch = re.sub(r"^(?:[aA]\s)|[\s.,;:]+$", "", sentence[begin:stop].lstrip(" ,.:;"))
     return stretch if "\\" in stretch and not _LISTED.search(stretch) else found.tex
 
 

@@ -187,7 +187,9 @@ class _Reader:
             return None
         if ratio and not token.glued and self.text[token.end : token.end + 1] == "\n":
             return None
-        if self.text[token.start] == "—" or (self.text[token.start] == "–" and not token.glued):
+        if self.text[token.start] == "—" or (
+            self.text[token.start] == "–" and not token.glued and not self.at(index + 1, "number", "currency")
+        ):
             return None
         return self.term(index + 2 if self.is_sign(index + 1) and self.glued(index + 2) else index + 1, depth)
 
@@ -223,6 +225,8 @@ class _Reader:
             )
             whole = last.tex.isdigit() and here.tex.isdigit() and slash and self.tokens[index + 2].tex.isdigit()
             return whole and self.glued(index + 1) and self.glued(index + 2)
+        if here.kind == "letter" and self.text[here.end : here.end + 1] == "&":
+            return False
         if here.kind == "letter" and last.kind == "number" and here.tex in _UNIT_LETTERS:
             return self.at(index + 1, "operator", "relation", "power") and self.tokens[index + 1].tex != "/"
         if here.kind == "letter" and last.kind == "letter" and here.tex not in _ARTICLES:
