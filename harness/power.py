@@ -5,7 +5,8 @@ The minimum detectable effect (MDE) is the true difference that a two-sided test
 
     paired    delta_sd^2 + 2 within_sd^2 / n          unpaired    2 (between_sd^2 + within_sd^2 / n)
 
-of which samples remove only the second part: below `floor` no number of samples helps, only more problems do.
+of which samples remove only the second part: below `floor` no number of samples helps, only more problems do. Where few
+problems differ, the tests are exact and find less than that formula promises: there, their power counts.
 Needs numbers about the models; measured ones where runs are stored, else the documented assumptions of `ASSUMED`.
 """
 
@@ -19,6 +20,7 @@ from harness.errors import DataError, UsageError
 from harness.run.result import RunResult
 from harness.stats import components, delta_sd
 from harness.stats.distributions import t_quantile
+from harness.stats.exact import least_share, mcnemar_power
 
 ALPHA = 0.05
 POWER = 0.8
@@ -27,6 +29,9 @@ DELTA_SD = 0.08
 SMALLEST_DELTA_SD = 0.02
 """No two models differ by the same amount on every problem, even where few samples cannot show that they do not."""
 _MAX_N = 1_000_000
+_MOST_EXACT = 100.0  # expected differing problems up to which the power of single answers is summed exactly
+_STEPS = 30  # of a bisection between 0 and 1
+_ROUNDS = 4  # of an effect that depends on itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,22 @@ class Noise:
     def within_sd(self) -> float:
         """Standard deviation of one right-or-wrong sample given its problem: m (1 - m) = between^2 + within^2."""
         return math.sqrt(max(0.0, self.mean * (1.0 - self.mean) - self.between_sd**2))
+
+    def against(self, effect: float) -> Noise:
+        """The noise of a comparison with a model that is `effect` nearer to the middle, as if both had the same.
+
+        Near 0 and 1 the other model is the noisier one: 99 % right varies by 0.01, 91 % by 0.08. Questions are as
+        unequal for it as for this one; the rest is sampling.
+        """
+        there = self.mean - math.copysign(min(effect, abs(self.mean - 0.5)), self.mean - 0.5)
+        other = max(self.within_sd**2, there * (1.0 - there) - self.between_sd**2)
+        within = (self.within_sd**2 + other) / 2.0
+        return Noise(0.5, math.sqrt(max(0.0, 0.25 - within)), self.delta_sd, self.source)
+
+    def differing(self, effect: float) -> float:
+        """Share of problems on which single answers of two models differ: the expected square of the difference."""
+        noise = self.against(effect)
+        return min(1.0, max(effect, noise.delta_sd**2 + 2.0 * noise.within_sd**2 + effect * effect))
 
 
 ASSUMED = {
@@ -65,13 +86,10 @@ def _factor(df: float, alpha: float, power: float) -> float:
     return t_quantile(df, 1.0 - alpha) + math.copysign(t_quantile(df, abs(2.0 * power - 1.0)), power - 0.5)
 
 
-def mde(
+def formula_mde(
     problems: int, n: float, noise: Noise, *, paired: bool = True, alpha: float = ALPHA, power: float = POWER
 ) -> float:
-    """Minimum detectable effect (a share) with `n` samples of each of `problems`; `n` may be math.inf.
-
-    Raises `UsageError` for fewer than two problems, n below 1, or alpha and power outside (0, 1).
-    """
+    """The MDE by its standard error alone, as for tests that are not exact; arguments and errors as for `mde`."""
     if problems < 2 or n < 1:
         raise UsageError(f"a comparison needs at least 2 problems and 1 sample of each, not {problems} and {n}")
     if not (0.0 < alpha < 1.0 and 0.0 < power < 1.0):
@@ -84,14 +102,50 @@ def mde(
     return _factor(2 * problems - 2, alpha, power) * math.sqrt(2.0 * (noise.between_sd**2 + sampling) / problems)
 
 
+def mde(
+    problems: int, n: float, noise: Noise, *, paired: bool = True, alpha: float = ALPHA, power: float = POWER
+) -> float:
+    """Minimum detectable effect (a share) with `n` samples of each of `problems`; `n` may be math.inf.
+
+    At most 1.0, which says that nothing can be shown. An unpaired comparison is never said to show more than a paired
+    one. Raises `UsageError` for fewer than two problems, n below 1, or alpha and power outside (0, 1).
+    """
+    effect = formula_mde(problems, n, noise, alpha=alpha, power=power)
+    for _ in range(_ROUNDS):  # the other model's noise depends on how far it is from the first
+        effect = formula_mde(problems, n, noise.against(effect), alpha=alpha, power=power)
+    if n == 1 and problems * noise.differing(effect) <= _MOST_EXACT:
+        effect = _exact_mde(problems, noise, alpha, power)
+    # A loss of x on a problem shows in at least one of n samples with probability 1 - (1 - x)^n.
+    least = least_share(problems, alpha, power)
+    least = 1.0 if least >= 1.0 else 0.0 if math.isinf(n) else 1.0 - (1.0 - least) ** (1.0 / n)
+    effect = min(1.0, max(effect, least))
+    if paired:
+        return effect
+    return max(effect, formula_mde(problems, n, noise, paired=False, alpha=alpha, power=power))
+
+
+def _exact_mde(problems: int, noise: Noise, alpha: float, power: float) -> float:
+    """The difference that McNemar's exact test finds with this power; 1.0 if there is none."""
+    low, high = 0.0, 1.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2.0
+        enough = mcnemar_power(problems, noise.differing(middle), middle, alpha) >= power
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
 def n_needed(target: float, problems: int, noise: Noise, *, alpha: float = ALPHA, power: float = POWER) -> int | None:
     """Fewest samples per problem for which the paired MDE is at most `target`; None if no number is enough."""
     if mde(problems, math.inf, noise, alpha=alpha, power=power) >= target:
         return None
     per_problem = problems * (target / _factor(problems - 1, alpha, power)) ** 2
     n = max(1, math.ceil(2.0 * noise.within_sd**2 / (per_problem - noise.delta_sd**2) - 1e-9))
-    if n == 1 and mde(problems, 1, noise, alpha=alpha, power=power) > target:
-        n = 2  # the test for one sample each is the less powerful one
+    low = n - 1
+    while n <= _MAX_N and mde(problems, n, noise, alpha=alpha, power=power) > target:  # an exact test needs more
+        low, n = n, 2 * n
+    while n - low > 1:
+        middle = (low + n) // 2
+        low, n = (low, middle) if mde(problems, middle, noise, alpha=alpha, power=power) <= target else (middle, n)
     return n if n <= _MAX_N else None
 
 
@@ -115,30 +169,49 @@ def measured(runs: Sequence[RunResult], assumed: Noise) -> Noise:
     """Noise from one stored run of a suite, or from two of it, which also give the spread of true differences.
 
     A run with one sample per problem gives its mean; how much of its variance lies between problems stays the share
-    that `assumed` has. Raises `DataError` if nothing was scored, or scores are not shares.
+    that `assumed` has. Means are shrunk: a pilot that is always right does not show that nothing can ever differ.
+    Raises `DataError` if nothing was scored, or scores are not shares.
     """
     first = runs[0]
     for run in runs:
-        scored = [item.mean for item in run.items.values() if item.mean is not None]
+        scored = _scored(run)
         if len(scored) < 2 or not all(0.0 <= value <= 1.0 for value in scored):
             raise DataError(f"run {run.run_id} has no scores between 0 and 1 on two problems to measure noise from")
     source = " and ".join(run.run_id for run in runs[:2])
     try:
         parts = [components(run.items.values()) for run in runs[:2]]
     except DataError:
-        values = [item.mean for item in first.items.values() if item.mean is not None]
-        mean = sum(values) / len(values)
+        mean = _shrunk(_scored(first))
         share = assumed.between_sd**2 / (assumed.mean * (1.0 - assumed.mean))
         between = math.sqrt(share * mean * (1.0 - mean))
-        return Noise(mean, between, assumed.delta_sd, f"mean of {first.run_id}, spread assumed")
-    mean = sum(part.mean for part in parts) / len(parts)
-    between = math.sqrt(sum(part.between_sd**2 for part in parts) / len(parts))
-    spread = assumed.delta_sd
+        source = f"mean of {first.run_id}, spread assumed"
+        return Noise(mean, between, min(assumed.delta_sd, _most_delta(between)), source)
+    seen = sum(part.mean for part in parts) / len(parts)
+    mean = sum(_shrunk(_scored(run)) for run in runs[:2]) / len(parts)
+    # What the shrinkage adds to the variance is split as assumed.
+    added = max(0.0, mean * (1.0 - mean) - seen * (1.0 - seen))
+    share = assumed.between_sd**2 / (assumed.mean * (1.0 - assumed.mean))
+    between = math.sqrt(sum(part.between_sd**2 for part in parts) / len(parts) + share * added)
+    spread = min(assumed.delta_sd, _most_delta(between))
     if len(parts) == 2:
         spread = max(SMALLEST_DELTA_SD, delta_sd(first.items, runs[1].items))
     else:
         source += ", difference assumed"
     return Noise(mean, between, spread, source)
+
+
+def _scored(run: RunResult) -> list[float]:
+    return [item.mean for item in run.items.values() if item.mean is not None]
+
+
+def _shrunk(values: Sequence[float]) -> float:
+    """The mean had one more problem been right and one more wrong (Laplace): never 0 or 1."""
+    return (sum(values) + 1.0) / (len(values) + 2.0)
+
+
+def _most_delta(between: float) -> float:
+    """The spread of the differences of two models whose difficulties have nothing to do with each other."""
+    return max(SMALLEST_DELTA_SD, math.sqrt(2.0) * between)
 
 
 _SMALLEST = 1e-6  # of all that can be told apart, nothing is as small; far below, the counts would overflow

@@ -16,7 +16,7 @@ from harness.files import iter_lines, parse_json, write_output
 from harness.registry import models_dir
 from harness.report.html import page
 from harness.report.table import to_markdown
-from harness.report.text import markdown
+from harness.report.text import markdown, plural
 
 SUFFIXES = (".html", ".md")
 _MAX_LINES = 200_000
@@ -37,7 +37,7 @@ def write_report(
     """Write the report; raises `OSError` if the place cannot be written."""
     tables = all_tables(arms, comparisons)
     budget = "each for its own epochs" if spec.budget is None else f"{spec.budget} each"
-    title = f"{', '.join(spec.methods)} on {spec.student}: {spec.seeds} seeds, {budget}"
+    title = f"{', '.join(spec.methods)} on {spec.student}: {plural(spec.seeds, 'seed')}, {budget}"
     if path.suffix == ".md":
         write_output(path, f"# {markdown(title)}\n\n{to_markdown(tables)}")
         return

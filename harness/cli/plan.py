@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from harness.types import Suite
 
 
+_USUAL = "aime,gpqa,math500"
+
+
 @click.command("plan")
 @click.option("--detect", required=True, metavar="DIFFERENCE", help="The difference to find: 3pp, 3% or 0.03.")
-@click.option("--suite", "suites", default="aime,gpqa,math500", show_default=True, help="Suites; aime:64 sets n.")
+@click.option("--suite", "suites", help=f"Suites; aime:64 sets n. [default: those of --run and --model, else {_USUAL}]")
 @click.option("--n", type=click.IntRange(min=1), help="Samples per problem now; default: the run's, or the suite's.")
 @click.option("--protocol", help="Take n from a sampling protocol, for example r1.")
 @click.option("--limit", type=click.IntRange(min=2), help="Only the first problems of every suite.")
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 @options.output_format
 def command(
     detect: str,
-    suites: str,
+    suites: str | None,
     n: int | None,
     protocol: str | None,
     limit: int | None,
@@ -46,8 +49,9 @@ def command(
 ) -> int:
     """Say which difference between two models each suite can detect, and how many samples a smaller one needs.
 
-    Two models are compared on the same problems (paired). Without --run or --model the spread of scores is assumed:
-    what is typical of 7B reasoning models. No data is loaded and nothing is generated.
+    Two models are compared on the same problems (paired); where few differ, the exact test's power counts. Without
+    --run or --model the spread of scores is assumed: what is typical of 7B reasoning models. No data is loaded and nothing is
+    generated.
     """
     from harness.data import pinned
     from harness.power import ASSUMED, ASSUMED_ELSEWHERE, measured, parse_difference
@@ -58,7 +62,8 @@ def command(
     target = parse_difference(detect)
     stored = _stored(results_dir, runs, models)
     rows: list[Row] = []
-    for name, own_n in parse_suite_arg(suites):
+    asked = suites or ",".join(dict.fromkeys(run.suite for run in stored)) or _USUAL
+    for name, own_n in parse_suite_arg(asked):
         suite = load_suite(name)
         suite = replace(suite, data=pinned(suite.data))  # without a published pin, the rows are counted
         mine = [run for run in stored if run.suite == name]
@@ -68,7 +73,8 @@ def command(
         samples = own_n if own_n is not None else n
         if samples is None:
             samples = mine[0].n if mine and protocol is None else _protocol_n(suite, protocol)
-        rows.append(_row(suite, samples, limit, noise, mine, target, alpha, power))
+        own_limit = limit if limit is not None or not mine else mine[0].limit
+        rows.append(_row(suite, samples, own_limit, noise, mine, target, alpha, power))
     unused = sorted({run.suite for run in stored} - {str(row["suite"]) for row in rows})
     if unused:
         click.echo(f"note: no suite asked for has the runs of {clean(', '.join(unused))}; add --suite", err=True)
@@ -126,6 +132,7 @@ def _row(
     import math
 
     from harness.power import mde, n_needed, problems_needed
+    from harness.stats.exact import least_share
 
     problems = min(suite.data.rows, limit) if limit is not None else suite.data.rows
     needed = n_needed(target, problems, noise, alpha=alpha, power=power)
@@ -139,6 +146,7 @@ def _row(
         "mde_unpaired": mde(problems, n, noise, paired=False, alpha=alpha, power=power),
         "target": target,
         "n_needed": needed,
+        "least_on_few": least_share(problems, alpha, power),
         "floor": mde(problems, math.inf, noise, alpha=alpha, power=power),
         "problems_needed": problems_needed(target, n, noise, alpha=alpha, power=power),
         "tokens": problems * n * tokens,
@@ -185,6 +193,8 @@ def _table(rows: list[Row], target: float, power: float) -> Table:
     notes = [
         f"a true difference of this size between two models on the same problems is found with {power:.0%} power; "
         "smaller ones are more likely missed than found: do not name a winner below it",
+        "a difference that falls whole on few problems takes more, however many samples: at least "
+        + ", ".join(f"{points(row, 'least_on_few')} pp on {row['suite']}" for row in rows),
         "'cannot': the models differ from problem to problem, and samples do not average that out; more problems do",
     ]
     if any(row["noise"] == "assumed" for row in rows):

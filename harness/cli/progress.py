@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from harness.report.text import clean
+from harness.report.text import clean, plural
 from harness.run.score import Scorer
 from harness.types import Completion
 from judges.types import Judgment
@@ -126,7 +126,7 @@ class JudgeProgress(_Meter):
         """See `judges.ask.JudgeProgress`."""
         self._begin(f"judge {judge}", total)
         self._cached = 0
-        self._write(f"{self._name}: {total} judgments\n")
+        self._write(f"{self._name}: {plural(total, 'judgment')}\n")
 
     def advance(self, judgment: Judgment) -> None:
         """See `judges.ask.JudgeProgress`."""

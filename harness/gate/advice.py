@@ -13,12 +13,7 @@ from harness.gate.decide import Verdict
 from harness.gate.plan import Need
 from harness.gate.units import amount, unit_of
 from harness.gate.values import Side
-from harness.report.text import clean
-
-
-def samples(n: int) -> str:
-    """The noun that fits the number."""
-    return "sample" if n == 1 else "samples"
+from harness.report.text import clean, plural
 
 
 def need_lines(verdict: Verdict) -> list[str]:
@@ -35,9 +30,11 @@ def need_lines(verdict: Verdict) -> list[str]:
 
 def _ways(need: Need, verdict: Verdict) -> str:
     n = min(verdict.baseline.n, verdict.candidate.n)
-    problems = f"{need.problems} problems with {n} {samples(n)} each" if need.problems is not None else ""
+    problems = (
+        f"{plural(need.problems, 'problem')} with {plural(n, 'sample')} each" if need.problems is not None else ""
+    )
     if need.n is not None:
-        more = f"{need.n} {samples(need.n)} of each problem"
+        more = f"{plural(need.n, 'sample')} of each problem"
         return f"{more}, or {problems}" if problems else more
     floor = amount(need.floor, verdict, sign=False)
     why = (

@@ -12,7 +12,7 @@ from harness.gate.advice import need_lines
 from harness.gate.decide import Outcome, Verdict, overall
 from harness.gate.report import Questions, change, flip_change, headline, note_line
 from harness.redact import redact
-from harness.report.text import clean
+from harness.report.text import clean, plural
 
 _LEVELS: dict[Outcome, str] = {"pass": "notice", "regress": "error", "inconclusive": "warning"}
 _NAMED = 5  # flipped problems in an annotation, which a page shows in full
@@ -78,7 +78,11 @@ def _flips(verdict: Verdict, show: int, questions: Questions) -> list[str]:
     shown = verdict.flips[:show]
     if not shown:
         return []
-    lines = ["", f"### {_code(verdict.candidate.suite)}: {len(verdict.flips)} problems changed, worst first", ""]
+    lines = [
+        "",
+        f"### {_code(verdict.candidate.suite)}: {plural(len(verdict.flips), 'problem')} changed, worst first",
+        "",
+    ]
     lines += ["| problem | change | question | baseline's answer | candidate's answer |", "|---|---:|---|---|---|"]
     for flip in shown:
         question = questions.get((verdict.candidate.suite, flip.problem_id), "")

@@ -1,8 +1,8 @@
 """What would decide an inconclusive gate: more samples of each problem, or more problems.
 
-A bound at level alpha is met with probability `power` if the true effect is at least `harness.power.mde` away from the
-edge of the region (one-sided, so at 2 alpha), plus what the unseen problem in the bound costs: 1 / (units + 1) of the
-range, and some width. Samples shrink only their own noise; below the floor only more problems help.
+A bound at level alpha is met with probability `power` if the true effect is at least `harness.power.formula_mde` away
+from the edge of the region (one-sided, so at 2 alpha), plus what the unseen problem in the bound costs: 1 / (units + 1)
+of the range, and some width. Samples shrink only their own noise; below the floor only more problems help.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from harness.errors import HarnessError
 from harness.gate.pairs import Pairs, Rule
 from harness.gate.values import Side
-from harness.power import DELTA_SD, SMALLEST_DELTA_SD, Noise, mde
+from harness.power import DELTA_SD, SMALLEST_DELTA_SD, Noise, formula_mde
 from harness.stats.distributions import t_quantile
 from harness.stats.errors import clustered_se
 from harness.suites import load_suite
@@ -61,13 +61,13 @@ class Spread:
         # `Noise` knows the variance of one sample through its mean and spread: m (1 - m) - between^2.
         noise = Noise(0.5, math.sqrt(max(0.0, 0.25 - self.within_sd**2)), self.delta_sd)
         units = count / self.problems_per_unit
-        # With one sample each, `mde` has added one problem already.
+        # With one sample each, `formula_mde` has added one problem already.
         unseen = 0.0 if n == 1 else 1.0 / (units + 1.0)
         # The unseen problem's own weight is random too: it widens the bound, though not what is seen.
         variance = (self.delta_sd**2 + 2.0 * self.within_sd**2 / n) / count
         wider = math.sqrt(variance + unseen**2) - math.sqrt(variance)
         critical = t_quantile(max(1.0, units - 1.0), 1.0 - 2.0 * alpha)
-        distance = mde(count, n, noise, alpha=2.0 * alpha, power=power) + unseen + critical * wider
+        distance = formula_mde(count, n, noise, alpha=2.0 * alpha, power=power) + unseen + critical * wider
         return max(distance, 1.0 - math.pow(alpha, 1.0 / units))  # as `best_margin`, of units that need not be whole
 
 

@@ -13,6 +13,7 @@ from harness.errors import UsageError
 from harness.gate.pairs import Rule
 from harness.gate.plan import Spread, best_margin
 from harness.power import ASSUMED, ASSUMED_ELSEWHERE, SMALLEST_DELTA_SD
+from harness.report.text import plural
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def check_reach(design: Design, margin: float, rule: Rule) -> str:
     Raises `UsageError` where nothing can: two models that never differ are the most alike that there is.
     """
     best = best_margin(design.units, rule.alpha)
-    what = f"{design.suite}: {design.problems} problems x {design.n}"
+    what = f"{design.suite}: {plural(design.problems, 'problem')} x {design.n}"
     if rule.test == "superior" or margin > best:
         line = f"{what}: a pass takes a margin above {100 * best:.1f}pp even if not one answer differs"
         return f"{line}; {_unchanged(design, rule)}" if design.sampled else line

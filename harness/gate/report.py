@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from harness.gate.advice import need_lines, samples
+from harness.gate.advice import need_lines
 from harness.gate.decide import EXIT_CODES, Flip, Verdict, overall
 from harness.gate.units import unit_of
 from harness.gate.values import Side
-from harness.report.text import clean, p_value
+from harness.report.text import clean, p_value, plural
 from harness.types import Json
 
 Questions = Mapping[tuple[str, str], str]
@@ -72,19 +72,21 @@ def _lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
     level = f"interval of {100 * (1 - 2 * alpha):g} %, each bound at one-sided alpha {alpha:g}"
     same = verdict.n_problems - verdict.wins - verdict.losses
     units = f" in {verdict.n_units} clusters" if verdict.n_units != verdict.n_problems else ""
+    problems = plural(verdict.n_problems, "problem")
     lines = [
         headline(verdict),
         f"  baseline   {_side(verdict.baseline, verdict.baseline_mean)}",
         f"  candidate  {_side(verdict.candidate, verdict.candidate_mean)}",
         f"  {picture(verdict)}",
         "  | margin, 0 no difference, o seen",
-        f"  {verdict.n_problems} problems{units}: {verdict.wins} better, {verdict.losses} worse, {same} the same",
+        f"  {problems}{units}: {verdict.wins} better, {verdict.losses} worse, {same} the same",
         f"  {level}; p(pass) {p_value(verdict.p_pass)}, p(regress) {p_value(verdict.p_fail)}",
     ]
     if verdict.excluded or verdict.missing:
         named = ", ".join(clean(key, 40) for key in verdict.excluded[:5]) + (", …" if len(verdict.excluded) > 5 else "")
+        excluded = plural(len(verdict.excluded), "problem")
         lines.append(
-            f"  {len(verdict.excluded)} problems excluded for want of a score{f' ({named})' if named else ''}; "
+            f"  {excluded} excluded for want of a score{f' ({named})' if named else ''}; "
             f"{verdict.missing:.1%} of the samples have none"
         )
     lines += [f"  because {reason}" for reason in verdict.reasons]
@@ -101,7 +103,7 @@ def note_line(note: str) -> str:
 def _side(side: Side, mean: float) -> str:
     share = side.share
     value = f"{100 * mean:.1f} %" if share else f"{mean:.1f}"
-    return f"{value:>9s}  {clean(side.model, 60)}  ({side.n} {samples(side.n)} a problem; {clean(side.run_id, 100)})"
+    return f"{value:>9s}  {clean(side.model, 60)}  ({plural(side.n, 'sample')} a problem; {clean(side.run_id, 100)})"
 
 
 def picture(verdict: Verdict) -> str:

@@ -10,6 +10,7 @@ from typing import cast
 from harness.report.cot_table import cot_table, judged_alike
 from harness.report.runs import show_results
 from harness.report.table import Format, render
+from harness.report.text import plural
 from harness.run.result import RunResult
 from harness.types import Json
 
@@ -35,7 +36,7 @@ def _how(result: RunResult) -> str:
     counts = result.judging.get("judgments")
     if not isinstance(counts, dict):
         return ""
-    parts = [f"{counts['asked']} judgments"]
+    parts = [plural(counts["asked"], "judgment")]
     parts += [f"{counts[name]} {name}" for name in ("cached", "retried", "unscored") if counts[name]]
     if counts["tokens_in"] is not None and counts["tokens_out"] is not None:
         parts.append(f"{counts['tokens_in']:,} + {counts['tokens_out']:,} tokens")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from harness.report.lab_json import change_row, difference_of, lab_json, plain
 from harness.report.table import Column, Format, Row, Table, render
-from harness.report.text import clean, disagreement_note, p_value, percent, signed, with_interval
+from harness.report.text import clean, disagreement_note, p_value, percent, plural, signed, with_interval
 from harness.stats.decision import disagreement
 from harness.types import Estimate, Json
 from judges.lab.measure import Measures
@@ -155,7 +155,7 @@ def _measures(report: LabReport) -> Table:
     if len(report.comparisons) == 1:
         (only,) = report.comparisons
         columns += _difference_columns(f"{only.second} - {only.first}")
-    title = f"{report.pairs.name}: {len(report.pairs.pairs)} pairs, labels of {report.pairs.source}"
+    title = f"{report.pairs.name}: {plural(len(report.pairs.pairs), 'pair')}, labels of {report.pairs.source}"
     return Table(title, tuple(columns), tuple(rows), tuple(_notes(report)))
 
 
@@ -261,7 +261,7 @@ def _notes(report: LabReport) -> list[str]:
             bounds = arm.measures.shares["accuracy"].bounds if "accuracy" in arm.measures.shares else None
             could = f"; accuracy could be {percent(bounds[0])} to {percent(bounds[1])} with them" if bounds else ""
             why = ", ".join(f"{clean(reason, 80)} ({n})" for reason, n in list(arm.measures.replies.why.items())[:3])
-            notes.append(f"{arm.name}: {missing} pairs have no verdict and are left out{could}; why: {why}")
+            notes.append(f"{arm.name}: {plural(missing, 'pair')} without a verdict left out{could}; why: {why}")
         if not arm.arm.pairwise:
             notes.append(f"{arm.name} judges one answer at a time: the higher value wins, and there is no order")
         if arm.arm.judging.identity().get("temperature") == 0 and _repeats(arm) > 1:
@@ -370,7 +370,8 @@ def _changes(comparison: Comparison, show: int) -> list[Table]:
         notes = [f"and {left} more; --show {len(changes)} lists all"] if left else []
         if direction == "got better" and other:
             notes.append(f"{other} more changed from one wrong verdict to another")
-        title = f"{len(changes)} of {result.compared} pairs {direction}, {comparison.first} to {comparison.second}"
+        whole = plural(result.compared, "pair")
+        title = f"{len(changes)} of {whole} {direction}, {comparison.first} to {comparison.second}"
         tables.append(Table(title, _CHANGE_COLUMNS if show else (), rows, tuple(notes)))
     return tables
 

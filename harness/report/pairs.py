@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.compare import Pair, pair_row
 from harness.report.table import Column, Row, Table
-from harness.report.text import disagreement_note, p_value, signed
+from harness.report.text import disagreement_note, p_value, plural, signed
 from harness.types import Json
 
 
@@ -43,7 +43,7 @@ def _flips(pair: Pair, show: int) -> Table:
     more = len(pair.flips) - len(flips)
     notes = (f"and {more} more; --show {len(pair.flips)} lists all",) if more else ()
     title = (
-        f"{pair.other.result.suite}: {len(pair.flips)} of {pair.outcome.n_problems} problems differ, "
+        f"{pair.other.result.suite}: {len(pair.flips)} of {plural(pair.outcome.n_problems, 'problem')} differ, "
         f"{pair.reference.name} (first) to {pair.other.name} (second)"
     )
     return Table(title, columns, rows, notes)

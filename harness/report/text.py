@@ -62,6 +62,11 @@ def disagreement_note(what: str, why: str) -> str:
     return f"{what}: {why}"
 
 
+def plural(number: int, noun: str) -> str:
+    """A count with its noun: "1 pair", "1,200 pairs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def count(number: float | None) -> str:
     """A large number in few characters: 1234567 -> "1.2M"; "-" for a missing one."""
     if number is None:

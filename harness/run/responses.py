@@ -123,7 +123,8 @@ def on_equal_terms(directories: Sequence[Path], choice: Choice) -> tuple[list[Re
     if not common:
         raise UsageError("the runs have no problem in common that each of them answered")
     if lost := len(set().union(*(run.texts for run in runs)) - common):
-        notes.append(f"{lost} problems without a usable response in every run are left out")
+        what = "1 problem" if lost == 1 else f"{lost} problems"
+        notes.append(f"{what} without a usable response in every run left out")
     sizes = {problem: min(len(run.texts[problem]) for run in runs) for problem in sorted(common)}
     equal = [
         replace(

@@ -94,7 +94,8 @@ def _chosen(name: str, pairs: Sequence[Pair], subset: str | None) -> list[Pair]:
 def _notes(pairs: Sequence[Pair]) -> list[str]:
     notes = []
     if same := [pair.id for pair in pairs if pair.a[-1] == pair.b[-1]]:
-        notes.append(f"{len(same)} pairs have two identical answers and yet a label (first: {same[0]}); they are kept")
+        pairs_have = "1 pair has" if len(same) == 1 else f"{len(same)} pairs have"
+        notes.append(f"{pairs_have} two identical answers and yet a label (first: {same[0]}); kept")
     labels = Counter(pair.label for pair in pairs)
     if len(labels) == 1 and len(pairs) > 1:
         only = next(iter(labels))

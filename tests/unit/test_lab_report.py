@@ -59,7 +59,7 @@ def test_the_table_shows_measures_differences_changes_and_the_diff(report: LabRe
         "pairs without a verdict",
         "two people agree on",
         "a note on the data",
-        "have no verdict and are left out; accuracy could be",
+        "without a verdict left out; accuracy could be",
         "Agrees with the label, by subset",
         "pairs got worse, pairwise_5 to edited",
         "+- Mind the constraints.",

@@ -98,7 +98,7 @@ def test_a_limit_is_nested_seeded_and_keeps_the_order(tmp_path: Path) -> None:
 def test_what_a_reader_should_know_about_the_data_is_noted(tmp_path: Path) -> None:
     rows = ({**GOOD, "b": "x"}, GOOD)
     notes = load_set(str(write(tmp_path / "mine.jsonl", *rows)), None).notes
-    assert "1 pairs have two identical answers" in notes[0] and "every label is 'a'" in notes[1]
+    assert "1 pair has two identical answers" in notes[0] and "every label is 'a'" in notes[1]
 
 
 @pytest.mark.parametrize(
