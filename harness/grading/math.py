@@ -24,7 +24,8 @@ from harness.grading.mathfallback import library_equal
 from harness.grading.mathfind import find_answer
 from harness.grading.mathjudge import claims_equal, value_of
 from harness.grading.mathlib import Extraction, library_version, parse_text, verify_parsed
-from harness.grading.mathsame import LONG_DECIMAL, TOLERANCE, Undecided, real_value
+from harness.grading.mathpoints import Undecided, real_value
+from harness.grading.mathsame import LONG_DECIMAL, TOLERANCE
 from harness.grading.mathsegments import segments_equal
 from harness.grading.mathtext import Unreadable
 from harness.grading.mathveto import RELATION, other_base

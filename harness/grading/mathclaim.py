@@ -12,7 +12,7 @@ from fractions import Fraction
 from harness.answers import last_boxed_group
 from harness.grading.latex import NUMBER_WORDS, unwrap
 from harness.grading.mathnode import Node
-from harness.grading.mathsame import both_signs
+from harness.grading.mathpoints import both_signs
 from harness.grading.mathtext import Token, Unreadable, tokens
 from harness.grading.mathtree import parse
 from harness.grading.mathwords import CURRENCY, spelled
@@ -101,12 +101,24 @@ def _units_outside(body: str) -> str:
 
 def claim_of(found: list[Token]) -> Claim:
     """The claim that these tokens make. Raises `Unreadable`."""
-    found = _unbraced(found)
+    found = _condition(_unbraced(found))
+    while found and found[0].kind == "rel" and found[0].text in ("=", "~"):
+        found = found[1:]
     parts = _split(found, "sep")
     items = tuple(item for part, _ in parts if part for item in _items(part))
     if not items:
         raise Unreadable("nothing is claimed")
     return Claim(items, any(token is not None and token.text == "or" for _, token in parts))
+
+
+def _condition(found: list[Token]) -> list[Token]:
+    r"""What holds in `\{x \mid x > 2\}`; other tokens as they are."""
+    if len(found) < 5 or found[0].text != "\\{" or _closes(found) != len(found) - 1 or found[1].kind != "letter":
+        return found
+    for place, token in enumerate(found[2:6], start=2):
+        if token.text in ("|", ":") and any(other.kind == "rel" for other in found[place:]):
+            return found[place + 1 : -1]
+    return found
 
 
 def _unbraced(found: list[Token]) -> list[Token]:
@@ -232,7 +244,7 @@ def _with_unit(found: list[Token]) -> tuple[list[Token], str, bool]:
             return found[:place], _said(rest), False
         if token.text == "%" and token.kind == "op" and all(other.kind == "word" for other in rest[1:]):
             return found[:place], _said(rest[1:]), True
-        degree = _degree(rest)
+        degree = 0 if any(before.kind == "func" for before in found[:place]) else _degree(rest)
         if degree and all(token.kind == "word" or token.text in ("C", "F", "K") for token in rest[degree:]):
             return found[:place], "° " + _said(rest[degree:]), False
         if any(mark.kind == "word" for mark in rest) and _is_frac_unit(rest):

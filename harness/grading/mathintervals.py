@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness.grading.mathclaim import Item
 from harness.grading.mathnode import Node
-from harness.grading.mathsame import STRUCTURES, is_constant
+from harness.grading.mathpoints import is_constant
+from harness.grading.mathsame import STRUCTURES
 
 
 def as_set(item: Item) -> tuple[str, Node] | None:

@@ -5,24 +5,15 @@ The rules are those of docs/grading.md. `Undecided` (from `harness.grading.maths
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.grading.mathclaim import Claim, Item, Value
 from harness.grading.mathintervals import as_set
 from harness.grading.mathnode import Node
-from harness.grading.mathsame import (
-    STRUCTURES,
-    Kind,
-    agree,
-    both_signs,
-    difference,
-    is_constant,
-    mentions,
-    ordered,
-    same,
-    unordered,
-)  # fmt: skip
+from harness.grading.mathpoints import Kind, agree, both_signs, difference, is_constant, mentions
+from harness.grading.mathsame import STRUCTURES, ordered, same, unordered
 from harness.grading.units import same_unit
 
 _FLIPPED = {">": "<", ">=": "<="}
@@ -41,14 +32,16 @@ def claims_equal(gold: Claim, answer: Claim) -> bool:
 
 
 def _spread(claim: Claim) -> list[Item]:
-    """The items; those of a set, where a set is all there is."""
-    if len(claim.items) == 1 and not claim.items[0].relations:
-        only = claim.items[0].sides[0]
-        if only.node is not None and only.node.op == "set":
-            return [
-                Item((replace(only, node=part),)) for arg in only.node.args for part in both_signs(arg)
-            ]  # fmt: skip
-    return list(claim.items)
+    r"""The items; those of a set, where a set (or `x = {…}`, `x \in {…}`) is all there is."""
+    only = claim.items[0]
+    node = only.sides[-1].node
+    if len(claim.items) > 1 or node is None or node.op != "set" or only.relations not in ((), ("=",), ("in",)):
+        return list(claim.items)
+    if only.relations and not _is_name(only.sides[0]):
+        return list(claim.items)
+    elements = [replace(only.sides[-1], node=part) for arg in node.args for part in both_signs(arg)]
+    named = ("=",) if only.relations else ()
+    return [Item((*only.sides[:-1], element), named) for element in elements]
 
 
 def _is_domain(item: Item) -> bool:
@@ -75,6 +68,9 @@ def _one_against_list(gold: Claim, golds: list[Item], answer: Claim, answers: li
         named = _assignment(one)
         node = named[1].node if named else None
     if node is not None and node.op == "tuple":
+        names = [letter.spelling for letter in _letters(one)] or sorted(name for name in _names(many) if len(name) == 1)
+        if len(set(names)) == len(many) and sorted(names) == sorted(_names(many)):
+            many = sorted(many, key=lambda item: names.index(_names([item])[0]))
         values = [value_of(item) for item in many]
         nodes = [value.node for value in values if value is not None and value.node is not None]
         return len(nodes) == len(many) and ordered(node.args, nodes)
@@ -85,6 +81,14 @@ def _one_against_list(gold: Claim, golds: list[Item], answer: Claim, answers: li
         if united is not None and len(parts) == len(many):
             return same(united[1], Node("cup", tuple(parts)))
     return False
+
+
+def _letters(item: Item) -> list[Value]:
+    """The names in `(x,y) = (1,2)`."""
+    node = item.sides[0].node
+    if not item.relations or node is None or node.op != "tuple" or any(arg.op != "var" for arg in node.args):
+        return []
+    return [Value(arg, re.sub(r"\W|_", "", arg.name).lower()) for arg in node.args]
 
 
 def value_of(item: Item) -> Value | None:
@@ -178,10 +182,12 @@ def values_equal(gold: Value, answer: Value) -> bool:
         return gold.spelling == answer.spelling
     if gold.spelling.isalpha() and answer.spelling.isalpha() and _is_letter(gold) and _is_letter(answer):
         return _same_letter(gold, answer)
-    if not same_unit(gold.unit, answer.unit):
+    if not same_unit(gold.unit or gold.percent * "%", answer.unit or answer.percent * "%"):
         return False
     if gold.unit in ("deg", "rad") and answer.unit == "" and mentions(answer.node, "const"):
         return same(_in_radians(gold), answer.node) or same(gold.node, answer.node)
+    if answer.unit in ("deg", "rad") and gold.unit == "" and mentions(gold.node, "const"):
+        return same(gold.node, _in_radians(answer)) or same(gold.node, answer.node)
     if gold.percent == answer.percent:
         return same(gold.node, answer.node)
     if gold.percent:
@@ -240,7 +246,10 @@ def _names_one(value: Value) -> bool:
         return True
     if node.op == "div":
         return all(_names_one(replace(value, node=part)) for part in node.args)
-    return node.op == "mul" and all(part.op == "var" and part.name.isupper() for part in node.args)
+    return node.op == "mul" and (
+        all(part.op == "var" and part.name.isupper() for part in node.args)
+        or any(part.name.startswith("\\angle") for part in node.args)
+    )
 
 
 def _is_quantity(value: Value) -> bool:
@@ -355,11 +364,12 @@ def _link_equal(gold: Link, answer: Link) -> bool:
     a, b, c, d = (node for node in sides if node is not None)
     straight = same_unit(gold[1].unit, answer[1].unit) and same_unit(gold[2].unit, answer[2].unit)
     crossed = same_unit(gold[1].unit, answer[2].unit) and same_unit(gold[2].unit, answer[1].unit)
+    turned = gold[0] in ("=", "!=") and crossed
+    if (straight and same(a, c) and same(b, d)) or (turned and same(a, d) and same(b, c)):
+        return True
     if all(is_constant(node) for node in (a, b)) or all(is_constant(node) for node in (c, d)):
-        if straight and same(a, c) and same(b, d):
-            return True
-        return gold[0] in ("=", "!=") and crossed and same(a, d) and same(b, c)
-    if not straight and not (crossed and gold[0] in ("=", "!=")):
+        return False
+    if not straight and not turned:
         return False
     kind: Kind = "positive" if gold[0] in ("<", "<=") else "proportional"
     return agree((difference(a, b),), (difference(c, d),), kind)

@@ -12,36 +12,18 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
-from typing import Literal, TypeVar
-
-import mpmath
+from typing import TypeVar
 
 from harness.grading.mathexact import exact
 from harness.grading.mathnode import Node, is_time
-from harness.grading.mathvalue import (
-    DIGITS,
-    POINTS,
-    WANTED,
-    Matrix,
-    NoValue,
-    Number,
-    Point,
-    TooLarge,
-    Value,
-    evaluate,
-)  # fmt: skip
+from harness.grading.mathpoints import Undecided, agree, both_signs, fraction, is_constant, real_value, values_at
+from harness.grading.mathvalue import DIGITS, Matrix
 
-MAX_DIGITS = 20_000
 TOLERANCE = Fraction(1, 10**6)
 NOISE = Fraction(1, 10**9)
 LONG_DECIMAL = 10
 STRUCTURES = frozenset({"tuple", "interval", "set", "cup", "cap", "minus", "matrix"})
 T = TypeVar("T")
-Kind = Literal["equal", "proportional", "positive"]
-
-
-class Undecided(Exception):
-    """No verdict: too large to be computed, or without a value at any point."""
 
 
 def same(gold: Node, answer: Node) -> bool:
@@ -73,7 +55,11 @@ def _is_tower(node: Node) -> bool:
     """Whether a tree is made of powers, factorials and products of numbers from 2 on: it is large for certain."""
     if node.op == "num":
         return node.value >= 2
-    return node.op in ("add", "pow", "fact", "mul") and all(_is_tower(arg) for arg in node.args)
+    if node.op == "add":
+        return any(_is_tower(arg) for arg in node.args) and all(
+            _is_tower(arg) or (arg.op == "num" and arg.value >= 0) for arg in node.args
+        )
+    return node.op in ("pow", "fact", "mul") and all(_is_tower(arg) for arg in node.args)
 
 
 def _same_tower(gold: Node, answer: Node) -> bool:
@@ -90,7 +76,7 @@ def _same_tower(gold: Node, answer: Node) -> bool:
 
 def _computable(node: Node) -> bool:
     try:
-        return _values((node,), 0, None, DIGITS, True) is not None
+        return values_at((node,), 0, None, DIGITS, True) is not None
     except Undecided:
         return False
 
@@ -137,7 +123,7 @@ def _same_structure(gold: Node, answer: Node) -> bool:
         return unordered(left, right, same) if pair == ("set", "set") else ordered(left, right)
     if pair == ("tuple", "tuple"):
         return gold.name == answer.name and ordered(gold.args, answer.args)
-    if set(pair) <= {"tuple", "interval", "cup", "set"}:
+    if set(pair) <= {"tuple", "interval", "cup", "set", "minus"} or "mathbb(R)" in (gold.name, answer.name):
         return unordered(_pieces(gold), _pieces(answer), _same_piece)
     if gold.op == answer.op and gold.name == answer.name and len(gold.args) == len(answer.args):
         return ordered(gold.args, answer.args)
@@ -175,7 +161,29 @@ def _elements(node: Node) -> Iterator[Node]:
 
 
 def _pieces(node: Node) -> list[Node]:
-    return [piece for arg in node.args for piece in _pieces(arg)] if node.op == "cup" else [node]
+    if node.op == "cup":
+        return [piece for arg in node.args for piece in _pieces(arg)]
+    if node.op == "var" and node.name == "mathbb(R)":
+        return [Node("interval", (Node("neg", (_INFINITE,)), _INFINITE), "()")]
+    return _cut(node) if node.op == "minus" else [node]
+
+
+_INFINITE = Node("const", name="inf")
+
+
+def _cut(node: Node) -> list[Node]:
+    r"""`\mathbb{R} \setminus \{2, 3\}` as intervals."""
+    whole, points = _pieces(node.args[0]), node.args[1]
+    values = [real_value(point) for point in points.args]
+    if len(whole) != 1 or whole[0].op != "interval" or points.op != "set" or None in values:
+        return [node]
+    inner = [point for _, point in sorted(zip(values, points.args, strict=True), key=lambda pair: pair[0] or 0)]
+    bounds = [whole[0].args[0], *inner, whole[0].args[1]]
+    ends = [whole[0].name[0], *"(" * len(inner)], [*")" * len(inner), whole[0].name[1]]
+    return [
+        Node("interval", pair, left + right)
+        for pair, left, right in zip(pairwise(bounds), *ends, strict=True)
+    ]  # fmt: skip
 
 
 def _same_piece(gold: Node, answer: Node) -> bool:
@@ -186,177 +194,15 @@ def _same_piece(gold: Node, answer: Node) -> bool:
     return (gold.name or "()") == (answer.name or "()") and ordered(gold.args, answer.args)
 
 
-def both_signs(node: Node) -> tuple[Node, ...]:
-    r"""The one or two trees that a tree with `\pm` stands for."""
-    if not _has(node, lambda part: part.op in ("pm", "mp")):
-        return (node,)
-    return _with_sign(node, 1), _with_sign(node, -1)
-
-
-def _with_sign(node: Node, sign: int) -> Node:
-    args = tuple(_with_sign(arg, sign) for arg in node.args)
-    if node.op not in ("pm", "mp"):
-        return Node(node.op, args, node.name, node.value)
-    minus = (node.op == "pm") == (sign < 0)
-    return Node("add", (args[0], Node("neg", (args[1],)) if minus else args[1]))
-
-
-def _has(node: Node, wanted: Callable[[Node], bool]) -> bool:
-    return wanted(node) or any(_has(arg, wanted) for arg in node.args)
-
-
-def mentions(node: Node, *ops: str) -> bool:
-    """Whether an operation of these kinds occurs in a tree."""
-    return _has(node, lambda part: part.op in ops)
-
-
-def is_constant(node: Node) -> bool:
-    """Whether no variable and no unknown function occurs in a tree."""
-    return not mentions(node, "var", "app", "big")
-
-
-def difference(left: Node, right: Node) -> Node:
-    """The tree of left - right."""
-    return Node("add", (left, Node("neg", (right,))))
-
-
-def agree(golds: Sequence[Node], answers: Sequence[Node], kind: Kind) -> bool:
-    """Whether these values are equal (or in one proportion) at random points. Raises `Undecided`."""
-    bases: list[float | None] = [None]
-    if any(_has(node, lambda part: part.op == "func" and part.name == "log") for node in (*golds, *answers)):
-        bases.append(10.0)
-    return any(_agree_at_points(golds, answers, kind, base) for base in bases)
-
-
-def _agree_at_points(golds: Sequence[Node], answers: Sequence[Node], kind: Kind, base: float | None) -> bool:
-    nodes = (*golds, *answers)
-    complex_too = any(_has(node, lambda part: part.op == "const" and part.name == "i") for node in nodes)
-    constant = all(is_constant(node) for node in nodes)
-    for complex_allowed in (True,) if complex_too else (False, True):
-        met = 0
-        defined = [0, 0]
-        factors: list[Number] = []
-        for index in range(1 if constant else POINTS):
-            values = _values(nodes, index, base, DIGITS, complex_allowed)
-            if values is None:
-                for place, side in enumerate((golds, answers)):
-                    defined[place] += _values(side, index, base, DIGITS, complex_allowed) is not None
-                continue
-            met += 1
-            if not _agree_here(nodes, values, len(golds), kind, factors, (index, base, constant)):
-                return False
-            if met == WANTED:
-                break
-        if met >= (1 if constant else 2):
-            return True
-        if complex_allowed and bool(defined[0]) != bool(defined[1]):
-            return False
-    raise Undecided("no value at any point")
-
-
-def _values(
-    nodes: Sequence[Node], index: int, base: float | None, digits: int, complex_allowed: bool
-) -> list[Value] | None:
-    """The values at one point; None where one of them has none."""
-    point = Point(index, digits, base)
-    found = []
-    for node in nodes:
-        try:
-            value = evaluate(node, point)
-        except NoValue:
-            return None
-        except TooLarge as error:
-            raise Undecided("a number is too large to be computed") from error
-        if not complex_allowed and any(point.context.im(cell) != 0 for cell in _cells(value)):
-            return None
-        found.append(value)
-    return found
-
-
-def _cells(value: Value) -> list[Number]:
-    return [cell for row in value.rows for cell in row] if isinstance(value, Matrix) else [value]
-
-
-def _agree_here(
-    nodes: Sequence[Node], values: list[Value], count: int, kind: Kind, factors: list[Number],
-    where: tuple[int, float | None, bool],
-) -> bool:  # fmt: skip
-    """Whether the values at one point agree; those that nearly do are computed again with more digits."""
-    index, base, constant = where
-    distance = _distance(values, count, kind, factors)
-    if distance > 1e-12:
-        return False
-    if distance <= 1e-40 and not constant:
-        return True
-    digits = _digits_for(values) if constant else 400
-    again = _values(nodes, index, base, digits, True)
-    allowed = mpmath.mpf(10) ** (100 - digits if constant else -50)
-    return again is not None and _distance(again, count, kind, factors[:]) < allowed
-
-
-def _digits_for(values: list[Value]) -> int:
-    """Digits at which two constants that agree so far are computed again: to the last one before the point."""
-    largest = max(float(mpmath.log10(abs(cell) + 1)) for value in values for cell in _cells(value))
-    if largest > MAX_DIGITS:
-        raise Undecided("two numbers too large to be told apart")
-    return 700 + int(largest)
-
-
-def _distance(values: list[Value], count: int, kind: Kind, factors: list[Number]) -> Number:
-    """The largest relative distance of two values; in a proportion, after division by the first factor."""
-    worst: Number = 0
-    for gold, answer in zip(values[:count], values[count:], strict=True):
-        left, right = _cells(gold), _cells(answer)
-        if len(left) != len(right):
-            return 1.0
-        if kind != "equal":
-            worst = max(worst, _factor_distance(left[0], right[0], kind, factors))
-            continue
-        for a, b in zip(left, right, strict=True):
-            scale = max(abs(a), abs(b))
-            worst = max(worst, abs(a - b) / scale if scale else 0)
-    return worst
-
-
-def _factor_distance(gold: Number, answer: Number, kind: Kind, factors: list[Number]) -> Number:
-    if gold == 0 or answer == 0:
-        return 0.0 if gold == answer else 1.0
-    factor = gold / answer
-    if kind == "positive" and not (abs(factor.imag) < abs(factor.real) * 1e-30 and factor.real > 0):
-        return 1.0
-    if not factors:
-        factors.append(factor)
-        return 0.0
-    return abs(factor - factors[0]) / abs(factor)
-
-
 def _close(gold: Node, answer: Node) -> bool:
     """Whether one side is a decimal that rounds the other; see the module docstring."""
     if not (is_constant(gold) and is_constant(answer)):
         return False
-    values = _values((gold, answer), 0, None, DIGITS, False)
+    values = values_at((gold, answer), 0, None, DIGITS, False)
     if values is None or any(isinstance(value, Matrix) for value in values):
         return False
-    left, right = (_fraction(value) for value in values)
+    left, right = (fraction(value) for value in values)
     return _rounds(gold, left, answer, right)
-
-
-def real_value(node: Node) -> Fraction | None:
-    """The value of a constant tree; None if it is no real number."""
-    if not is_constant(node):
-        return None
-    known = exact(node)
-    if known is not None:
-        return known
-    values = _values((node,), 0, None, DIGITS, False)
-    return None if values is None or isinstance(values[0], Matrix) else _fraction(values[0])
-
-
-def _fraction(value: Number) -> Fraction:
-    sign, mantissa, exponent, _ = value.real._mpf_
-    return (
-        Fraction((-1) ** sign * int(mantissa)) * Fraction(2) ** int(exponent) if abs(exponent) < 50_000 else Fraction(0)
-    )
 
 
 def _rounds(gold: Node, left: Fraction, answer: Node, right: Fraction) -> bool:

@@ -158,7 +158,8 @@ def _words(phrase: str, gap: bool, before: list[Token]) -> list[Token]:
         return _separated(runs, gap, before)
     after_number = bool(before) and (before[-1].kind in ("num",) or before[-1].text in (")", "}"))
     names = runs[0::2]
-    if any(_is_word(name, after_number, gap or index > 0) for index, name in enumerate(names)):
+    alone = len(names) == 1
+    if any(_is_word(name, after_number, gap or index > 0, alone) for index, name in enumerate(names)):
         lead = 0
         while lead < len(names) and _is_function(names[lead]):
             lead += 1
@@ -195,13 +196,18 @@ def _is_function(run: str) -> bool:
     return run in PLAIN_FUNCTIONS or run in PLAIN_CONSTANTS or run in GREEK
 
 
-def _is_word(run: str, after_number: bool, gap: bool) -> bool:
-    """Whether a run of letters is a word and no product of letters."""
-    if run == "min" and after_number:
+def _is_word(run: str, after_number: bool, gap: bool, alone: bool) -> bool:
+    """Whether a run of letters is a word and no product of letters; "at" and "it" are words only beside others."""
+    if after_number and (run == "min" or (not gap and run in ("st", "nd", "rd", "th"))):
         return True
     if _is_function(run) or re.fullmatch(r"(?:sin|cos|tan|ln|log|exp|sqrt|pi)[a-zA-Z]?", run):
         return False
-    if not run.isascii() or len(run) >= 4 or run.lower() in SMALL_WORDS or run in ("Rs", "USD", "US"):
+    if (
+        not run.isascii()
+        or len(run) >= 4
+        or (run.lower() in SMALL_WORDS and not (alone and len(run) == 2))
+        or run in ("Rs", "USD", "US")
+    ):
         return True
     if after_number and is_unit_word(run, gap):
         return True

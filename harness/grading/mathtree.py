@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from harness.grading.latex import NUMBER_WORDS
 from harness.grading.mathcursor import Cursor
 from harness.grading.mathnode import Node, bracketed, is_atom, letters_only, mixed, renamed, times
 from harness.grading.mathtext import Token, Unreadable
@@ -193,7 +194,8 @@ class _Parser(Cursor):
         if value is None:
             raise Unreadable(f"{token.text[:40]} is no number")
         if self.at("op", "_"):
-            return Node("var", name=f"{token.text}_{self.subscript()}")
+            base = self.subscript()
+            return Node("var", name=f"{token.text}_{NUMBER_WORDS.get(base.lower(), base)}")
         return Node("num", name=token.text, value=value)
 
     def subscript(self) -> str:
@@ -231,19 +233,22 @@ class _Parser(Cursor):
 
     def application(self, name: str) -> Node | None:
         """`f(x)`: the arguments in brackets, if this is a function value and no product."""
-        start = self.place
+        start, bars = self.place, self.bars
         self.take()
+        self.bars = 1  # a bar behind a value stands between arguments: P(A|B)
         try:
             args = [self.sets()]
-            while self.at("sep"):
+            while self.at("sep") or self.at("op", "|"):
                 self.take()
                 args.append(self.sets())
             self.expect("close", ")")
         except Unreadable:
             self.place = start
             return None
+        finally:
+            self.bars = bars
         atomic = all(is_atom(arg) for arg in args) and name not in ("e", "i")
-        if atomic or len(args) > 1 or name.rstrip("'") in _HEADS or name.endswith("'"):
+        if atomic or len(args) > 1 or args[0].op in ("cup", "cap") or name.rstrip("'") in _HEADS or name.endswith("'"):
             return Node("app", tuple(args), name)
         self.place = start
         return None
@@ -273,11 +278,7 @@ class _Parser(Cursor):
     def argument(self, name: str) -> Node:
         """The argument of a function: what brackets hold, or the product up to the next sign or function."""
         if self.at("open"):
-            node = self.primary()
-            if self.at("op", "^") and name not in ("sqrt", "exp"):
-                self.take()
-                node = self.power(node)
-            return node
+            return self.primary()
         node = self.signed_factor()
         if name == "sqrt":
             return node

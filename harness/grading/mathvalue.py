@@ -333,6 +333,7 @@ _FUNCTIONS: dict[str, Callable[[Number, Point], Number]] = {
         },
         **{f"arc{name}": f"a{name}" for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"]},
         **{name: name for name in ("asin", "acos", "atan")},
+        "cis": "expj",
         "Re": "re",
         "Im": "im",
         "sgn": "sign",

@@ -16,7 +16,7 @@ def names(text: str) -> list[str]:
 FUNCTIONS = frozenset(
     names(
         "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc sinh cosh tanh coth sech csch "
-        "arcsinh arccosh arctanh ln log lg exp max min gcd lcm det deg dim ker arg tr rank sgn Re Im Arg sqrt "
+        "arcsinh arccosh arctanh cis ln log lg exp max min gcd lcm det deg dim ker arg tr rank sgn Re Im Arg sqrt "
         "cbrt asin acos atan"
     )
 )
@@ -49,7 +49,18 @@ CLOSE = {")": ")", "]": "]", "}": "}", "\\}": "\\}", "\\rbrace": "\\}", "\\rfloo
           "\\rangle": ">", "\\rvert": ")|", "\\rVert": ")|"}  # fmt: skip
 CONSTANTS = {"\\pi": "pi", "\\infty": "inf", "\\infinity": "inf", "\\emptyset": "empty", "\\varnothing": "empty"}
 PLAIN_CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "oo": "inf"}
-CURRENCY = {"\\$": "$", "€": "€", "£": "£", "¥": "¥", "₹": "₹", "\\pounds": "£", "\\euro": "€"}
+CURRENCY = {
+    "\\$": "$",
+    "€": "€",
+    "£": "£",
+    "¥": "¥",
+    "₹": "₹",
+    "¢": "¢",
+    "\\AA": "Å",
+    "Å": "Å",
+    "\\pounds": "£",
+    "\\euro": "€",
+}
 
 SMALL_WORDS = frozenset(
     names(
@@ -89,11 +100,20 @@ _SPACES = re.compile(
 _STYLE = re.compile(r"\{\\(?:rm|bf|it|tt|sf)\s+([^{}]*)\}")
 
 
+_FACES = re.compile(r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal)(?=\s?\{|\s[A-Za-z\d\\])")
+_NESTED = re.compile(r"(\\(?:text|mathrm|mbox|textbf)\s?\{[^{}]*)\{([^{}]*)\}([^{}]*)")
+_BASE = re.compile(
+    r"(?<![\w.])(\d[\dA-F]*)(?:\s|~|\\ )*(?:\\text\s?\{)?\s*\(?(?:in )?(?i:base)(?:\s|-|~|\\ )*(?:\}\s*)?(\w+)\)?\}?"
+)
+
+
 def spelled(text: str) -> str:
     """The text with Unicode signs, sizes and spacing commands as plain LaTeX, and thousands separators removed."""
     body = _POWER_RUN.sub(lambda m: "^{" + "".join(_POWERS[sign] for sign in m[0]) + "}", text)
     body = _VULGAR.sub(_vulgar, body).translate(_UNICODE)
-    body = join_digits(body)
+    body = _BASE.sub(r"\1_{\2}", _FACES.sub("", join_digits(body)))
+    for _ in range(3):
+        body = _NESTED.sub(r"\1\2\3", body)
     body = re.sub(r"\\(?:d|t|c)frac(?![a-zA-Z])", r"\\frac", body)
     body = re.sub(r"(?<![\d.])(\d+)\s+(\d+)\s?/\s?(\d+)(?![\d.])", r"\1\\frac{\2}{\3}", body)
     return _SPACES.sub(" ", _STYLE.sub(r"\\mathrm{\1}", _SIZES.sub("", body)))

@@ -136,7 +136,9 @@ def unit_key(text: str) -> str:
         low = word.lower().strip(".,")
         if word.startswith("^"):
             digits = re.sub(r"[^\d-]", "", word)
-            if found and digits != "1":
+            if found and digits.startswith("-"):
+                found[-1] = "/" + found[-1].lstrip("/") + ("" if digits == "-1" else "^" + digits[1:])
+            elif found and digits != "1":
                 found[-1] += "^" + digits
         elif low in ("square", "sq", "squared", "cubic", "cubed", "cu"):
             mark = "^2" if low.startswith("sq") else "^3"

@@ -72,3 +72,33 @@ def test_spellings_are_right_and_perturbations_are_wrong(gold: str) -> None:
 def test_units(left: str, right: str, same: bool) -> None:
     assert same_unit(unit_key(left), unit_key(right)) is same
     assert same_unit(unit_key(right), unit_key(left)) is same
+
+
+DEEP = [
+    "x^" * 700 + "x",
+    "1" + "/1" * 700,
+    "x" + "!" * 700,
+    "-" * 700 + "1",
+    "(" * 700,
+    "\\sqrt{" * 600 + "2" + "}" * 600,
+]
+DEEP += ["1" + ",1" * 700, "|" * 700, "\\pm 1" * 600, "\\log_" * 700 + "2", "50" + "\\%" * 700, "$" * 700]
+LARGE = [
+    "2^{1000000}",
+    "1000000!",
+    "9^{9^9}",
+    "\\binom{1000000}{500000}",
+    "e^{e^{e^{3}}}",
+    "1+9^{9^{9^{9^{9}}}}",
+    "\\tan 10^{20}",
+]
+
+
+@pytest.mark.parametrize("gold", ["\\sqrt{2}", "x^2+1, 3", "2^{1000000}+1"])
+def test_deep_and_large_answers_are_wrong(gold: str) -> None:
+    assert [text[:30] for text in DEEP + LARGE if equivalent(gold, text)] == []
+
+
+def test_two_numbers_too_large_to_be_told_apart_are_unscored() -> None:
+    score = GRADER.grade("10^{10^{10^{10}}} \\cdot 2", "2 \\cdot 10^{10^{10^{10}}}+1")
+    assert (score.value, score.status) == (None, "unscored") and "too large" in score.why
