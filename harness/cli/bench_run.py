@@ -39,6 +39,8 @@ class Asked:
     trainer: Trainer
     plans: Sequence[SuitePlan]
     results_dir: Path
+    warnings: tuple[str, ...] = ()
+    """What is asked for that compares less than it seems to."""
 
 
 def bench(given: Mapping[str, Any]) -> None:
@@ -60,7 +62,7 @@ def bench(given: Mapping[str, Any]) -> None:
     evaluate = partial(_evaluate, asked.spec.evaluation, given["quiet"])
     arms = run_bench(asked.spec, asked.trainer, evaluate, say, found)
     n_of = {plan.suite.name: plan.sampling.n for plan in asked.plans}
-    warnings = [*unequal(found), *unequal_budgets(arms, asked.spec.budget)]
+    warnings = [*asked.warnings, *unequal(found), *unequal_budgets(arms, asked.spec.budget)]
     comparisons = compare_suites(arms, n_of, asked.results_dir, asked.spec.reference, warnings)
     tables = all_tables(arms, comparisons)
     if given["report"] is not None:
@@ -101,8 +103,11 @@ def ask(given: Mapping[str, Any], say: Say) -> Asked:
     for name in ("student", "data"):
         if given[name] is None:
             raise UsageError(f"a comparison needs --{name}, or --preset demo (`harness bench --help` has examples)")
+    warnings: list[str] = []
     if given["budget"] is None and not any(key.endswith("max_steps") for key in given["assignments"]):
-        say("no --budget: every method trains for its own epochs, which compares recipes and not methods")
+        warnings.append("no --budget: every method trains for its own epochs, which compares recipes and not methods")
+    for line in warnings:
+        say(line)
     config = _evaluation(given)
     plans = plan_suites(config)
     refuse_temperatures(plans, config)
@@ -117,7 +122,7 @@ def ask(given: Mapping[str, Any], say: Say) -> Asked:
         budget=given["budget"],
         reference=given["reference"],
     )
-    return Asked(spec, _trainer(given, spec), plans, Path(given["results_dir"]))
+    return Asked(spec, _trainer(given, spec), plans, Path(given["results_dir"]), tuple(warnings))
 
 
 def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:

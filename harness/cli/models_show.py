@@ -52,7 +52,9 @@ def list_models(results_dir: Path, form: Format, as_json: bool) -> None:
     )
     form = "json" if as_json else form
     if rows or form == "json":
-        table = Table("", columns, tuple(rows))
+        warned = any(run["warnings"] for row in rows for run in cast("Sequence[Row]", row["runs"]))
+        notes = ("! a score with warnings: `harness models show NAME` has them",) if warned else ()
+        table = Table("", columns, tuple(rows), notes)
         click.echo(render([table], form, tty=form == "table" and sys.stdout.isatty()), nl=False)
     else:
         click.echo(f"no models in {models_dir(results_dir)}: `harness train` makes one", err=True)
@@ -159,6 +161,8 @@ def _runs(results_dir: Path) -> dict[str, list[RunResult]]:
 
 
 def _run(result: RunResult) -> dict[str, Json]:
+    from harness.run.warned import warnings_of
+
     estimate = result.estimates[result.headline]
     return {
         "suite": result.suite,
@@ -170,6 +174,7 @@ def _run(result: RunResult) -> dict[str, Json]:
         "judge": result.judge,
         "run_id": result.run_id,
         "finished": result.finished,
+        "warnings": list(warnings_of(result)),
     }
 
 
@@ -188,17 +193,19 @@ def _told(result: RunResult) -> str:
     """A run as one line: suite (and limit), score with its interval, judge, id."""
     from harness.leaderboard import is_share
     from harness.report.text import with_interval
+    from harness.run.warned import warnings_of
 
     estimate = result.estimates[result.headline]
     scale = 100.0 if is_share(result.headline, estimate.value) else 1.0
     limit = f" ({result.limit})" if result.limit is not None else ""
     judge = f", judged by {result.judge}" if result.judge else ""
     score = with_interval(estimate.value, estimate.low, estimate.high, scale)
-    return f"{result.suite}{limit}: {result.headline} {score}{judge}, {result.run_id}"
+    warned = "".join(f"; warning: {warning}" for warning in warnings_of(result))
+    return f"{result.suite}{limit}: {result.headline} {score}{judge}, {result.run_id}{warned}"
 
 
 def _scores(runs: Sequence[Row]) -> str:
-    """The latest score on each suite (and limit): "synth_easy 43.3, gsm8k (100) 12.0"."""
+    """The latest score on each suite (and limit), "!" where there are warnings: "synth_easy 43.3, gsm8k (100) 12.0 !"."""
     from harness.leaderboard import is_share
 
     latest: dict[str, str] = {}
@@ -206,7 +213,7 @@ def _scores(runs: Sequence[Row]) -> str:
         value = cast(float, run["value"])
         scale = 100.0 if is_share(str(run["metric"]), value) else 1.0
         limit = f" ({run['limit']})" if run["limit"] is not None else ""
-        latest[f"{run['suite']}{limit}"] = f"{scale * value:.1f}"
+        latest[f"{run['suite']}{limit}"] = f"{scale * value:.1f}{' !' if run['warnings'] else ''}"
     return ", ".join(f"{suite} {value}" for suite, value in latest.items()) or "-"
 
 

@@ -50,8 +50,8 @@ def command(
     """Say which difference between two models each suite can detect, and how many samples a smaller one needs.
 
     Two models are compared on the same problems (paired); where few differ, the exact test's power counts. Without
-    --run or --model the spread of scores is assumed: what is typical of 7B reasoning models. No data is loaded and nothing is
-    generated.
+    --run or --model the spread of scores is assumed: what is typical of 7B reasoning models. No data is loaded and
+    nothing is generated.
     """
     from harness.data import pinned
     from harness.power import ASSUMED, ASSUMED_ELSEWHERE, measured, parse_difference

@@ -69,7 +69,7 @@ def summary(verdicts: Sequence[Verdict], show: int, questions: Questions) -> str
     for verdict in verdicts:
         told = [*(f"because {reason}" for reason in verdict.reasons), *(x.strip() for x in need_lines(verdict))]
         told += [note_line(note) for note in verdict.notes]
-        lines += ["", *(f"- {_code(line, 500)}" for line in told)] if told else []
+        lines += ["", *(f"- {_code(line, 4000)}" for line in told)] if told else []
         lines += _flips(verdict, show, questions)
     return "\n".join(lines) + "\n\n"
 

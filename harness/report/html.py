@@ -41,7 +41,7 @@ def write_page(path: Path, title: str, tables: Sequence[Table], notes: Sequence[
     write_output(path, page(title, tables, notes))
 
 
-def _safe(text: str, limit: int = 1000) -> str:
+def _safe(text: str, limit: int = 4000) -> str:
     return escape(clean(text, limit), quote=True)
 
 

@@ -256,6 +256,7 @@ def test_a_judge_adds_a_column(tmp_path: Path, fake: FakeTrainer, monkeypatch: p
 
 def test_without_a_budget_a_note_says_what_is_compared(tmp_path: Path, fake: FakeTrainer) -> None:
     assert "compares recipes and not methods" in invoke(tmp_path, "--dry-run").stderr
+    assert "warning: no --budget" in invoke(tmp_path, "--quiet").stdout  # and under the table
     for more in (["--budget", "1ktok"], ["--set", "max_steps=2"]):
         assert "recipes" not in invoke(tmp_path, "--dry-run", *more).stderr
 

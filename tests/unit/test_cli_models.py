@@ -260,3 +260,10 @@ def test_a_leaderboard_without_trained_models_is_as_it_was(tmp_path: Path) -> No
     make_run(tmp_path, "other", [1.0] * 4, model_identity={"trained": "nonsense"})
     done = CliRunner().invoke(leaderboard, ["--results-dir", str(tmp_path)])
     assert done.exit_code == 0 and "trained" not in done.stdout
+
+
+def test_a_score_with_warnings_is_marked_and_they_are_shown(registry: Path) -> None:
+    add_run(registry, "b-krsl-2", 0.5, suite="other", warnings=("something odd",))
+    listed = models(registry, "list").stdout
+    assert "other 50.0 !" in listed and "toy 25.0 !" not in listed and "! a score with warnings" in listed
+    assert "warning: something odd" in models(registry, "show", "b-krsl-2").stdout
