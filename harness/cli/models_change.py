@@ -66,7 +66,8 @@ def add(
 ) -> None:
     """Import the checkpoint in folder PATH, whole or a LoRA adapter (peft), and print the new model's id.
 
-    Files and config must be whole, and all weights finite. Nothing is registered otherwise.
+    What could not be loaded is refused: torn files, tensors that are missing, too many or of another shape, an adapter
+    that does not fit --base, a tokenizer larger than the embeddings, weights that are not finite.
 
     \b
     harness models add ./out/checkpoint-1000 --base hf:owner/name --method sft --data my-traces

@@ -76,7 +76,9 @@ SAMPLING: dict[str, Callable[[F], F]] = {
 
 TRAINING: dict[str, Callable[[F], F]] = {
     "student": click.option("--student", metavar="SPEC", help="Model to train: tiny, smollm2, hf:PATH, trained:ID."),
-    "data": click.option("--data", metavar="FILE|synth:…", help="Training records, or synth:levels=1+2,per_level=500."),
+    "data": click.option(
+        "--data", metavar="FILE|synth:…", help="Training data (docs/data.md), or synth:levels=1+2,per_level=500."
+    ),
     "max_length": click.option(
         "--max-length",
         type=int,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 
-from harness.errors import BrokenModel, ModelError
+from harness.errors import BrokenModel, HarnessError, ModelError
 from harness.models.hf_attention import use_grouped_attention
 from harness.models.hf_cache import SlotCache
 from harness.models.hf_decode import Decoder
@@ -21,11 +20,6 @@ from harness.models.hf_saving import savable
 from harness.models.hf_source import HfOptions, Source
 from harness.models.hf_weights import check_finite, check_fit, check_vocabulary, load_weights
 
-_UNLOADABLE = (
-    OSError, ValueError, ImportError, LookupError, RuntimeError, AssertionError, AttributeError, TypeError,
-    ArithmeticError, EOFError, SafetensorError, StrictDataclassError, pickle.UnpicklingError,
-)  # fmt: skip
-"""What the libraries raise for a checkpoint that is torn, of another kind, or for a newer release of theirs."""
 _CPU_ROWS = 32
 _GPU_ROWS = 128
 
@@ -44,14 +38,12 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     """Load what `find_source` found; raises `ModelError` with the library's reason."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    try:
+    with _loading(source):
         tokenizer = _read_tokenizer(source)
         model = load_weights(source, "map" if device == "map" else "cpu", getattr(torch, dtype))
         check_vocabulary(source, model.get_input_embeddings().weight.shape[0], tokenizer)
         model = _prepared(model, device)
         check_finite(source, model)
-    except _UNLOADABLE as error:
-        raise _unloadable(source, error) from error
     text_config = model.config.get_text_config()
     own = getattr(text_config, "max_position_embeddings", None)
     context = min(own, options.max_length) if own and options.max_length else options.max_length or own
@@ -59,7 +51,8 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     columns = options.batch_tokens or _columns_in_memory(text_config, model)
     decoder = Decoder(model, tokenizer, _end_tokens(model, tokenizer), rows, columns, options.think_markup)
     plain = options.chat_template == "off"
-    prompts = PromptRenderer(tokenizer, template, plain, options.enable_thinking, options.think_markup)
+    known = model.get_input_embeddings().weight.shape[0]
+    prompts = PromptRenderer(tokenizer, template, plain, options.enable_thinking, options.think_markup, known)
     return Loaded(decoder, prompts, context)
 
 
@@ -67,7 +60,7 @@ def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, An
     """(model, tokenizer) of a source on the CPU, adapters merged, as the library has them; raises `ModelError`."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    try:
+    with _loading(source):
         model, tokenizer = load_weights(source, "cpu", dtype), _read_tokenizer(source)
         check_vocabulary(source, model.get_input_embeddings().weight.shape[0], tokenizer)
         for parameter in model.parameters():  # merging an adapter leaves its base frozen
@@ -75,45 +68,47 @@ def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, An
                 parameter.requires_grad_(True)
         model.generation_config, _ = savable(model.generation_config)  # else it could not be saved again
         return model, tokenizer
-    except _UNLOADABLE as error:
-        raise _unloadable(source, error) from error
 
 
 def check_loads(source: Source) -> None:
     """Raises the `ModelError` that loading would end in, by names and shapes alone; needs no memory for the weights."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    try:
+    with _loading(source):
         check_fit(source, _read_tokenizer(source))
-    except _UNLOADABLE as error:
-        raise _unloadable(source, error) from error
 
 
-def _unloadable(source: Source, error: Exception) -> ModelError:
-    """What a local folder raises is the fault of its files; of the hub it can be the network."""
-    first = str(error).strip().partition("\n")[0]
-    ours = Path(source.location).is_dir() and not isinstance(error, ImportError)
-    kind = BrokenModel if ours else ModelError
-    return kind(f"{source.location!r} does not load: {type(error).__name__}: {first}")
+@contextmanager
+def _loading(source: Source) -> Iterator[None]:
+    """Turn whatever the libraries raise for files that they cannot read into a `ModelError`.
+
+    Their readers raise types of their own, and tokenizers a bare Exception. What a local folder raises is the fault of
+    its files; of the hub it can be the network.
+    """
+    try:
+        yield
+    except (HarnessError, MemoryError):
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        ours = Path(source.location).is_dir() and not isinstance(error, ImportError)
+        kind = BrokenModel if ours else ModelError
+        raise kind(f"{source.location!r} does not load: {type(error).__name__}: {first}") from error
 
 
 def load_tokenizer(source: Source) -> Any:
     """The tokenizer alone, for looking at data before any weights are loaded; raises `ModelError`."""
-    try:
+    with _loading(source):
         return _read_tokenizer(source)
-    except _UNLOADABLE as error:
-        raise _unloadable(source, error) from error
 
 
 def load_config(source: Source) -> Any:
     """The model's config alone, as transformers has it; raises `ModelError`."""
     more = {"gguf_file": source.gguf_file} if source.gguf_file is not None else {}
-    try:
+    with _loading(source):
         return transformers.AutoConfig.from_pretrained(
             source.location, revision=source.revision, trust_remote_code=False, **more
         )
-    except _UNLOADABLE as error:
-        raise _unloadable(source, error) from error
 
 
 def _read_tokenizer(source: Source) -> Any:

@@ -54,10 +54,19 @@ class PromptRenderer:
     """Renders messages with one tokenizer; remembers what it rendered, as n samples share one prompt."""
 
     def __init__(
-        self, tokenizer: Any, template: str | None, plain: bool, enable_thinking: bool | None, markup: str = ""
+        self,
+        tokenizer: Any,
+        template: str | None,
+        plain: bool,
+        enable_thinking: bool | None,
+        markup: str = "",
+        rows: int | None = None,
     ) -> None:
-        """`template` replaces the tokenizer's own; `plain` ignores both; `markup` are tags beside the table's."""
-        self._markup = markup
+        """`template` replaces the tokenizer's own; `plain` ignores both; `markup` are tags beside the table's.
+
+        `rows`: how many tokens the model has embeddings for, where that is known.
+        """
+        self._markup, self._rows = markup, rows
         self._tokenizer = tokenizer
         self._template = None if plain else template or tokenizer.chat_template
         self._variables: dict[str, Any] = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
@@ -96,6 +105,9 @@ class PromptRenderer:
         tokens = tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
         if not tokens:
             return Prompt(error="the prompt is empty: it has no tokens")
+        if self._rows is not None and max(tokens) >= self._rows:  # a placeholder of another medium, as text
+            name = self._tokenizer.decode([max(tokens)])
+            return Prompt(error=f"the prompt holds the token {name!r}, which the model has no embedding for")
         return Prompt(tokens, opening_at_end(text, self._markup) or self._still_open(messages))
 
     def _still_open(self, messages: tuple[Message, ...]) -> str:

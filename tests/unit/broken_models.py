@@ -196,6 +196,9 @@ MODELS: dict[str, Case] = {
     "tokenizer too large": Case(False, of_folder(lambda f, rng: add_tokens(f, rng.randrange(1, 40)))),
     "tokenizer gone": Case(False, of_folder(lambda f, rng: [p.unlink() for p in f.glob("tokenizer*")])),
     "tokenizer cut off": Case(False, of_folder(lambda f, rng: cut(f / "tokenizer.json", rng))),
+    "tokenizer with wrong types": Case(
+        False, of_folder(lambda f, rng: edit_json(f / "tokenizer.json", normalizer=rng.choice([-1, "x", [1]])))
+    ),
     "tokenizer of no bytes": Case(False, of_folder(lambda f, rng: (f / "tokenizer.json").write_bytes(b""))),
 }
 

@@ -123,3 +123,23 @@ def test_shapes_that_do_not_fit_are_told_with_the_tensor(tmp_path: Path, base: P
     )
     assert "'lm_head' none in the adapter" in told["resized embeddings without the head"]
     assert "64] in the adapter, [" in told["of a wider base"] and "lora_" in told["of a wider base"]
+
+
+def test_a_placeholder_without_an_embedding_fails_the_prompts_that_hold_it(tmp_path: Path, base: Path) -> None:
+    """Text-only models of a family of image models have the family's tokenizer (Gemma 3 1B)."""
+    import shutil
+
+    import transformers
+
+    folder = shutil.copytree(base, tmp_path / "wider")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["<image_soft_token>"])
+    tokenizer.save_pretrained(folder)
+    adopt(tmp_path / "results", folder, Origin(base="tiny"))
+    told = tiny_model.answer(
+        tiny_model.tiny(folder), [tiny_model.request("plain"), tiny_model.request("<image_soft_token>?")]
+    )
+    assert told["plain", 0].finish != "error"
+    assert told["<image_soft_token>?", 0].error == (
+        "the prompt holds the token '<image_soft_token>', which the model has no embedding for"
+    )
