@@ -36,10 +36,20 @@ def _difference(config: Any) -> str | None:
     """Why the product would not be the model's scores; None if it is."""
     import transformers
 
+    transformers.utils.logging.set_verbosity_error()
     try:
         with torch.device("meta"):
             model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, ImportError, RuntimeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        AssertionError,
+        ImportError,
+        IndexError,
+        RuntimeError,
+    ) as error:
         return f"transformers cannot build it from its config ({_first_line(error)})"
     kind = type(model).__name__
     if model.config.get_text_config() is not model.config:
