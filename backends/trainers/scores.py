@@ -16,6 +16,10 @@ from torch import Tensor
 
 from harness.errors import ConfigError
 
+_RAISED = (
+    RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, ImportError
+)  # fmt: skip
+"""What the library's code raises for a config that does not fit it."""
 _WORDS = 50
 _TOKENS = 3
 _SPREAD = 20.0
@@ -40,16 +44,7 @@ def _difference(config: Any) -> str | None:
     try:
         with torch.device("meta"):
             model = transformers.AutoModelForCausalLM.from_config(config).eval()
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        AssertionError,
-        ImportError,
-        IndexError,
-        RuntimeError,
-    ) as error:
+    except _RAISED as error:
         return f"transformers cannot build it from its config ({_first_line(error)})"
     kind = type(model).__name__
     if model.config.get_text_config() is not model.config:
@@ -65,7 +60,7 @@ def _difference(config: Any) -> str | None:
     try:
         with torch.no_grad():
             return _compared(model, layers, layer)
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError) as error:
+    except _RAISED as error:
         return f"the scores of {kind} could not be compared with its output layer's ({_first_line(error)})"
 
 
