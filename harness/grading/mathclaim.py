@@ -18,6 +18,7 @@ from harness.grading.mathtree import parse
 from harness.grading.mathwords import CURRENCY, spelled
 from harness.grading.units import MULTIPLIERS, REMARK, is_unit, unit_key
 
+CONCLUSIONS = ("=>", "<=>")
 _BRACES = 4
 """Braces that may stand around a whole answer."""
 _CURRENCIES = frozenset(CURRENCY.values()) | {"Rs", "Rs.", "USD", "US", "EUR"}
@@ -77,6 +78,7 @@ def read_claim(text: str) -> Claim:
     return claim_of(read_tokens(text))
 
 
+_ARTICLE = re.compile(r"^(?i:an?|the) (?=[A-Za-z]{3})")
 _ESCAPED = re.compile(r"\\\\(?=[a-zA-Z{}])")
 """A backslash that was escaped twice, as in `\\\\frac`; in matrices it ends a row."""
 _GLUED = re.compile(r"(?<=[\d)}])(and|or)(?=[A-Za-z(\\-])")
@@ -102,6 +104,8 @@ def _units_outside(body: str) -> str:
 def claim_of(found: list[Token]) -> Claim:
     """The claim that these tokens make. Raises `Unreadable`."""
     found = _condition(_unbraced(found))
+    if any(token.text in CONCLUSIONS for token in found):  # what follows from the rest is what is claimed
+        found = _split([Token("rel", "=>") if token.text in CONCLUSIONS else token for token in found], "=>")[-1][0]
     while found and found[0].kind == "rel" and found[0].text in ("=", "~"):
         found = found[1:]
     parts = _split(found, "sep")
@@ -152,7 +156,7 @@ def _split(found: list[Token], kind: str) -> list[tuple[list[Token], Token | Non
         depth += (token.text.startswith("\\begin") - token.text.startswith("\\end")) if token.kind == "env" else 0
         if depth < 0:
             raise Unreadable("a bracket closes that was not opened")
-        if depth == 0 and token.kind == kind:
+        if depth == 0 and kind in (token.kind, token.text):
             parts.append((found[start:place], token))
             start = place + 1
     if depth:
@@ -186,7 +190,7 @@ def _value(found: list[Token], related: bool) -> Value:
     """The value that tokens spell; a word is a name where it stands in a relation."""
     if not found:
         raise Unreadable("a side is empty")
-    spelling = re.sub(r"[^\w]|_", "", "".join(token.text for token in found)).lower()
+    spelling = re.sub(r"[^\w]|_", "", _ARTICLE.sub("", "".join(token.text for token in found))).lower()
     spelling = "-" + spelling if found[0].text == "-" else spelling
     if related and len(found) == 1 and found[0].kind == "word":
         return Value(Node("var", name=found[0].text), spelling)

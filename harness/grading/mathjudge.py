@@ -168,6 +168,9 @@ def items_equal(gold: Item, answer: Item) -> bool:
     if not answer.relations:
         return left is not None and _is_value_of(*left) and values_equal(left[1], answer.sides[0])
     if left is not None and right is not None:
+        names = _chain_names(gold), _chain_names(answer)
+        if max(len(names[0]), len(names[1])) > 1:
+            return names[0] == names[1] and values_equal(left[1], right[1])
         renamed = _same_name(left, right)
         if renamed is not None:
             return values_equal(left[1], renamed)
@@ -223,6 +226,12 @@ def _assignment(item: Item) -> tuple[Value, Value] | None:
     if first.node is not None and is_constant(first.node):
         return (last, first) if len(item.sides) == 2 and _is_name(last) else (first, last)
     return None
+
+
+def _chain_names(item: Item) -> frozenset[str]:
+    """The letters that a chain gives one value: p and q in `p = q = 3`."""
+    nodes = [side.node for side in item.sides[:-1]]
+    return frozenset(node.name for node in nodes if node is not None and node.op == "var")
 
 
 def _is_name(value: Value) -> bool:

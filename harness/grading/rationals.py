@@ -24,6 +24,8 @@ _SCIENTIFIC = re.compile(
 )
 _REPEATING = re.compile(r"([-+]?)(\d*)\.(\d*)\\(?:overline|bar|dot)\{?(\d+)\}?(?:\\ldots|\.\.\.)?")
 _PERCENT = re.compile(r"\s*(?:\\?%|percent(?:age)?|pct)\.?$", re.IGNORECASE)
+_PERCENT_TEXT = re.compile(r"\\(?:text|mathrm|mbox)\s?\{\s*(?:percent|pct|\\?%)\s*\}")
+_POWER_OF_TEN = re.compile(r"([-+]?)10\^(?:\{([-+]?\d{1,4})\}|([-+]?\d{1,4}))")
 _UNIT = re.compile(
     r"\s*(?:\\(?:text|mathrm|textbf|mbox|mathbf)\s?\{[^{}\d]*\}(?:\^\{?[23]\}?)?|\^\{?\\circ\}?|°|\\degree(?:s)?)$"
 )
@@ -58,11 +60,18 @@ def parse_rational(text: str) -> Fraction | None:
     repeating = _REPEATING.fullmatch(body)
     if repeating:
         return _repeating(repeating[1], repeating[2], repeating[3], repeating[4])
+    ten = _POWER_OF_TEN.fullmatch(body)
+    if ten:
+        exponent = int(ten[2] or ten[3])
+        return _power_of_ten(Fraction(-1 if ten[1] == "-" else 1), exponent)
     power = _SCIENTIFIC.fullmatch(body.replace(" ", ""))
     if power:
-        mantissa, exponent = Fraction(power[1] or power[3]), int(power[2] or power[4])
-        return mantissa * Fraction(10) ** exponent if abs(exponent) <= MAX_EXPONENT else None
+        return _power_of_ten(Fraction(power[1] or power[3]), int(power[2] or power[4]))
     return None
+
+
+def _power_of_ten(mantissa: Fraction, exponent: int) -> Fraction | None:
+    return mantissa * Fraction(10) ** exponent if abs(exponent) <= MAX_EXPONENT else None
 
 
 def _repeating(sign: str, whole: str, fixed: str, period: str) -> Fraction:
@@ -99,7 +108,7 @@ def read_number(text: str) -> tuple[Fraction, bool] | None:
     """(value as written, whether a percent sign followed) of a literal with its wrapping, or None."""
     if len(text) > 2 * MAX_DIGITS:
         return None
-    body = strip_wrapping(text)
+    body = strip_wrapping(_PERCENT_TEXT.sub(r"\\%", text))
     bare = _PERCENT.sub("", body)
     value = parse_rational(bare)
     return None if value is None else (value, bare != body)
