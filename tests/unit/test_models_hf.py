@@ -21,6 +21,7 @@ from tiny_model import CHAT, answer, request, tiny, write_model, write_scripted,
 from harness.errors import ConfigError, ModelError, PrerequisiteError
 from harness.models.base import Stopped
 from harness.models.hf import build
+from harness.models.hf_decode import Decoded
 from harness.reasoning import with_answer
 from harness.types import Message, Problem, Request
 
@@ -206,18 +207,24 @@ def test_closing_the_iterator_stops_the_loop(checkpoint: Path) -> None:
     assert asyncio.run(first()) == 1
 
 
-def test_cancelling_keeps_the_rows_that_finished_and_counts_the_others(checkpoint: Path) -> None:
+def test_cancelling_keeps_the_rows_that_finished_and_counts_the_others(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loop blocks while the decoder works, so that rows finish unseen; then comes Ctrl-C."""
+    decoded: list[Decoded] = []
 
     async def consume(seen: list[Request], counts: list[int]) -> None:
         model = tiny(checkpoint, batch_size="4")
+        real = model._completion
+        monkeypatch.setattr(model, "_completion", lambda row, *rest: decoded.append(row) or real(row, *rest))
         asked = [request("q" * n, max_tokens=3) for n in range(1, 4)] + [
             request("long", max_tokens=200, temperature=0.0)
         ]
         try:
             async for one, _ in model.generate(asked):
                 seen.append(one)
-                time.sleep(0.3)
+                while sum(row.job.max_new == 3 for row in decoded) < 3:
+                    time.sleep(0.01)
         except Stopped as stop:
             counts.append(stop.unfinished)
             raise
