@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("name")
 @options.results_dir
-@click.option("--problem", help="Of a run: show this problem's prompt, completions and verdicts.")
+@options.data_dir
+@click.option("--problem", help="Of a run: this problem's question, gold, replies and verdicts; an id or its ending.")
 @options.as_json
-def command(name: str, results_dir: Path, problem: str | None, as_json: bool) -> None:
+def command(name: str, results_dir: Path, problem: str | None, data_dir: Path | None, as_json: bool) -> None:
     """Show everything about a NAME of the catalog (suite, model, metric, training method, …), a recipe, a rubric
     FILE.toml, or a stored RUN.
     """
@@ -44,7 +45,7 @@ def command(name: str, results_dir: Path, problem: str | None, as_json: bool) ->
     elif kinds:
         raise UsageError(f"--problem is about a run, and {name!r} is a {kinds[0]}: name a run (`harness list runs`)")
     else:
-        facts = _run_facts(name, results_dir, problem)
+        facts = _run_facts(name, results_dir, problem, data_dir)
     if as_json:
         click.echo(visible_json(json.dumps(facts, indent=1, ensure_ascii=False, default=str)))
         return
@@ -187,8 +188,9 @@ def _attribute_docs(cls: type) -> dict[str, str]:
     return docs
 
 
-def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, Any]:
+def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path | None) -> dict[str, Any]:
     from harness.cli.listing import AGAIN, IMPORTED, of_a_file
+    from harness.cli.show_problem import listed, problem_facts
     from harness.run.checked import read_checked
     from harness.run.locate import JUDGED, find_run
     from harness.run.store import read_spec
@@ -199,42 +201,18 @@ def _run_facts(name: str, results_dir: Path, problem: str | None) -> dict[str, A
         names = {known for kind in catalog.KINDS for known in catalog.entries(kind)}
         raise UnknownName("name or run", name, names) from error
     if problem is not None:
-        return _problem_facts(directory, problem)
+        return problem_facts(directory, problem, data_dir)
     facts: dict[str, Any] = {"directory": str(directory), "spec": read_spec(directory)}
     if (directory / "result.json").exists():
         facts["result"] = {
             key: value for key, value in dataclasses.asdict(read_checked(directory)).items() if key != "items"
         }
+        facts["problems"] = f"{listed(sorted(read_checked(directory).items))} (--problem ID)"
     elif any(directory.parent.glob(f"{glob.escape(directory.name + JUDGED)}*")):
         facts["result"] = "in the judged runs: only judges score these answers (`harness list runs`)"
     else:
         facts["result"] = IMPORTED if of_a_file(directory) else AGAIN
     return facts
-
-
-def _problem_facts(directory: Path, problem: str) -> dict[str, Any]:
-    from harness.run.store import SCORES, iter_records, read_graded
-    from harness.run.verdicts import VERDICTS, read_judgments
-
-    if (directory / VERDICTS).exists():
-        judgments = [row for row in read_judgments(directory) if row.problem_id == problem]
-        if not judgments:
-            raise UsageError(f"{directory.name} has no judgment of problem {problem!r}")
-        return {f"judgment {number}": dataclasses.asdict(row) for number, row in enumerate(judgments, start=1)}
-    records = {record.attempt: record for record in iter_records(directory) if record.problem_id == problem}
-    if not records:
-        raise UsageError(f"{directory.name} has no completion for problem {problem!r}")
-    graded = read_graded(directory) if (directory / SCORES).exists() else []  # a judged suite's answers are not graded
-    scores = {row.attempt: row.score for row in graded if row.problem_id == problem}
-    return {
-        f"attempt {attempt}": {
-            "verdict": dataclasses.asdict(scores[attempt]) if attempt in scores else "not graded",
-            "finish": record.completion.finish,
-            "seed": record.seed,
-            "text": record.completion.text,
-        }
-        for attempt, record in sorted(records.items())
-    }
 
 
 def print_facts(value: Any, depth: int = 0) -> None:

@@ -19,11 +19,12 @@ from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.redact import mask_fields, mask_pairs, redact
 from harness.report.text import clean
+from harness.run.kept import write_problems
 from harness.run.result import Item, RunResult, write_result
-from harness.run.store import write_graded
+from harness.run.store import write_graded, write_records
 from harness.stats.distributions import Z95, t_quantile
 from harness.stats.errors import mean_interval, wilson
-from harness.types import STATUSES, Estimate, Graded, Json, Score
+from harness.types import STATUSES, Estimate, Graded, Json, Problem, Record, Score
 
 Tool = Literal["lighteval", "lm-eval"]
 TOOLS: tuple[Tool, ...] = ("lighteval", "lm-eval")
@@ -51,6 +52,12 @@ class ForeignItem:
     """Samples behind the values."""
     tokens_out: int | None = None
     """Generated tokens over all samples."""
+    prompt: str = ""
+    """What the model was sent; empty if the file does not have it."""
+    target: str = ""
+    """The gold answer as the tool has it."""
+    replies: tuple[str, ...] = ()
+    """What the model wrote, one text a sample; empty for a task that generates nothing."""
 
 
 @dataclass(frozen=True)
@@ -287,8 +294,14 @@ def _run_id(run: ForeignRun, headline: str) -> str:
     return f"{slug}-{short_hash(canonical_json(facts), 10)}"
 
 
-def write_run(results_dir: Path, result: RunResult, graded: Sequence[Graded]) -> Path:
-    """Write an imported run as `<results>/runs/<run_id>/`: spec, scores, and the result last."""
+def write_run(
+    results_dir: Path,
+    result: RunResult,
+    graded: Sequence[Graded],
+    problems: Sequence[Problem] = (),
+    records: Sequence[Record] = (),
+) -> Path:
+    """Write an imported run as `<results>/runs/<run_id>/`: spec, prompts and replies, scores, and the result last."""
     directory = results_dir / "runs" / result.run_id
     directory.mkdir(parents=True, exist_ok=True)
     spec: dict[str, Json] = {
@@ -305,6 +318,9 @@ def write_run(results_dir: Path, result: RunResult, graded: Sequence[Graded]) ->
         "protocol": None,
     }
     write_atomically(directory / "spec.json", json.dumps(spec, ensure_ascii=False, indent=1) + "\n")
+    if problems:
+        write_problems(directory, problems)
+        write_records(directory, records)
     if graded:
         write_graded(directory, graded)
     write_result(directory, result)

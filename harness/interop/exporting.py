@@ -17,14 +17,12 @@ from harness.errors import StoreError, UnknownName
 from harness.files import write_output
 from harness.interop.common import TOOLS, safe_name, text_hash
 from harness.interop.lm_eval import doc_hash
+from harness.interop.replies import CONFIDENTIAL
 from harness.report.table import finite
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
 from harness.run.store import iter_records, read_graded
 from harness.types import Graded, Json
-
-_CONFIDENTIAL = frozenset({"gpqa"})
-"""Suites whose authors ask that no text be posted: completions quote the questions, so texts are left out."""
 
 
 def export_run(directory: Path, tool: str, out: Path, *, texts: bool = True) -> list[Path]:
@@ -38,7 +36,7 @@ def export_run(directory: Path, tool: str, out: Path, *, texts: bool = True) -> 
     result = read_checked(directory)
     if tool == "lighteval":
         return [_lighteval(result, out)]
-    replies = _replies(directory) if texts and result.suite not in _CONFIDENTIAL else {}
+    replies = _replies(directory) if texts and result.suite not in CONFIDENTIAL else {}
     return _lm_eval(result, read_graded(directory), replies, out)
 
 

@@ -10,6 +10,7 @@ from harness.errors import DataError, UnknownName, UsageError
 from harness.interop import lighteval, lm_eval
 from harness.interop.common import TOOLS, ForeignRun, Tool, read_json, to_result, write_run
 from harness.interop.mapping import locate
+from harness.interop.replies import replies
 from harness.run.result import RunResult
 
 _MAX_FILES = 5000
@@ -86,8 +87,10 @@ def import_path(
 
 def _write(run: ForeignRun, results_dir: Path, metric: str | None, data_dir: Path | None) -> Imported:
     headline = metric if metric is not None and metric in run.metrics else next(iter(run.metrics))
-    result, graded = to_result(run, locate(run, data_dir), headline)
-    return Imported(write_run(results_dir, result, graded), result)
+    mapped = locate(run, data_dir)
+    result, graded = to_result(run, mapped, headline)
+    problems, records = replies(run, mapped, data_dir)
+    return Imported(write_run(results_dir, result, graded, problems, records), result)
 
 
 def describe(imported: Sequence[Imported]) -> list[str]:

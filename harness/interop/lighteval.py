@@ -196,7 +196,19 @@ def _item(row: Mapping[str, Any], columns: Mapping[str, str | None], metric: str
         values=values,
         n=max(1, len(texts)) if isinstance(texts, list) else 1,
         tokens_out=sum(counted) if counted else None,
+        prompt=next((text for text in (row.get("full_prompt"), question) if isinstance(text, str)), ""),
+        target=_gold(doc),
+        replies=tuple(texts) if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else (),
     )
+
+
+def _gold(doc: Mapping[str, Any]) -> str:
+    """The gold choice of a document."""
+    choices, index = doc.get("choices"), doc.get("gold_index")
+    index = index[0] if isinstance(index, list) and index else index
+    if isinstance(choices, list) and isinstance(index, int) and 0 <= index < len(choices):
+        return str(choices[index])
+    return ""
 
 
 def _struct(value: object) -> dict[str, Any]:

@@ -32,6 +32,8 @@ from harness.interop.common import name as name_of
 from harness.types import Json
 
 QUESTION_FIELDS = ("question", "problem", "Problem", "Question", "input", "query", "prompt")
+_MAX_TEXT = 2_000_000
+"""Characters of a prompt or a reply that are kept: several times the longest."""
 _NOT_METRICS = frozenset({"alias", "sample_len", "sample_count", "name"})
 
 
@@ -213,6 +215,9 @@ def _add(items: dict[str, ForeignItem], row: Mapping[str, Any]) -> None:
         key=key,
         question=old.question if old is not None else _question(row),
         values={**(old.values if old is not None else {}), **values},
+        prompt=old.prompt if old is not None else _prompt(row),
+        target=old.target if old is not None else str(row.get("target", ""))[:_MAX_TEXT],
+        replies=old.replies if old is not None else _replies(row),
     )
 
 
@@ -224,9 +229,27 @@ def _question(row: Mapping[str, Any]) -> str:
             return "\n".join(
                 [doc[name], *(str(choice) for choice in choices)] if isinstance(choices, list) else [doc[name]]
             )
-    arguments = table(row.get("arguments")).get("gen_args_0")
-    prompt = table(arguments).get("arg_0")
-    return prompt if isinstance(prompt, str) else ""
+    return _prompt(row)
+
+
+def _prompt(row: Mapping[str, Any]) -> str:
+    """What was sent: `arguments` is an object in new files, a list of argument lists in old ones."""
+    arguments = row.get("arguments")
+    if isinstance(arguments, list):
+        first = arguments[0] if arguments else None
+        prompt = first[0] if isinstance(first, list) and first else None
+    else:
+        prompt = table(table(arguments).get("gen_args_0")).get("arg_0")
+    return prompt[:_MAX_TEXT] if isinstance(prompt, str) else ""
+
+
+def _replies(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The generated texts of a document, one a repeat; none for a task that scores given continuations."""
+    responses = row.get("resps")
+    texts = responses[0] if isinstance(responses, list) and len(responses) == 1 else None
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        return ()
+    return tuple(text[:_MAX_TEXT] for text in texts)
 
 
 def doc_hash(doc: Mapping[str, Json]) -> str:

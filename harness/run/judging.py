@@ -319,9 +319,10 @@ def _result(
         samples[row.problem_id] += row.score.value is not None
     clusters = {item.problem_id: item.cluster for item in judged}
     own_temperature = any(problem.temperature is not None for problem in case.job.problems)
-    totals: Mapping[str, Json] = {}
+    base: RunResult | None = None
     with suppress(StoreError):
-        totals = read_checked(case.base).totals
+        base = read_checked(case.base)
+    imported = base if base is not None and base.imported_from is not None else None
     return RunResult(
         run_id=run_id,
         suite=spec.suite,
@@ -335,13 +336,14 @@ def _result(
         n=min(attempts.values()),
         limit=spec.limit,
         seed=spec.sampling.seed,
-        sampling=sent_sampling(spec, by_question=own_temperature),
+        sampling=imported.sampling if imported else sent_sampling(spec, by_question=own_temperature),
         data_sha256=spec.data_sha256,
         graders={},
         model_identity=dict(spec.model_identity),
         environment={"harness": __version__, "judges": [dict(model.environment()) for model in models]},
-        totals=totals,
+        totals=base.totals if base is not None else {},
         finished=utc_now(),
+        imported_from=imported.imported_from if imported else None,
         protocol=case.spec.get("protocol"),
         judge=_label(case, models, facts["aggregate"]),
         judging=dict(facts),

@@ -182,6 +182,11 @@ def rescore(directory: Path, config: RunConfig) -> tuple[list[Graded], list[Grad
     job = stored_job(directory, stored, config)
     if job.suite.judging:
         raise UsageError(f"{job.suite.name} is judged, not graded: say `harness judge {directory.name} --judge NAME`")
+    if ungraded := next((problem.id for problem in job.problems if not problem.grader), None):
+        raise UsageError(
+            f"{directory.name} is of a task that is none of our suites, so that nothing here grades {ungraded!r}: "
+            "judge it with a rubric, or import it with --data-dir, so that its problems can be found in ours"
+        )
     old_graded, old_result = _readable(read_graded, directory) or [], _readable(read_checked, directory)
     with GradingPool(workers=config.grading_workers, timeout=config.grading_timeout) as pool:
         scorer = Scorer(job, pool)
@@ -196,9 +201,28 @@ def rescore(directory: Path, config: RunConfig) -> tuple[list[Graded], list[Grad
     result = summarise(job, graded, stored["model_identity"], environment, None, scorer.unread.notes())
     if old_result is not None:
         result = replace(result, totals=old_result.totals)
+    if old_result is not None and old_result.imported_from is not None:
+        result = _still_imported(result, old_result)
     write_graded(directory, graded)
     write_result(directory, result)
     return old_graded, graded, result
+
+
+def _still_imported(result: RunResult, old: RunResult) -> RunResult:
+    """Our verdicts on another tool's replies: whose run it is, and what that tool measured, stay."""
+    foreign = {name: value for name, value in old.estimates.items() if name not in result.estimates}
+    return replace(
+        result,
+        run_id=old.run_id,
+        suite_version=old.suite_version,
+        sampling=old.sampling,
+        seed=old.seed,
+        limit=old.limit,
+        graders={**old.graders, **result.graders},
+        estimates={**result.estimates, **foreign},
+        imported_from=old.imported_from,
+        warnings=(*result.warnings, f"graded here; {old.imported_from}'s own numbers stand beside ours"),
+    )
 
 
 def _readable(read: Callable[[Path], T], directory: Path) -> T | None:

@@ -186,6 +186,13 @@ def write_graded(directory: Path, graded: Iterable[Graded]) -> None:
     write_atomically(directory / SCORES, "".join(f"{line}\n" for line in lines))
 
 
+def write_records(directory: Path, records: Iterable[Record]) -> None:
+    """Write all completions of a run that was made elsewhere, atomically, in place of any that are there."""
+    with replacing(directory / RECORDS) as stream:
+        for record in records:
+            stream.write(_line(record) + b"\n")
+
+
 def read_graded(directory: Path) -> list[Graded]:
     """Read scores.jsonl; raises `StoreError` naming file and line if absent or damaged."""
     path = directory / SCORES

@@ -9,6 +9,7 @@ from typing import Any
 from harness.config import RunConfig, validate
 from harness.errors import ConfigError, StoreError
 from harness.run.checked import spec_problem
+from harness.run.kept import kept_job
 from harness.run.plan import Job, make_jobs, plan_suites
 from harness.run.store import SPEC
 
@@ -18,8 +19,8 @@ def stored_job(directory: Path, stored: dict[str, Any], config: RunConfig) -> Jo
 
     Raises `StoreError` if the run is damaged, imported, judged, or of another version or data than the suite has now.
     """
-    if tool := stored.get("imported_from"):
-        raise StoreError(f"{directory} was imported from {tool}: no completions are stored that could be scored again")
+    if stored.get("imported_from"):
+        return kept_job(directory, stored)
     if origin := stored.get("judged_from"):
         raise StoreError(f"{directory} is what a judge said of run {origin}: name that run instead")
     try:

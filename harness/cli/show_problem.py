@@ -1,0 +1,164 @@
+"""`harness show RUN --problem ID`: one problem of a run, from the question to the verdicts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from harness.types import Completion, Problem
+    from judges.types import Judgment
+
+_LISTED = 12
+"""Ids named in an error."""
+
+
+def problem_facts(directory: Path, name: str, data_dir: Path | None) -> dict[str, Any]:
+    """Question, gold, options, replies with their thought, and verdicts; `name` is an id or an ending of one.
+
+    Raises `UsageError` listing ids if none or several match, `StoreError` for a damaged run.
+    """
+    from harness.run.store import SCORES, iter_records, read_graded, read_spec
+    from harness.run.verdicts import VERDICTS, read_judgments
+
+    spec = read_spec(directory)
+    if (directory / VERDICTS).exists():
+        rows = read_judgments(directory)
+        wanted = find_id(name, (row.problem_id for row in rows), directory, "judgment")
+        facts = _asked(directory, spec, wanted, data_dir)
+        return facts | _judged(directory, spec, [row for row in rows if row.problem_id == wanted], data_dir)
+    stored = list(iter_records(directory))
+    graded = read_graded(directory) if (directory / SCORES).exists() else []  # a judged suite's answers are not graded
+    ids = [record.problem_id for record in stored] or [row.problem_id for row in graded]
+    wanted = find_id(name, ids, directory, "completion")
+    records = {record.attempt: record for record in stored if record.problem_id == wanted}
+    scores = {row.attempt: row.score for row in graded if row.problem_id == wanted}
+    facts = _asked(directory, spec, wanted, data_dir)
+    if not records:  # an import without replies
+        return facts | {f"attempt {attempt}": dataclasses.asdict(score) for attempt, score in sorted(scores.items())}
+    return facts | {
+        f"attempt {attempt}": {
+            "verdict": dataclasses.asdict(scores[attempt]) if attempt in scores else "not graded",
+            "finish": record.completion.finish,
+            "tokens": record.completion.tokens_out,
+            "seed": record.seed,
+            **_reply(record.completion),
+        }
+        for attempt, record in sorted(records.items())
+    }
+
+
+def find_id(name: str, ids: Iterable[str], directory: Path, what: str) -> str:
+    """The id itself, or the only one that ends in `name`, or that holds it."""
+    known = list(dict.fromkeys(ids))
+    if name in known:
+        return name
+    for matches in ([one for one in known if one.endswith(name)], [one for one in known if name in one]):
+        if len(matches) == 1 and name:
+            return matches[0]
+        if matches and name:
+            raise UsageError(f"{name!r} is part of {len(matches)} problem ids: {listed(matches)}. Write more of it")
+    raise UsageError(f"{directory.name} has no {what} for problem {name!r}; its {len(known)} problems: {listed(known)}")
+
+
+def listed(ids: Sequence[str]) -> str:
+    """The first few ids, and how many more there are."""
+    more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
+    return ", ".join(ids[:_LISTED]) + more
+
+
+def _asked(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> dict[str, Any]:
+    """What was asked, the gold answer and the options; or why they are not at hand."""
+    try:
+        problem = _problem(directory, spec, wanted, data_dir)
+    except HarnessError as error:
+        return {"problem": wanted, "question": f"not at hand: {error}"}
+    if problem is None:
+        return {"problem": wanted, "question": "not at hand: this version of the suite has no such problem"}
+    facts: dict[str, Any] = {"problem": wanted}
+    for message in problem.messages:
+        facts["question" if message.role == "user" else message.role] = message.content
+    facts["gold"] = problem.target or None
+    if problem.choices:
+        facts["options"] = {chr(65 + number): text for number, text in enumerate(problem.choices)}
+    facts["reference"] = problem.reference
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _problem(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> Problem | None:
+    from harness.run.kept import read_problems
+    from harness.suites import load_problems, load_suite
+
+    origin = directory.parent / str(spec.get("judged_from", directory.name))
+    kept = read_problems(origin)
+    if kept:
+        return next((problem for problem in kept if problem.id == wanted), None)
+    suite = load_suite(str(spec.get("suite")))
+    if data_dir is None and suite.data.generate is None:
+        raise UsageError("say --data-dir, the folder with the suite's data")  # the hub is not asked unasked
+    if spec.get("suite_version") != suite.version:
+        raise StoreError(f"the run is of version {spec.get('suite_version')} of the suite, this is {suite.version}")
+    seed, limit = spec.get("seed"), spec.get("limit")
+    whole = limit if isinstance(limit, int) else None
+    problems = load_problems(suite, data_dir, seed if isinstance(seed, int) else 0, whole)
+    return next((problem for problem in problems if problem.id == wanted), None)
+
+
+def _reply(completion: Completion) -> dict[str, Any]:
+    """The reply as it is read: the thought, wherever the server or the text had it, and the answer."""
+    from harness.reasoning import with_answer
+
+    if completion.finish == "error":
+        return {"error": completion.error}
+    read = with_answer(completion)
+    if read.reasoning is None:
+        return {"text": completion.text}
+    return {"thought": read.reasoning, "answer": read.answer_text if read.answer_text is not None else "(never given)"}
+
+
+def _judged(
+    directory: Path, spec: Mapping[str, Any], rows: Sequence[Judgment], data_dir: Path | None
+) -> dict[str, Any]:
+    """The answers that were judged, A and B where there are two, and what every judge said."""
+    wanted = rows[0].problem_id
+    against = spec.get("against")
+    own = _answers(directory.parent / str(spec.get("judged_from")), wanted)
+    facts: dict[str, Any] = {}
+    name = "A" if against is not None else "answer"
+    facts |= {f"{name} ({spec.get('model')}), attempt {attempt}": text for attempt, text in own.items()}
+    if against == "baseline":
+        facts["B (the suite's baseline)"] = _baseline(spec, wanted, data_dir)
+    elif isinstance(against, str):
+        facts |= {
+            f"B ({against}), attempt {n}": text for n, text in _answers(directory.parent / against, wanted).items()
+        }
+    return facts | {f"judgment {number}": dataclasses.asdict(row) for number, row in enumerate(rows, start=1)}
+
+
+def _answers(directory: Path, wanted: str) -> dict[int, Any]:
+    """Attempt -> the reply as it is read, of a run beside this one; why not, if it cannot be read."""
+    from harness.run.store import iter_records
+
+    try:
+        records = [record for record in iter_records(directory) if record.problem_id == wanted]
+    except StoreError as error:
+        return {0: f"not at hand: {error}"}
+    return {record.attempt: _reply(record.completion) for record in records} or {0: "not at hand: its run is gone"}
+
+
+def _baseline(spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> str:
+    from harness.data import load_rows
+    from harness.suites import load_suite
+
+    try:
+        suite = load_suite(str(spec.get("suite")))
+        if data_dir is None or suite.baseline is None:
+            return "not at hand: say --data-dir"
+        rows = {str(row["id"]): str(row["output"]) for row in load_rows(suite.baseline, data_dir)}
+    except HarnessError as error:
+        return f"not at hand: {error}"
+    return rows.get(wanted, "not at hand: the baseline has no answer to it")
