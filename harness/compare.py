@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.leaderboard import display_names, is_share
+from harness.reduction import Reduction, Side, reduction
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
@@ -50,18 +51,6 @@ class Flip:
     def change(self) -> float:
         """Positive: the other run is better here."""
         return self.other - self.reference
-
-
-@dataclass(frozen=True)
-class Reduction:
-    """How many fewer tokens the second run generates than the reference, in percent; negative: more."""
-
-    atr: Estimate | None
-    """Mean over problems of the reduction on that problem."""
-    otr: Estimate | None
-    """Reduction of the totals."""
-    problem: str = ""
-    """Why there is none."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +92,11 @@ def _names(results: Sequence[RunResult]) -> list[str]:
     return [names[id(result)] for result in results]
 
 
-def compare_runs(runs: Sequence[Loaded], *, force: bool = False) -> list[Pair]:
+def compare_runs(runs: Sequence[Loaded], *, force: bool = False, tokenizer: str | None = None) -> list[Pair]:
     """Every run against the first one of its suite; Holm over all pairs.
 
-    `force` compares runs of different suite versions or tools all the same, where problems have the same ids. Raises
+    `force` compares runs of different suite versions or tools all the same, where problems have the same ids;
+    `tokenizer` is the one to count tokens with, in place of the runs' own (`harness.run.tokenizers.named`). Raises
     `UsageError` saying in what runs differ, or if two runs have no scored problem in common.
     """
     by_suite: dict[str, list[Loaded]] = {}
@@ -118,12 +108,12 @@ def compare_runs(runs: Sequence[Loaded], *, force: bool = False) -> list[Pair]:
             f"run {alone[0].run_id} is the only one of suite {alone[0].suite!r}; the suites given are "
             f"{', '.join(by_suite)}: compare runs of one suite, or two of each"
         )
-    pairs = [_pair(members[0], other, force) for members in by_suite.values() for other in members[1:]]
+    pairs = [_pair(members[0], other, force, tokenizer) for members in by_suite.values() for other in members[1:]]
     adjusted = holm([pair.outcome.p for pair in pairs])
     return [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
 
 
-def _pair(reference: Loaded, other: Loaded, force: bool) -> Pair:
+def _pair(reference: Loaded, other: Loaded, force: bool, tokenizer: str | None) -> Pair:
     a, b = reference.result, other.result
     different = differences(a, b)
     if different and not force:
@@ -145,7 +135,7 @@ def _pair(reference: Loaded, other: Loaded, force: bool) -> Pair:
         flips=tuple(sorted(flips, key=lambda flip: (-abs(flip.change), flip.problem_id))),
         only_reference=len(left.keys() - right.keys()),
         only_other=len(right.keys() - left.keys()),
-        reduction=_reduction(reference, other),
+        reduction=reduction(*(Side(run.directory, run.result) for run in (reference, other)), tokenizer),
         notes=tuple(_notes(a, b, different)),
     )
 
@@ -261,22 +251,6 @@ def _show(value: Json) -> str:
     return "unset" if value is None else str(value)
 
 
-def _reduction(reference: Loaded, other: Loaded) -> Reduction:
-    """Token-reduction rates on the common problems, from the stored scores; imported runs often have no counts."""
-    from harness.metrics.length import token_reduction
-    from harness.run.store import read_graded
-
-    try:
-        left, right = read_graded(reference.directory), read_graded(other.directory)
-        common = {row.problem_id for row in left} & {row.problem_id for row in right}
-        rates = token_reduction(
-            [row for row in right if row.problem_id in common], [row for row in left if row.problem_id in common]
-        )
-    except HarnessError as error:  # no scores file, no counts: the comparison itself does not need them
-        return Reduction(None, None, str(error))
-    return Reduction(rates.atr, rates.otr)
-
-
 def _percent(estimate: Estimate | None) -> Json:
     """A rate with its interval, in percent."""
     return None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high}
@@ -313,6 +287,10 @@ def pair_row(pair: Pair, show: int | None) -> Mapping[str, Json]:
         "atr": _percent(pair.reduction.atr),
         "otr": _percent(pair.reduction.otr),
         "token_problem": pair.reduction.problem,
+        "chain_atr": _percent(pair.reduction.chain_atr),
+        "chain_otr": _percent(pair.reduction.chain_otr),
+        "chain_problem": pair.reduction.chain_problem,
+        "tokenizer": pair.reduction.tokenizer or None,
         "n_flips": len(pair.flips),
         "flips": [
             {"problem_id": flip.problem_id, "reference": flip.reference, "run": flip.other, "change": flip.change}

@@ -14,6 +14,9 @@ def pair_tables(pairs: Sequence[Pair], show: int) -> list[Table]:
     """An overview and, for every pair, its `show` biggest flips."""
     rows = tuple(pair_row(pair, show) for pair in pairs)
     notes = [f"{row['name']} minus {row['reference_name']}: {note}" for row in rows for note in _list(row["notes"])]
+    for row in rows:
+        problems = dict.fromkeys(str(row[key]) for key in ("token_problem", "chain_problem") if row[key])
+        notes += [f"{row['name']} minus {row['reference_name']}: tokens saved: {problem}" for problem in problems]
     notes += [
         disagreement_note(f"{row['name']} minus {row['reference_name']}", str(row["why"])) for row in rows if row["why"]
     ]
@@ -98,4 +101,6 @@ _COLUMNS = (
     Column("problems", _problems, right=True),
     _rate("atr", "tokens saved (mean)"),
     _rate("otr", "tokens saved (total)"),
+    _rate("chain_atr", "of the chain (mean)"),
+    _rate("chain_otr", "of the chain (total)"),
 )

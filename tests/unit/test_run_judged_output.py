@@ -34,7 +34,7 @@ def harness(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 def test_the_prompt_and_the_points_are_shown_as_by_harness_judge(harness: Call) -> None:
     code, out, _ = harness(*RUN, *JUDGE)
-    assert code == 0 and "avg@n" in out and out.count("judged with cot_math@1#") == 1
+    assert code == 0 and "avg@n" in out and out.count("judged with cot_math@2#") == 1
     assert "CoT score, 0 to 100" in out and "stored as synth_easy-4p-mock-gold-" in out
     shown = json.loads(harness(*RUN, *JUDGE, "--json")[1])
     assert len(shown["judging"]) == 1 and shown["cot"][0]["em"] == 100
