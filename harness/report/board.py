@@ -34,7 +34,7 @@ def _group_table(group: Group, references: Sequence[Reference]) -> Table:
     notes += [f"{s.model} against the baseline: {why}" for s in group.standings if (why := _why(s))]
     if shown:
         sources = sorted({reference.source for reference in shown})
-        notes.append("* published, not measured here; other prompts and samples. " + "; ".join(sources))
+        notes.append("* published, not measured here; other prompts, samples and judges. " + "; ".join(sources))
     if any(s.tied for s in group.standings):
         notes.append("runs that share a letter are tied: no paired test tells them apart (5 %, Holm over all tables)")
     title = f"{group.key.describe()} - {first.metric}{'' if headline else ' (not the headline metric)'}"
@@ -139,7 +139,7 @@ def reference_row(reference: Reference, suite: str, metric: str) -> Row:
         "suite": suite,
         "model": f"{reference.student}{system}",
         "metric": metric,
-        "value": reference.value / 100,
+        "value": reference.on_our_scale,
         "low": None,
         "high": None,
         "n_problems": None,

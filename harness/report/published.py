@@ -25,9 +25,17 @@ SUITE_OF = {
     "AGIEval": "agieval",
     "ARC-E": "arc_easy",
     "ARC-C": "arc_challenge",
+    "AlpacaEval2": "alpaca_eval",
+    "Arena-Hard": "arena_hard",
+    "MT-Bench": "mt_bench",
 }
 """The sources' benchmark names -> our suites; other benchmarks have no suite here."""
-_METRIC = re.compile(r"(acc|avg@n|(avg|pass|pass_first|maj)@[1-9][0-9]*)")
+RATING = "rating"
+"""The metric that is printed on a scale from 1 to 10; all others are percentages, or points of 100."""
+_METRIC = re.compile(
+    r"acc|avg@n|(avg|pass|pass_first|maj)@[1-9][0-9]*|em|format:json|average|atr|otr|nli"
+    rf"|cot_(math|quality)|points:cot_(math|quality)\.[a-z_]+|lc_win_rate|arena_score|{RATING}"
+)
 _MAX_BYTES = 5_000_000
 
 
@@ -41,13 +49,18 @@ class Reference:
     benchmark: str
     metric: str
     value: float
-    """In percent, as published."""
+    """As published: in percent, in points of 100, or from 1 to 10 (`RATING`)."""
     source: str
 
     @property
     def suite(self) -> str | None:
         """Our suite of that benchmark, if there is one."""
         return SUITE_OF.get(self.benchmark)
+
+    @property
+    def on_our_scale(self) -> float:
+        """The value as our estimates hold it: a share, or a rating."""
+        return self.value if self.metric == RATING else self.value / 100
 
     @property
     def samples(self) -> int | None:
@@ -127,6 +140,10 @@ def _problem(cells: list[str]) -> str | None:
         value = float(cells[5])
     except ValueError:
         return f"value {cells[5]!r} is not a number"
-    if not (math.isfinite(value) and 0 <= value <= 100):
-        return f"value {cells[5]} is not a percentage"
-    return None if _METRIC.fullmatch(cells[4]) else f"unknown metric {cells[4]!r}"
+    if not _METRIC.fullmatch(cells[4]):
+        return f"unknown metric {cells[4]!r}"
+    if cells[4] == RATING:
+        return None if 1 <= value <= 10 else f"value {cells[5]} is not a rating from 1 to 10"
+    if cells[4] in ("atr", "otr"):
+        return None if math.isfinite(value) and value <= 100 else f"value {cells[5]} is not a reduction in percent"
+    return None if math.isfinite(value) and 0 <= value <= 100 else f"value {cells[5]} is not a percentage"
