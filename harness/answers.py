@@ -139,6 +139,10 @@ _PHRASE = re.compile(
     r"|(?:最终|正确|最后)?(?:的)?(?:答案|回答)[ \t]{0,3}(?:应该|应|就)?(?:是|为|選|选|：|:)"
     r"|(?:故选|所以选|因此选|应选|故選)(?:择)?[ \t]{0,3}[：:]?"
     r"|\br[ée]ponse\b[^.\n:=]{0,40}?(?:\best\b|:)"
+    r"|\b(?:a[ \t])?resposta\b[^.\n:=]{0,40}?(?:\bé(?=\s)|:)|\b(?:la[ \t])?risposta\b[^.\n:=]{0,40}?(?:\bè(?=\s)|:)"
+    r"|\b(?:het[ \t])?antwoord\b[^.\n:=]{0,40}?(?:\bis\b|:)"
+    r"|\b(?:đáp[ \t]án|câu[ \t]trả[ \t]lời)\b[^.\n:=]{0,40}?(?:\blà\b|:)"
+    r"|\bodpowiedź\b[^.\n:=]{0,40}?(?:\bto\b|:)|\bcevap\b[ \t]{0,3}:"
     r"|\b(?:la[ \t])?respuesta\b[^.\n:=]{0,40}?(?:\bes\b|:)"
     r"|\bantwort\b[^.\n:=]{0,40}?(?:\bist\b|:|\blautet\b)"
     r"|\bответ\b[ \t]{0,3}(?::|—|-)"
@@ -180,7 +184,8 @@ def after_answer_phrases(text: str) -> Iterator[tuple[str, int]]:
         if wrapped:
             begin = wrapped.end()
         line_end = tail.find("\n", begin, begin + 2000)
-        display_end = tail.find("\\]", begin, begin + 2000) if tail.startswith(("\\[", "$$"), begin) else -1
+        closing = "$$" if tail.startswith("$$", begin) else "\\]" if tail.startswith("\\[", begin) else ""
+        display_end = tail.find(closing, begin + 2, begin + 2000) if closing else -1
         stop = max(line_end, display_end + 2 if display_end >= 0 else -1)
         line = tail[begin : stop if stop >= 0 else begin + 2000]
         length = len(first_sentence(line))

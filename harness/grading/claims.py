@@ -17,7 +17,7 @@ A value that is not readable as one (`harness.grading.values`) is claimed like a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from harness.answers import after_answer_phrases
@@ -55,6 +55,14 @@ _DENIED_AFTER = re.compile(
     r"|(?:cannot|can['’]t)\s+be\s+(?:right|correct|it|the)|(?:does\s+not|doesn['’]t)\s+(?:work|satisfy|fit|hold|count)|fails)\b",
     re.IGNORECASE,
 )
+_CHANGED = re.compile(
+    r"\b(?:(?:square|squared|cube|cubed|cubic|fourth|fifth|\w+th)\s+(?:root\s+)?of|roots?\s+of|twice|thrice|double|triple"
+    r"|half(?:\s+of)?|(?:thirds?|quarters?|fifths?|sixths?|eighths?|tenths?|hundredths?)\s+of|(?:reciprocal|inverse|opposite|logarithm"
+    r"|log|factorial|negative)\s+of|(?:two|three|four|five|six|seven|eight|nine|ten|a\s+hundred|\d\s)\s*times)\s+(?:the\s+)?[$\\(]*$",
+    re.IGNORECASE,
+)
+"""Words that make another value of the number behind them."""
+_UNREAL = re.compile(r"[^.;]{0,40}?\bif\b[^.;]{0,60}\b(?:were|had|would|wasn['’]t|weren['’]t)\b")
 _SIGN = re.compile(r"\b(?:minus|negative)\s+(?=[$\\(]{0,2}[\d.]|\\frac|\$\\frac)", re.IGNORECASE)
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox|textrm)\s?\{([^{}]{0,200})\}")
 
@@ -218,8 +226,9 @@ def _first(sentence: str, groups: list[Claim]) -> Claim | None:
             sentence, last, wide=True
         ):
             return last
-    if symbolic and len(groups) > 1 and _TURN.search(sentence[group.values[-1].end : groups[1].values[0].start]):
-        return None
+    if symbolic and len(groups) > 1:
+        turn = _TURN.search(sentence[group.values[-1].end : groups[1].values[0].start])
+        return group if turn is None or turn.lastgroup == "side" else None
     return group
 
 
@@ -231,7 +240,15 @@ def _lists(sentence: str, found: list[Value]) -> list[Claim]:
             groups[-1].append(value)
         else:
             groups.append([value])
-    return [Claim(tuple(group)) for group in groups]
+    return [Claim(tuple(_spoken(sentence, value) for value in group)) for group in groups]
+
+
+def _spoken(sentence: str, value: Value) -> Value:
+    """A value that words before it change ("half of 6"), or that holds only if something else did, answers nothing."""
+    changed = _CHANGED.search(sentence[max(0, value.start - _WINDOW) : value.start])
+    if changed or _UNREAL.match(sentence, value.end):
+        return replace(value, readable=False)
+    return value
 
 
 def _is_joined(sentence: str, group: list[Value], value: Value, following: list[Value]) -> bool:

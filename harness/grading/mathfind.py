@@ -28,7 +28,7 @@ def find_answer(answer_text: str) -> Extracted | None:
         turned = corrected(rest)
         if turned is not None:
             return _running(*turned, explicit=True)
-        statement = plain(phrase).strip()
+        statement = plain(phrase).strip(' \t"“”')
         if not re.search(r"\w", statement):
             continue
         found = claim(statement, direct=True)
@@ -113,7 +113,13 @@ def _is_bare(text: str) -> bool:
         return False
     if not words:
         return re.search(r"\w", body) is not None
-    return len(words) == 1 and not re.search(r"\d", _NOT_PROSE.sub(" ", body)) and not _CONNECTIVE.search(body)
+    return (
+        len(words) == 1
+        and "$" not in body
+        and "\\(" not in body
+        and not re.search(r"\d", _NOT_PROSE.sub(" ", body))
+        and not _CONNECTIVE.search(body)
+    )
 
 
 def _bounded(answer: str) -> str:

@@ -110,7 +110,7 @@ def find_number(answer_text: str) -> Extracted | None:
     phrases = stated(answer_text)
     for phrase, rest in phrases:
         turned = corrected(rest)
-        statement = plain(phrase[:MAX_ANSWER]).strip()
+        statement = plain(phrase[:MAX_ANSWER]).strip(' \t"“”')
         found = turned[1] if turned else claim(statement, direct=True)
         if found is not None:
             value = _one(found)
