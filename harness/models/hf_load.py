@@ -93,7 +93,8 @@ def _loading(source: Source) -> Iterator[None]:
         first = str(error).strip().partition("\n")[0]
         ours = Path(source.location).is_dir() and not isinstance(error, ImportError)
         kind = BrokenModel if ours else ModelError
-        raise kind(f"{source.location!r} does not load: {type(error).__name__}: {first}") from error
+        over = f" with the adapter {source.adapter!r}" if source.adapter is not None else ""
+        raise kind(f"{source.location!r}{over} does not load: {type(error).__name__}: {first}") from error
 
 
 def load_tokenizer(source: Source) -> Any:

@@ -56,7 +56,12 @@ def load_weights(source: Source, device: str, dtype: torch.dtype | str) -> Any:
 
 def check_fit(source: Source, tokenizer: Any) -> None:
     """Everything that `load_weights` would raise, and a tokenizer that does not fit, without memory for the weights."""
-    model = load_weights(source, "meta", "auto")
+    try:
+        model = load_weights(source, "meta", "auto")
+    except BrokenModel:
+        raise
+    except Exception:  # some adapters begin by a computation on the base's weights (PiSSA): then it must be real
+        model = load_weights(source, "cpu", "auto")
     check_vocabulary(source, model.get_input_embeddings().weight.shape[0], tokenizer)
 
 
@@ -77,9 +82,13 @@ def check_vocabulary(source: Source, rows: int, tokenizer: Any) -> None:
 
 def check_finite(source: Source, model: Any) -> None:
     """Raises `BrokenModel` for a weight that is NaN or infinite: whatever such a model says is nonsense."""
-    for name, weight in model.named_parameters():
+    for name, parameter in model.named_parameters():
+        weight = parameter.detach()
+        if not weight.is_floating_point() or weight.is_meta:  # quantised, or left on the disk
+            continue
+        weight = weight.float() if weight.itemsize == 1 else weight  # eight-bit floats know no sum
         # One pass, no copy: NaN and infinity survive a sum.
-        if weight.is_floating_point() and not bool(torch.isfinite(weight.detach().sum(dtype=torch.float32))):
+        if not bool(torch.isfinite(weight.sum(dtype=torch.float32))):
             raise BrokenModel(f"{source.adapter or source.location!r}: {name!r} holds NaN or infinity: it diverged")
 
 
