@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from backends.data.segments import Encoder, Tokenised, left_out_lines, plural
+from harness.models.base import SYSTEM_FOLDED
+from harness.models.hf_template import TemplateRefusal, render
+from harness.types import Message
 
 
 def preflight(encoder: Encoder, data: Tokenised) -> list[str]:
@@ -21,6 +24,8 @@ def preflight(encoder: Encoder, data: Tokenised) -> list[str]:
             f"the chat template ends a turn with {end[:40]!r}, the tokenizer's end of sequence is "
             f"{encoder.tokenizer.eos_token!r}: that is what is trained, and what must stop generation"
         )
+    if encoder.folded_system:
+        lines.append(f"the chat template has {SYSTEM_FOLDED}, as evaluation does it")
     if encoder.tokenizer.pad_token_id is None:
         lines.append(f"no padding token: batches are filled with {encoder.tokenizer.eos_token!r}, masked where it pads")
     return lines
@@ -46,12 +51,10 @@ def odd_lines(encoder: Encoder, data: Tokenised) -> list[str]:
 
 def _turn_end(encoder: Encoder) -> str:
     """What the template puts after a finished turn of the assistant; "" if it refuses such a conversation."""
-    import jinja2
-
     mark = "a finished answer"
-    turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": mark}]
     try:
-        text: str = encoder.tokenizer.apply_chat_template(turns, chat_template=encoder.template, tokenize=False)
-    except (jinja2.TemplateError, ValueError, TypeError):
+        turns = (Message("user", "a question"), Message("assistant", mark))
+        text = render(encoder.tokenizer, turns, encoder.template or "")
+    except TemplateRefusal:
         return ""
     return text.rpartition(mark)[2].strip()

@@ -160,6 +160,8 @@ class Encoder:
         names = {**dict(own), **dict(added)}
         tags = tag_tokens(names.values())
         self._control = {number: token for number, token in names.items() if token not in tags}
+        self.folded_system = False
+        """Whether the template had no place for a system turn, so that its text went to the first user turn."""
         self.control_prompts: dict[str, str] = {}
         """Record -> the first control token that the text of its turns holds: read as such, whoever wrote it."""
 
@@ -172,7 +174,9 @@ class Encoder:
     def prompt(self, record: TrainRecord) -> Prompt:
         """The record's prompt as ids. Raises `DataError` if the chat template refuses it."""
         # One renderer a record: it remembers what it rendered, which over a large data set is a leak.
-        prompt = PromptRenderer(self.tokenizer, *self._renderer).render(record.prompt)
+        renderer = PromptRenderer(self.tokenizer, *self._renderer)
+        prompt = renderer.render(record.prompt)
+        self.folded_system |= renderer.folded_system
         if prompt.error is not None:
             raise DataError(f"record {record.id!r}: {prompt.error}")
         said = "\n".join(turn.content for turn in record.prompt)

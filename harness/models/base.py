@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import overload
 
 from harness.errors import MissingExtra
-from harness.types import Completion, Json, Request
+from harness.types import Completion, Json, Message, Request
 
 
 class Stopped(asyncio.CancelledError):
@@ -115,6 +115,23 @@ async def answer_concurrently(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+SYSTEM_FOLDED = "no system role there: its text stands at the head of the first user turn"
+"""What the environment of a run says of `fold_system`."""
+
+
+def fold_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages without a system role: its text, if any, is put at the head of the first user turn."""
+    system = "\n\n".join(message.content for message in messages if message.role == "system")
+    rest = [message for message in messages if message.role != "system"]
+    if not system:
+        return tuple(rest)
+    place = next((number for number, message in enumerate(rest) if message.role == "user"), None)
+    if place is None:
+        return (Message("user", system), *rest)
+    rest[place] = Message("user", f"{system}\n\n{rest[place].content}")
+    return tuple(rest)
 
 
 def markup_identity(markup: str) -> dict[str, Json]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, PrerequisiteError
 from harness.hashing import short_hash
-from harness.models.base import Stopped, import_extra, markup_identity
+from harness.models.base import SYSTEM_FOLDED, Stopped, import_extra, markup_identity
 from harness.models.hf_prompt import read_template
 from harness.models.hf_source import HfOptions, Source, find_source, resolve_dtype
 from harness.models.options import parse_options
@@ -107,6 +107,7 @@ class HfModel:
             "threads": torch.get_num_threads(),
             "batch_size": self.options.batch_size,
             "batch_tokens": self.options.batch_tokens,
+            **({"system_role": SYSTEM_FOLDED} if self._loaded and self._loaded.prompts.folded_system else {}),
         }
 
     async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[_Answer, None]:

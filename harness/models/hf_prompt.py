@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.errors import ConfigError
 from harness.markup import opening_at_end
+from harness.models.base import fold_system
+from harness.models.hf_template import TemplateRefusal, loses_system, render
 from harness.reasoning import open_block
 from harness.types import Message
 
@@ -39,12 +41,6 @@ class Prompt:
         return min(max_tokens, left)
 
 
-_TEMPLATE_FAULTS = (
-    ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError
-)  # fmt: skip
-"""What a template's own expressions raise: they are programs, and foreign ones."""
-
-
 TODAY = datetime(2024, 7, 26)
 """What a chat template that asks for the date is told (the day that Llama 3's own names where there is no clock): with
 the real one the same command would ask, and train on, another prompt tomorrow."""
@@ -72,34 +68,51 @@ class PromptRenderer:
         self._variables: dict[str, Any] = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
         self._variables["strftime_now"] = TODAY.strftime
         self._known: dict[tuple[Message, ...], Prompt] = {}
+        self.folded_system = False
+        """Whether the template had no place for a system turn, so that its text went to the first user turn."""
 
     def render(self, messages: tuple[Message, ...]) -> Prompt:
-        """The prompt; a template that refuses these messages (a system turn, say) gives a prompt with an error."""
+        """The prompt; a template that refuses these messages gives a prompt with an error.
+
+        One that refuses a system turn, or drops it, gets its text at the head of the first user turn. Raises
+        `ModelError` for a template that does not end.
+        """
         prompt = self._known.get(messages)
         if prompt is None:
             prompt = self._known[messages] = self._render(messages)
         return prompt
 
     def _render(self, messages: tuple[Message, ...]) -> Prompt:
-        import jinja2
-
         if self._template is None:
             # A base model: its tokenizer adds what starts a text (BOS), and nothing tells the turns apart.
             text = "\n\n".join(message.content for message in messages)
             return self._tokenize(messages, text, special=True)
-        continued = messages[-1].role == "assistant"
         try:
-            text = self._tokenizer.apply_chat_template(
-                [{"role": message.role, "content": message.content} for message in messages],
-                chat_template=self._template,
-                tokenize=False,
-                add_generation_prompt=not continued,
-                continue_final_message=continued,
-                **self._variables,
-            )
-        except (jinja2.TemplateError, *_TEMPLATE_FAULTS) as error:
-            return Prompt(error=f"the chat template refuses these messages: {error}".replace("\n", " "))
+            text = self._text(messages)
+            if loses_system(messages, text):
+                raise TemplateRefusal("it leaves the system turn out")
+        except TemplateRefusal as refusal:
+            folded = fold_system(messages)
+            try:
+                if folded == messages:
+                    raise refusal
+                text = self._text(folded)
+            except TemplateRefusal as error:
+                return Prompt(error=f"the chat template refuses these messages: {error}")
+            self.folded_system = True
         return self._tokenize(messages, text, special=False)
+
+    def _text(self, messages: tuple[Message, ...]) -> str:
+        continued = messages[-1].role == "assistant"
+        assert self._template is not None
+        return render(
+            self._tokenizer,
+            messages,
+            self._template,
+            add_generation_prompt=not continued,
+            continue_final_message=continued,
+            **self._variables,
+        )
 
     def _tokenize(self, messages: tuple[Message, ...], text: str, special: bool) -> Prompt:
         tokens = tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
 from harness.markup import parse_markup
-from harness.models.base import answer_concurrently, markup_identity
-from harness.models.openai_reply import Failure, with_hint
+from harness.models.base import SYSTEM_FOLDED, answer_concurrently, fold_system, markup_identity
+from harness.models.openai_reply import Failure, refuses_system, with_hint
 from harness.models.options import parse_options
 from harness.redact import one_line, register_secret, secret_fields
 from harness.types import Completion, Json, Request
@@ -184,7 +184,7 @@ class OpenAIModel:
         self._succeeded = False
         self._rejected = self._gave_up = 0
         self._served: set[str] = set()
-        self._logprobs_missing = self._schema_ignored = False
+        self._logprobs_missing = self._schema_ignored = self._system_refused = False
         self._mean_out = 256.0
 
     def describe(self) -> Mapping[str, Json]:
@@ -217,6 +217,8 @@ class OpenAIModel:
         }
         if self._logprobs_missing:
             found["logprobs"] = "asked for, but the server gives none"
+        if self._system_refused:
+            found["system_role"] = SYSTEM_FOLDED
         if self._schema_ignored:
             found["response_format"] = "a JSON schema was sent, but the server does not hold replies to it"
         return found
@@ -241,10 +243,12 @@ class OpenAIModel:
             await endpoint.close()
 
     def _body(self, request: Request) -> dict[str, Json]:
-        options = self._options
+        options, messages = self._options, request.problem.messages
+        if self._system_refused:
+            messages = fold_system(messages)
         body: dict[str, Json] = {
             "model": self._model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.problem.messages],
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
             "temperature": request.temperature,
             "top_p": request.top_p,
             options.max_tokens_field: request.max_tokens,
@@ -281,6 +285,9 @@ class OpenAIModel:
                 reply = await endpoint.chat(body, self._options.timeout)
             except Failure as error:
                 failure = with_hint(error, body)
+                if refuses_system(failure, body):
+                    self._system_refused = True
+                    return await self._answer(request)
             else:
                 self._note_success(endpoint, reply.completion, reply.served_model, expected)
                 self._note_ignored(request, reply.completion)

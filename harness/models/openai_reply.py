@@ -259,6 +259,24 @@ def with_hint(failure: Failure, body: Mapping[str, object]) -> Failure:
     return failure
 
 
+_NO_SYSTEM = re.compile(
+    r"\b(?:system|developer)\b.{0,30}\b(?:role|instruction|message|prompt|turn)s?\b.{0,60}"
+    r"\b(?:not|unsupported|invalid|isn't|doesn't|never|unexpected)\b"
+    r"|\b(?:not|unsupported|invalid|isn't|doesn't|unexpected|unknown)\b.{0,60}"
+    r"(?:['\"`]system['\"`]|\bsystem (?:role|message|prompt|instruction|turn)|\brole\W{1,4}system)"
+    r"|\brole\W{1,4}system\W{1,4}(?:is )?(?:not|unsupported|invalid)"
+    r"|\broles? must alternate|\bonly user.{0,40}\broles?\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def refuses_system(failure: Failure, body: Mapping[str, object]) -> bool:
+    """Whether a server has rejected a request because of the system turn that it has."""
+    messages = body.get("messages")
+    has_system = isinstance(messages, list) and any(turn.get("role") == "system" for turn in messages)
+    return has_system and failure.kind == "rejected" and _NO_SYSTEM.search(failure.message) is not None
+
+
 def error_message(data: object) -> str:
     """The human part of an error body, in any of the shapes in use; one redacted line."""
     found: object = data

@@ -31,7 +31,7 @@ from typing import Any, Literal
 from harness.errors import ModelError
 from harness.hashing import short_hash
 from harness.markup import parse_markup
-from harness.models.base import answer_concurrently, import_extra, markup_identity
+from harness.models.base import SYSTEM_FOLDED, answer_concurrently, import_extra, markup_identity
 from harness.models.hf_prompt import PromptRenderer, read_template
 from harness.models.hf_source import HfOptions, Source, find_source
 from harness.models.hf_text import Detokenizer
@@ -162,6 +162,7 @@ class VllmModel:
             "transformers": metadata.version("transformers"),
             "tensor_parallel_size": self.options.tensor_parallel_size,
             "enforce_eager": self.options.enforce_eager,
+            **({"system_role": SYSTEM_FOLDED} if self._prompts and self._prompts.folded_system else {}),
         }
 
     async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:

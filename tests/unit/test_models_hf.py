@@ -16,14 +16,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra hf")
 transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 
-from tiny_model import CHAT, answer, request, tiny, write_model, write_scripted, write_tokenizer
+from tiny_model import answer, request, tiny, write_model, write_tokenizer
 
 from harness.errors import ConfigError, ModelError, PrerequisiteError
 from harness.models.base import Stopped
 from harness.models.hf import build
 from harness.models.hf_decode import Decoded
-from harness.reasoning import with_answer
-from harness.types import Message, Problem, Request
+from harness.types import Request
 
 
 @pytest.fixture(scope="module")
@@ -116,13 +115,6 @@ def test_a_prompt_beyond_the_context_is_an_error_and_a_reply_is_cut_at_it(checkp
     assert found["z", 0].finish in ("stop", "length")
 
 
-def test_a_template_that_refuses_the_messages_fails_that_request_alone(checkpoint: Path) -> None:
-    system = Problem(id="s", messages=(Message("system", "be"), Message("user", "u")), target="", grader="exact")
-    found = answer(tiny(checkpoint), [dataclasses.replace(request("ok"), problem=system), request("ok")])
-    assert "no system turns" in (found["s", 0].error or "")
-    assert found["ok", 0].error is None
-
-
 def test_chat_template_off_file_and_opened_think(checkpoint: Path, tmp_path: Path) -> None:
     template = tmp_path / "t.jinja"
     template.write_text("{{ messages[0].content }}<think>\n")
@@ -132,50 +124,6 @@ def test_chat_template_off_file_and_opened_think(checkpoint: Path, tmp_path: Pat
     assert answer(thinking, [request("hi")])["hi", 0].opened_think is True
     found = answer(plain, [request("hi")])["hi", 0]
     assert (found.opened_think, found.tokens_in) == (False, 2)
-
-
-TAGS = {
-    "<think>": ("<think>", "</think>"),
-    "[THINK]": ("[THINK]", "[/THINK]"),
-    "begin_of_thought": ("<|begin_of_thought|>", "<|end_of_thought|>", "<|begin_of_solution|>", "<|end_of_solution|>"),
-    "user": ("<mull>", "</mull>"),
-}
-
-
-@pytest.mark.parametrize("name", TAGS)
-def test_tags_that_are_special_tokens_stay_and_control_tokens_go(name: str, tmp_path: Path) -> None:
-    opening, closing, *rest = TAGS[name]
-    script = [opening, "h", "m", "<|tool|>", closing, *rest[:1], "4", *rest[1:]]
-    options = {"think_markup": f"{opening}…{closing}"} if name == "user" else {}
-    folder = write_scripted(tmp_path, script, [*TAGS[name], "<|tool|>"])
-    (said,) = answer(tiny(folder, **options), [request("q", temperature=0.0)]).values()
-    assert said.text == "".join(token for token in script if token != "<|tool|>")
-    done = with_answer(said)
-    assert (done.finish, done.reasoning, done.answer_text) == ("stop", "hm", "4")
-    (cut,) = answer(tiny(folder, **options), [request("q", temperature=0.0, max_tokens=3)]).values()
-    assert (cut.finish, with_answer(cut).answer_text, cut.tokens_out) == ("length", None, 3)
-    (stopped,) = answer(tiny(folder, **options), [request("q", temperature=0.0, stop=(closing,))]).values()
-    assert (stopped.finish, stopped.text) == ("stop", f"{opening}hm")
-
-
-def test_a_block_that_the_prompt_opens_is_closed_by_a_special_token(tmp_path: Path) -> None:
-    opens = CHAT.replace("a:{% endif %}", "a:<think>{% endif %}")
-    folder = write_scripted(tmp_path, ["h", "</think>", "4"], ["<think>", "</think>"], opens, after="<think>")
-    (said,) = answer(tiny(folder), [request("q", temperature=0.0)]).values()
-    assert (said.text, said.finish, said.opened_think) == ("h</think>4", "stop", True)
-    assert with_answer(said).answer_text == "4"
-
-
-@pytest.mark.parametrize(("begun", "opened"), [("<think>\nhm:", True), ("<think>hm</think>\n:", False), ("so:", False)])
-def test_a_reply_that_is_continued_inside_its_thought_is_known_to_be(begun: str, opened: bool, tmp_path: Path) -> None:
-    folder = write_scripted(tmp_path, ["k", "</think>", "4"], ["<think>", "</think>"])
-    asked = request("q", temperature=0.0)
-    messages = (*asked.problem.messages, Message("assistant", begun))
-    asked = dataclasses.replace(asked, problem=dataclasses.replace(asked.problem, messages=messages))
-    (said,) = answer(tiny(folder), [asked]).values()
-    assert (said.text, said.opened_think) == ("k</think>4", opened)
-    (cut,) = answer(tiny(folder), [dataclasses.replace(asked, max_tokens=1)]).values()
-    assert with_answer(cut).answer_text == (None if opened else "k")
 
 
 def test_a_long_row_does_not_hold_back_the_others(checkpoint: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from stub_server import MODEL, Reply, StubServer
@@ -164,6 +166,50 @@ def test_reasoning_in_its_own_field_is_kept_beside_the_text(server: StubServer) 
     whole, cut = ask(make_model(server, concurrency="1"), make_requests(2))
     assert (whole.text, whole.reasoning, whole.finish) == ("4", "two and two", "stop")
     assert (cut.text, cut.reasoning, cut.finish) == ("", "two and", "length")
+
+
+NO_SYSTEM = [
+    "System role not supported",
+    "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+    "Developer instruction is not enabled for models/gemma-3-27b-it",
+    "Conversation roles must alternate user/assistant/user/assistant/...",
+    "Only user and assistant roles are supported!",
+    "invalid role: system",
+    "Unexpected role 'system'",
+    "system messages are not supported by this model",
+]
+
+
+@pytest.mark.parametrize("said", NO_SYSTEM)
+def test_a_server_without_a_system_role_gets_its_text_in_the_first_user_turn(server: StubServer, said: str) -> None:
+    def choose(_: int, body: dict[str, Any]) -> Reply:
+        refused = any(turn["role"] == "system" for turn in body["messages"])
+        return Reply(status=400, raw=json.dumps({"error": {"message": said}}).encode()) if refused else Reply()
+
+    server.choose = choose
+    messages = (
+        Message("system", "Be brief."),
+        Message("user", "one"),
+        Message("assistant", "1"),
+        Message("user", "two"),
+    )
+    problems = [Problem(f"p{i}", messages, "4", "integer") for i in range(3)]
+    model = make_model(server, concurrency="1", retries="0")
+    completions = ask(model, [Request(problem, 0, 0.6, 0.95, 64, (), 7) for problem in problems])
+    assert [completion.finish for completion in completions] == ["stop"] * 3
+    assert server.count == 4  # told once, remembered
+    assert server.seen[-1].body["messages"][0] == {"role": "user", "content": "Be brief.\n\none"}
+    assert len(server.seen[-1].body["messages"]) == 3
+    assert "first user turn" in str(model.environment()["system_role"])
+
+
+@pytest.mark.parametrize("said", ["the file system is not mounted", "no such field", "temperature is not supported"])
+def test_other_refusals_leave_the_system_turn_alone(server: StubServer, said: str) -> None:
+    server.default = Reply(status=400, raw=json.dumps({"error": {"message": said}}).encode())
+    problem = Problem("p", (Message("system", "Be brief."), Message("user", "one")), "4", "integer")
+    model = make_model(server)
+    ask(model, [Request(problem, 0, 0.6, 0.95, 64, (), 7)])
+    assert server.count == 1 and "system_role" not in model.environment()
 
 
 def test_retry_after_is_honoured(server: StubServer) -> None:

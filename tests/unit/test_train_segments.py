@@ -312,8 +312,16 @@ def test_unusable_tokenizers_and_prompts_are_refused(tokenizer: Any, tmp_path: P
     endless.eos_token = None
     with pytest.raises(ConfigError, match="never stop"):
         Encoder(endless, 100)
+    refusing = Encoder(tokenizer, 100, template=CHAT.replace("'no system turns'", "'no'").replace("'system'", "'user'"))
     with pytest.raises(DataError, match="record 'r1': the chat template refuses"):
-        tokenise(Encoder(tokenizer, 100), [replace(RECORD, prompt=(Message("system", "x"), *RECORD.prompt))])
+        tokenise(refusing, [RECORD])
+
+
+def test_a_system_turn_that_the_template_refuses_is_trained_as_it_is_asked(tokenizer: Any) -> None:
+    encoder = Encoder(tokenizer, 100)
+    data = tokenise(encoder, [replace(RECORD, prompt=(Message("system", "be brief"), *RECORD.prompt))])
+    assert encoder.runs(data.examples[0].sequences[0])[0] == ("prompt", "u:be brief\n\n2 + 2?\na:")
+    assert any("first user turn" in line for line in preflight(encoder, data))
 
 
 def test_tokenizers_are_compared_by_their_mapping(tokenizer: Any, subwords: Any, tmp_path: Path) -> None:
