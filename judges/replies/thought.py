@@ -9,12 +9,13 @@ object and nothing else is all answer, even where the prompt opened a thought: a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
 from harness.reasoning import with_answer
 from harness.types import Completion
-from judges.replies.jsonfind import valid_objects
+from judges.replies.jsonfind import FoundObject, valid_objects
 
 _FENCE = re.compile(r"```\w{0,16}")
 _PRIVATE = 0xE000
@@ -24,24 +25,30 @@ _PRIVATE = 0xE000
 def with_reply(completion: Completion) -> Completion:
     """The completion with `reasoning` and `answer_text`, as `with_answer` finds them outside of its JSON objects."""
     text = completion.text
-    objects = valid_objects(text) if completion.finish != "error" else []
-    if not objects:
+    if completion.finish == "error" or not (objects := valid_objects(text)):
         return with_answer(completion)
     mark = next(mark for mark in map(chr, count(_PRIVATE)) if mark not in text)
-    sources = [text[one.start : one.end] for one in objects]
-    pieces, position = [], 0
-    for number, one in enumerate(objects):
-        pieces += [text[position : one.start], f"{mark}{number}{mark}"]
-        position = one.end
-    hidden = "".join([*pieces, text[position:]])
+    numbers: dict[str, int] = {}
+    hidden = _hidden(text, objects, numbers, mark)
     if completion.finish == "stop" and _FENCE.sub("", hidden).strip() == f"{mark}0{mark}":
         return replace(completion, answer_text=text.strip())
+    reasoning = completion.reasoning
+    if reasoning is not None:  # if it was split off before, it is known by what stands in it
+        reasoning = _hidden(reasoning, valid_objects(reasoning), numbers, mark)
+    sources = list(numbers)
 
     def shown(part: str | None) -> str | None:
         return part and re.sub(f"{mark}([0-9]+){mark}", lambda found: sources[int(found[1])], part)
 
-    reasoning = completion.reasoning
-    for number, source in enumerate(sources):  # a thought that was split off before is known by what stands in it
-        reasoning = reasoning and reasoning.replace(source, f"{mark}{number}{mark}", 1)
     split = with_answer(replace(completion, text=hidden, reasoning=reasoning))
     return replace(split, text=text, reasoning=shown(split.reasoning), answer_text=shown(split.answer_text))
+
+
+def _hidden(text: str, objects: Sequence[FoundObject], numbers: dict[str, int], mark: str) -> str:
+    """The text with a number between marks for each object, the same for the same object."""
+    pieces, position = [], 0
+    for one in objects:
+        number = numbers.setdefault(text[one.start : one.end], len(numbers))
+        pieces += [text[position : one.start], f"{mark}{number}{mark}"]
+        position = one.end
+    return "".join([*pieces, text[position:]])

@@ -129,8 +129,8 @@ def test_labels(labels: tuple[str, ...], said: str, expected: str | None) -> Non
 
 # --- properties -------------------------------------------------------------------------------------------------------
 
-# No braces, no think tags and no code fence: what is left is prose.
-PROSE = st.text(st.characters(exclude_characters="{}<`", exclude_categories=["Cs"]), max_size=200)
+# No braces, no reasoning markup and no code fence: what is left is prose.
+PROSE = st.text(st.characters(exclude_characters="{}<[◁:`", exclude_categories=["Cs"]), max_size=200)
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40)
 
 
