@@ -56,13 +56,13 @@ _DENIED_AFTER = re.compile(
     re.IGNORECASE,
 )
 _CHANGED = re.compile(
-    r"\b(?:(?:square|squared|cube|cubed|cubic|fourth|fifth|\w+th)\s+(?:root\s+)?of|roots?\s+of|twice|thrice|double|triple"
+    r"\b(?:(?:square|cube|fourth|one[\s-](?:third|half|fourth|fifth))\s+of|roots?\s+of|twice|thrice|double|triple"
     r"|half(?:\s+of)?|(?:thirds?|quarters?|fifths?|sixths?|eighths?|tenths?|hundredths?)\s+of|(?:reciprocal|inverse|opposite|logarithm"
     r"|log|factorial|negative)\s+of|(?:two|three|four|five|six|seven|eight|nine|ten|a\s+hundred|\d\s)\s*times)\s+(?:the\s+)?[$\\(]*$",
     re.IGNORECASE,
 )
 """Words that make another value of the number behind them."""
-_UNREAL = re.compile(r"[^.;]{0,40}?\bif\b[^.;]{0,60}\b(?:were|had|would|wasn['’]t|weren['’]t)\b")
+_UNREAL = re.compile(r"[^.;]{0,40}?\bif\b[^.;]{0,60}\b(?:were|had|wasn['’]t|weren['’]t)\b")
 _SIGN = re.compile(r"\b(?:minus|negative)\s+(?=[$\\(]{0,2}[\d.]|\\frac|\$\\frac)", re.IGNORECASE)
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox|textrm)\s?\{([^{}]{0,200})\}")
 
@@ -89,7 +89,7 @@ _BOUNDARY = (
 _LONE_LETTER = re.compile(r"(?:\b(?:is|equals|be|to|get|obtain)\s|=\s?)((?![aAI])[A-Za-z])\W*$")
 _TURN = re.compile(rf"\b(?:(?P<boundary>{_BOUNDARY})|(?P<side>{_SIDE}))\b|[=≈→⇒]", re.IGNORECASE)
 _RENEWED = re.compile(
-    rf"[;,]?\s(?:{_AND}\s+)?(?:so|thus|hence|therefore|then|which|the\s+answer|rounded|i\.e)\b|≈|approx|[:=]\s*$"
+    rf"[;,]?\s(?:{_AND}\s+)?(?:so|thus|hence|therefore|then|which|that\s+is|the\s+answer|rounded|i\.e)\b|≈|approx|[:=]\s*$"
     r"|\b(?<!that\s)(?:is|are|equals?|makes|gives|leaves|gets)\s+(?:\w+ly\s)?[$\\(]*$",
     re.IGNORECASE,
 )
@@ -246,6 +246,8 @@ def _lists(sentence: str, found: list[Value]) -> list[Claim]:
 def _spoken(sentence: str, value: Value) -> Value:
     """A value that words before it change ("half of 6"), or that holds only if something else did, answers nothing."""
     changed = _CHANGED.search(sentence[max(0, value.start - _WINDOW) : value.start])
+    if _is_result(sentence, Claim((value,))):
+        return value
     if changed or _UNREAL.match(sentence, value.end):
         return replace(value, readable=False)
     return value
