@@ -185,14 +185,14 @@ def measured(runs: Sequence[RunResult], assumed: Noise) -> Noise:
         share = assumed.between_sd**2 / (assumed.mean * (1.0 - assumed.mean))
         between = math.sqrt(share * mean * (1.0 - mean))
         source = f"mean of {first.run_id}, spread assumed"
-        return Noise(mean, between, min(assumed.delta_sd, _most_delta(between)), source)
+        return Noise(mean, between, assumed.delta_sd, source)
     seen = sum(part.mean for part in parts) / len(parts)
     mean = sum(_shrunk(_scored(run)) for run in runs[:2]) / len(parts)
     # What the shrinkage adds to the variance is split as assumed.
     added = max(0.0, mean * (1.0 - mean) - seen * (1.0 - seen))
     share = assumed.between_sd**2 / (assumed.mean * (1.0 - assumed.mean))
     between = math.sqrt(sum(part.between_sd**2 for part in parts) / len(parts) + share * added)
-    spread = min(assumed.delta_sd, _most_delta(between))
+    spread = assumed.delta_sd
     if len(parts) == 2:
         spread = max(SMALLEST_DELTA_SD, delta_sd(first.items, runs[1].items))
     else:
@@ -207,11 +207,6 @@ def _scored(run: RunResult) -> list[float]:
 def _shrunk(values: Sequence[float]) -> float:
     """The mean had one more problem been right and one more wrong (Laplace): never 0 or 1."""
     return (sum(values) + 1.0) / (len(values) + 2.0)
-
-
-def _most_delta(between: float) -> float:
-    """The spread of the differences of two models whose difficulties have nothing to do with each other."""
-    return max(SMALLEST_DELTA_SD, math.sqrt(2.0) * between)
 
 
 _SMALLEST = 1e-6  # of all that can be told apart, nothing is as small; far below, the counts would overflow

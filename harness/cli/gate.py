@@ -94,7 +94,7 @@ def command(
     inconclusive, and what would decide is printed. In GitHub Actions annotations and a job summary are written.
 
     \b
-    harness gate --baseline hf:./released --candidate hf:./new --suite math500:4 --margin 2pp
+    harness gate --baseline hf:./released --candidate hf:./new --suite math500:4 --margin 3pp
     harness gate --candidate hf:./released --suite synth_easy --save-baseline baseline.json
     harness gate --baseline baseline.json --candidate hf:./new --junit gate.xml
     """  # noqa: D301  # a real backspace: it tells click to keep these lines

@@ -205,7 +205,7 @@ def _told(result: RunResult) -> str:
 
 
 def _scores(runs: Sequence[Row]) -> str:
-    """The latest score on each suite (and limit), "!" where there are warnings: "synth_easy 43.3, gsm8k (100) 12.0 !"."""
+    """The latest score on each suite (and limit), "!" where there are warnings: "synth_easy 43.3, gsm8k (100) 12 !"."""
     from harness.leaderboard import is_share
 
     latest: dict[str, str] = {}
