@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -39,9 +41,12 @@ def command(kind: str, results_dir: Path, as_json: bool) -> None:
 
         click.echo(json.dumps({"rows": [{"name": name, "summary": summary} for name, summary in rows]}, indent=1))
         return
-    width = max((len(name) for name, _ in rows), default=0)
-    for name, summary in rows:
-        click.echo(f"{name:<{width}}  {summary}".rstrip())
+    from harness.report.terminal import listed, terminal_width
+
+    tty = sys.stdout.isatty()
+    narrow = tty or "COLUMNS" in os.environ  # a pipe gets one line for each name
+    for line in listed(rows, terminal_width(tty=tty) if narrow else sys.maxsize):
+        click.echo(line)
 
 
 def _entries(kind: str) -> list[tuple[str, str]]:

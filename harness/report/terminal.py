@@ -53,6 +53,17 @@ class Grid:
         return Grid(tuple(self.titles[i] for i in positions), tuple(self.right[i] for i in positions), rows)
 
 
+def listed(rows: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Names with a text each, the texts broken between words beside the names, or below them where there is no room."""
+    names = max((_width(name) for name, _ in rows), default=0)
+    room = min(width - names - _GAP, max((_width(text) for _, text in rows), default=0) + 2 * _LEAST)
+    if room >= 2 * _LEAST:
+        cells = [_row([[name], _wrap(text, room)], [names, room], [False, False]) for name, text in rows]
+    else:
+        cells = [[name, *(f"    {line}" for line in _wrap(text, width - 4) if line)] for name, text in rows]
+    return [line for lines in cells for line in lines]
+
+
 def draw(grid: Grid, width: int, *, tty: bool) -> list[str]:
     """The lines of a table, in the first of the four forms that fits."""
     if _line(_widest(grid)) <= width:

@@ -63,3 +63,20 @@ def test_a_method_is_shown_with_paper_options_and_settings() -> None:
     assert "    key_steps:\n      records need: response, rejected\n" in out
     assert "      learning_rate: 5e-06" in out
     assert "authors' code" in out.partition("deviations:")[2]
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "120", ""])
+@pytest.mark.parametrize("kind", ["suites", "metrics", "methods", "runs"])
+def test_names_and_words_are_whole_at_any_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, columns: str
+) -> None:
+    (tmp_path / "runs" / ("synth_easy-" + "a-long-name-" * 6)).mkdir(parents=True)
+    where = ["list", kind, "--results-dir", str(tmp_path)]
+    rows = json.loads(CliRunner().invoke(cli, [*where, "--json"]).stdout)["rows"]
+    monkeypatch.setenv("COLUMNS", columns) if columns else monkeypatch.delenv("COLUMNS", raising=False)
+    shown = CliRunner().invoke(cli, where).stdout
+    assert {word for row in rows for cell in row.values() for word in cell.split()} <= set(shown.split())
+    if columns:
+        assert all(len(line) <= int(columns) or " " not in line.strip() for line in shown.splitlines())
+    else:
+        assert len(shown.splitlines()) == len(rows)
