@@ -135,7 +135,7 @@ def _pair(reference: Loaded, other: Loaded, force: bool, tokenizer: str | None) 
         flips=tuple(sorted(flips, key=lambda flip: (-abs(flip.change), flip.problem_id))),
         only_reference=len(left.keys() - right.keys()),
         only_other=len(right.keys() - left.keys()),
-        reduction=reduction(*(Side(run.directory, run.result) for run in (reference, other)), tokenizer),
+        reduction=reduction(Side(reference.directory, a), Side(other.directory, b), tokenizer),
         notes=tuple(_notes(a, b, different)),
     )
 
