@@ -168,9 +168,9 @@ def items_equal(gold: Item, answer: Item) -> bool:
     if not answer.relations:
         return left is not None and _is_value_of(*left) and values_equal(left[1], answer.sides[0])
     if left is not None and right is not None:
-        names = _chain_names(gold), _chain_names(answer)
-        if max(len(names[0]), len(names[1])) > 1:
-            return names[0] == names[1] and values_equal(left[1], right[1])
+        chains = _chain_names(gold), _chain_names(answer)
+        if max(len(chains[0]), len(chains[1])) > 1:
+            return chains[0] == chains[1] and values_equal(left[1], right[1])
         renamed = _same_name(left, right)
         if renamed is not None:
             return values_equal(left[1], renamed)
