@@ -78,7 +78,7 @@ def show(name: str, results_dir: Path, as_json: bool) -> None:
     facts: dict[str, Json] = {
         "folder": str(folder),
         "files": _files(folder, card),
-        "base": _base(folder, card),
+        "base": _base(folder, card, line.cards[0].base),
         "card": cast(Json, asdict(card)),
         "lineage": [_short(one) for one in line.cards],
         "trained from it": [_short(one) for one in below],
@@ -232,14 +232,19 @@ def _files(folder: Path, card: ModelCard) -> str:
     return f"{size / 1e6:.1f} MB{where}, {'as the card says' if same else 'CHANGED since the card was written'}"
 
 
-def _base(folder: Path, card: ModelCard) -> str:
-    """Whether an adapter's base is still the one that it was trained from."""
+def _base(folder: Path, card: ModelCard, first: str) -> str:
+    """Whether an adapter's base is still the one that it was trained from; `first`: what its descent began with.
+
+    Looked up where it is a folder: anything else would be fetched, or made, to answer.
+    """
     from harness.models.trained import find_weights
 
     if card.kind != "adapter":
         return f"{card.base}: not needed, all weights are here"
     if card.base_fingerprint is None:
         return f"{card.base}: the card does not say which weights of it"
+    if not Path(first.removeprefix("hf:")).expanduser().is_dir():
+        return f"{card.base}: {card.base_fingerprint}, checked when it is loaded"
     try:
         find_weights(folder, card)
     except HarnessError as error:

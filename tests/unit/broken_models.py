@@ -331,7 +331,7 @@ ADAPTERS: dict[str, Case] = {
     ),
     "no rank": Case(
         False,
-        adapter_files(lambda f, rng: edit_json(f / "adapter_config.json", r=rng.choice([0, -4, "four", None, ...]))),
+        adapter_files(lambda f, rng: edit_json(f / "adapter_config.json", r=rng.choice([0, -4, "four", None]))),
     ),
     "targets that are no layers": Case(
         False, adapter_files(lambda f, rng: edit_json(f / "adapter_config.json", target_modules=["c_attn"]))

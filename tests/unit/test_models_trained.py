@@ -156,6 +156,26 @@ def test_an_adapter_is_never_put_over_another_base(tmp_path: Path) -> None:
         load(tmp_path, "over")
 
 
+@pytest.mark.parametrize("base", ["tiny", "hf:owner/name"])
+def test_showing_a_model_neither_makes_nor_fetches_its_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    from click.testing import CliRunner
+
+    from harness.cli.models_show import show
+    from harness.models import trained
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the base was asked for")
+
+    monkeypatch.setattr(trained, "find_base", refuse)
+    folder = add_card(tmp_path, "lora", kind="adapter", base=base, base_fingerprint="f" * 16)
+    (folder / MODEL).mkdir()
+    (folder / MODEL / "adapter_config.json").write_text('{"r": 4}')
+    shown = CliRunner().invoke(show, ["lora", "--results-dir", str(tmp_path)])
+    assert shown.exit_code == 0 and "checked when it is loaded" in shown.output
+
+
 def test_a_base_on_the_hub_is_taken_at_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.models import hf_source
     from harness.models.trained import find_base
