@@ -79,14 +79,17 @@ def _agree_at_points(golds: Sequence[Node], answers: Sequence[Node], kind: Kind,
     complex_too = any(has(node, lambda part: part.name in ("i", "cis") and part.op != "var") for node in nodes)
     constant = all(is_constant(node) for node in nodes)
     for complex_allowed in (True,) if complex_too else (False, True):
-        met = 0
-        defined = [0, 0]
+        met, defined, large = 0, [0, 0], None
         factors: list[Number] = []
         for index in range(1 if constant else POINTS):
-            values = values_at(nodes, index, base, DIGITS, complex_allowed)
-            if values is None:
-                for place, side in enumerate((golds, answers)):
-                    defined[place] += values_at(side, index, base, DIGITS, complex_allowed) is not None
+            try:
+                values = values_at(nodes, index, base, DIGITS, complex_allowed)
+                if values is None:
+                    for place, side in enumerate((golds, answers)):
+                        defined[place] += values_at(side, index, base, DIGITS, complex_allowed) is not None
+                    continue
+            except Undecided as error:  # too large at this point
+                large = error
                 continue
             met += 1
             if not _agree_here(nodes, values, len(golds), kind, factors, (index, base, constant)):
@@ -95,6 +98,8 @@ def _agree_at_points(golds: Sequence[Node], answers: Sequence[Node], kind: Kind,
                 break
         if met >= (1 if constant else 2):
             return True
+        if large is not None:
+            raise large
         if complex_allowed and bool(defined[0]) != bool(defined[1]):
             return False
     raise Undecided("no value at any point")

@@ -265,6 +265,10 @@ class _Parser(Cursor):
         argument = self.argument(name)
         if exponent is not None and exponent == Node("neg", (Node("num", name="1", value=Fraction(1)),)):
             name, exponent = "arc" + name, None
+        if name == "exp" and base is None and exponent is None:
+            return Node("pow", (Node("const", name="e"), argument))
+        if name == "cbrt":
+            return Node("root", (argument, Node("num", name="3", value=Fraction(3))))
         args = argument.args if argument.op == "tuple" else (argument,)
         node = Node("func", args if base is None else (*args, base), name if base is None else name + "_")
         return node if exponent is None else Node("pow", (node, exponent))

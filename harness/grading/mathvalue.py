@@ -346,7 +346,6 @@ _FUNCTIONS: dict[str, Callable[[Number, Point], Number]] = {
     "lg": lambda value, point: point.context.log10(_positive(value)),
     "log": _log,
     "sqrt": lambda value, point: point.context.sqrt(value),
-    "cbrt": lambda value, point: _power(value, point.context.mpf(1) / 3, point),
 }
 _RULES: dict[str, Callable[[Node, Point], Value]] = {
     "num": _num,
