@@ -117,6 +117,8 @@ async def answer_concurrently(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
+NO_ROOM = "fit the context"
+"""Part of every message about a request that a server's context is too short for: the same command fails again."""
 SYSTEM_FOLDED = "no system role there: its text stands at the head of the first user turn"
 """What the environment of a run says of `fold_system`."""
 

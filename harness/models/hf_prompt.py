@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import ConfigError
 from harness.markup import opening_at_end
-from harness.models.base import fold_system
+from harness.models.base import NO_ROOM, fold_system
 from harness.models.hf_template import TemplateRefusal, loses_system, render
 from harness.reasoning import open_block
 from harness.types import Message
@@ -37,7 +37,9 @@ class Prompt:
             return self.error
         left = max_tokens if context is None else context - len(self.tokens)
         if left < 1:
-            return f"the prompt has {len(self.tokens)} tokens, the model's context only {context}"
+            return (
+                f"the prompt does not {NO_ROOM}: it has {len(self.tokens)} tokens, the model's context only {context}"
+            )
         return min(max_tokens, left)
 
 

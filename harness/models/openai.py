@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
 from harness.markup import parse_markup
-from harness.models.base import SYSTEM_FOLDED, answer_concurrently, fold_system, markup_identity
+from harness.models.base import NO_ROOM, SYSTEM_FOLDED, answer_concurrently, fold_system, markup_identity
 from harness.models.openai_reply import Failure, refuses_system, with_hint
 from harness.models.options import parse_options
 from harness.redact import one_line, register_secret, secret_fields
@@ -381,8 +381,8 @@ class OpenAIModel:
             parts.append(f"Check the key in {self._options.api_key_env}")
         elif failure.kind == "unreachable":
             parts.append("Check base_url, and that the server is running")
-        elif failure.kind == "rejected":
+        elif failure.kind == "rejected" and NO_ROOM not in failure.message:
             parts.append("The server rejects every request: see the options max_tokens_field, omit and seed")
-        else:
+        elif failure.kind != "rejected":
             parts.append("What was generated is stored; run the same command again to go on")
         return ModelError(one_line(" ".join(parts), 1200))

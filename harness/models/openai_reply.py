@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from harness.models.base import NO_ROOM
 from harness.redact import one_line
 from harness.types import Completion, Finish
 
@@ -218,6 +219,9 @@ _PROMPT = (
 _LIMIT = (rf"supports at most {_NUMBER}",)
 
 
+_JUDGE = " (of a judge: --judge-arg omit=max_tokens)"
+
+
 def _context_hint(said: str, body: Mapping[str, object]) -> str | None:
     """What to do about a prompt and a reply that do not fit together; None if that is not what the server says."""
     if _TOO_LONG.search(said) is None:
@@ -226,16 +230,19 @@ def _context_hint(said: str, body: Mapping[str, object]) -> str | None:
     context, prompt, most = _first(_CONTEXT, said), _first(_PROMPT, said), _first(_LIMIT, said)
     asked = body.get("max_tokens", body.get("max_completion_tokens"))
     if most is not None:
-        return f"{asked} tokens were asked for: say --max-tokens {most} or less"
+        return f"The reply does not {NO_ROOM}: {asked} tokens were asked for, say --max-tokens {most} or less{_JUDGE}"
     if context is None or prompt is None:
-        return f"Prompt and reply do not fit: {asked} tokens were asked for, say less with --max-tokens"
+        return f"Prompt and reply do not {NO_ROOM}: {asked} tokens were asked for, say fewer with --max-tokens{_JUDGE}"
     room = context - prompt
     if room < 1:
         return (
-            f"The prompt alone has {prompt} tokens and the context {context}: no --max-tokens makes room, a server "
-            "with a longer context would"
+            f"The prompt alone does not {NO_ROOM}, it has {prompt} tokens of {context}: no --max-tokens makes room, a "
+            "server with a longer context would"
         )
-    return f"Of {context} tokens the prompt takes {prompt}: there is room for {room}, say --max-tokens {room} or less"
+    return (
+        f"Prompt and reply do not {NO_ROOM}: of {context} tokens the prompt takes {prompt}, there is room for {room}, "
+        f"say --max-tokens {room} or less{_JUDGE}"
+    )
 
 
 def _first(patterns: Sequence[str], said: str) -> int | None:

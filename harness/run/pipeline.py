@@ -16,7 +16,7 @@ from harness.errors import DataError, Interrupted, StoreError, TooManyFailures, 
 from harness.grading.pool import GradingPool
 from harness.metrics import parse_metric
 from harness.models import load_model
-from harness.models.base import Stopped
+from harness.models.base import NO_ROOM, Stopped
 from harness.run.checked import read_checked
 from harness.run.generate import OpenJob, Progress, generate, open_jobs
 from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
@@ -249,6 +249,9 @@ _RETRIED = {
     "--judge-temperature asks anew",
 }
 """What the same command does again, without and with a judge: its cache keeps every reply, readable or not."""
+_NO_ROOM = (
+    f"What does not {NO_ROOM} fails the same way every time: log.txt says how much room there is for --max-tokens"
+)
 
 
 def check_failures(outcome: Outcome, allowed: float) -> None:
@@ -264,5 +267,8 @@ def check_failures(outcome: Outcome, allowed: float) -> None:
                 f"(allowed: {allowed:.1%}); the reasons are in {where} of the run"
             )
     if reasons:
+        said = [*reasons, *(line for result in outcome.results for line in result.warnings)]
+        if any(NO_ROOM in line for line in said):
+            raise TooManyFailures(f"{'; '.join(reasons)}. {_NO_ROOM}")
         judged = outcome.judged or any(result.judge is not None for result in outcome.results)
         raise TooManyFailures(f"{'; '.join(reasons)}. Run the same command again to retry {_RETRIED[judged]}")

@@ -9,6 +9,7 @@ from harness import __version__
 from harness.clock import utc_now
 from harness.errors import DataError, NotMeasured
 from harness.metrics import estimate
+from harness.models.base import NO_ROOM
 from harness.run.plan import Job, choose_metrics
 from harness.run.result import Item, RunResult
 from harness.run.score import grader_versions
@@ -113,6 +114,9 @@ def _cost(tokens_in: int, tokens_out: int, environment: Mapping[str, Json]) -> f
 
 def _warnings(job: Job, graded: Sequence[Graded], attempts: Mapping[str, int]) -> list[str]:
     found = count_warnings(Counter(row.score.status for row in graded), sent_sampling(job.spec)["max_tokens"])
+    no_room = [row.score.why for row in graded if row.score.status == "error" and NO_ROOM in row.score.why]
+    if no_room:
+        found.append(f"{len(no_room)} of {len(graded)} samples do not {NO_ROOM}: {no_room[0]}")
     absent = [problem.id for problem in job.problems if problem.id not in attempts]
     if absent:
         found.append(f"{len(absent)} of {len(job.problems)} problems have no sample: run the same command again")

@@ -7,13 +7,16 @@ import gzip
 import json
 import zlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 from stub_server import MODEL, Reply, StubServer
 from test_models_openai import ask, make_model, make_requests, no_settings_from_outside, server
 
-from harness.errors import ConfigError, ModelError
+from harness.cli.main import cli
+from harness.errors import ConfigError, ModelError, TooManyFailures
 from harness.grading import score_completion
 from harness.models import load_model
 from harness.models.openai_body import ERROR_BYTES, BoundedStream
@@ -171,7 +174,7 @@ def test_a_prompt_and_a_reply_that_do_not_fit_name_the_option_and_the_room(said:
     [
         ("maximum context length is 512 tokens. However, your request has 600 input tokens.", "no --max-tokens makes"),
         ("max_tokens is too large: 300000. This model supports at most 16384 completion tokens", "--max-tokens 16384"),
-        ("the context window is full", "4096 tokens were asked for, say less with --max-tokens"),
+        ("the context window is full", "4096 tokens were asked for, say fewer with --max-tokens"),
         ("temperature must be below 2", None),
         ("the schema is too long", None),
     ],
@@ -179,6 +182,23 @@ def test_a_prompt_and_a_reply_that_do_not_fit_name_the_option_and_the_room(said:
 def test_other_words_about_length(said: str, hint: str | None) -> None:
     told = with_hint(status_failure(400, {}, said.encode()), {"max_tokens": 4096}).message
     assert (hint in told) if hint is not None else told == f"HTTP 400: {said}"
+
+
+def test_a_run_whose_context_is_too_short_is_not_told_to_run_again(server: StubServer, tmp_path: Path) -> None:
+    said = Reply(status=400, raw=json.dumps({"error": {"message": CONTEXT[0]}}).encode())
+    server.choose = lambda index, _: said if index < 2 else Reply(content="\\boxed{1}")
+    command = ["run", "--suite", "synth_easy", "--limit", "4", "--model", f"openai:{MODEL}"]
+    options = ["--model-arg", f"base_url={server.url}", "--model-arg", "concurrency=1", "--results-dir", str(tmp_path)]
+    done = CliRunner().invoke(cli, [*command, *options])
+    assert isinstance(done.exception, TooManyFailures)
+    assert "2 of 4 samples have no score" in str(done.exception) and "again" not in str(done.exception)
+    assert "--max-tokens" in str(done.exception)
+    (result,) = (tmp_path / "runs").glob("*/result.json")
+    assert "there is room for 3096, say --max-tokens 3096" in str(json.loads(result.read_text())["warnings"])
+    server.default, server.choose = said, None
+    with pytest.raises(ModelError, match="room for 3096, say --max-tokens") as caught:
+        ask(make_model(server), make_requests(40))
+    assert "again" not in str(caught.value) and "max_tokens_field" not in str(caught.value)
 
 
 def identity(url: str, **options: str) -> object:
