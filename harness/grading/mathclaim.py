@@ -12,12 +12,15 @@ from fractions import Fraction
 from harness.answers import last_boxed_group
 from harness.grading.latex import NUMBER_WORDS, unwrap
 from harness.grading.mathnode import Node
-from harness.grading.mathpoints import both_signs
+from harness.grading.mathpoints import both_signs, is_constant, real_value
+from harness.grading.mathsame import last_digit
 from harness.grading.mathtext import Token, Unreadable, tokens
 from harness.grading.mathtree import parse
 from harness.grading.mathwords import CURRENCY, spelled
 from harness.grading.units import MULTIPLIERS, REMARK, is_unit, unit_key
 
+_LEADING = tuple(Token("rel", text, gap) for text in ("=", "~") for gap in (False, True))
+_ROUGHLY = frozenset({"about", "approximately", "approx", "exactly", "roughly", "around"})
 CONCLUSIONS = ("=>", "<=>")
 _BRACES = 4
 """Braces that may stand around a whole answer."""
@@ -106,7 +109,7 @@ def claim_of(found: list[Token]) -> Claim:
     found = _condition(_unbraced(found))
     if any(token.text in CONCLUSIONS for token in found):  # what follows from the rest is what is claimed
         found = _split([Token("rel", "=>") if token.text in CONCLUSIONS else token for token in found], "=>")[-1][0]
-    while found and found[0].kind == "rel" and found[0].text in ("=", "~"):
+    while len(found) > 1 and (found[0] in _LEADING or found[0].text.lower() in _ROUGHLY):
         found = found[1:]
     parts = _split(found, "sep")
     items = tuple(item for part, _ in parts if part for item in _items(part))
@@ -170,6 +173,7 @@ def _items(found: list[Token]) -> list[Item]:
     parts = _split(_unbraced(found), "rel")
     relations = tuple(token.text for _, token in parts if token is not None)
     sides = [_value(part, bool(relations)) for part, _ in parts]
+    relations = _rounded(sides, relations)
     signs = [side for side in sides if side.node is not None and len(both_signs(side.node)) > 1]
     if not signs or any(side.node is not None and side.node.op == "set" for side in signs):
         return [Item(tuple(sides), relations)]
@@ -177,6 +181,20 @@ def _items(found: list[Token]) -> list[Item]:
         Item(tuple(_signed(side, place) for side in sides), relations)
         for place in range(2)
     ]  # fmt: skip
+
+
+def _rounded(sides: list[Value], relations: tuple[str, ...]) -> tuple[str, ...]:
+    """`1/3 = 0.333` says that 0.333 rounds 1/3."""
+    nodes = [side.node for side in sides[-2:]]
+    if relations[-1:] != ("=",) or any(node is None for node in nodes):
+        return relations
+    exact, decimal = (node for node in nodes if node is not None)
+    last = last_digit(decimal)
+    value = None if last is None or not is_constant(exact) else real_value(exact)
+    written = real_value(decimal)
+    if last is None or value is None or written is None or not 0 < abs(value - written) <= last / 2:
+        return relations
+    return (*relations[:-1], "~")
 
 
 def _signed(side: Value, place: int) -> Value:

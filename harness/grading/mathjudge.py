@@ -286,6 +286,8 @@ def _same_name(gold: tuple[Value, Value], answer: tuple[Value, Value]) -> Value 
         return answer[1] if gold[0].spelling == answer[0].spelling else None
     if left == right:
         return answer[1]
+    if {left.op, right.op} == {"app", "var"} and left.name == right.name:  # x(t) = … and x = …
+        return answer[1] if all(arg.op == "var" for arg in (*left.args, *right.args)) else None
     if left.op == right.op == "app" and left.name == right.name and len(left.args) == len(right.args):
         pairs = list(zip(right.args, left.args, strict=True))
         if all(old.op == new.op == "var" for old, new in pairs) and answer[1].node is not None:
