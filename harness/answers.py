@@ -176,6 +176,12 @@ def after_answer_phrase(text: str) -> str | None:
 
 def after_answer_phrases(text: str) -> Iterator[tuple[str, int]]:
     """What follows each such phrase in the tail of a text, the last first, and where that sentence ends in the text."""
+    for value, _, end in answer_phrases(text):
+        yield value, end
+
+
+def answer_phrases(text: str) -> Iterator[tuple[str, int, int]]:
+    """What follows each such phrase, the last first, where the phrase begins, and where that sentence ends."""
     offset = max(0, len(text) - TAIL)
     tail = text[offset:]
     for match in reversed(list(_PHRASE.finditer(tail))):
@@ -191,7 +197,7 @@ def after_answer_phrases(text: str) -> Iterator[tuple[str, int]]:
         length = len(first_sentence(line))
         value = _without_emphasis(line[:length])
         if value:
-            yield value, offset + begin + length
+            yield value, offset + match.start(), offset + begin + length
 
 
 def _without_emphasis(sentence: str) -> str:

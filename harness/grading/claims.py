@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from harness.answers import after_answer_phrases
+from harness.answers import answer_phrases
 from harness.grading.following import upright
 from harness.grading.values import Value, values
 from harness.sentences import math_segments
@@ -32,18 +32,21 @@ _PHRASES = 3
 MAX_SENTENCE = 4096
 """Longest sentence that is read, in characters, from its end."""
 _DENIAL = (
-    r"\bnot\b|n['’]t\b|\bcannot\b|\bnever\b|\bneither\b|\bnor\b|\bexcept\b|\bexcluding\b|\bother\s+than\b"
-    r"|\brather\s+than\b|\binstead\s+of\b|\banything\s+but\b|不是|并非|不等于"
+    r"(?<![a-zA-Z])not\b|n['’]t\b|\bcannot\b|\bnever\b|\bneither\b|\bnor\b|\bexcept\b|\bexcluding\b|\bother\s+than\b"
+    r"|\brather\s+than\b|\binstead\s+of\b|\banything\s+but\b|\bno\s+longer\b|\bfar\s+from\b|\bdifferent\s+from\b"
+    r"|\bwrong\s+to\s+\w+|不是|并非|不等于"
 )
 _BOUND = (
-    r"\b(?:less|greater|more|fewer|larger|smaller|bigger|higher|lower)\s+than\b|\bat\s+(?:least|most)\b|\bbetween\b"
+    r"(?<![a-zA-Z])(?:less|greater|more|fewer|larger|smaller|bigger|higher|lower)\s+than\b|\bat\s+(?:least|most)\b|\bbetween\b"
     r"|(?<!adds\s)(?<!add\s)(?<!adding\s)(?<!sums\s)(?<!sum\s)(?<!comes\s)(?<!come\s)\bup\s+to\b"
     r"|\bexceeds?\b|\bbelow\b|\babove\b|\bunder\b|至少|至多|小于|大于"
 )
 _NEW_CLAIM = (
     r"[,;:.=\n—，。；：]|\b(?:but|so|hence|because|since|rather|instead|it\s+is|is\s+actually)\b|\bit['’]s\b|而是"
 )
-_UNCLAIMED_BEFORE = re.compile(rf"(?:{_DENIAL}|{_BOUND})(?:(?!{_NEW_CLAIM}).){{0,40}}$", re.IGNORECASE | re.DOTALL)
+_UNCLAIMED_BEFORE = re.compile(
+    rf"(?:{_DENIAL}|(?:{_BOUND})(?!.*\b(?:is|are|equals)\b))(?:(?!{_NEW_CLAIM}).){{0,40}}$", re.IGNORECASE | re.DOTALL
+)
 _FILLER = r"(?:\s|[$*(]|\\[(\[]|\b(?:be|is|equal|equals|to|exactly|the|a|it|value|of|answer|number)\b){0,8}"
 _UNCLAIMED_JUST_BEFORE = re.compile(rf"(?:{_DENIAL}|{_BOUND}){_FILLER}$", re.IGNORECASE)
 _NEGATED = re.compile(rf"(?:{_DENIAL}){_FILLER}$", re.IGNORECASE)
@@ -58,11 +61,20 @@ _DENIED_AFTER = re.compile(
 _CHANGED = re.compile(
     r"\b(?:(?:square|cube|fourth|one[\s-](?:third|half|fourth|fifth))\s+of|roots?\s+of|twice|thrice|double|triple"
     r"|half(?:\s+of)?|(?:thirds?|quarters?|fifths?|sixths?|eighths?|tenths?|hundredths?)\s+of|(?:reciprocal|inverse|opposite|logarithm"
-    r"|log|factorial|negative)\s+of|(?:two|three|four|five|six|seven|eight|nine|ten|a\s+hundred|\d\s)\s*times)\s+(?:the\s+)?[$\\(]*$",
+    r"|log|factorial|negative)\s+of|(?:two|three|four|five|six|seven|eight|nine|ten|a\s+hundred|\d\s)\s*times"
+    r"|(?:multiples?|divisors?|factors?)\s+of|divisible\s+by|(?:greater|less|smaller|larger|differs)\s+by)\s+(?:the\s+)?[$\\(]*$",
     re.IGNORECASE,
 )
 """Words that make another value of the number behind them."""
-_UNREAL = re.compile(r"[^.;]{0,40}?\bif\b[^.;]{0,60}\b(?:were|had|wasn['’]t|weren['’]t)\b")
+_INSTEAD = re.compile(
+    r"[^.]{0,40}\bbut\s+(?:it|that|the\s+\w+)(?:['’]s|\s+(?:is|was|equals))\s+(?:actually\s|really\s)?[$\\(]*$"
+)
+_UNREAL = re.compile(
+    r"[^.;]{0,40}?\bif\b[^.;]{0,60}\b(?:were|had|wasn['’]t|weren['’]t|otherwise|else)\b"
+    r"|[^.;]{0,80}\botherwise\b"
+    r"|\s+(?:\w+\s)?(?:more|fewer|less|greater|larger|smaller|higher|lower)\s+than\s+[$\\(]{0,2}[\d.,]*\d[$)]{0,2}(?=\W*$)"
+    r"|\s+of\s+[$\\(]{0,2}[\d.,]*\d[$)]{0,2}(?=\W*$)"
+)
 _SIGN = re.compile(r"\b(?:minus|negative)\s+(?=[$\\(]{0,2}[\d.]|\\frac|\$\\frac)", re.IGNORECASE)
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox|textrm)\s?\{([^{}]{0,200})\}")
 
@@ -74,6 +86,14 @@ _JOINED = re.compile(rf"(?P<unit>{_NAMED_UNIT})[\s~]*[,;，；]?[\s~]*{_AND}[\s~
 _THEN_UNIT = re.compile(r"\s?[a-z]{2,14}\s*(?:[,;.]|and\b|or\b|$)")
 _DATE = re.compile(
     r"(?:^|[\s(])(?:in|on|by|since|after|before|at|from|day|year|until|during|week)\s[$]?$", re.IGNORECASE
+)
+_DOUBT = re.compile(
+    rf"(?:{_DENIAL}|\bwrong\b|\bincorrect\b|\bdoubt\b|\bmistak\w+|\bsome\s+(?:say|think|claim)"
+    rf"|\b(?:might|could|would|may)\s+(?:first\s)?(?:think|say|guess|believe|assume)|\bthought)(?:(?!{_NEW_CLAIM}|[?!]).){{0,40}}$",
+    re.IGNORECASE | re.DOTALL,
+)
+_DISMISSED = re.compile(
+    r"\bbut\s+(?:that|this|it)(?:['’]s|\s+is|\s+was|\s+would\s+be)\s+(?:wrong|incorrect|not\s+(?:right|correct|true|it)|false)"
 )
 _SIDE = (
     r"(?!(?:for|with)\s+a\s+total|on\s+average|in\s+total|in\s+all|at\s+all)(?:with|where|when|whenever|for|since|because|as|if"
@@ -217,7 +237,7 @@ def _first(sentence: str, groups: list[Claim]) -> Claim | None:
     symbolic = not any(value.numeric or value.named for value in group.values)
     for following in groups[1:]:
         between = sentence[group.values[-1].end : following.values[0].start]
-        if _EQUATES.fullmatch(between) and not _is_denied(sentence, following, wide=True):
+        if (_EQUATES.fullmatch(between) or _INSTEAD.match(between)) and not _is_denied(sentence, following, wide=True):
             return following
         break
     if len(groups) > 1 and all(value.named for value in group.values):
@@ -312,4 +332,18 @@ def _is_aside(sentence: str, group: Claim, since: int, *, initial: bool) -> bool
 
 def stated(text: str) -> list[tuple[str, str]]:
     """What follows the last few "the answer is", the last first, each with the text after it."""
-    return [(value, text[end:]) for value, end in islice(after_answer_phrases(text), _PHRASES)]
+    asserted = ((value, text[end:]) for value, start, end in answer_phrases(text) if not _is_doubted(text, start, end))
+    return list(islice(asserted, _PHRASES))
+
+
+def is_doubted(sentence: str) -> bool:
+    """Whether a sentence of running text says "the answer is" only to deny it."""
+    return any(_is_doubted(sentence, start, end) for _, start, end in answer_phrases(sentence))
+
+
+def _is_doubted(text: str, start: int, end: int) -> bool:
+    """Whether "the answer is" stands in a question, behind a denial ("I don't think that"), or in another's mouth."""
+    before = text[max(0, start - _WINDOW) : start].rsplit("\n", 1)[-1]
+    if _DOUBT.search(before) or _DISMISSED.search(text[start:end]):
+        return True
+    return text[end : end + 1] == "?" and re.match(r"\?\W*(?:No\b|Not\b|Wait\b|Hmm)", text[end : end + 12]) is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from harness.grading.claims import Claim, claim, claim_at_start, stated
+from harness.grading.claims import Claim, claim, claim_at_start, is_doubted, stated
 from harness.sentences import math_segments, sentences
 
 _TAIL = 8192
@@ -26,6 +26,8 @@ _REMARK = re.compile(
     re.IGNORECASE,
 )
 """How a sentence begins that adds to an answer instead of giving it."""
+_DENIED = re.compile(r"\?\s+(?:No\b|Not\b|Wait\b|Hmm)")
+"""How a question is answered that holds a value."""
 _MARK = re.compile(r"(?:^|(?<=\n))[ \t]{0,8}(?:\(?\d{1,2}[.)]|[-*•]|#{1,6})[ \t]+(?=\S)")
 _LABEL = re.compile(
     r"\b(?:[Ss]teps?|[Pp]arts?|[Qq]uestions?|[Pp]roblems?|[Cc]ases?|[Ff]ig(?:ure|\.)?|[Tt]ables?|[Ee]q(?:uation|s|\.)?|[Ss]ections?"
@@ -42,7 +44,7 @@ def last_claim(text: str) -> tuple[str, Claim] | None:
     for start, end in islice(reversed(spoken), _SENTENCES):
         sentence = tail[start:end]
         found = claim(sentence)
-        if found is None:
+        if found is None or is_doubted(sentence) or _DENIED.match(tail, end):
             continue
         symbols = not any(value.numeric or value.named for value in found.values)
         if not (symbols and found.aside) and not _REMARK.match(sentence):

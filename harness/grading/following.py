@@ -66,6 +66,9 @@ def improper(mixed: re.Match[str]) -> str:
     return rf"\frac{{{int(mixed[1]) * under + over}}}{{{under}}}" if over < under else mixed[0]
 
 
+_BASE = re.compile(r"\s+(?:in\s+)?base[\s-]+(\d{1,2})(?!\d)")
+
+
 def completed_number(tex: str, text: str, position: int) -> tuple[str, int] | None:
     """A number with its scale word, its half or its 分之 (spelling, where it ends), or None without one."""
     half = _HALF.match(text, position)
@@ -74,6 +77,9 @@ def completed_number(tex: str, text: str, position: int) -> tuple[str, int] | No
     parts = _OF_PARTS.match(text, position)
     if parts and tex.isdigit():
         return f"{parts[1]}/{tex}", parts.end()
+    base = _BASE.match(text, position)
+    if base and tex.isalnum():
+        return f"{tex}_{{{base[1]}}}", base.end()
     scale = _SCALE.match(text, position)
     if scale is None:
         return None

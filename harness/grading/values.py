@@ -21,6 +21,7 @@ _DEPTH = 12
 
 _ROOT_GROUP = re.compile(r"(\\sqrt(?:\[\d\])?)\s?\(([^()]*)\)")
 _ROOT_ARGUMENT = re.compile(r"(\\sqrt(?:\[\d\])?)\s?(\d+(?:\.\d+)?|[a-z](?![a-z]))")
+_EQUALITIES = frozenset(("=", r"\approx ", r"\approx", "≡", "∼", r"\sim", "->", "=>", r"\to", r"\equiv", "∈", r"\in "))
 _CONNECTIVE = re.compile(r"\b(?:and|or|if|where|for|with|since|when|so|is|are|otherwise)\b")
 _UNIT_LETTERS = frozenset("mgshLlKCFVWNJ")
 """Letters that are units when a space stands between them and a number."""
@@ -101,7 +102,9 @@ class _Reader:
             if end is None:
                 index += 1
                 continue
-            value, end = self.completed(index, end)
+            bounded = index > 0 and self.at(index - 1, "relation") and self.tokens[index - 1].tex not in _EQUALITIES
+            start = index - 1 if bounded and (not found or found[-1].end <= self.tokens[index - 1].start) else index
+            value, end = self.completed(start, end)
             if value is not None:
                 found.append(value)
             index = max(end, index + 1)

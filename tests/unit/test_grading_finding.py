@@ -15,6 +15,7 @@ from harness.sentences import math_segments, sentence_stops
 from harness.types import Completion, Finish, Problem, Score
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "finding.json").read_text(encoding="utf-8"))
+TRAPS = json.loads((Path(__file__).parent.parent / "golden" / "finding_traps.json").read_text(encoding="utf-8"))
 ROWS = [(kind, *row) for kind, rows in GOLDEN.items() for row in rows]
 
 
@@ -60,6 +61,18 @@ def test_a_number_within_a_value_is_never_the_answer(spelling: str, grader: str)
             answer = found.answer if isinstance(found, Pending) else ""
             assert isinstance(found, Pending) or found.value == 0.0, reply
             assert answer.strip("$ ") != number, reply
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_number_that_is_denied_bounded_or_one_of_several_is_never_the_answer(trap: str) -> None:
+    for grader in ("integer", "number"):
+        for number in ("42", "7", "120"):
+            reply = trap.replace("{n}", number)
+            found = score_completion(Problem("p", (), number, grader), Completion(reply, "stop"))
+            assert isinstance(found, Score) and found.value == 0.0, reply
+    found = score_completion(Problem("p", (), "42", "math"), Completion(trap.replace("{n}", "42"), "stop"))
+    assert isinstance(found, Pending) or found.value == 0.0
+    assert not isinstance(found, Pending) or found.answer.strip("$ ") != "42"
 
 
 WHOLE = ["5/12", "-3/4", "2^10", "y = 4x", "1/N", "3:4", "f(x) = 2x + 1", "p - q", "x^2 + 3x - 6", "(1, 2)", "[0, 1)",
