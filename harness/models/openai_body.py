@@ -20,6 +20,7 @@ ACCEPTED = "gzip, deflate"
 ERROR_BYTES = 64 * 1024
 """What is read of an error's body; its message is in there, or nowhere."""
 _STEP = 1 << 20
+_DIGITS = 16
 _PLAIN = ("", "identity")
 
 
@@ -27,12 +28,18 @@ def bound(max_bytes: int) -> Callable[[httpx2.Response], Awaitable[None]]:
     """A response hook for the HTTP client: a reply of more than `max_bytes` raises `Failure`, an error is cut."""
 
     async def hook(response: httpx2.Response) -> None:
-        coding = response.headers.get("content-encoding", "").strip().lower()
+        headers, failed = response.headers, not response.is_success
+        coding = headers.get("content-encoding", "").strip().lower()
+        limit = ERROR_BYTES if failed else max_bytes
+        length = headers.get("content-length", "")
+        # The transport reads no more than a length that was announced: the usual reply costs nothing here.
+        known = length.isdigit() and len(length) < _DIGITS and "transfer-encoding" not in headers
+        if coding in _PLAIN and known and int(length) <= limit:
+            return
         stream = response.stream
         assert isinstance(stream, httpx2.AsyncByteStream)
-        response.headers.pop("content-encoding", None)  # unpacked here, not by the client
-        failed = not response.is_success
-        response.stream = BoundedStream(stream, coding, ERROR_BYTES if failed else max_bytes, cut=failed)
+        headers.pop("content-encoding", None)  # unpacked here, not by the client
+        response.stream = BoundedStream(stream, coding, limit, cut=failed)
 
     return hook
 
