@@ -289,11 +289,11 @@ def _degree(rest: list[Token]) -> int:
 
 
 def _is_frac_unit(rest: list[Token]) -> bool:
-    r"""`5 \frac{\text{m}}{\text{s}}` and `5 {\text{cm}}`."""
-    if rest[0].text == "{":
-        return all(_unitish(token) for token in rest)
-    return rest[0].text == "frac" and all(token.kind in ("word", "open", "close") or token.text == "^" or
-                                          token.kind == "num" for token in rest[1:])  # fmt: skip
+    r"""`5 \frac{\text{m}}{\text{s}}` and `5 {\text{cm}}`, but not the fraction in `4\frac13 \text{ g}`."""
+    opening = 1 if rest[0].text == "frac" else 0
+    if len(rest) < opening + 2 or rest[opening].text != "{" or rest[opening + 1].kind != "word":
+        return False
+    return all(_unitish(token) for token in rest[opening:])
 
 
 def _counts_again(rest: list[Token]) -> bool:
