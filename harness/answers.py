@@ -217,14 +217,6 @@ NUMBER = re.compile(
 """A number in prose: thousands separators, decimals, a sign that is no subtraction or dash."""
 
 
-def last_number(text: str) -> str | None:
-    """The last number in a text as digits with an optional sign and decimal point; thousands separators are dropped."""
-    found: str | None = None
-    for match in NUMBER.finditer(text[-TAIL:]):
-        found = match[0]
-    return None if found is None else plain_number(found)
-
-
 def plain_number(literal: str) -> str:
     r"""A number literal without thousands separators: "1,234.50" and "1{,}234.50" are "1234.50"."""
     return re.sub(r"\\[,!]|[{}$]|,", "", literal).replace("−", "-")

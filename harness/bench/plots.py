@@ -12,7 +12,8 @@ from html import escape
 
 from harness.bench.compare import Entry, SuiteComparison
 from harness.bench.samples import TOKENS
-from harness.report.text import clean, count
+from harness.plain import clean
+from harness.report.text import count
 from harness.stats.seeds import SOURCES, Seeded
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a900", "#777777")

@@ -9,8 +9,9 @@ from harness.bench.compare import Entry, SuiteComparison, Versus
 from harness.bench.samples import TOKENS, Measure
 from harness.bench.spec import Arm, BenchSpec
 from harness.bench.warned import run_warnings
+from harness.plain import clean
 from harness.report.table import Column, Row, Table
-from harness.report.text import clean, count, disagreement_note, p_value, signed, with_interval
+from harness.report.text import count, p_value, signed, with_interval
 from harness.stats.seeds import SOURCES, Seeded
 from harness.types import Json
 
@@ -169,7 +170,7 @@ def _disagreements(found: SuiteComparison) -> list[str]:
     """A line for each difference in the table whose interval and test disagree."""
     shown = [measure for measure in found.measures if measure == found.headline or measure.key == TOKENS.key]
     return [
-        disagreement_note(f"{entry.arm.name} {versus_title(found)}, {measure.title}", versus.why)
+        f"{entry.arm.name} {versus_title(found)}, {measure.title}: {versus.why}"
         for entry in found.entries
         for measure in shown
         if (versus := entry.versus.get(measure.key)) is not None and versus.why

@@ -19,8 +19,9 @@ from harness.bench.spec import BenchSpec, Trainer
 from harness.cli import options
 from harness.config import RunConfig, resolve, validate
 from harness.errors import HarnessError, UsageError
+from harness.plain import clean
 from harness.report.table import Column, Format, Row, Table, render
-from harness.report.text import clean, count
+from harness.report.text import count
 from harness.run.pipeline import Outcome, run
 from harness.run.plan import SuitePlan, plan_suites, refuse_temperatures
 

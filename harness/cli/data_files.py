@@ -251,7 +251,7 @@ def stats(records: tuple[str, ...], tokenizer: str | None, max_length: int, resu
     if as_json:
         click.echo(to_json(result.to_json()), nl=False)
         return
-    from harness.report.text import clean
+    from harness.plain import clean
 
     click.echo(f"{result.records:,} records, data hash {result.data_hash[:16]}")
     click.echo("fields: " + ", ".join(f"{name} {count:,}" for name, count in result.fields.items()))

@@ -182,7 +182,7 @@ class _Progress:
 
     def line(self, text: str) -> None:
         """What begins now."""
-        from harness.report.text import clean
+        from harness.plain import clean
 
         click.echo(clean(text), err=True)
         self._last = time.monotonic()

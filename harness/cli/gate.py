@@ -140,7 +140,7 @@ def _save(path: Path, side: Named, config: RunConfig, metric: str | None, quiet:
     from harness.cli.progress import RunProgress
     from harness.gate.resolve import find_side
     from harness.gate.stored import write_baseline
-    from harness.report.text import clean
+    from harness.plain import clean
 
     found = find_side(side, config, metric, lambda model: RunProgress(model, quiet=quiet))
     write_baseline(path, found)

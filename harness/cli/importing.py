@@ -43,8 +43,8 @@ def command(
     if tool not in (None, "lighteval", "lm-eval"):
         raise UnknownName("tool", str(tool), ("lighteval", "lm-eval", *BENCHMARKS))
     from harness.interop.importing import describe, import_path
+    from harness.plain import clean
     from harness.report.table import to_json
-    from harness.report.text import clean
     from harness.types import Json
 
     outcome = import_path(path, results_dir, tool=tool, metric=metric, data_dir=data_dir)

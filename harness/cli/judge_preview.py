@@ -11,8 +11,8 @@ import click
 from harness.config import RunConfig
 from harness.errors import PrerequisiteError
 from harness.models import load_model
+from harness.plain import clean
 from harness.report.table import to_json
-from harness.report.text import clean
 from harness.run.judging import CACHE, prepare
 from harness.types import Json
 from judges.budget import Prices

@@ -40,10 +40,10 @@ def command(
     many completions are stored. A result file that cannot be read is named and left out, and the exit code is 1.
     """
     from harness.leaderboard import build, load_results
+    from harness.plain import clean
     from harness.report.board import board_tables
     from harness.report.published import find_folder, load_references
     from harness.report.table import render
-    from harness.report.text import clean
 
     results, refused, unfinished = load_results(results_dir)
     references = load_references(find_folder(results_dir)) if reference else []

@@ -132,8 +132,8 @@ def _open_streams() -> None:
 
 def _fail(message: str, code: int) -> None:
     """One line, whatever foreign text the message quotes, and the exit code; a full stderr changes neither."""
+    from harness.plain import clean
     from harness.redact import redact
-    from harness.report.text import clean
 
     with contextlib.suppress(OSError):
         print(f"error: {clean(redact(message), _LINE_MAX)}", file=sys.stderr)

@@ -31,8 +31,9 @@ def list_models(results_dir: Path, form: Format, as_json: bool) -> None:
 
     A model whose training has not finished, or whose card is broken, is named on stderr and left out.
     """
+    from harness.plain import clean
     from harness.report.table import Column, Table, render
-    from harness.report.text import clean, count
+    from harness.report.text import count
 
     cards, problems = list_cards(results_dir)
     runs = _runs(results_dir)
@@ -180,7 +181,8 @@ def _run(result: RunResult) -> dict[str, Json]:
 
 def _descent(card: ModelCard) -> str:
     """A card as one line: "tiny-sft-1: sft of tiny, seed 0, synth:levels=1, 120.1k tokens, finished"."""
-    from harness.report.text import clean, count
+    from harness.plain import clean
+    from harness.report.text import count
 
     seed = [f"seed {card.seed}"] if card.seed is not None else []
     tokens = [f"{count(card.tokens)} tokens"] if card.tokens is not None else []

@@ -54,9 +54,9 @@ def command(
     nothing is generated.
     """
     from harness.data import pinned
+    from harness.plain import clean
     from harness.power import ASSUMED, ASSUMED_ELSEWHERE, measured, parse_difference
     from harness.report.table import render
-    from harness.report.text import clean
     from harness.suites import load_suite, parse_suite_arg
 
     target = parse_difference(detect)

@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from harness.report.text import clean, plural
+from harness.plain import clean
+from harness.report.text import plural
 from harness.run.score import Scorer
 from harness.types import Completion
 from judges.types import Judgment

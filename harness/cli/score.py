@@ -25,8 +25,8 @@ def command(run: str, data_dir: Path | None, results_dir: Path, shown: int, as_j
     RUN is a run id, the beginning of one, or a path. Prints every verdict that changed.
     """
     from harness.config import RunConfig
+    from harness.plain import clean
     from harness.report.runs import show_results
-    from harness.report.text import clean
     from harness.run.locate import find_run
     from harness.run.pipeline import rescore
 

@@ -217,7 +217,7 @@ def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path
 
 def print_facts(value: Any, depth: int = 0) -> None:
     """Nested facts as indented lines; foreign text loses its control characters."""
-    from harness.report.text import clean
+    from harness.plain import clean
 
     indent = "  " * depth
     for key, item in value.items():

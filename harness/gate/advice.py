@@ -13,7 +13,8 @@ from harness.gate.decide import Verdict
 from harness.gate.plan import Need
 from harness.gate.units import amount, unit_of
 from harness.gate.values import Side
-from harness.report.text import clean, plural
+from harness.plain import clean
+from harness.report.text import plural
 
 
 def need_lines(verdict: Verdict) -> list[str]:

@@ -17,8 +17,8 @@ from harness.errors import DataError
 from harness.files import read_json as read_json_file
 from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
+from harness.plain import clean
 from harness.redact import mask_fields, mask_pairs, redact
-from harness.report.text import clean
 from harness.run.kept import write_problems
 from harness.run.result import Item, RunResult, write_result
 from harness.run.store import write_graded, write_records

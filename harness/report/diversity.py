@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.report.table import Column, Row, Table
-from harness.report.text import disagreement_note, p_value
+from harness.report.text import p_value
 from harness.run.diversity import Difference, Line
 from harness.stats.decision import decide, disagreement
 from harness.stats.multiple import holm
@@ -23,9 +23,7 @@ def diversity_tables(lines: Sequence[Line], notes: Sequence[str]) -> list[Table]
     found = list(notes)
     if any(line.versus is not None for line in lines):
         found.append("difference: minus the first run, on the same prompts, with as many responses to each")
-    found += [
-        disagreement_note(f"{row['model']}, {row['metric']} ({row['form']})", why) for row in rows if (why := _why(row))
-    ]
+    found += [f"{row['model']}, {row['metric']} ({row['form']}): {why}" for row in rows if (why := _why(row))]
     if len(tested) > 1:
         found.append(f"p (Holm) is corrected for the {len(tested)} comparisons shown")
     overview = Table("Diversity", _COLUMNS, rows, tuple(found))

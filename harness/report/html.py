@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from harness.files import write_output
+from harness.plain import clean
 from harness.report.table import Row, Table
-from harness.report.text import clean
 
 _WIDTH, _HEIGHT = 220, 18
 _STYLE = """

@@ -10,9 +10,10 @@ import dataclasses
 import unicodedata
 from collections.abc import Callable, Mapping
 
+from harness.plain import clean
 from harness.report.lab_json import change_row, difference_of, lab_json, plain
 from harness.report.table import Column, Format, Row, Table, render
-from harness.report.text import clean, disagreement_note, p_value, percent, plural, signed, with_interval
+from harness.report.text import p_value, percent, plural, signed, with_interval
 from harness.stats.decision import disagreement
 from harness.types import Estimate, Json
 from judges.lab.measure import Measures
@@ -292,7 +293,7 @@ def _disagreements(comparison: Comparison) -> list[str]:
     for name, paired in comparison.result.differences.items():
         corrected = comparison.p_holm if name == "accuracy" else paired.p
         if why := disagreement(paired.low, paired.high, paired.p, corrected):
-            found.append(disagreement_note(f"{comparison.second} - {comparison.first}, {name}", why))
+            found.append(f"{comparison.second} - {comparison.first}, {name}: {why}")
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.compare import Pair, pair_row
 from harness.report.table import Column, Row, Table
-from harness.report.text import disagreement_note, p_value, plural, signed
+from harness.report.text import p_value, plural, signed
 from harness.types import Json
 
 
@@ -17,9 +17,7 @@ def pair_tables(pairs: Sequence[Pair], show: int) -> list[Table]:
     for row in rows:
         problems = dict.fromkeys(str(row[key]) for key in ("token_problem", "chain_problem") if row[key])
         notes += [f"{row['name']} minus {row['reference_name']}: tokens saved: {problem}" for problem in problems]
-    notes += [
-        disagreement_note(f"{row['name']} minus {row['reference_name']}", str(row["why"])) for row in rows if row["why"]
-    ]
+    notes += [f"{row['name']} minus {row['reference_name']}: {row['why']}" for row in rows if row["why"]]
     if len(rows) > 1:
         notes.append(f"p (Holm) is corrected for the {len(rows)} comparisons shown")
     overview = Table("Second minus first, on common problems", _COLUMNS, rows, tuple(notes))

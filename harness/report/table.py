@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.plain import visible_json
+from harness.plain import clean, visible_json
 from harness.report.terminal import Grid, bold, draw, terminal_width
-from harness.report.text import clean, csv_text, markdown
+from harness.report.text import csv_text, markdown
 from harness.types import Json
 
 Format = Literal["table", "md", "csv", "json"]

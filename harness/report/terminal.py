@@ -79,7 +79,9 @@ def draw(grid: Grid, width: int, *, tty: bool) -> list[str]:
 
 
 def _width(text: str) -> int:
-    from rich.cells import cell_len
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # late: a listing of our own names needs no tables of Unicode
 
     return cell_len(text)
 

@@ -1,7 +1,8 @@
 """Making foreign text safe to show, and numbers short enough to read.
 
 Model names, problem ids and messages come from files that others wrote. Before any of it reaches a terminal, a
-Markdown file, a spreadsheet or a web page, it passes through the one function here that fits the place.
+Markdown file, a spreadsheet or a web page, it passes through the one function that fits the place:
+`harness.plain.clean` for a line, those here for the others.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 
-from harness.plain import clean as clean  # the one function for lines; its users find it here with its siblings
+from harness.plain import clean
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~$&])")
 _FORMULA = ("=", "+", "-", "@")
@@ -55,11 +56,6 @@ def p_value(p: float | None) -> str:
     if p is None or math.isnan(p):
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def disagreement_note(what: str, why: str) -> str:
-    """The line for a comparison whose interval and test disagree (`harness.stats.decision`)."""
-    return f"{what}: {why}"
 
 
 def plural(number: int, noun: str) -> str:

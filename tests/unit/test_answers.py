@@ -25,11 +25,6 @@ def test_answer_phrase(text: str, expected: str | None) -> None:
     assert answers.after_answer_phrase(text) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), GOLDEN["number"])
-def test_last_number(text: str, expected: str | None) -> None:
-    assert answers.last_number(text) == expected
-
-
 def test_boxes_joined_by_and_are_one_answer() -> None:
     assert answers.last_boxed_group("\\(\\boxed{-2}\\) and \\(\\boxed{1}\\)") == ("-2", "1")
     assert answers.last_boxed_group("\\boxed{3} is wrong, so we get \\boxed{4}") == ("4",)
@@ -108,7 +103,6 @@ def test_megabytes_of_anything_are_read(unit: str) -> None:
     for find in (
         answers.last_boxed,
         answers.after_answer_phrase,
-        answers.last_number,
         answers.last_integer,
         answers.after_hashes,
     ):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.plain import clean
 from harness.report import text
 from harness.report.html import page
 from harness.report.table import Column, Table, render, to_csv
@@ -50,11 +51,11 @@ def test_csv_text_cannot_become_a_formula(start: str) -> None:
 
 @given(st.text(max_size=60))
 def test_clean_is_one_printable_line(value: str) -> None:
-    line = text.clean(value)
+    line = clean(value)
     assert "\n" not in line
     assert "\x1b" not in line
     assert "\u202e" not in line
-    assert text.clean(line) == line
+    assert clean(line) == line
 
 
 @given(st.text(max_size=60))
