@@ -39,8 +39,9 @@ from harness.grading.declared import (
     RETRACTION,
     STRONG_RETRACTION,
     Declared,
-    declarations,
-    not_withdrawn,
+    is_withdrawn,
+    last_declaration,
+    withdrawals,
     without_ruled_out,
 )
 from harness.grading.exact import normalised
@@ -61,6 +62,8 @@ _BOXES = 16
 """How many boxes and answer phrases are looked at, from the last."""
 _SHORT = 200
 """Longest text that is compared with an option by value, in characters."""
+_LONG = 24
+"""Shortest option, in characters, that is recognised as the beginning of a longer text."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class _Patterns:
     several: re.Pattern[str]
     alone: re.Pattern[str]
     named: re.Pattern[str]
+    joined: re.Pattern[str]
     listed: re.Pattern[str]
     in_a_row: re.Pattern[str]
 
@@ -91,6 +95,10 @@ _NAMED = (
     "|column|line|team|step|case|category|factor|page|unit|zone|level|series|version|influenza|exhibit|protein"
 )
 """Words after which a letter is a name rather than an option."""
+_CALLED = re.compile(
+    r"\b(?i:vitamin|plan|hepatitis|influenza|protein|appendix|section|chapter|figure|table|grade|team)\s[A-Z]\b"
+)
+"""The same where a sentence says something about the letter: those that options are hardly called."""
 
 
 @cache
@@ -111,6 +119,7 @@ def _patterns(letters: str) -> _Patterns:
         several=re.compile(rf"\(?{one}\)?(?:{JOINT}\(?{one}\)?)+[.。]?", re.IGNORECASE),
         alone=re.compile(rf"{free}({one}){edge}"),
         named=re.compile(rf"\b(?i:{_NAMED})\s{{1,3}}{one}{edge}"),
+        joined=re.compile(rf"{JOINT}\(?({one}){edge}(?!\s(?:is|was|does|would|has|can|being)\b)"),
         listed=re.compile(rf"(?P<bracket>\()({one})\)|{begins}({one})[.:)](?=\s|$)"),
         in_a_row=re.compile(rf"(?:\(({one})\)\s?|{free}({one})[.:)](?:\s|$)){{2,26}}"),
     )
@@ -127,14 +136,16 @@ def find_letter(text: str, letters: str = "ABCDEFGHIJ", choices: tuple[str, ...]
     `letters`: the valid ones. `choices`: option texts in their order, to recognise one by its text or value.
     """
     patterns = _patterns(letters)
-    body = patterns.in_a_row.sub(" ", _fold(text[-TAIL:])).strip()
+    body = patterns.in_a_row.sub(lambda row: _unless_in_order(row[0], letters), _fold(text[-TAIL:])).strip()
     prose = _without_formulas(body)
     whole = _by_text(body, letters, choices) if len(body) > 1 else None
     if whole:
         return Extracted(whole, False)
     found = _boxes(body, patterns, letters, choices) + _phrases(body, patterns, letters, choices)
-    found += [_Found(said, False) for said in declarations(prose, letters)]
-    held = _last_held([one for one in found if not_withdrawn(one.said, prose, letters)], prose)
+    withdrawn = withdrawals(prose, letters)
+    said = last_declaration(_CALLED.sub(lambda name: " " * len(name[0]), prose), letters, withdrawn)
+    found = [one for one in found if not is_withdrawn(one.said, withdrawn)]
+    held = _last_held([*found, _Found(said, False)] if said else found, prose)
     if held is not None:
         turned = _turned_to(prose, held, patterns, letters)
         return turned or Extracted(held.said.letters, held.explicit)
@@ -143,6 +154,12 @@ def find_letter(text: str, letters: str = "ABCDEFGHIJ", choices: tuple[str, ...]
     letter = _labelled(body, letters, choices) or _started(prose, patterns, letters)
     letter = letter or _mentioned(_without_option_list(prose, patterns, letters), patterns, letters)
     return Extracted(letter, False) if letter else None
+
+
+def _unless_in_order(row: str, letters: str) -> str:
+    """Labels that stand directly after each other are an option list if they count up from the first letter."""
+    found = "".join(re.findall(f"[{letters}]", row))
+    return " " if letters.startswith(found) else row
 
 
 def _last_held(found: list[_Found], prose: str) -> _Found | None:
@@ -189,7 +206,7 @@ def _phrases(body: str, patterns: _Patterns, letters: str, choices: tuple[str, .
     for value, end in islice(after_answer_phrases(body), _BOXES):
         letter = _letter_in_value(value, patterns, letters, choices)
         start = end - len(value)
-        labelled = _labelled(body[start : start + 600], letters, choices)
+        labelled = _labelled(body[start : start + 600], letters, choices) or _begins(body[start:], letters, choices)
         letter = labelled or letter
         line = any(abs(start - place) <= 8 for place in lines)
         if letter is not None and (line or labelled or body[end : end + 1] != "?"):
@@ -214,24 +231,30 @@ def _without_formulas(body: str) -> str:
 
 def _started(prose: str, patterns: _Patterns, letters: str) -> str | None:
     """The letter that a reply starts with as a label, unless it is ruled out there or begins an option list."""
-    start = _first_group(patterns.start.match(prose))
+    label = patterns.start.match(prose)
+    if label is None or patterns.joined.match(prose, label.end()):
+        return None
+    start = _first_group(label)
     unlisted = _first_group(patterns.start.match(_without_option_list(prose, patterns, letters)))
     kept = _first_group(patterns.start.match(without_ruled_out(prose, letters)))
     return start.upper() if start and start == unlisted == kept else None
 
 
 def _mentioned(text: str, patterns: _Patterns, letters: str) -> str | None:
-    """The last label, else the last lone capital, that is neither ruled out nor part of a name."""
+    """The last label, else the last lone capitals, that are neither ruled out nor part of a name."""
     remaining = patterns.named.sub(" ", without_ruled_out(text, letters))
     for pattern in (patterns.label, patterns.alone):
         last = None
         for match in pattern.finditer(remaining):
-            if pattern is patterns.label or not _is_word(remaining, match):
+            joined = patterns.joined.match(remaining, match.end())
+            if pattern is patterns.label or joined or not _is_word(remaining, match):
                 last = match
         if last is not None:
-            before = re.search(rf"\(?([{letters}])\)?{JOINT}\(?$", remaining[max(0, last.start() - 12) : last.start()])
+            before = re.search(rf"\(?([{letters}])\)?{JOINT}\(?$", remaining[max(0, last.start() - 24) : last.start()])
+            behind = patterns.joined.match(remaining, last.end())
             letter = _first_group(last) or ""
-            return _both(before[1], letter) if before else letter
+            letter = _both(before[1], letter) if before else letter
+            return _both(letter, behind[1]) if behind else letter
     return None
 
 
@@ -292,7 +315,7 @@ def _letter_in_value(
     plain = plain if box else _prose_of(value) or plain
     start = _first_group(patterns.start.match(plain))
     several = re.match(
-        rf"\(?[{letters}]\)?(?:{JOINT}\(?[{letters}]\)?(?![A-Za-z0-9'’]|\s(?:is|was|does|would)\b))+", plain
+        rf"\(?[{letters}]\)?(?:{JOINT}\(?[{letters}]\)?(?![A-Za-z0-9'’]|\s(?:is|was|does|would|being)\b))+", plain
     )
     if several:
         return _joined(several[0], letters)
@@ -327,6 +350,16 @@ def _labelled(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
     option = normalised(choices[letters.index(label[1])])
     rest = normalised(text[label.end() : label.end() + 2 * len(option) + 40])
     return label[1] if len(option) > 1 and rest.startswith(option) else None
+
+
+def _begins(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
+    """The letter of the one long option that a text begins with: an option of several sentences."""
+    said = [
+        place
+        for place, option in enumerate(choices)
+        if len(option.strip()) >= _LONG and text[: len(option.strip())].casefold() == option.strip().casefold()
+    ]
+    return letters[said[0]] if len(said) == 1 else None
 
 
 def _by_value(value: str, letters: str, choices: tuple[str, ...]) -> str | None:

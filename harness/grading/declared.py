@@ -8,6 +8,7 @@ Adding a wording is one line. `harness.grading.choice` decides which declaration
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,12 +17,18 @@ _EDGE = rf"(?![{_LATIN}]|['’]\w|[-–][{_LATIN}])"
 _FREE = rf"(?<![{_LATIN}])(?<![{_LATIN}][-–'’])"
 _OPEN = r"[*_`\"'“”‘「『（(\[$]{0,4}(?:\\text(?:bf)?\{\(?)?"
 _CLOSE = r"[*_`\"'“”’」』）)\]$}]{0,4}"
-_WORD_JOINT = r"\s?(?:/|&|\band\b|\bor\b|和|或|与|及|と|와|과|또는|oder|und|ou|et|y|o|и|или)\s?(?:option\s)?"
+_WORD_JOINT = (
+    r"\s?(?:/|&|\band\b|,?\s?\bor\b(?:\s(?:possibly|maybe|perhaps|even))?|和|或|与|及|と|와|과|또는|oder|und|ou|et|y|o|и|или)"
+    r"\s?(?:option\s)?"
+)
 _COMMA_JOINT = r"\s?[,，、]\s?(?:and\s|or\s)?(?:option\s)?"
 JOINT = f"(?:{_WORD_JOINT}|{_COMMA_JOINT})"
 """What joins two letters that are answered together."""
 _OPTION = r"(?:(?:option|choice|answer|letter|statement|alternative)s?\s{1,3})?"
 _SURELY = r"(?:(?:clearly|therefore|thus|indeed|obviously|definitely|certainly|simply|then|probably|likely)\s{1,3})?"
+
+_GOOD = r"(?:correct|right|true|valid|best|better|appropriate|accurate|likely|plausible|suitable|probable|supported)"
+_ROLE = r"(?:answer|choice|option|one|pick|fit|match)"
 
 _ENGLISH = (
     r"\b(?:option|choice|letter|alternative|selection|pick)\s{0,3}(?:\*\*)?[:=]\s{0,3}(?:\*\*)?\s?{L}",
@@ -32,8 +39,16 @@ _ENGLISH = (
     r"|must\s{1,3}be|should\s{1,3}be|remains)\s{1,3}" + _SURELY + _OPTION + "{L}",
     r"{L}\s{1,3}(?:is|are|must\s{1,3}be|has\s{1,3}to\s{1,3}be)\s{1,3}(?:both\s{1,3})?"
     + _SURELY
-    + r"(?:the\s{1,3})?(?:only\s{1,3}|best\s{1,3}"
-    r"|most\s{1,3})?(?:correct|right|true|best|better|answer|appropriate|accurate|likely|plausible|suitable|probable)\b(?!\s{1,3}(?:only\s{1,3})?(?:if|when|unless)\b)",
+    + r"(?:(?:(?:the|a|our|my)\s{1,3})?(?:only\s{1,3}|best\s{1,3}|most\s{1,3}|final\s{1,3})?"
+    + rf"(?:{_GOOD}|{_ROLE})\b"
+    + r"|left\b|what\s{1,3}we\b)(?!\s{1,3}(?:only\s{1,3})?(?:if|when|unless)\b)",
+    r"{L}\s{1,3}(?:seems|appears|looks)\s{1,3}(?:to\s{1,3}be\s{1,3})?(?:(?:like\s{1,3})?the\s{1,3})?(?:most\s{1,3})?"
+    + rf"{_GOOD}\b(?:\s{{1,3}}{_ROLE}\b)?(?![^\w\n]{{0,4}}(?:but|however|yet|though|only|if)\b)",
+    r"\bmakes?\s{1,3}" + _OPTION + rf"{{L}}\s{{1,3}}(?:the|our)\s{{1,3}}(?:{_GOOD}\s{{1,3}})?{_ROLE}\b",
+    r"{L}\s{1,3}(?:fits|matches|works|remains|holds|stands|satisfies|survives)\b(?!\s{1,3}(?:only\s{1,3})?(?:if|when)\b)",
+    r"\b(?:actually|no|wait|rather|hmm|correction|thoughts?)[,:—-]{0,2}\s{1,3}"
+    + _OPTION
+    + r"{L}(?=\s*[.!]?\s*(?:\n|$))",
     r"\b(?:choose|chose|pick|select|go(?:ing)?\s{1,3}with|opt(?:ing)?\s{1,3}for|settle\s{1,3}(?:on|for)|vote\s{1,3}for"
     r"|conclude|take|answer\s{1,3}with)\s{1,3}" + _OPTION + "{L}",
     r"\b(?:it\s{1,3}is|it['’]s|it\s{1,3}must\s{1,3}be|it\s{1,3}has\s{1,3}to\s{1,3}be|it\s{1,3}should\s{1,3}be|that['’]s"
@@ -45,8 +60,8 @@ _ENGLISH = (
     r"\b(?:leaves?|leaving|left\s{1,3}with|remains)\s{1,3}(?:us\s{1,3}with\s{1,3})?(?:only\s{1,3})?" + _OPTION + "{L}",
     r"\bonly\s{1,3}" + _OPTION + r"{L}\s{1,3}(?:remains|is\s{1,3}left|is\s{1,3}possible|fits|works|holds|survives"
     r"|satisfies|matches|can\s{1,3}be|is\b)",
-    r"\b(?:option|choice|statement)\s{1,3}{L}\s{1,3}(?:holds|stands|fits|works|applies|follows|remains|matches)\b",
-    r"(?:^|[.,;!\n]\s{0,3}){L}\s{1,3}it\s{1,3}is\b",
+    r"\b(?:option|choice|statement)\s{1,3}{L}\s{1,3}(?:applies|follows)\b",
+    r"(?:^|[.,;!\n]\s{0,3}|\b(?:option|choice)\s{1,3}){L}\s{1,3}it\s{1,3}is\b",
     r"\b(?:match(?:es|ing)?|correspond(?:s|ing)?\s{1,3}to|(?:which|this|that|it)\s{1,3}is)\s{1,3}(?:option|choice)\s{1,3}{L}",
     r"\b(?:not|n['’]t)\s{1,3}(?-i:\(?[A-Z]\)?),?\s{1,3}but\s{1,3}(?:rather\s{1,3})?" + _OPTION + "{L}",
     r"{L}\s{1,3}(?:makes\s{1,3}(?:more|the\s{1,3}most)|(?:fits|matches|works|suits)\s{1,3}(?:it\s{1,3})?(?:best|better))\b",
@@ -99,7 +114,11 @@ _OTHERS = (
 )
 _OUT_OF_ASCII = re.compile(r"[^\x00-\x7f]")
 _UNSURE = re.compile(
-    r"(?i:\b(?:if|whether|suppose|supposing|assum\w{1,4}|unless|why|could|might|none\s{1,3}of|no)\b(?:(?!\bthen\b)[^.\n,;:!?]){0,40}$"
+    r"(?i:\b(?:if|whether|suppose|supposing|assum\w{1,4}|unless|why|could|might|no)\b(?:(?!\bthen\b)[^.\n,;:!?]){0,40}$"
+    r"|\bnone\s{1,3}of\b[^.\n;:!?]{0,60}$|\b(?:at\s{1,3}first|initially),?\s[^.,\n;!?]{0,30}$"
+    r"|(?:\bdoubt|\bunlikely|\bdoubtful|\bimprobable|(?:\bnot|n['’]t)\s{1,3}(?:think|believe|say|mean|see))\b"
+    r"[^.\n;:!?]{0,30}$"
+    r"|\b(?:students?|people|many|most|some|others|they)\b[^.\n,;:!?]{0,30}$"
     r"|(?:\bnot|n['’]t|\bneither|\bnor|\bnever|\bexcept(?:\s{1,3}for)?|\bexcluding|\bthan|\ball\s{1,3}but)\s{1,3}"
     r"(?:that\s{1,3})?$)|(?:如果|假如|若|假设|もし|만약)[^。，；,\n]{0,10}$|不\s?$"
 )
@@ -110,17 +129,20 @@ _OUT_BEFORE = (
     r"(?i:\bnot|n['’]t(?:\s{1,3}be)?|\bneither|\bnor|\bcannot\s{1,3}be|\brather\s{1,3}than|\bexcept(?:\s{1,3}for)?"
     r"|\bexcluding|\bexcludes?|\bother\s{1,3}than|\binstead\s{1,3}of|\bunlike|\balthough|\bwhereas|\brul(?:e|es|ed|ing)"
     r"\s{1,3}out|\beliminat(?:e|es|ed|ing)|\bdiscard(?:s|ed)?|\breject(?:s|ed)?|\bdismiss(?:es|ed)?|\bcross(?:ed)?"
-    r"\s{1,3}out|\b(?:all|every(?:thing|one)|any(?:thing|one))\s{1,3}but)\s{1,3}"
+    r"\s{1,3}out|(?:\bdoubt|\bunlikely|n['’]t\s{1,3}think|\bnot\s{1,3}(?:think|among|one\s{1,3}of|any\s{1,3}of))\b"
+    r"[^.\n,;]{0,20}?"
+    r"|\b(?:all|every(?:thing|one)|any(?:thing|one))\s{1,3}but)\s{1,3}"
     + _OPTION
     + r"|(?:不是|不选|不選|而不是|并非|排除|淘汰|除了)\s{0,2}(?:选项|選項)?"
 )
 _GAP = r"[ \t]{1,3}"
 _OUT_AFTER = (
-    rf"[*_]{{0,2}}{_GAP}(?:is|was|are|seems|looks|can|would|does|did|has|could|fails?|ignores?|contradicts?|violates?"
-    rf"|needs?|describes?|states?|says|mentions?|misses)\b(?={_GAP}\w)(?!{_GAP}(?:clearly{_GAP})?(?:correct|right|true|best|the)\b)"
+    rf"[*_]{{0,2}}{_GAP}(?:is|was|are|were|seems?|looks?|can|would|does|did|has|must|could|fails?|ignores?|contradicts?"
+    rf"|violates?|needs?|describes?|states?|says?|mentions?|miss(?:es)?|do)\b(?={_GAP}\w)"
+    rf"(?!{_GAP}(?:clearly{_GAP}|to{_GAP}be{_GAP}|both{_GAP})?(?:{_GOOD}|{_ROLE}|the|our|left)\b)"
     rf"|{_GAP}(?:cannot|can['’]t|(?:is|was|does|did|would|could|has)n['’]t)\b"
     r"|[ \t]{0,2}(?:选项|選項|项|項)?[^。；;，,\n]{0,14}?(?:不正确|不正確|错|錯|不对|不對|不符|不成立|不选|不選|排除"
-    r"|过于|過於|绝对|无关|無關|偷换|有误|有誤|不能|不是|无法|無法|以偏概全|不合|不当|不恰当)"
+    r"|过于|過於|绝对|无关|無關|偷换|有误|有誤|不能|不是(?![ \t]?[A-Z])|无法|無法|以偏概全|不合|不当|不恰当)"
     r"|[ \t]{0,2}(?:は|が|も)[^。、\n]{0,12}?(?:誤|間違|正しくな|正しくあ|不正解|違|不適切|除外|では(?:な|あ))"
     r"|[ \t]{0,2}(?:번)?(?:는|은|이|가|도)[ \t]{0,2}[^.\n]{0,8}?(?:틀|오답|아니|아닙|잘못|제외)"
     rf"|{_GAP}est{_GAP}(?:faux|fausse|incorrecte?|erron|exclu)|{_GAP}es{_GAP}(?:fals|incorrect|err[óo]ne)"
@@ -145,6 +167,12 @@ RETRACTION = re.compile(
 """A reply goes back on what it said before, or begins to."""
 
 
+_BEFORE, _AFTER = 96, 64
+"""Characters before and behind a letter in which the words of its declaration stand."""
+_WINDOW, _BUDGET = 2_000, 16_000
+"""Characters that are looked at at once, and in all."""
+
+
 @dataclass(frozen=True, order=True)
 class Declared:
     """One declaration."""
@@ -161,7 +189,7 @@ def _compiled(letters: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Patter
     one = rf"{_FREE}{_OPEN}(?-i:[{letters}]){_EDGE}{_CLOSE}"
     bracketed = rf"\((?-i:[{letters.lower()}])\)"
     named = rf"(?<=option\s)(?-i:[{letters.lower()}]){_EDGE}|(?<=choice\s)(?-i:[{letters.lower()}]){_EDGE}"
-    more = rf"{_WORD_JOINT}{one}|{_COMMA_JOINT}{one}(?!\s{{1,3}}(?:is|was|does|would|has|can)\b)"
+    more = rf"{_WORD_JOINT}{one}|{_COMMA_JOINT}{one}(?!\s{{1,3}}(?!(?:and|or|are|both|all|were)\b)[A-Za-z])"
     several = rf"(?P<letters>(?:{one}|{bracketed}|{named})(?:{more})*)"
 
     def union(rows: tuple[str, ...]) -> re.Pattern[str]:
@@ -175,30 +203,65 @@ def _compiled(letters: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Patter
     return union(_ENGLISH + _EUROPEAN), union(_OTHERS), out, back
 
 
-def declarations(text: str, letters: str) -> list[Declared]:
-    """All declarations of a text, in order of their ends; questions, conditions and denials are left out."""
+def last_declaration(text: str, letters: str, withdrawn: Sequence[tuple[int, str]] = ()) -> Declared | None:
+    """The declaration that ends last; questions, conditions, denials and what is `withdrawn` later do not count.
+
+    Looked at are the last letters of the text, so that this stays linear and quick however many there are.
+    """
     latin, other, _, _ = _compiled(letters)
     patterns = (latin, other) if _OUT_OF_ASCII.search(text) else (latin,)
-    found = []
-    for pattern in patterns:
-        at = 0
-        while (match := pattern.search(text, at)) is not None:
-            at = max(match.start() + 1, match.end() - 3)
-            said = next(value for value in match.groupdict().values() if value is not None)
-            before = text[max(0, match.start() - 60) : match.start()]
-            if _UNSURE.search(before) is None and _ASKED.match(text, match.end()) is None:
-                found.append(Declared(match.start(), match.end(), _letters_of(said, letters)))
-    return sorted(found, key=lambda one: (one.end, one.start))
+    for start, stop in _windows(text, letters):
+        found = [one for pattern in patterns for one in _declared(pattern, text, start, stop, letters)]
+        kept = [one for one in found if not is_withdrawn(one, withdrawn)]
+        if kept:
+            return max(kept, key=lambda one: (one.end, one.start))
+    return None
 
 
-def not_withdrawn(said: Declared, text: str, letters: str) -> bool:
-    """Whether the text does not call the declared letter wrong later on: "it is not A", "A is wrong"."""
-    back = _compiled(letters)[3]
-    for match in back.finditer(text, said.end):
-        denied = next(value for value in match.groupdict().values() if value is not None)
-        if _letters_of(denied, letters) == said.letters:
-            return False
-    return True
+def _declared(pattern: re.Pattern[str], text: str, start: int, stop: int, letters: str) -> Iterator[Declared]:
+    at = start
+    while (match := pattern.search(text, at, stop)) is not None:
+        at = max(match.start() + 1, match.end() - 3)
+        said = next(value for value in match.groupdict().values() if value is not None)
+        before = text[max(0, match.start() - 60) : match.start()]
+        if _UNSURE.search(before) is None and _ASKED.match(text, match.end()) is None:
+            yield Declared(match.start(), match.end(), _letters_of(said, letters))
+
+
+def _windows(text: str, letters: str) -> Iterator[tuple[int, int]]:
+    """Where declarations may stand, the last first: around letters that are not glued to others, and no article."""
+    spots = [match.start() for match in _mention(letters).finditer(text)]
+    budget = _BUDGET
+    while spots and budget > 0:
+        stop = spots[-1] + _AFTER
+        start = max(0, spots.pop() - _BEFORE)
+        while spots and spots[-1] + _AFTER >= start and stop - spots[-1] < _WINDOW:
+            start = max(0, spots.pop() - _BEFORE)
+        budget -= stop - start
+        yield start, stop
+
+
+@cache
+def _mention(letters: str) -> re.Pattern[str]:
+    article = r"(?!(?<=A)\s(?!(?:is|was|and|or|but|it|must|has|would|seems|appears|looks|fits|holds|matches|works|remains|satisfies|stands|makes|ist|est|es|to|as|because)\b)[a-z])"
+    small = letters.lower()
+    return re.compile(
+        rf"{_FREE}(?:[{letters}]{_EDGE}{article}|(?<=\()[{small}](?=\))|(?<=[Oo]ption\s)[{small}]{_EDGE}"
+        rf"|(?<=[Cc]hoice\s)[{small}]{_EDGE})"
+    )
+
+
+def withdrawals(text: str, letters: str) -> list[tuple[int, str]]:
+    """Where the text calls letters wrong after all, and which: "it is not A", "A is wrong"."""
+    return [
+        (match.start(), _letters_of(next(value for value in match.groupdict().values() if value is not None), letters))
+        for match in _compiled(letters)[3].finditer(text)
+    ]
+
+
+def is_withdrawn(said: Declared, withdrawn: Sequence[tuple[int, str]]) -> bool:
+    """Whether the declared letter is called wrong behind its declaration."""
+    return any(start >= said.end and denied == said.letters for start, denied in reversed(withdrawn))
 
 
 def _letters_of(said: str, letters: str) -> str:
