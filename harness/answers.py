@@ -104,11 +104,44 @@ def boxes_and_rest(text: str) -> tuple[tuple[str, ...], str]:
             break
         group.append(span)
     contents = [_content(text, span) for span in reversed(group)]
+    if len(group) == 1 and contents[0]:
+        contents = [
+            _within_formula(
+                text[max(0, group[0][0] - 40) : group[0][0]], contents[0], text[_closed(text, group[0]) :][:40]
+            )
+        ]
     if len(group) > 1:
         names = [_BOX_NAME.search(text, max(0, span[0] - 24), span[0]) for span in reversed(group)]
         if all(names) and len({name[1] for name in names if name}) == len(names):
             contents = [f"{name[1]}={content}" for name, content in zip(names, contents, strict=True) if name]
     return tuple(contents), text[_closed(text, spans[-1]) :]
+
+
+_BOX_LEAD = re.compile(
+    r"(?:[=≈$&]|\\(?:approx|Rightarrow|implies|to|therefore)\s?|\\[(\[])\s{0,4}(-|\d[\d.]{0,12}|\\sqrt\{|\\[dt]?frac\{(?:[^{}]{1,20}\}\{)?)\s?$"
+)
+_BOX_TAIL = re.compile(
+    r"(?P<over>\}\s?\{[^{}]{1,20}\})|(?P<close>\})"
+    r"|(?P<scale>[\s$]{1,3}(?:hundred|thousand|million|billion|trillion|dozen)(?![a-z]))"
+    r"|\s?(?P<more>\^\{?-?\w{1,3}\}?|\\pi|\\sqrt\{[^{}]{1,20}\}|/\s?\d{1,9})(?=\s{0,4}(?:[$.,)\n]|\\[)\]]|$))"
+    r"|\s?(?P<letter>!|[a-z](?![a-zA-Z]))(?=\s{0,4}(?:[.,]?\$|\\[)\]]))"
+)
+
+
+def _within_formula(before: str, content: str, after: str) -> str:
+    r"""A box that is a factor, a part of a fraction or a power's base, with the rest: `3\boxed{5}` is "3(5)"."""
+    lead, tail = _BOX_LEAD.search(before), _BOX_TAIL.match(after)
+    opened = lead[1] if lead else ""
+    if opened.endswith("{"):
+        closed = (tail["over"] or tail["close"] or "") if tail else ""
+        return f"{opened}{content}{closed}" if closed else content
+    more = (tail["more"] or tail["letter"] or "") if tail else ""
+    if tail and tail["scale"]:
+        return f"{opened}{content} {tail['scale'].strip(' $')}"
+    if not opened and not more:
+        return content
+    bracketed = opened not in ("", "-") or more[:1] == "^"
+    return f"{opened}({content}){more}" if bracketed else f"{opened}{content}{more}"
 
 
 def _closed(text: str, span: tuple[int, int, int]) -> int:

@@ -85,7 +85,7 @@ _NUMBERED = _set(
 """Words that a full stop shortens where a number follows."""
 _UNITS = _set("a.m p.m am pm in ft yd mi oz lb lbs hr hrs min mins sec secs sq cu cm mm km kg")
 """Units that are written with a full stop: the sentence goes on if the next word is in lower case."""
-_STOP = re.compile(r"(?<!\\)[.!?](?=[)\]\"'”’*_`$]*(?:\s|$))|[。！？]")
+_STOP = re.compile(r"(?<!\\)[.!?](?=[)\]\"'”’*_`$]*(?:\s|$))|[。！？।]")
 _LAST_WORD = re.compile(r"[A-Za-z][A-Za-z.]{0,8}$")
 
 

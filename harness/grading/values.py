@@ -20,6 +20,8 @@ _DEPTH = 12
 
 
 _ROOT_GROUP = re.compile(r"(\\sqrt(?:\[\d\])?)\s?\(([^()]*)\)")
+_BRACKETED = re.compile(r"^[\[(]\s*([^\[\](),]*=[^\[\](),]*?)\s*[\])]$")
+"""An equation in brackets, "[ 3 + 4 = 7 ]": a display that lost its backslashes."""
 _ROOT_ARGUMENT = re.compile(r"(\\sqrt(?:\[\d\])?)\s?(\d+(?:\.\d+)?|[a-z](?![a-z]))")
 _EQUALITIES = frozenset(("=", r"\approx ", r"\approx", "≡", "∼", r"\sim", "->", "=>", r"\to", r"\equiv", "∈", r"\in "))
 _CONNECTIVE = re.compile(r"\b(?:and|or|if|where|for|with|since|when|so|is|are|otherwise)\b")
@@ -92,7 +94,7 @@ class _Reader:
                 parts[-1] = parts[-1].rstrip()
             parts.append(token.tex if index == start or token.glued else f" {token.tex}")
         whole = MIXED.sub(improper, "".join(parts))
-        return _ROOT_ARGUMENT.sub(r"\1{\2}", _ROOT_GROUP.sub(r"\1{\2}", whole)).strip()
+        return _BRACKETED.sub(r"\1", _ROOT_ARGUMENT.sub(r"\1{\2}", _ROOT_GROUP.sub(r"\1{\2}", whole)).strip())
 
     def values(self) -> list[Value]:
         found: list[Value] = []

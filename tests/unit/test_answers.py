@@ -110,3 +110,24 @@ def test_megabytes_of_anything_are_read(unit: str) -> None:
     math_segments(text[-answers.TAIL :])
     with pytest.raises(ValueError, match="characters"):
         answers.json_object(f"[{text}]")
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("$3\\boxed{5}$", "3(5)"),
+        ("$-\\boxed{5}$", "-5"),
+        ("$\\boxed{5}\\pi$", "5\\pi"),
+        ("$\\boxed{5}^2$", "(5)^2"),
+        ("$\\frac{\\boxed{5}}{7}$", "\\frac{5}{7}"),
+        ("$x = \\sqrt{\\boxed{5}}$", "\\sqrt{5}"),
+        ("\\boxed{5} thousand", "5 thousand"),
+        ("\\boxed{5}! Great.", "5"),
+        ("$\\boxed{60}^\\circ$", "60"),
+        ("$7 + \\boxed{5} = 12$", "5"),
+        ("$x - \\boxed{5}$", "5"),
+        ("\\boxed{5} a day", "5"),
+    ],
+)
+def test_a_box_within_a_formula_is_read_with_its_neighbours(reply: str, answer: str) -> None:
+    assert answers.last_boxed_group(reply) == (answer,)
