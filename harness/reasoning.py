@@ -199,9 +199,13 @@ class Unread:
         """One line about the commonest form; empty if there is none."""
         if not self._counts:
             return []
-        named, count = self._counts.most_common(1)[0]
-        others = f" ({len(self._counts) - 1} other forms beside it)" if len(self._counts) > 1 else ""
-        return [
-            f"{count} {'reply seems' if count == 1 else 'replies seem'} to hold a thought in unknown markup, {named}"
-            f"{others}: it was read as part of the answer. If it is one, run with --model-arg think_markup='{named}'"
-        ]
+        seen, named = unread_words(self._counts)
+        return [f"{seen}: it was read as part of the answer. If it is one, run with --model-arg think_markup='{named}'"]
+
+
+def unread_words(counts: Counter[str]) -> tuple[str, str]:
+    """How many replies seem to hold a thought in which unknown markup; and the commonest form."""
+    named, count = counts.most_common(1)[0]
+    others = f" ({len(counts) - 1} other forms beside it)" if len(counts) > 1 else ""
+    seem = "reply seems" if count == 1 else "replies seem"
+    return f"{count} {seem} to hold a thought in unknown markup, {named}{others}", named

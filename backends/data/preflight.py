@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from backends.data.segments import Encoder, Tokenised, left_out_lines, plural
 from harness.models.base import SYSTEM_FOLDED
 from harness.models.hf_template import TemplateRefusal, render
+from harness.reasoning import unread_words
 from harness.types import Message
 
 
@@ -46,6 +49,9 @@ def odd_lines(encoder: Encoder, data: Tokenised) -> list[str]:
             f"{len(control)} {plural(control)} with a control token in the text of the prompt, which the model reads "
             f"as one: the first {control[0]!r} with {encoder.control_prompts[control[0]]!r}"
         )
+    if encoder.unread:
+        seen, _ = unread_words(Counter(encoder.unread.values()))
+        lines.append(f"{seen}: it is trained as part of the answer; write it as <think>…</think> if it is one")
     return lines
 
 

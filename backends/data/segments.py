@@ -33,8 +33,9 @@ from backends.data.spans import (
     without_opening_tag,
 )
 from harness.errors import ConfigError, DataError
-from harness.markup import tag_tokens
+from harness.markup import tag_tokens, unknown_markup
 from harness.models.hf_prompt import Prompt, PromptRenderer
+from harness.reasoning import reply_tags
 
 Segment = Literal["prompt", "think", "answer", "meta", "solve", "pad"]
 SEGMENTS: tuple[Segment, ...] = get_args(Segment)
@@ -162,6 +163,8 @@ class Encoder:
         self._control = {number: token for number, token in names.items() if token not in tags}
         self.folded_system = False
         """Whether the template had no place for a system turn, so that its text went to the first user turn."""
+        self.unread: dict[str, str] = {}
+        """Responses that seem to hold a thought in markup that is not known -> that markup."""
         self.control_prompts: dict[str, str] = {}
         """Record -> the first control token that the text of its turns holds: read as such, whoever wrote it."""
 
@@ -203,6 +206,8 @@ class Encoder:
             text = text.rstrip().removesuffix(self.tokenizer.eos_token)
         if not text.strip():
             raise Unusable("empty")
+        if not prompt.opened_think and (unread := unknown_markup(text)) is not None and not reply_tags(text):
+            self.unread[text] = unread
         if never_closes(text, prompt.opened_think):
             raise Unusable("unclosed_think")
         whole = text if prompt.opened_think else begun(text)

@@ -89,3 +89,12 @@ def test_a_thought_of_the_analysis_channel_lacks_its_own_tag() -> None:
 def test_a_closing_tag_behind_the_end_of_a_block_is_left_out_and_counted(tokenizer: Any, text: str) -> None:
     data = tokenise(Encoder(tokenizer, 400), [RECORD, replace(RECORD, id="r2", response=text)])
     assert data.left_out == {"stray_think": ("r2",)}
+
+
+def test_unknown_markup_in_training_data_is_said_once(tokenizer: Any) -> None:
+    encoder = Encoder(tokenizer, 400)
+    texts = ["<mull>add</mull>4", "<mull>no</mull>5", "<think>add</think>4", "4"]
+    data = tokenise(encoder, [replace(RECORD, id=text, response=text) for text in texts])
+    tokenise(encoder, [replace(RECORD, response=texts[0])])  # again, for another stage
+    (told,) = [line for line in preflight(encoder, data) if "markup" in line]
+    assert told.startswith("2 replies seem to hold a thought in unknown markup, <mull>…</mull>: it is trained as part")
