@@ -12,6 +12,7 @@ from harness.answers import boxes_and_rest
 from harness.grading.base import MAX_ANSWER
 from harness.grading.claims import Claim, claim, predicate, stated
 from harness.grading.finding import corrected, declared_after_box, last_claim, plain
+from harness.grading.units import upright
 from harness.grading.values import values
 from harness.types import Extracted
 
@@ -48,7 +49,9 @@ def _stated(statement: str, found: Claim) -> Extracted | None:
     if not found.readable:
         return None
     whole = not _words(statement) and "$" not in statement and "\\(" not in statement and not _LISTED.search(statement)
-    return Extracted(_bounded(statement if whole else _spelled(statement, found)), True, (_bounded(statement),))
+    return Extracted(
+        _bounded(upright(statement) if whole else _spelled(statement, found)), True, (_bounded(statement),)
+    )
 
 
 def _spelled(sentence: str, found: Claim) -> str:
@@ -85,7 +88,7 @@ def _bare(text: str) -> Extracted | None:
     listed = (
         found is not None and _LISTED.search(text) is not None and found.values[-1].end >= len(text.rstrip(" .$")) - 2
     )
-    return Extracted(found.tex if listed and found else text, False, (text,))
+    return Extracted(found.tex if listed and found else upright(text), False, (text,))
 
 
 _LISTED = re.compile(r";|\b(?:and|or)\b|[和或与、，；]|[≈√π½⅓⅔¼¾×]|\d x \d")

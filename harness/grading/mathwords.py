@@ -102,6 +102,7 @@ _STYLE = re.compile(r"\{\\(?:rm|bf|it|tt|sf)\s+([^{}]*)\}")
 
 _FACES = re.compile(r"\\(?:mathbf|boldsymbol|bm|mathit|mathcal)(?=\s?\{|\s[A-Za-z\d\\])")
 _NESTED = re.compile(r"(\\(?:text|mathrm|mbox|textbf)\s?\{[^{}]*)\{([^{}]*)\}([^{}]*)")
+_TIMES = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?(?:\^|\*\*))|(?<=\d )[xX] (?=\d)")
 _AND_SO_ON = re.compile(r"(?<!\d)(\d*\.\d*?)(\d)\2{2,}(?:\\l?dots(?![a-z])|\.\.\.)")
 _BASE = re.compile(
     r"(?<![\w.])(\d[\dA-F]*)(?:\s|~|\\ )*(?:\\text\s?\{)?\s*\(?(?:in )?(?i:base)(?:\s|-|~|\\ )*(?:\}\s*)?(\d{1,2}|"
@@ -115,6 +116,7 @@ def spelled(text: str) -> str:
     body = _POWER_RUN.sub(lambda m: "^{" + "".join(_POWERS[sign] for sign in m[0]) + "}", text)
     body = _VULGAR.sub(_vulgar, body).translate(_UNICODE)
     body = _BASE.sub(r"\1_{\2}", _FACES.sub("", join_digits(body)))
+    body = _TIMES.sub(r"\\times ", body)
     body = _AND_SO_ON.sub(r"\1\\overline{\2}", body)
     for _ in range(3):
         body = _NESTED.sub(r"\1\2\3", body)

@@ -107,6 +107,18 @@ def is_unit_word(run: str, gap: bool) -> bool:
     return gap or run.lower() not in _AMBIGUOUS
 
 
+_PLAIN_LETTER = re.compile(r"([-+]?\d[\d.,/]*) ([msghLNJWVAK]|(?:[kc]?m|ft|mi)/(?:s|h)(?:\^\{?2\}?)?)")
+
+
+def upright(text: str) -> str:
+    r"""A number and the symbol of its unit in plain text, "7 m", as `7\text{ m}`; any other text as it is.
+
+    In a formula a bare letter is a variable, so this is for text that is none.
+    """
+    found = _PLAIN_LETTER.fullmatch(text)
+    return text if found is None else f"{found[1]}\\text{{ {re.sub('[{}]', '', found[2])}}}"
+
+
 def is_unit(word: str) -> bool:
     """Whether a word or symbol is in the table of units."""
     return word.lower() in _UNITS
