@@ -62,8 +62,7 @@ def show_plan(config: RunConfig, form: str) -> None:
 
 def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
     sampling = job.spec.sampling
-    by_question = any(problem.temperature is not None for problem in job.problems)
-    sent = sent_sampling(job.spec, by_question=by_question)
+    sent = sent_sampling(job.spec, job.problems)
     done = stored_keys(job.directory)
     stored = sum(
         done.get((problem.id, attempt)) == job.prompt_hashes[problem.id] for problem, attempt in job.attempts()

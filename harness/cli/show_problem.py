@@ -80,8 +80,10 @@ def _asked(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path
     if problem is None:
         return {"problem": wanted, "question": "not at hand: this version of the suite has no such problem"}
     facts: dict[str, Any] = {"problem": wanted}
-    for message in problem.messages:
-        facts["question" if message.role == "user" else message.role] = message.content
+    turns = [message for message in problem.messages if message.role != "system"]
+    facts |= {message.role: message.content for message in problem.messages if message.role == "system"}
+    for number, message in enumerate(turns, start=1):
+        facts["question" if len(turns) == 1 else f"turn {number}, {message.role}"] = message.content
     facts["gold"] = problem.target or None
     if problem.choices:
         facts["options"] = {chr(65 + number): text for number, text in enumerate(problem.choices)}
@@ -90,22 +92,23 @@ def _asked(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path
 
 
 def _problem(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> Problem | None:
-    from harness.run.kept import read_problems
-    from harness.suites import load_problems, load_suite
+    """The problem as the run's replies were made to it; of a conversation, what the first attempt was asked."""
+    from harness.config import RunConfig
+    from harness.run.store import iter_records, read_spec
+    from harness.run.stored import stored_job
+    from harness.run.turns import by_key, walk
+    from harness.suites import load_suite
 
     origin = directory.parent / str(spec.get("judged_from", directory.name))
-    kept = read_problems(origin)
-    if kept:
-        return next((problem for problem in kept if problem.id == wanted), None)
-    suite = load_suite(str(spec.get("suite")))
-    if data_dir is None and suite.data.generate is None:
+    stored = read_spec(origin)
+    own = not stored.get("imported_from")
+    if own and data_dir is None and load_suite(str(stored.get("suite"))).data.generate is None:
         raise UsageError("say --data-dir, the folder with the suite's data")  # the hub is not asked unasked
-    if spec.get("suite_version") != suite.version:
-        raise StoreError(f"the run is of version {spec.get('suite_version')} of the suite, this is {suite.version}")
-    seed, limit = spec.get("seed"), spec.get("limit")
-    whole = limit if isinstance(limit, int) else None
-    problems = load_problems(suite, data_dir, seed if isinstance(seed, int) else 0, whole)
-    return next((problem for problem in problems if problem.id == wanted), None)
+    job = stored_job(origin, stored, RunConfig(data_dir=str(data_dir) if data_dir is not None else None))
+    replies = by_key(iter_records(origin))
+    attempt = min((attempt for _, attempt in replies), default=0)
+    turns = (problem for first in job.problems for problem, _ in walk(job.suite, first, attempt, replies))
+    return next((problem for problem in turns if problem.id == wanted), None)
 
 
 def _reply(completion: Completion) -> dict[str, Any]:

@@ -293,7 +293,7 @@ def _warnings(case: Case, judged: Sequence[Judged]) -> list[str]:
     answered = case.open
     share = case.answers.cut / len(case.answers.tasks)
     if share > CUT:
-        found.append(cut_warning(share, sent_sampling(case.job.spec)["max_tokens"]))
+        found.append(cut_warning(share, sent_sampling(case.job.spec, case.job.problems)["max_tokens"]))
     signs = flag_answers([task.answers[-1] for task in answered], [task.turns[-1] for task in answered])
     found += [f"the answers of {case.job.spec.model}: {sign}" for sign in signs]
     return [*found, *case.answers.notes]
@@ -318,7 +318,6 @@ def _result(
     for row in rows:
         samples[row.problem_id] += row.score.value is not None
     clusters = {item.problem_id: item.cluster for item in judged}
-    own_temperature = any(problem.temperature is not None for problem in case.job.problems)
     base: RunResult | None = None
     with suppress(StoreError):
         base = read_checked(case.base)
@@ -336,7 +335,7 @@ def _result(
         n=min(attempts.values()),
         limit=spec.limit,
         seed=spec.sampling.seed,
-        sampling=imported.sampling if imported else sent_sampling(spec, by_question=own_temperature),
+        sampling=imported.sampling if imported else sent_sampling(spec, case.job.problems),
         data_sha256=spec.data_sha256,
         graders={},
         model_identity=dict(spec.model_identity),

@@ -92,7 +92,7 @@ def kept_job(directory: Path, stored: Mapping[str, Any]) -> Job:
 
 
 def _suite(stored: Mapping[str, Any], problems: Sequence[Problem]) -> Suite:
-    """Our suite of that name, without its way of judging and its later turns; for a foreign task, a bare one."""
+    """Our suite of that name; for a task that is none of ours, a bare one that nothing grades."""
     try:
         return load_suite(stored["suite"])
     except UnknownName:

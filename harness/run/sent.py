@@ -7,10 +7,10 @@ was sent, so that such runs are never ranked with runs at the temperature that s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from harness.run.spec import RunSpec
-from harness.types import Json
+from harness.types import Json, Problem
 
 SERVERS_OWN = "server's own"
 """Stands for a value that the server chose."""
@@ -40,10 +40,10 @@ def changed_by_options(options: Mapping[str, str]) -> dict[str, Json]:
     return changed_sampling({"omit": [part.strip() for part in options.get("omit", "").split(",")], "extra_body": body})
 
 
-def sent_sampling(spec: RunSpec, *, by_question: bool = False) -> dict[str, Json]:
-    """How the completions of a run were drawn; `by_question`: its problems have temperatures of their own."""
+def sent_sampling(spec: RunSpec, problems: Iterable[Problem]) -> dict[str, Json]:
+    """How the completions of a run were drawn; "by question" where its problems have temperatures of their own."""
     asked = spec.identity()
     sampling = {name: asked[name] for name in _NAMES}
-    if by_question:
+    if any(problem.temperature is not None for problem in problems):
         sampling["temperature"] = "by question"
     return {**sampling, **changed_sampling(spec.model_identity)}

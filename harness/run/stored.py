@@ -17,7 +17,8 @@ from harness.run.store import SPEC
 def stored_job(directory: Path, stored: dict[str, Any], config: RunConfig) -> Job:
     """The job of a stored run as this code would plan it now.
 
-    Raises `StoreError` if the run is damaged, imported, judged, or of another version or data than the suite has now.
+    Raises `StoreError` if the run is damaged, judged, imported without replies, or of another version or data than the
+    suite has now.
     """
     if stored.get("imported_from"):
         return kept_job(directory, stored)

@@ -50,7 +50,7 @@ def summarise(
         n=n,
         limit=job.spec.limit,
         seed=job.spec.sampling.seed,
-        sampling=sent_sampling(job.spec),
+        sampling=sent_sampling(job.spec, job.problems),
         data_sha256=job.spec.data_sha256,
         graders=grader_versions(job),
         model_identity=dict(identity),
@@ -113,7 +113,8 @@ def _cost(tokens_in: int, tokens_out: int, environment: Mapping[str, Json]) -> f
 
 
 def _warnings(job: Job, graded: Sequence[Graded], attempts: Mapping[str, int]) -> list[str]:
-    found = count_warnings(Counter(row.score.status for row in graded), sent_sampling(job.spec)["max_tokens"])
+    limit = sent_sampling(job.spec, job.problems)["max_tokens"]
+    found = count_warnings(Counter(row.score.status for row in graded), limit)
     no_room = [row.score.why for row in graded if row.score.status == "error" and NO_ROOM in row.score.why]
     if no_room:
         found.append(f"{len(no_room)} of {len(graded)} samples do not {NO_ROOM}: {no_room[0]}")

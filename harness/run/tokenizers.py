@@ -8,12 +8,12 @@ server. Only the file is read, no model is loaded.
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import PrerequisiteError, UsageError
+from harness.files import parse_json
 from harness.hashing import canonical_json, short_hash
 from harness.models.base import import_extra
 from harness.models.cache import cache_folder
@@ -39,9 +39,9 @@ class Tokenizer:
         try:
             if self.path.stat().st_size > _LARGEST:
                 raise ValueError(f"larger than {_LARGEST // 1024**2} MB")
-            content = json.loads(self.path.read_bytes())
+            content = parse_json(self.path.read_bytes())
             return short_hash(canonical_json({name: content.get(name) for name in _DECIDES}))
-        except (OSError, ValueError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, AttributeError) as error:
             raise PrerequisiteError(f"{self.path} is no tokenizer: {error}") from error
 
     def count(self, texts: Sequence[str]) -> list[int]:

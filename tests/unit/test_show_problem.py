@@ -85,6 +85,18 @@ def test_a_rubric_judgment_shows_the_answer_that_was_judged(results: Path) -> No
     assert facts["answer (mock:gold), attempt 0"]["answer"] and facts["question"]
 
 
+def test_a_later_turn_is_shown_with_the_answers_before_it(tmp_path: Path, shared_data: Path) -> None:
+    data = ["--data-dir", str(shared_data)]
+    asked = ["run", "--suite", "mt_bench", "--limit", "1", "--model", "mock:wrong", "--judge", "mock:judge", "--quiet"]
+    assert harness(tmp_path, *asked, *data).exception is None
+    runs = [run.name for run in list_runs(tmp_path)]
+    assert len(runs) == 2  # the answers, and what was judged
+    for run in runs:
+        facts = shown(tmp_path, run, "/2", *data)
+        assert facts["turn 1, user"] and facts["turn 3, user"] != facts["turn 1, user"]
+        assert facts["turn 2, assistant"] == shown(tmp_path, runs[0], "/1", *data)["attempt 0"]["text"]
+
+
 def lm_eval_with_replies(folder: Path, replies: list[str], *, old_arguments: bool = False) -> Path:
     """Four samples of which the file holds prompt, target and reply."""
     path = foreign_files.lm_eval(folder)
