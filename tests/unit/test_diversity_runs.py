@@ -245,7 +245,7 @@ def test_usual_measures_need_no_extra_to_be_named(
         "distinct_answers",
         "answer_entropy",
     }
-    assert sum("left out: pip install" in note for note in found["notes"]) == 3
+    assert sum("is left out: it needs the extra 'judge'" in note for note in found["notes"]) == 3
 
 
 @pytest.mark.slow
