@@ -156,7 +156,8 @@ def test_a_refusal_says_which_option_leaves_it_out(
 def test_another_refusal_has_no_such_hint(server: StubServer) -> None:
     server.script(Reply(status=400, raw=b'{"error": {"message": "context length exceeded"}}'))
     [bad] = ask(make_model(server), make_request(schema=SCHEMA, top_logprobs=2))
-    assert "context length" in (bad.error or "") and "omit" not in (bad.error or "")
+    assert "context length" in (bad.error or "")
+    assert not any(f"omit={field}" in (bad.error or "") for field in ("logprobs", "response_format"))
 
 
 # --- vllm, against the names that its documentation gives ---
@@ -173,7 +174,7 @@ def test_vllm_is_given_the_schema_and_its_table_is_read(monkeypatch: pytest.Monk
     from harness.models import vllm
 
     model = object.__new__(vllm.VllmModel)
-    model.options = vllm.VllmOptions()
+    model.options, model._detokenizer = vllm.VllmOptions(), None
     plain: Any = model._sampling(make_request(), 64)
     asked: Any = model._sampling(make_request(schema=SCHEMA, top_logprobs=5), 64)
     assert (plain["logprobs"], plain["structured_outputs"]) == (None, None)
@@ -181,8 +182,8 @@ def test_vllm_is_given_the_schema_and_its_table_is_read(monkeypatch: pytest.Monk
     table = {3: SimpleNamespace(logprob=-2.0, decoded_token="B"), 9: SimpleNamespace(logprob=-0.2, decoded_token="A")}
     output = SimpleNamespace(finish_reason="stop", text="A", token_ids=[9], cumulative_logprob=-0.2, logprobs=[table])
     final = SimpleNamespace(outputs=[output])
-    assert vllm._completion(final, 1, False, 0.0, with_top=True).alternatives == {"A": -0.2, "B": -2.0}
-    assert vllm._completion(final, 1, False, 0.0, with_top=False).alternatives is None
+    assert vllm._completion(final, 1, 0.0, with_top=True).alternatives == {"A": -0.2, "B": -2.0}
+    assert vllm._completion(final, 1, 0.0, with_top=False).alternatives is None
 
 
 # --- hf ---
