@@ -79,15 +79,9 @@ def draw(grid: Grid, width: int, *, tty: bool) -> list[str]:
 
 
 def _width(text: str) -> int:
-<<<<<<< HEAD
     if text.isascii():
         return len(text)
     from rich.cells import cell_len  # late: a listing of our own names needs no tables of Unicode
-=======
-    if text.isascii():  # clean text has no control characters; rich costs start-up time
-        return len(text)
-    from rich.cells import cell_len
->>>>>>> 2ae78a7 (harness list starts without the terminal library)
 
     return cell_len(text)
 
