@@ -243,7 +243,11 @@ def _windows(text: str, letters: str) -> Iterator[tuple[int, int]]:
 
 @cache
 def _mention(letters: str) -> re.Pattern[str]:
-    article = r"(?!(?<=A)\s(?!(?:is|was|and|or|but|it|must|has|would|seems|appears|looks|fits|holds|matches|works|remains|satisfies|stands|makes|ist|est|es|to|as|because)\b)[a-z])"
+    verbs = (
+        "is|was|and|or|but|it|must|has|would|seems|appears|looks|fits|holds|matches|works|remains|satisfies|stands|makes"
+        "|ist|est|es|to|as|because"
+    )
+    article = rf"(?!(?<=A)\s(?!(?:{verbs})\b)[a-z])"
     small = letters.lower()
     return re.compile(
         rf"{_FREE}(?:[{letters}]{_EDGE}{article}|(?<=\()[{small}](?=\))|(?<=[Oo]ption\s)[{small}]{_EDGE}"
