@@ -34,6 +34,7 @@ from itertools import islice
 from harness.answers import TAIL, after_answer_phrases, boxed_spans
 from harness.errors import DataError
 from harness.grading.base import InProcessGrader, boxed_reply, right, wrong
+from harness.grading.choice_options import begins, by_text, by_value, labelled
 from harness.grading.declared import (
     JOINT,
     RETRACTION,
@@ -44,8 +45,6 @@ from harness.grading.declared import (
     withdrawals,
     without_ruled_out,
 )
-from harness.grading.exact import normalised
-from harness.grading.math import GRADER as MATH
 from harness.sentences import math_segments
 from harness.types import Extracted, Problem, Score
 
@@ -60,10 +59,6 @@ _ANSWER_LINE = re.compile(
 )
 _BOXES = 16
 """How many boxes and answer phrases are looked at, from the last."""
-_SHORT = 200
-"""Longest text that is compared with an option by value, in characters."""
-_LONG = 24
-"""Shortest option, in characters, that is recognised as the beginning of a longer text."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +133,7 @@ def find_letter(text: str, letters: str = "ABCDEFGHIJ", choices: tuple[str, ...]
     patterns = _patterns(letters)
     body = patterns.in_a_row.sub(lambda row: _unless_in_order(row[0], letters), _fold(text[-TAIL:])).strip()
     prose = _without_formulas(body)
-    whole = _by_text(body, letters, choices) if len(body) > 1 else None
+    whole = by_text(body, letters, choices) if len(body) > 1 else None
     if whole:
         return Extracted(whole, False)
     found = _boxes(body, patterns, letters, choices) + _phrases(body, patterns, letters, choices)
@@ -151,7 +146,7 @@ def find_letter(text: str, letters: str = "ABCDEFGHIJ", choices: tuple[str, ...]
         return turned or Extracted(held.said.letters, held.explicit)
     if patterns.several.fullmatch(body):
         return Extracted(_joined(body, letters), False)
-    letter = _labelled(body, letters, choices) or _started(prose, patterns, letters)
+    letter = labelled(body, letters, choices) or _started(prose, patterns, letters)
     letter = letter or _mentioned(_without_option_list(prose, patterns, letters), patterns, letters)
     return Extracted(letter, False) if letter else None
 
@@ -206,10 +201,10 @@ def _phrases(body: str, patterns: _Patterns, letters: str, choices: tuple[str, .
     for value, end in islice(after_answer_phrases(body), _BOXES):
         letter = _letter_in_value(value, patterns, letters, choices)
         start = end - len(value)
-        labelled = _labelled(body[start : start + 600], letters, choices) or _begins(body[start:], letters, choices)
-        letter = labelled or letter
+        by_words = labelled(body[start : start + 600], letters, choices) or begins(body[start:], letters, choices)
+        letter = by_words or letter
         line = any(abs(start - place) <= 8 for place in lines)
-        if letter is not None and (line or labelled or body[end : end + 1] != "?"):
+        if letter is not None and (line or by_words or body[end : end + 1] != "?"):
             found.append(_Found(Declared(start, end, letter), True, line=line))
     return found
 
@@ -306,8 +301,8 @@ def _letter_in_value(
     lone = re.fullmatch(rf"\(?([{letters}{letters.lower()}])\)?[.:。]?", plain)
     if lone:
         return lone[1].upper()
-    by_option = _labelled(plain, letters, choices) or _by_text(value, letters, choices)
-    by_option = by_option or _by_value(value, letters, choices)
+    by_option = labelled(plain, letters, choices) or by_text(value, letters, choices)
+    by_option = by_option or by_value(value, letters, choices)
     if by_option:
         return by_option
     if box and _OPERATOR.search(value) and not re.match(rf"\(?[{letters}](?:\)|[.:]\s)", plain):
@@ -333,45 +328,6 @@ def _prose_of(phrase: str) -> str:
     plain = re.sub(r"\s+", " ", _WRAPPERS.sub(" ", _without_formulas(phrase))).strip(" *_`\"'“”")
     plain = re.sub(r"^(?:(?i:the\s)?(?i:option|choice|letter|answer)|选项?)[ :]*", "", plain)
     return re.sub(r"^(?i:either|both)\s+", "", plain)
-
-
-def _by_text(value: str, letters: str, choices: tuple[str, ...]) -> str | None:
-    """The letter of the one option whose text this is."""
-    wanted = normalised(value[:4096])
-    hits = [letters[place] for place, option in enumerate(choices) if normalised(option) == wanted]
-    return hits[0] if wanted and len(hits) == 1 else None
-
-
-def _labelled(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
-    """The letter of a label at the start of a text that is followed by its own option's text."""
-    label = re.match(rf"[\s*_>]{{0,4}}\(?([{letters}])[).:]{{0,2}}\s{{1,3}}", text)
-    if label is None or letters.index(label[1]) >= len(choices):
-        return None
-    option = normalised(choices[letters.index(label[1])])
-    rest = normalised(text[label.end() : label.end() + 2 * len(option) + 40])
-    return label[1] if len(option) > 1 and rest.startswith(option) else None
-
-
-def _begins(text: str, letters: str, choices: tuple[str, ...]) -> str | None:
-    """The letter of the one long option that a text begins with: an option of several sentences."""
-    said = [
-        place
-        for place, option in enumerate(choices)
-        if len(option.strip()) >= _LONG and text[: len(option.strip())].casefold() == option.strip().casefold()
-    ]
-    return letters[said[0]] if len(said) == 1 else None
-
-
-def _by_value(value: str, letters: str, choices: tuple[str, ...]) -> str | None:
-    """The letter of the one option that is the same number or formula, as far as that is settled without a library."""
-    if not choices or len(value) > _SHORT or not re.search(r"\d", value):
-        return None
-    hits = []
-    for place, option in enumerate(choices):
-        verdict = MATH.quick(option, value) if 0 < len(option) <= _SHORT else None
-        if verdict is not None and verdict.value == 1.0:
-            hits.append(letters[place])
-    return hits[0] if len(hits) == 1 else None
 
 
 def _letters(problem: Problem) -> str:
