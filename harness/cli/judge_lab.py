@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from harness.cli import options
 from harness.report.table import Format
+
+if TYPE_CHECKING:
+    from judges.lab.report import LabReport
 
 
 @click.command("lab")
@@ -90,7 +93,7 @@ def command(
     harness judge lab --set llmbar --rubric pairwise_5 --rubric ./mine.toml --judge openai:gpt-4.1
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.cli.progress import JudgeProgress
-    from harness.errors import TooManyFailures, UsageError
+    from harness.errors import UsageError
     from harness.models import load_model
     from harness.report.lab import lab_text
     from harness.run.judging import CACHE
@@ -119,8 +122,15 @@ def command(
     try:
         click.echo(lab_text(report, chosen, show=show, tty=chosen == "table" and sys.stdout.isatty()), nl=False)
     finally:  # whether anybody reads the report or not
-        if silent := [arm.name for arm in report.arms if arm.measures.scored == 0]:
-            raise TooManyFailures(
-                f"not one reply of {', '.join(silent)} could be read: nothing was measured. Look at the judge's own "
-                "words with --json, or judge one answer with `harness judge` first"
-            )
+        _refuse_silence(report)
+
+
+def _refuse_silence(report: LabReport) -> None:
+    """Raise `TooManyFailures` for a judge of which nothing could be read."""
+    from harness.errors import TooManyFailures
+
+    if silent := [arm.name for arm in report.arms if arm.measures.scored == 0]:
+        raise TooManyFailures(
+            f"not one reply of {', '.join(silent)} could be read: nothing was measured. Look at the judge's own "
+            "words with --json, or judge one answer with `harness judge` first"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +14,7 @@ from harness.types import Json
 
 if TYPE_CHECKING:
     from harness.report.table import Column, Row, Table
+    from judges.protocols.mt_bench_score import ModelScore, PairScore
 
 
 @click.command("score")
@@ -181,7 +182,6 @@ def _arena_row(judge: str, method: str, score: object) -> dict[str, Json]:
 
 
 def _mt_bench(files: tuple[Path, ...]) -> list[Table]:
-    from harness.report.table import Table
     from judges.protocols import mt_bench_files, mt_bench_score
 
     raws = mt_bench_files.read_rows(files)
@@ -190,62 +190,74 @@ def _mt_bench(files: tuple[Path, ...]) -> list[Table]:
     tables: list[Table] = []
     if singles:
         scores = mt_bench_score.score_judgments(mt_bench_files.read_single(raw) for raw in singles)
-        names = list(dict.fromkeys(name for score in scores for name in score.estimates))
-        rows: list[dict[str, Json]] = [
-            {
-                "model": score.model,
-                "judge": score.judge,
-                **{name: estimate.value for name, estimate in score.estimates.items()},
-                "low": score.estimates["rating"].low,
-                "high": score.estimates["rating"].high,
-                "n": score.n,
-                "unparsed": score.unparsed,
-                "repeated": score.repeated,
-                "missing": score.missing,
-            }
-            for score in scores
-        ]
-        columns = (
-            _text("model"),
-            *(_number(name.removeprefix("rating:").replace("_", " "), name, 2) for name in names),
-            _number("low", "low", 2),
-            _number("high", "high", 2),
-            *(_number(name, name, 0) for name in ("n", "unparsed", "repeated", "missing")),
-            _text("judge"),
-        )
-        notes = [
-            f"{score.model}: {len(score.mismatched)} recorded ratings differ from the judge's text: "
-            + ", ".join(score.mismatched[:5])
-            for score in scores
-            if score.mismatched
-        ]
-        tables.append(Table("MT-Bench, ratings from 1 to 10", columns, tuple(rows), tuple(notes)))
+        tables.append(_mt_bench_ratings(scores))
     if pairs:
         found = mt_bench_score.score_pairs(mt_bench_files.read_pair(raw) for raw in pairs)
-        rows = [
-            {
-                "model": score.model,
-                "judge": score.judge,
-                "adjusted_win_rate": score.adjusted.value,
-                "low": score.adjusted.low,
-                "high": score.adjusted.high,
-                "wins": score.wins,
-                "ties": score.ties,
-                "losses": score.losses,
-                "unparsed": score.unparsed,
-            }
-            for score in found
-        ]
-        columns = (
-            _text("model"),
-            _number("win rate + ties/2", "adjusted_win_rate", 1, scale=100.0),
-            _number("low", "low", 1, scale=100.0),
-            _number("high", "high", 1, scale=100.0),
-            *(_number(name, name, 0) for name in ("wins", "ties", "losses", "unparsed")),
-            _text("judge"),
-        )
-        tables.append(Table("MT-Bench, pairwise [%]", columns, tuple(rows)))
+        tables.append(_mt_bench_pairs(found))
     return tables
+
+
+def _mt_bench_ratings(scores: Sequence[ModelScore]) -> Table:
+    from harness.report.table import Table
+
+    names = list(dict.fromkeys(name for score in scores for name in score.estimates))
+    rows: list[dict[str, Json]] = [
+        {
+            "model": score.model,
+            "judge": score.judge,
+            **{name: estimate.value for name, estimate in score.estimates.items()},
+            "low": score.estimates["rating"].low,
+            "high": score.estimates["rating"].high,
+            "n": score.n,
+            "unparsed": score.unparsed,
+            "repeated": score.repeated,
+            "missing": score.missing,
+        }
+        for score in scores
+    ]
+    columns = (
+        _text("model"),
+        *(_number(name.removeprefix("rating:").replace("_", " "), name, 2) for name in names),
+        _number("low", "low", 2),
+        _number("high", "high", 2),
+        *(_number(name, name, 0) for name in ("n", "unparsed", "repeated", "missing")),
+        _text("judge"),
+    )
+    notes = [
+        f"{score.model}: {len(score.mismatched)} recorded ratings differ from the judge's text: "
+        + ", ".join(score.mismatched[:5])
+        for score in scores
+        if score.mismatched
+    ]
+    return Table("MT-Bench, ratings from 1 to 10", columns, tuple(rows), tuple(notes))
+
+
+def _mt_bench_pairs(scores: Sequence[PairScore]) -> Table:
+    from harness.report.table import Table
+
+    rows: list[dict[str, Json]] = [
+        {
+            "model": score.model,
+            "judge": score.judge,
+            "adjusted_win_rate": score.adjusted.value,
+            "low": score.adjusted.low,
+            "high": score.adjusted.high,
+            "wins": score.wins,
+            "ties": score.ties,
+            "losses": score.losses,
+            "unparsed": score.unparsed,
+        }
+        for score in scores
+    ]
+    columns = (
+        _text("model"),
+        _number("win rate + ties/2", "adjusted_win_rate", 1, scale=100.0),
+        _number("low", "low", 1, scale=100.0),
+        _number("high", "high", 1, scale=100.0),
+        *(_number(name, name, 0) for name in ("wins", "ties", "losses", "unparsed")),
+        _text("judge"),
+    )
+    return Table("MT-Bench, pairwise [%]", columns, tuple(rows))
 
 
 def _text(name: str) -> Column:
