@@ -96,7 +96,7 @@ _DISMISSED = re.compile(
     r"\bbut\s+(?:that|this|it)(?:['’]s|\s+is|\s+was|\s+would\s+be)\s+(?:wrong|incorrect|not\s+(?:right|correct|true|it)|false)"
 )
 _SIDE = (
-    r"(?!(?:for|with)\s+a\s+total|on\s+average|in\s+total|in\s+all|at\s+all)(?:with|where|when|whenever|for|since|because|as|if"
+    r"(?!(?:for|with)\s+a\s+total|on\s+average|in\s+total|in\s+all|at\s+all)(?:(?<!up\s)(?<!left\s)(?<!us\s)with|where|when|whenever|for|since|because|as|if"
     r"|given|provided|assuming|such\s+that|after|before|than|which|who|while|per|every|at|on|over|in|by|from|using|via|whose"
     r"|satisfying|corresponding|due\s+to|among|modulo|d['’]ici|pour|apr[èe]s|dans|pendant|chez|para|por|durante|despu[ée]s"
     r"|f[üu]r|nach|mit|bei|(?<!has\s)(?<!have\s)(?<!had\s)(?<!need\s)(?<!needs\s)(?<!going\s)(?<!able\s)to\s+"
@@ -289,7 +289,10 @@ def _is_joined(sentence: str, group: list[Value], value: Value, following: list[
         return True
     before = sentence[max(0, last.start - _WINDOW) : last.start]
     turn = next(reversed(list(_TURN.finditer(before))), None)
-    if turn is not None and turn.lastgroup == "side" and not re.search(r"[,;]", before[turn.end() :]):
+    opens = turn is not None and re.fullmatch(
+        r"\W*(?:(?:so|thus|hence|then|and|now|but|that)\W+)?", before[: turn.start()], re.I
+    )
+    if turn is not None and turn.lastgroup == "side" and opens and not re.search(r"[,;]", before[turn.end() :]):
         return False
     if _PART.search(before):
         return False

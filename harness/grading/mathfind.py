@@ -126,4 +126,5 @@ def _is_bare(text: str) -> bool:
 
 
 def _bounded(answer: str) -> str:
-    return answer[: MAX_ANSWER + 1]
+    """An answer at its longest, a separator of thousands without the spaces that some models put into it."""
+    return re.sub(r" ?\{ ?, ?\} ?", "{,}", answer[: MAX_ANSWER + 1])
