@@ -36,6 +36,7 @@ from harness.models.hf_prompt import PromptRenderer, read_template
 from harness.models.hf_source import HfOptions, Source, find_source
 from harness.models.hf_text import Detokenizer
 from harness.models.options import parse_options
+from harness.redact import one_line
 from harness.types import Completion, Finish, Json, Request
 
 _ADAPTER_ID = 1
@@ -230,9 +231,9 @@ class VllmModel:
             )
             self._engine = AsyncLLM.from_engine_args(arguments)
         except (OSError, ValueError, RuntimeError, ImportError, TypeError) as error:
-            first = str(error).strip().partition("\n")[0]
+            why = one_line(error, 400)  # its configuration says what is wrong on the second line or the third
             raise ModelError(
-                f"vLLM does not start with {self.source.location!r}: {type(error).__name__}: {first}"
+                f"vLLM does not start with {self.source.location!r}: {type(error).__name__}: {why}"
             ) from error
         plain = self.options.chat_template == "off"
         markup = self.options.think_markup
