@@ -164,7 +164,7 @@ def _content(text: str, span: tuple[int, int, int]) -> str:
 
 _PHRASE = re.compile(
     r"(?:"
-    r"\#{4}[ \t]{0,4}:?"
+    r"\#{4}[ \t]{0,4}:?|<answer>"
     r"|\b(?:final|correct|right|best|my)?[ \t]{0,3}answer\b(?:\*\*|__)?"
     r"(?:[ \t](?:to|for)[ \t][^.\n:=]{1,80}?)?"
     r"[ \t]{0,3}(?::|=|(?:is|was|are|would[ \t]be|should[ \t]be|must[ \t]be|equals)\b[ \t]{0,3}:?"
@@ -226,7 +226,7 @@ def answer_phrases(text: str) -> Iterator[tuple[str, int, int]]:
         closing = "$$" if tail.startswith("$$", begin) else "\\]" if tail.startswith("\\[", begin) else ""
         display_end = tail.find(closing, begin + 2, begin + 2000) if closing else -1
         stop = max(line_end, display_end + 2 if display_end >= 0 else -1)
-        line = tail[begin : stop if stop >= 0 else begin + 2000]
+        line = tail[begin : stop if stop >= 0 else begin + 2000].partition("</answer>")[0]
         length = len(first_sentence(line))
         value = _without_emphasis(line[:length])
         if value:

@@ -20,6 +20,8 @@ _ANOTHER_OPTION = re.compile(r"\(([a-z])\)|^\s?(?:,|/|&|,?\s?\bor\b|,?\s?\band\b
 _REFUSED = re.compile(
     r"^\W*(?:is|isn['’]t|are|was|cannot|can['’]t|does|doesn['’]t)\s(?:\w+\s)?(?:not|wrong|incorrect|false|impossible|excluded|be)\b"
 )
+_REASON = re.compile(r"(?<=\w)(?:,?\s(?:because|since|not|rather\sthan|instead\sof)\s|,\sas\s|\s\().*$")
+"""What follows an answer in its sentence and is none of it: "valid, since …", "true, not false"."""
 _DENIAL = re.compile(r"\b(?:not|cannot|never|neither|nor|except|excluding|than|wrong|incorrect|either)\b|n['’]t\b")
 
 
@@ -72,6 +74,8 @@ class ExactGrader(InProcessGrader):
         gold, found = normalised(target), normalised(answer)
         if _OPTION.fullmatch(gold):
             found = _option(found)
+        elif found != gold:
+            found = _REASON.sub("", found) or found
         return right(gold) if found == gold else wrong(found[:200], f"{found[:60]!r} is not {gold[:60]!r}")
 
     def gold_text(self, problem: Problem) -> str:

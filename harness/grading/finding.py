@@ -64,7 +64,7 @@ def _readable_tail(text: str) -> str:
     return _LABEL.sub(lambda label: re.sub(r"\d", " ", label[0]), plain(tail))
 
 
-_STRONG = re.compile(r"\*\*|__|`")
+_STRONG = re.compile(r"</?(?:[a-z]{2,12}|[bipu])>|\*\*|__|`")
 _WEAK = re.compile(
     r"(?<![\w)\]}*$\\])\*(?=[^\s*])|(?<=[^\s*])\*(?![\w(\[{*$\\])|(?<![^\s(*\"'])_(?=\S)|(?<=[^\s_])_(?=[\s.,;:!?)*]|$)"
 )

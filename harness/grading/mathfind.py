@@ -12,6 +12,7 @@ from harness.answers import boxes_and_rest
 from harness.grading.base import MAX_ANSWER
 from harness.grading.claims import Claim, claim, predicate, stated
 from harness.grading.finding import corrected, declared_after_box, last_claim, plain
+from harness.grading.rationals import read_number
 from harness.grading.units import upright
 from harness.grading.values import values
 from harness.types import Extracted
@@ -57,6 +58,9 @@ def _stated(statement: str, found: Claim) -> Extracted | None:
 def _spelled(sentence: str, found: Claim) -> str:
     r"""A claim as LaTeX: where commands stand without dollars, the whole stretch without words around it."""
     start, end = found.values[0].start, found.values[-1].end
+    meanings = {read_number(value.tex) for value in found.values}
+    if len(found.values) > 1 and len(meanings) == 1 and None not in meanings:
+        return found.values[0].tex
     if len(found.values) > 1 or "$" in sentence or "\\(" in sentence or "\\" not in sentence:
         return found.tex
     words = list(_PROSE.finditer(_NOT_PROSE.sub(lambda match: "#" * len(match[0]), sentence)))
@@ -82,13 +86,14 @@ def _running(sentence: str, found: Claim, *, explicit: bool) -> Extracted | None
 def _bare(text: str) -> Extracted | None:
     """A reply that is nothing but an answer."""
     text = re.sub(r"^[=≈:]\s*", "", text)
-    found = claim(text, direct=True)
+    found = claim(text)
     if found is not None and not found.readable:
         return None
     listed = (
         found is not None and _LISTED.search(text) is not None and found.values[-1].end >= len(text.rstrip(" .$")) - 2
     )
-    return Extracted(found.tex if listed and found else upright(text), False, (text,))
+    formulas = found is not None and "$" in text and found.values[-1].end >= len(text.rstrip(" .")) - 2
+    return Extracted(found.tex if found and (listed or formulas) else upright(text), False, (text,))
 
 
 _LISTED = re.compile(r";|\b(?:and|or)\b|[和或与、，；]|[≈√π½⅓⅔¼¾×]|\d x \d")
