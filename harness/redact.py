@@ -53,7 +53,8 @@ def _read_environment() -> _Values:
     by_name = tuple((name, value) for name, value in sorted(os.environ.items()) if _is_secret(name, value))
     forms: set[str] = set()
     for value in _registered.union(value for _, value in by_name):
-        forms |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], quote(value, safe="")}
+        in_url = quote(value, safe="", errors="surrogateescape")  # a variable may hold bytes that are no text
+        forms |= {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], in_url}
     return _Values(len(os.environ), by_name, tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
 

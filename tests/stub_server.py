@@ -94,7 +94,7 @@ class StubServer:
         self.count = 0
         self.active = 0
         self.max_active = 0
-        self.models: tuple[str, ...] | None = (MODEL, "other-model")
+        self.models: tuple[str, ...] | bytes | None = (MODEL, "other-model")
         self.url = ""
         self._script: deque[Reply] = deque()
         self._loop = asyncio.new_event_loop()
@@ -143,6 +143,8 @@ class StubServer:
     async def _models(self, _: web.Request) -> web.Response:
         if self.models is None:
             return web.Response(status=501)
+        if isinstance(self.models, bytes):
+            return web.Response(body=self.models)
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
 
     async def start(self, port: int = 0) -> str:

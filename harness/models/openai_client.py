@@ -30,6 +30,8 @@ from harness.types import Json
 _CONNECT_TIMEOUT_S = 30.0
 _REST_MAX_S = 30.0
 _USUAL_PATHS = ("", "/v1")
+_MODELS_MAX = 10_000
+"""More names than that are not looked at: the closest one is searched among them."""
 _REFUSALS_TO_RETIRE = 8
 """An endpoint that has answered before is given up after this many refusals in a row: one may be about one prompt."""
 
@@ -137,13 +139,13 @@ class Endpoint:
             raise Failure("transient", f"{type(error).__name__}: {one_line(error, 200)}") from None
 
     async def models(self) -> list[str]:
-        """Names of the models that the server lists; empty if it does not say."""
-        with contextlib.suppress(
-            TimeoutError, Failure, openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, KeyError, TypeError
-        ):
+        """Names of the models that the server lists, at most 10,000; empty if it does not say."""
+        # What a request may raise, and what reading JSON of any shape and depth may.
+        silent = (TimeoutError, Failure, openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError, OSError)
+        with contextlib.suppress(*silent, ValueError, LookupError, TypeError, RecursionError):
             async with asyncio.timeout(10):
                 response = await self._client.get("/models", cast_to=httpx2.Response, options=self._options)
-            return sorted(str(item["id"]) for item in json.loads(response.content)["data"])
+            return sorted(str(item["id"]) for item in json.loads(response.content)["data"][:_MODELS_MAX])
         return []
 
     def worked(self) -> None:

@@ -165,9 +165,21 @@ def _logprob(logprobs: object) -> float | None:
     tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
     if not isinstance(tokens, list) or not tokens:
         return None
-    values = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
-    numbers = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
-    return float(sum(numbers)) if len(numbers) == len(values) else None
+    values = [_finite(token.get("logprob")) if isinstance(token, dict) else None for token in tokens]
+    numbers = [value for value in values if value is not None]
+    total = sum(numbers, 0.0)
+    return total if len(numbers) == len(values) and math.isfinite(total) else None
+
+
+def _finite(value: object) -> float | None:
+    """A JSON number as a float; None for anything else, and for whole numbers that no float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _alternatives(logprobs: object) -> dict[str, float] | None:
@@ -179,10 +191,10 @@ def _alternatives(logprobs: object) -> dict[str, float] | None:
         return None
     found: dict[str, float] = {}
     for entry in [*top[:_ALTERNATIVES_MAX], first]:
-        token, value = (entry.get("token"), entry.get("logprob")) if isinstance(entry, dict) else (None, None)
+        token, value = (entry.get("token"), _finite(entry.get("logprob"))) if isinstance(entry, dict) else (None, None)
         # Not a number, or above 0, is no log-probability; a token twice is the same token in other bytes.
-        if isinstance(token, str) and isinstance(value, int | float) and -math.inf < value <= 1e-6:
-            found.setdefault(_clean(token[:_TOKEN_MAX]), min(float(value), 0.0))
+        if isinstance(token, str) and value is not None and value <= 1e-6:
+            found.setdefault(_clean(token[:_TOKEN_MAX]), min(value, 0.0))
     return found or None
 
 

@@ -39,6 +39,15 @@ def test_without_a_list_the_usual_mistakes_are_named(server: StubServer) -> None
         ask(make_model(server), make_requests(5))
 
 
+@pytest.mark.parametrize(
+    "raw", [b"[" * 200_000, b"9" * 5000, b"[]", b'{"data": 7}', b'{"data": {}}', b'{"data": [null]}']
+)
+def test_a_list_of_models_that_is_none_is_no_list(server: StubServer, raw: bytes) -> None:
+    server.default, server.models = Reply(status=404), raw
+    with pytest.raises(ModelError, match="base_url ends in /v1"):
+        ask(make_model(server), make_requests(5))
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_names_its_variable(server: StubServer, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     server.default = Reply(status=status, echo_headers=True)

@@ -53,6 +53,17 @@ def choice_with(**fields: Any) -> bytes:
         ),
         (choice_with(logprobs={"content": [{"logprob": -0.5}, {}]}), Completion("4", "stop")),
         (choice_with(logprobs={"content": []}), Completion("4", "stop")),
+        (choice_with(logprobs={"content": [{"logprob": -(10**400)}]}), Completion("4", "stop")),
+        (choice_with(logprobs={"content": [{"logprob": True}]}), Completion("4", "stop")),
+        (choice_with(logprobs={"content": [{"logprob": -1e308}, {"logprob": -1e308}]}), Completion("4", "stop")),
+        (
+            choice_with(
+                logprobs={
+                    "content": [{"token": "a", "logprob": -1, "top_logprobs": [{"token": "b", "logprob": -(10**400)}]}]
+                }
+            ),
+            Completion("4", "stop", logprob=-1.0, alternatives={"a": -1.0}),
+        ),
         (b'{"choices": [{"message": {"content": "\\ud83d half"}}]}', Completion("\ufffd half", "stop")),
         (b'{"choices": [{"message": {"content": "\\ud83d\\ude42"}}]}', Completion("\U0001f642", "stop")),
     ],
@@ -108,7 +119,7 @@ def test_replies_that_are_asked_again(raw: bytes, message: str) -> None:
 
 KEYS = ["choices", "message", "content", "finish_reason", "usage", "logprobs", "error", "reasoning", "prompt_tokens"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=8) | st.integers(),
+    st.none() | st.booleans() | st.floats() | st.text(max_size=8) | st.integers() | st.just(10**400),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=12,
 )

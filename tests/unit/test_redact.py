@@ -106,6 +106,14 @@ def test_a_key_that_is_set_or_changed_later_is_masked(monkeypatch: pytest.Monkey
     assert redact("first-secret second-secret") == f"{MASK} second-secret"
 
 
+def test_a_secret_that_is_no_text_is_masked_and_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = os.fsdecode(b"\xff\xfe-binary-\x80")
+    monkeypatch.setenv("SOME_TOKEN", value)
+    assert redact(f"it said {value}!") == f"it said {MASK}!"
+    assert redact("at /?k=%FF%FE-binary-%80") == f"at /?k={MASK}"
+    assert redact("nothing to mask") == "nothing to mask"
+
+
 def test_registered_values_are_masked() -> None:
     register_secret("hunter2-hunter2")
     register_secret("no")
