@@ -195,6 +195,8 @@ def after_hashes(text: str) -> str | None:
     return None if found is None else re.sub(r"(?<=\d),(?=\d{3})", "", found)
 
 
+_FACTORIAL_LINE = re.compile(r"\s*\d{1,9}!\s*")
+"""All of an answer line, "Answer: 4!": a factorial, where a sentence would end in an exclamation mark."""
 _NEXT_LINE = re.compile(r"[ \t*_]{0,8}\n{1,3}[ \t]{0,8}")
 
 
@@ -228,6 +230,8 @@ def answer_phrases(text: str) -> Iterator[tuple[str, int, int]]:
         stop = max(line_end, display_end + 2 if display_end >= 0 else -1)
         line = tail[begin : stop if stop >= 0 else begin + 2000].partition("</answer>")[0]
         length = len(first_sentence(line))
+        if match[0].rstrip()[-1:] in ":：#*=" and _FACTORIAL_LINE.fullmatch(line):
+            length = len(line)
         value = _without_emphasis(line[:length])
         if value:
             yield value, offset + match.start(), offset + begin + length

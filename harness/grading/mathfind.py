@@ -33,7 +33,7 @@ def find_answer(answer_text: str) -> Extracted | None:
         statement = plain(phrase).strip(' \t"“”')
         if not re.search(r"\w", statement):
             continue
-        found = claim(statement, direct=True)
+        found = claim(statement, direct=True, formula=statement.endswith("!"))
         if found is not None:
             return _stated(statement, found)
         if not values(statement):

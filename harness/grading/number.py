@@ -111,7 +111,7 @@ def find_number(answer_text: str) -> Extracted | None:
     for phrase, rest in phrases:
         turned = corrected(rest)
         statement = plain(phrase[:MAX_ANSWER]).strip(' \t"“”')
-        found = turned[1] if turned else claim(statement, direct=True)
+        found = turned[1] if turned else claim(statement, direct=True, formula=statement.endswith("!"))
         if found is not None:
             value = _one(found)
             return None if value is None else Extracted(value, True)
