@@ -28,7 +28,7 @@ from harness.grading.mathpoints import Undecided, real_value
 from harness.grading.mathsame import LONG_DECIMAL, TOLERANCE
 from harness.grading.mathsegments import segments_equal
 from harness.grading.mathtext import Unreadable
-from harness.grading.mathveto import RELATION, other_base
+from harness.grading.mathwritten import RELATION, other_base
 from harness.grading.rationals import parse_decimal, parse_rational
 from harness.types import Extracted, Problem, Score
 

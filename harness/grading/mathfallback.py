@@ -1,7 +1,7 @@
 r"""The way through math-verify, for answers that `harness.grading.mathclaim` cannot read.
 
-Both sides are wrapped in a box before parsing, so that the library takes them as wholes; pairs that it is known to call
-equal although they differ are refused first (`harness.grading.mathveto`).
+Both sides are wrapped in a box before parsing, so that the library takes them as wholes. It drops bases, skips texts
+and units and takes the right side of any equation; so only two texts of the same letters and digits are shown to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from harness.answers import last_boxed_group
 from harness.grading.latex import NUMBER_WORDS, canonical, join_digits, unwrap
 from harness.grading.mathlib import parse_answer, verify_parsed
-from harness.grading.mathveto import NAME, RELATION, surely_different
+from harness.grading.mathwritten import NAME, RELATION
 
 _PLAIN_UNIT = re.compile(
     r"^((?:\\\$)?-?\d[\d.,/]*|-?\\frac\{\d+\}\{\d+\})\s+(?!(?:and|or|pi|sqrt|sin|cos|percent|percentage|pct)\b)"
@@ -33,11 +33,8 @@ _SIGN_WORD = re.compile(r"^(?:\\text\s?\{\s*)?(?:minus|negative)\s*\}?\s*(?=[\d.
 
 
 def library_equal(gold: str, answer: str, precision: int = 6) -> bool:
-    """Whether math-verify calls a bare answer equal to the gold, and no rule refuses the pair.
-
-    It reads parts of what it cannot parse, so that only a pair of the same letters and digits may be equal.
-    """
-    if surely_different(gold, answer) or _skeleton(gold) != _skeleton(answer):
+    """Whether a bare answer has the gold's letters and digits, and math-verify calls the two equal."""
+    if _skeleton(gold) != _skeleton(answer):
         return False
     return any(
         verify_parsed(_parsed_gold(left), parse_answer(right_), precision=precision)
