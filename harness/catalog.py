@@ -68,7 +68,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
     "grader": {
         "integer": ("harness.grading.integer:GRADER", "whole numbers: leading zeros, `42.`, boxed, dollars in prose"),
         "number": ("harness.grading.number:GRADER", "decimals and fractions, compared exactly"),
-        "math": ("harness.grading.math:GRADER", "symbolic equivalence by math-verify"),
+        "math": ("harness.grading.math:GRADER", "formulas, lists, equations and units, compared at random points"),
         "choice": ("harness.grading.choice:GRADER", "multiple choice by letter"),
         "exact": ("harness.grading.exact:GRADER", 'normalised string equality after "the answer is"'),
         "json": ("harness.grading.json_fields:GRADER", "fields of exactly one JSON object"),
