@@ -126,7 +126,7 @@ _UNSURE = re.compile(
 _ASKED = re.compile(r"[^.\n!。！]{0,24}[?？]")
 
 _OUT_BEFORE = (
-    r"(?i:\bnot|n['’]t(?:\s{1,3}be)?|\bneither|\bnor|\bcannot\s{1,3}be|\brather\s{1,3}than|\bexcept(?:\s{1,3}for)?"
+    r"(?i:\bnot(?:\s{1,3}be)?|n['’]t(?:\s{1,3}be)?|\bneither|\bnor|\bcannot\s{1,3}be|\brather\s{1,3}than|\bexcept(?:\s{1,3}for)?"
     r"|\bexcluding|\bexcludes?|\bother\s{1,3}than|\binstead\s{1,3}of|\bunlike|\balthough|\bwhereas|\brul(?:e|es|ed|ing)"
     r"\s{1,3}out|\beliminat(?:e|es|ed|ing)|\bdiscard(?:s|ed)?|\breject(?:s|ed)?|\bdismiss(?:es|ed)?|\bcross(?:ed)?"
     r"\s{1,3}out|(?:\bdoubt|\bunlikely|n['’]t\s{1,3}think|\bnot\s{1,3}(?:think|among|one\s{1,3}of|any\s{1,3}of))\b"

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from harness.answers import last_boxed_group
-from harness.grading.latex import NUMBER_WORDS, unwrap
+from harness.grading.latex import unwrap
 from harness.grading.mathnode import Node
 from harness.grading.mathpoints import both_signs, is_constant, real_value
 from harness.grading.mathsame import last_digit
 from harness.grading.mathtext import Token, Unreadable, tokens
 from harness.grading.mathtree import parse
 from harness.grading.mathwords import CURRENCY, spelled
+from harness.grading.spelled import spelled_number
 from harness.grading.units import MULTIPLIERS, REMARK, is_unit, unit_key
 
 _LEADING = tuple(Token("rel", text, gap) for text in ("=", "~") for gap in (False, True))
@@ -72,8 +73,8 @@ def read_tokens(text: str) -> list[Token]:
     body = _units_outside(_BETWEEN.sub(r"\1, ", body))
     body = re.sub(r"(?<!\\)(?:\\[()\[\]]|\$)", " ", body)
     body = _SIGN_WORD.sub("-", body.strip())
-    word = re.sub(r"^\\text\s?\{\s*(\w+)\s*\}$", r"\1", body).lower()
-    return tokens(spelled(NUMBER_WORDS.get(word, body)))
+    number = spelled_number(body)
+    return tokens(spelled(body if number is None else str(number)))
 
 
 def read_claim(text: str) -> Claim:

@@ -18,6 +18,7 @@ from harness.grading.base import MAX_ANSWER, InProcessGrader, boxed_reply, right
 from harness.grading.claims import Claim, claim, plain_clause, stated
 from harness.grading.finding import corrected, declared_after_box, last_claim, plain
 from harness.grading.rationals import read_number, show
+from harness.grading.spelled import spelled_number
 from harness.grading.values import values
 from harness.types import Extracted, Problem, Score
 
@@ -52,6 +53,9 @@ def _last_side(text: str) -> str:
 def _literal(text: str) -> tuple[Fraction, bool] | None:
     """(value, whether a percent sign followed) of a literal, of a power of whole numbers or of a decimal comma."""
     body = text.strip().strip("$").strip()
+    word = spelled_number(body)
+    if word is not None:
+        return Fraction(word), False
     comma = _DECIMAL_COMMA.fullmatch(body)
     if comma:
         return Fraction(f"{comma[1]}.{comma[2]}"), False
