@@ -181,8 +181,10 @@ def check_out(out: Path, recipe: str, inputs: Sequence[Path], force: bool = Fals
 
 def _old_report(out: Path) -> dict[str, Any]:
     """What an earlier call reported of its work; {} where there is no report that can be read."""
+    from harness.files import parse_json
+
     try:
-        found = json.loads(beside(out, ".report.json").read_bytes())
+        found = parse_json(beside(out, ".report.json").read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) and isinstance(found.get("sets", {}), dict) else {}
