@@ -29,6 +29,7 @@ _SPOILED = re.compile(
     |\s+(?:or|and)\s+(?:more|less|fewer|so|above|below|higher|lower)(?![A-Za-z])
     |\s*(?:to|through|until|[-–—~～至到])\s*{_OPERAND}(?:\s?%)?
     |\s+out\s+of\s+{_OPERAND}
+    |\s*\\(?:text|mathrm|mbox)\s?\{{\s?(?:to|through|until|out\s+of)\s?\}}\s*{_OPERAND}
     |\s?{_COMPOUND},?\s+(?:and\s+)?\d[\d.]*\s?[a-z]{{1,8}}\b(?!\s+(?:more|less|fewer|times))
     |['’′"″]\s?\d
     |-(?=[A-Za-z]{{2}})
@@ -46,7 +47,7 @@ _WORDS = (
 _UNIT = re.compile(
     rf"\s?(?:(?:square|cubic|sq\.?|cu\.?)\s)?(?:(?<=\s){_WORDS}|(?<=\d)(?:mm|cm|km|ft|yd|mg|kg|lbs?|oz|ms|mL|ml|am|pm|Hz|kJ|eV|mph|m(?=[²³])|(?!pi|sqrt|sin|cos|tan|log)[a-z]{{3,}}))"
     rf"(?![A-Za-z])(?:\s?\^\s?\{{?[23]\}}?|[²³])?(?:\s?(?:/|per\s)\s?{_WORDS}(?![A-Za-z])(?:\^\{{?[23]\}}?|[²³])?)?"
-    r"|\s?(?:\$|\\\()?\s?\\(?:text|mathrm|textrm|mbox)\s?\{\s?(?!,?\s?(?:and|or)\b)[^{}\d]{1,40}\}(?:\s?\^\s?\{?[23]\}?)?(?:\s?\$(?!\d)|\s?\\\))?"
+    r"|\s?(?:\$|\\\()?\s?\\(?:text|mathrm|textrm|mbox)\s?\{\s?(?!,?\s?(?:and|or|to|through|until|out\s+of)\b)[^{}\d]{1,40}\}(?:\s?\^\s?\{?[23]\}?)?(?:\s?\$(?!\d)|\s?\\\))?"
     r"|\s(?:\$|\\\()\s?(?:mm|cm|km|ft|in|m|s|g|kg)(?:\s?\^\s?\{?-?[123]\}?)?(?:\s?/\s?(?:s|h|m|cm|kg)(?:\s?\^\s?\{?[23]\}?)?)?\s?(?:\$(?!\d)|\\\))"
 )
 _HALF = re.compile(r"\s+and\s+(?:(?:a|one)[\s-]+(half|quarter|third)|(three)[\s-]+quarters)(?![A-Za-z])")
