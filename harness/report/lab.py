@@ -145,8 +145,7 @@ def _measures(report: LabReport) -> Table:
         if all(value is None for value in found.values()):
             continue
         differences: dict[str, Json] = {
-            f"{one.second} - {one.first}": difference_of(one.result.differences.get(line.compare))
-            for one in report.comparisons
+            f"{one.second} - {one.first}": difference_of(one, line.compare) for one in report.comparisons
         }
         rows.append(
             {"measure": line.key, "title": line.title, "scale": line.scale, "arms": found, "differences": differences}
@@ -232,7 +231,7 @@ def _comparisons(report: LabReport) -> Table:
             "first": one.first,
             "second": one.second,
             "p_holm": one.p_holm,
-            "differences": {name: difference_of(found) for name, found in one.result.differences.items()},
+            "differences": {name: difference_of(one, name) for name in one.result.differences},
         }
         for one in report.comparisons
     ]
@@ -288,13 +287,12 @@ def _notes(report: LabReport) -> list[str]:
 
 
 def _disagreements(comparison: Comparison) -> list[str]:
-    """A line for each difference whose interval and test disagree; agreement per vote by its corrected p."""
-    found = []
-    for name, paired in comparison.result.differences.items():
-        corrected = comparison.p_holm if name == "accuracy" else paired.p
-        if why := disagreement(paired.low, paired.high, paired.p, corrected):
-            found.append(f"{comparison.second} - {comparison.first}, {name}: {why}")
-    return found
+    """A line for each difference whose interval and test disagree."""
+    return [
+        f"{comparison.second} - {comparison.first}, {name}: {why}"
+        for name, paired in comparison.result.differences.items()
+        if (why := disagreement(paired.low, paired.high, paired.p, comparison.deciding_p(name)))
+    ]
 
 
 def _repeats(arm: ArmReport) -> int:

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from harness.stats.decision import decide, disagreement
-from harness.stats.paired import Paired
 from harness.types import Estimate, Json
-from judges.lab.report import ArmReport, LabReport
+from judges.lab.report import ArmReport, Comparison, LabReport
 from judges.lab.versus import Change
 from judges.lab.votes import Outcome
 
@@ -24,15 +23,17 @@ def plain(value: Estimate | float | None) -> Json:
     return value
 
 
-def difference_of(paired: Paired | None) -> Json:
-    """A paired difference with its test; None stays None."""
+def difference_of(comparison: Comparison, name: str) -> Json:
+    """A paired difference with its test and decision; None where it was not measured."""
+    paired = comparison.result.differences.get(name)
     if paired is None:
         return None
+    p = comparison.deciding_p(name)
     return {
         **{name: getattr(paired, name) for name in ("diff", "low", "high", "se", "p", "test", "n_problems")},
         **{name: getattr(paired, name) for name in ("wins", "losses", "ties")},
-        "decision": decide(paired.diff, paired.p),
-        "why": disagreement(paired.low, paired.high, paired.p, paired.p),
+        "decision": decide(paired.diff, p),
+        "why": disagreement(paired.low, paired.high, paired.p, p),
     }
 
 
@@ -55,7 +56,7 @@ def lab_json(report: LabReport) -> dict[str, Json]:
                 "second": one.second,
                 "compared": one.result.compared,
                 "p_holm": one.p_holm,
-                "differences": {name: difference_of(found) for name, found in one.result.differences.items()},
+                "differences": {name: difference_of(one, name) for name in one.result.differences},
                 "changes": [change_row(change) for change in one.result.changes],
                 "diff": one.diff,
             }

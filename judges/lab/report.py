@@ -43,6 +43,10 @@ class Comparison:
     diff: str
     """Unified diff of the two prompts; empty if they are the same."""
 
+    def deciding_p(self, name: str) -> float | None:
+        """The p value by which the difference of that name is decided: that of accuracy is corrected."""
+        return self.p_holm if name == "accuracy" else self.result.differences[name].p
+
 
 @dataclass(frozen=True)
 class LabReport:
