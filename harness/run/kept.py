@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,12 @@ def kept_job(directory: Path, stored: Mapping[str, Any]) -> Job:
 
 
 def _suite(stored: Mapping[str, Any], problems: Sequence[Problem]) -> Suite:
-    """Our suite of that name; for a task that is none of ours, a bare one that nothing grades."""
+    """Our suite of that name, for a task that is none of ours a bare one that nothing grades.
+
+    Without its way of judging and its later turns: both need more of a problem than an import keeps.
+    """
     try:
-        return load_suite(stored["suite"])
+        return replace(load_suite(stored["suite"]), judging="", follow_up=None)
     except UnknownName:
         return Suite(
             name=stored["suite"],

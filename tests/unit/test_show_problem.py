@@ -161,6 +161,19 @@ def test_texts_of_a_confidential_suite_are_not_kept(tmp_path: Path) -> None:
     assert (run / "scores.jsonl").exists() and not (run / RECORDS).exists() and not (run / KEPT).exists()
 
 
+def test_an_import_that_calls_itself_a_conversation_is_shown(tmp_path: Path) -> None:
+    """A folder from elsewhere may name any suite of ours; what it keeps has no later turns."""
+    lm_eval_with_replies(tmp_path / "out", ["a reply"] * 4)
+    results = tmp_path / "results"
+    assert harness(results, "import", str(tmp_path / "out")).exception is None
+    (run,) = list_runs(results)
+    spec = json.loads((run / "spec.json").read_text(encoding="utf-8"))
+    (run / "spec.json").write_text(json.dumps({**spec, "suite": "mt_bench"}), encoding="utf-8")
+    assert shown(results, run.name, "1")["question"].startswith("Question: ")
+    with pytest.raises(UsageError, match="rubric"):
+        raise harness(results, "judge", "run", run.name, "--judge", "mock:judge").exception or AssertionError("judged")
+
+
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"id": 1}', '{"id": "a", "messages": [{"role": "x"}]}'])
 def test_damaged_prompts_are_named(tmp_path: Path, line: str) -> None:
     (tmp_path / KEPT).write_text(line + "\n", encoding="utf-8")
