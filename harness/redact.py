@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from harness.secrets_table import MASK, SHAPES, Shape, is_secret_field, is_secret_variable
 from harness.types import Json
@@ -108,23 +108,34 @@ def redact(text: str) -> str:
 
 
 def mask_fields(value: Json) -> Json:
-    """Settings of another program, without the values of fields whose names hold secrets (`api_key`), at any depth."""
+    """Settings of another program, without the values of fields whose names hold secrets (`api_key`), at any depth.
+
+    In lists of settings, `["api_key=…"]`, too.
+    """
     if isinstance(value, Mapping):
         return {
             key: MASK if is_secret_field(key) and item not in (None, True, False, "") else mask_fields(item)
             for key, item in value.items()
         }
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [mask_fields(item) for item in value]
+        return [mask_pairs(item) if isinstance(item, str) else mask_fields(item) for item in value]
     return value
 
 
-_PAIR = re.compile(r"(?<![^\s,;{(])([\w.-]{1,64})=([^\s,;]{1,4000})")
+_PAIR = re.compile(r"(?<![^\s,;{(])([\w.-]{1,64}=|--[\w.-]{1,62}[ \t]{1,4}(?!-|[\w.-]{1,64}=))([^\s,;]{1,4000})")
+_IN_URL = re.compile(r"(?<=[?&;])([^=?&;]{1,100}=)([^&;]{1,4000})")
 
 
 def mask_pairs(text: str) -> str:
-    """The same for settings written as "name=value,name=value"."""
-    return _PAIR.sub(lambda pair: f"{pair[1]}={MASK}" if is_secret_field(pair[1]) else pair[0], text)
+    """The same for settings written as "name=value,name=value" or as "--name value"."""
+    return _PAIR.sub(lambda pair: f"{pair[1]}{MASK}" if is_secret_field(pair[1]) else pair[0], text)
+
+
+def mask_parameters(url: str) -> str:
+    """The same for the parameters of a URL, whose names may be percent-encoded; `code` is some gateways' key."""
+    return _IN_URL.sub(
+        lambda pair: f"{pair[1]}{MASK}" if is_secret_field(unquote(pair[1])) or pair[1] == "code=" else pair[0], url
+    )
 
 
 def secret_fields(value: Json) -> list[str]:

@@ -13,7 +13,7 @@ MASK = "[redacted]"
 
 _VARIABLE = re.compile(
     r"(?:KEYS?|TOKEN|SECRETS?|PASSWORDS?|PASSWD|PASSPHRASE|CREDENTIALS?|AUTH|AUTHORIZATION|(?<!BY)(?<!COM)(?<!SUR)PASS"
-    r"|(?:(?<=_)|^)(?:PATS?|PWD|COOKIE|DSN|SAS|SIG|SIGNATURE)|DATABASE_URL|CONNECTION_STRING|WEBHOOK(?:_URL)?)(?:_|\d|$)"
+    r"|(?:(?<=_)|^)(?:PATS?|PWD|COOKIE|DSN|SAS|SIG|SIGNATURE|JWT|BEARER|CREDS)|DATABASE_URL|CONNECTION_STRING|WEBHOOK(?:_URL)?)(?:_|\d|$)"
 )
 _NOT_THE_SECRET = re.compile(
     r"(?<!DATABASE)(?<!WEBHOOK)_(?:FILE|PATH|DIR|SOCK|TYPE|METHOD|MODE|SCHEME|PROVIDER|HOST|PORT|URL|URI|ENDPOINT|ENABLED"
@@ -23,9 +23,10 @@ _NOT_THE_SECRET = re.compile(
 _NO_SECRETS = frozenset({"PWD", "OLDPWD"})
 
 _FIELD = re.compile(
-    r"(?:^|_)(?:api_?key|(?:access|private|account|signing|encryption|secret|secret_access)_?key|subscription_key"
+    r"(?:^|_)(?:api_?keys?|(?:access|private|account|signing|encryption|secret|secret_access|subscription|functions)_?keys?"
+    r"|access_?key_?id|jwt|bearer|creds"
     r"|(?:access|auth|api|bearer|refresh|session|security|id|hf|hub|use_auth)_?token|secret|secrets|client_secret"
-    r"|password|passwd|passphrase|pass|pwd|credentials?|authorization|auth|pat|cookie|sig|signature)$|^(?:key|token)$"
+    r"|passwords?|passwd|passphrase|pass|pwd|credentials?|authorization|auth|pat|cookie|sig|signature)$|^(?:key|token)$"
 )
 
 
@@ -96,9 +97,9 @@ SHAPES: tuple[Shape, ...] = (
     ),
     # A parameter of a URL.
     _shape(
-        "key=|token=|secret=|password=|passwd=|sig=|signature=|auth=|credential=|pat=",
-        r"([?&](?i:[a-z0-9_-]{0,20}(?<![a-z0-9])(?:api|access)?"
-        r"(?:key|token|secret|password|passwd|sig|signature|auth|credential|pat))=)[^&\s\"'<>\\\[]{6,1024}",
+        "key=|token=|secret=|password=|passwd=|sig=|signature=|auth=|credential=|pat=|jwt=",
+        r"([?&](?i:[a-z0-9_-]{0,40}(?<![a-z0-9])(?:api|access)?"
+        r"(?:key|token|secret|password|passwd|sig|signature|auth|credential|pat|jwt))=)[^&\s\"'<>\\\[]{6,1024}",
         rf"\g<1>{MASK}",
     ),
 )

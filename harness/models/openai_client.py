@@ -24,7 +24,7 @@ import openai
 
 from harness.models.openai_body import ACCEPTED, bound
 from harness.models.openai_reply import Failure, Reply, read_reply, status_failure
-from harness.redact import one_line, redact, register_secret
+from harness.redact import mask_parameters, one_line, redact, register_secret
 from harness.types import Json
 
 _CONNECT_TIMEOUT_S = 30.0
@@ -72,7 +72,7 @@ def parse_address(base_url: str) -> Address:
         url=urlunsplit((parts.scheme, label, path, "", "")),
         query=dict(parse_qsl(parts.query, keep_blank_values=True)),
         label=label,
-        place=one_line(redact(place), 400),
+        place=one_line(redact(mask_parameters(place)), 400),
         host=host,
         userinfo=userinfo,
     )

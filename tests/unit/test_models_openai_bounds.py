@@ -215,7 +215,9 @@ def test_the_path_and_the_query_tell_two_checkpoints_behind_one_gateway_apart() 
 
 
 def test_no_secret_of_an_address_is_in_what_names_it() -> None:
-    for url in ("http://u:sesame-12345@127.0.0.1:9/a/v1", "http://127.0.0.1:9/a?api_key=sesame-12345&v=1"):
+    names = ("api_key", "code", "Ocp-Apim-Subscription-Key", "api%5Fkey", "x-functions-key", "jwt", "v=1;token", "sig")
+    urls = [f"http://127.0.0.1:9/a?{name}=sesame-12345&v=1" for name in names]
+    for url in ("http://u:sesame-12345@127.0.0.1:9/a/v1", "http://127.0.0.1:9/a;key=sesame-12345", *urls):
         model = load_model(f"openai:{MODEL}", {"base_url": url})
         assert "sesame" not in json.dumps([model.describe(), model.environment()])
         assert "/a" in json.dumps(model.describe())

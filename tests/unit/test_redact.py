@@ -15,6 +15,7 @@ from harness.redact import (
     contains_secret,
     mask_fields,
     mask_pairs,
+    mask_parameters,
     one_line,
     redact,
     register_secret,
@@ -61,6 +62,9 @@ def only_known_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         "AZURE_CONNECTION_STRING",
         "SIGNING_KEY",
         "SSH_PASSPHRASE",
+        "SERVICE_CREDS",
+        "JWT",
+        "API_BEARER",
     ],
 )
 def test_values_of_variables_that_look_secret_are_masked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,6 +262,14 @@ def test_hostile_text_costs_linear_time(trigger: str) -> None:
         "Authorization",
         "proxy-authorization",
         "secretKey",
+        "apiKeys",
+        "api-keys",
+        "accessKeyId",
+        "subscription-keys",
+        "passwords",
+        "jwt",
+        "bearer",
+        "creds",
     ],
 )
 def test_fields_that_hold_secrets_are_known_by_name(name: str) -> None:
@@ -266,6 +278,10 @@ def test_fields_that_hold_secrets_are_known_by_name(name: str) -> None:
     assert secret_fields(settings) == [name]
     if " " not in name:
         assert mask_pairs(f"pretrained=m,{name}=whatever,dtype=auto") == f"pretrained=m,{name}={MASK},dtype=auto"
+        assert mask_pairs(f"--verbose --{name} whatever -n 1") == f"--verbose --{name} {MASK} -n 1"
+        assert mask_pairs(f"--verbose {name}=whatever") == f"--verbose {name}={MASK}"
+        assert mask_fields([f"{name}=whatever", "n=1"]) == [f"{name}={MASK}", "n=1"]
+        assert mask_parameters(f"http://h/v1?a=b&{name}=whatever;c=d") == f"http://h/v1?a=b&{name}={MASK};c=d"
 
 
 @pytest.mark.parametrize(
@@ -276,6 +292,8 @@ def test_other_fields_are_left_alone(name: str) -> None:
     assert mask_fields({name: "value", "n": 3}) == {name: "value", "n": 3}
     assert secret_fields({name: "value"}) == []
     assert mask_pairs(f"{name}=value") == f"{name}=value"
+    assert mask_pairs(f"--{name} value") == f"--{name} value"
+    assert mask_parameters(f"http://h/v1?{name}=value") == f"http://h/v1?{name}=value"
 
 
 def test_a_field_is_secret_by_its_value_too() -> None:
