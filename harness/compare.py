@@ -214,7 +214,7 @@ def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
     if a.n != b.n:
         notes.append(f"samples per problem differ: {a.n} and {b.n}")
     if a.limit != b.limit:
-        notes.append(f"problem limits differ ({a.limit} and {b.limit}): only common problems count")
+        notes.append(f"problem limits differ ({a.limit or 'all'} and {b.limit or 'all'}): only common problems count")
     changed = [key for key in sorted({*a.sampling, *b.sampling}) if a.sampling.get(key) != b.sampling.get(key)]
     for key in changed:
         if key not in ("n", "seed"):

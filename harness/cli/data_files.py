@@ -22,6 +22,7 @@ from harness.cli.data_run import (
     write_made,
 )
 from harness.report.table import to_json
+from harness.report.text import plural
 from harness.types import Json, Problem
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def decontaminate(
             for hit in looked.hits
         ],
     }
-    lines = [f"{name}: {count:,} records overlap" for name, count in by_suite.most_common()]
+    lines = [f"{name}: overlaps with {plural(count, 'record')}" for name, count in by_suite.most_common()]
     if looked.unchecked:
         lines.append(f"warning: NOT checked against {', '.join(looked.unchecked)}: their data are not at hand")
     if clean:
@@ -253,7 +254,7 @@ def stats(records: tuple[str, ...], tokenizer: str | None, max_length: int, resu
         return
     from harness.plain import clean
 
-    click.echo(f"{result.records:,} records, data hash {result.data_hash[:16]}")
+    click.echo(f"{plural(result.records, 'record')}, data hash {result.data_hash[:16]}")
     click.echo("fields: " + ", ".join(f"{name} {count:,}" for name, count in result.fields.items()))
     shown = ", ".join(f"{rule} {count:,}" for rule, count in result.splits.items()) or "no responses"
     click.echo(f"responses split by: {shown}; {result.without_chain:,} of them without a chain")

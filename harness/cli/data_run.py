@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness.cli import options
+from harness.report.text import plural
 from harness.types import Json, Model
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def summary(made: Made, out: Path, done: Asked | None, note: str = "") -> str:
         )
     lines.append(counted(made.counts))
     if made.records:
-        lines.append(f"{len(made.records):,} records in {out}")
+        lines.append(f"{plural(len(made.records), 'record')} in {out}")
         lines += [f"{len(found):,} in {side_file(out, name)}" for name, found in made.others.items() if found]
     return "\n".join([*lines, *([note] if note else [])])
 

@@ -9,11 +9,12 @@ import math
 import shlex
 from collections.abc import Sequence
 
-from harness.gate.decide import Verdict
+from harness.gate.decide import Asked, Verdict
 from harness.gate.plan import Need
 from harness.gate.units import amount, unit_of
 from harness.gate.values import Side
 from harness.plain import clean
+from harness.redact import mask_fields
 from harness.report.text import plural
 
 
@@ -23,7 +24,9 @@ def need_lines(verdict: Verdict) -> list[str]:
     for need in verdict.needs:
         sign = -1.0 if verdict.candidate.lower_is_better else 1.0
         truth = (
-            f"if the true difference is {amount(sign * need.effect, verdict)}" if need.effect else "if there is none"
+            f"if the true difference is {amount(sign * need.effect, verdict)}"
+            if need.effect
+            else "if there is no difference"
         )
         lines.append(f"  to decide with {verdict.rule.power:.0%} power, {truth}: {_ways(need, verdict)}")
     return [*lines, *(f"    {line}" for line in _commands(verdict))]
@@ -55,23 +58,29 @@ def _commands(verdict: Verdict) -> list[str]:
     """Commands that lead to a decision; the cheapest way that there is."""
     n = min((need.n for need in verdict.needs if need.n is not None), default=None)
     more = min((need.problems for need in verdict.needs if need.problems is not None), default=None)
-    runs = ("--baseline", verdict.baseline.run_id, "--candidate", verdict.candidate.run_id)
+    sides = {"baseline": verdict.baseline, "candidate": verdict.candidate}
     if n is not None:
-        sides = [command(side, n) for side in (verdict.baseline, verdict.candidate)]
-        made = "only the missing samples are made; add each run's --model-arg, and renew a baseline file"
-        return [*dict.fromkeys(sides), gate_command(verdict, runs), f"({made})"]
+        made = [command(side, n, verdict.asked, role) for role, side in sides.items()]
+        runs = [word for role, side in sides.items() for word in (f"--{role}", side.run_id)]
+        again = f"; write {verdict.baseline.file} again by --save-baseline" if verdict.baseline.file else ""
+        note = f"(only the missing samples are made{_unknown(verdict, '--model-arg')}{again})"
+        return [*dict.fromkeys(made), gate_command(verdict, runs), note]
     known = verdict.needs[0].available if verdict.needs else None
     if more is not None and known is not None:
-        models = ("--baseline", verdict.baseline.model, "--candidate", verdict.candidate.model)
-        suite = f"{verdict.candidate.suite}:{min(verdict.baseline.n, verdict.candidate.n)}"
-        more_words = ("--suite", suite, *_sampling(verdict.candidate, more))
-        return [gate_command(verdict, (*models, *more_words)), "(add each model's --baseline-arg and --candidate-arg)"]
+        words = [word for role, side in sides.items() for word in (f"--{role}", side.model)]
+        words += ["--suite", f"{verdict.candidate.suite}:{min(verdict.baseline.n, verdict.candidate.n)}"]
+        words += _sampling(verdict.candidate, more)
+        for role in sides:
+            words += _options(verdict.asked, role, f"--{role}-arg")
+        note = _unknown(verdict, "--baseline-arg, --candidate-arg").removeprefix("; ")
+        return [gate_command(verdict, words), *([f"({note})"] if note else [])]
     scale, unit = unit_of(verdict)
     shows = [need.shows for need in verdict.needs if need.effect == 0.0]
     if not shows or (unit == "pp" and shows[0] >= 1.0):
         return []
     margin = f"{math.ceil(10.0 * scale * shows[0]) / 10.0:g}{unit}"
-    return [gate_command(verdict, runs, margin), "(the smallest margin that these problems can be expected to show)"]
+    names = [word for role, side in sides.items() for word in (f"--{role}", side.file or side.run_id)]
+    return [gate_command(verdict, names, margin), "(the smallest margin that these problems can be expected to show)"]
 
 
 def gate_command(verdict: Verdict, words: Sequence[str], margin: str | None = None) -> str:
@@ -82,12 +91,26 @@ def gate_command(verdict: Verdict, words: Sequence[str], margin: str | None = No
     found += ["--test", rule.test] if rule.test != "noninferior" else []
     found += ["--metric", verdict.candidate.metric] if verdict.candidate.metric != "avg@n" else []
     found += ["--alpha", f"{rule.alpha:g}"] if rule.alpha != 0.05 else []
-    return _line(found)
+    return _line([*found, *verdict.asked.folders])
 
 
-def command(side: Side, n: int) -> str:
+def command(side: Side, n: int, asked: Asked, role: str) -> str:
     """The command that adds samples to a side."""
-    return _line(["harness", "run", "--suite", side.suite, "--model", side.model, "--n", str(n), *_sampling(side)])
+    words = ["harness", "run", "--suite", side.suite, "--model", side.model, "--n", str(n), *_sampling(side)]
+    return _line([*words, *_options(asked, role, "--model-arg"), *asked.folders])
+
+
+def _options(asked: Asked, role: str, option: str) -> list[str]:
+    """The engine's options of a side that was named as a model; secrets are masked."""
+    given = mask_fields(dict(asked.options.get(role, {})))
+    assert isinstance(given, dict)
+    return [word for key, value in given.items() for word in (option, f"{key}={value}")]
+
+
+def _unknown(verdict: Verdict, option: str) -> str:
+    """What a reader has to add: options of an engine that a stored run may have had."""
+    roles = [role for role in ("baseline", "candidate") if role not in verdict.asked.options]
+    return f"; if the engine of the stored {' and '.join(roles)} had options, add them: {option}" if roles else ""
 
 
 def _sampling(side: Side, limit: int | None = None) -> list[str]:

@@ -13,8 +13,8 @@ regression with probability at most alpha: both errors are bounded everywhere, n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -42,6 +42,16 @@ class Flip:
     """Positive: the candidate is better here."""
     baseline_answer: str
     candidate_answer: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the gate was asked for: what a command that is printed repeats."""
+
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Role -> options of its engine, of a side that was named as a model; what a stored side had is not known."""
+    folders: tuple[str, ...] = ()
+    """`--data-dir` and `--results-dir` where they are not the usual ones."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ class Verdict:
     notes: tuple[str, ...]
     needs: tuple[Need, ...]
     """What would decide an inconclusive verdict."""
+    asked: Asked = Asked()
 
 
 def decide_all(sides: Sequence[tuple[Side, Side]], rule: Rule) -> list[Verdict]:
@@ -254,7 +265,7 @@ def _notes(pairs: Pairs, baseline_mean: float) -> list[str]:
     if a.seed != b.seed:
         notes.append(f"seeds differ: {a.seed} and {b.seed}")
     if a.limit != b.limit:
-        notes.append(f"problem limits differ ({a.limit} and {b.limit}): only common problems count")
+        notes.append(f"problem limits differ ({a.limit or 'all'} and {b.limit or 'all'}): only common problems count")
     for name in sorted({*a.graders} & {*b.graders}):
         if a.graders[name] != b.graders[name]:
             notes.append(f"grader {name} is {a.graders[name]} and {b.graders[name]}: `harness score` both")

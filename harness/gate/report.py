@@ -135,9 +135,11 @@ def _flip_lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
     for flip in verdict.flips[:show]:
         question = clean(questions.get((verdict.candidate.suite, flip.problem_id), ""), _QUESTION)
         lines.append(f"    {flip_change(flip, verdict)}  {clean(flip.problem_id, 60)}  {question}".rstrip())
-        answers = [clean(text, _ANSWER) for text in (flip.baseline_answer, flip.candidate_answer) if text]
-        if answers:  # a baseline file has none
-            lines.append(f"        answers: {' -> '.join(map(repr, answers))}")
+        answers = [repr(clean(text, _ANSWER)) for text in (flip.baseline_answer, flip.candidate_answer) if text]
+        if flip.baseline_answer or not flip.candidate_answer:
+            lines += [f"        answers: {' -> '.join(answers)}"] if answers else []
+        else:  # a baseline file has none
+            lines.append(f"        candidate's answer: {answers[0]}")
     if len(verdict.flips) > show:
         lines.append(f"    and {len(verdict.flips) - show} more; --show {len(verdict.flips)} lists all")
     return lines

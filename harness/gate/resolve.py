@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import catalog
 from harness.config import RunConfig
 from harness.errors import DataError, UsageError
-from harness.gate.decide import Verdict, decide_all
+from harness.gate.decide import Asked, Verdict, decide_all
 from harness.gate.margin import parse_margin
 from harness.gate.pairs import Rule
 from harness.gate.reach import Design, check_reach
@@ -118,7 +118,21 @@ def run_gate(
         if margin is not None and share and not load_suite(own.suite[0]).judging:
             say(check_reach(_design(own, stored), margin.value, rule))
 
-    return decide_all(find_sides(baseline, candidate, config, metric, progress, check), rule)
+    verdicts = decide_all(find_sides(baseline, candidate, config, metric, progress, check), rule)
+    asked = Asked({side.role: side.options for side in (baseline, candidate) if side.model}, _folders(config))
+    return [replace(verdict, asked=asked) for verdict in verdicts]
+
+
+def _folders(config: RunConfig) -> tuple[str, ...]:
+    """The options that name this gate's folders, without those that the environment or the default names."""
+    found: tuple[str, ...] = ()
+    for option, folder, usual in (
+        ("--data-dir", config.data_dir, os.environ.get("HARNESS_DATA_DIR")),
+        ("--results-dir", config.results_dir, os.environ.get("HARNESS_RESULTS_DIR") or "results"),
+    ):
+        if folder and folder != usual:
+            found += (option, folder)
+    return found
 
 
 def _design(config: RunConfig, stored: Side | None) -> Design:
@@ -211,6 +225,8 @@ def _sampled_as(config: RunConfig, like: Side) -> RunConfig:
     """The config with the sampling of a stored side; raises `ConfigError` where it asks for another."""
     theirs = {"seed": like.seed, "limit": like.limit, **{key: like.sampling.get(key) for key in _TAKEN[2:]}}
     default = RunConfig()
+    if config.seed != default.seed:
+        theirs["seed"] = config.seed  # other samples of the same distribution; the verdict notes it
     for key, value in theirs.items():
         asked = getattr(config, key)
         if key == "limit" and asked is not None and value is None and asked >= len(like.values):

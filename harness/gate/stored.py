@@ -32,7 +32,7 @@ _TEXTS = ("suite", "suite_version", "data_sha256", "metric", "model", "run_id")
 def write_baseline(path: Path, side: Side) -> None:
     """Write a side as a baseline file, problems in order of id, one to a line; raises `StoreError` if it cannot."""
     head: dict[str, Any] = {"schema": SCHEMA, "kind": KIND, **asdict(side)}
-    del head["values"]
+    del head["values"], head["file"]
     lines = [f"{json.dumps(key)}: {_dump(value)}" for key, value in head.items()]
     rows = [
         f"  {json.dumps(key)}: {json.dumps([v.mean, v.n, v.missing, v.low, v.high, v.cluster])}"
@@ -68,7 +68,7 @@ def read_baseline(path: Path, metric: str | None = None) -> Side:
         raise UsageError(f"{path} holds {raw['metric']} of each problem, not {metric}")
     known = {name: raw[name] for name in (*_TEXTS, *_OTHERS)}
     known |= {"truncated": raw.get("truncated"), "warnings": tuple(raw.get("warnings", ()))}
-    return Side(**known, values={key: Value(*row) for key, row in raw["values"].items()})
+    return Side(**known, file=str(path), values={key: Value(*row) for key, row in raw["values"].items()})
 
 
 def _problem(raw: Any) -> str:

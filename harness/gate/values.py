@@ -62,6 +62,8 @@ class Side:
     """Share of samples that the token limit cut before an answer; None where that is not known."""
     warnings: tuple[str, ...] = ()
     """What is to be said beside any result of this run."""
+    file: str = ""
+    """The baseline file that this was read from; empty for a run."""
 
     @cached_property
     def share(self) -> bool:

@@ -150,10 +150,11 @@ def _of_base(result: RunResult, results_dir: Path) -> tuple[float | None, float 
         )
     else:
         notes.append(f"format accuracy is {checked}")
-    if base.n != result.n:
-        notes.append(
-            f"{result.model}: judged on {result.n} of {base.n} samples per problem; format accuracy and EM are over all"
-        )
+    judged, there = (result.n, len(result.items)), (base.n, len(base.items))
+    nouns = ("samples per problem", "problems")
+    parts = [f"{of} of {all_} {noun}" for of, all_, noun in zip(judged, there, nouns, strict=True) if of != all_]
+    if parts:
+        notes.append(f"{result.model}: judged on {' and '.join(parts)}; format accuracy and EM are over all")
     return (
         _percent(base.estimates[checked].value) if checked is not None else None,
         _percent(base.estimates[exact].value) if exact is not None else None,

@@ -69,8 +69,8 @@ def kept_job(directory: Path, stored: Mapping[str, Any]) -> Job:
     problems = read_problems(directory)
     if not problems:
         raise StoreError(
-            f"{directory} was imported from {tool} without replies: import it again from files that hold them "
-            "(lm-eval --log_samples, lighteval --save-details)"
+            f"{directory} was imported from {tool} without prompts and replies, since its files did not hold "
+            "both: import it again from files that do (lm-eval --log_samples, lighteval --save-details)"
         )
     names = ("suite", "suite_version", "data_sha256", "model")
     if not all(isinstance(stored.get(name), str) for name in names) or not isinstance(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -91,6 +92,41 @@ def test_a_baseline_file_decides_with_its_own_sampling(tmp_path: Path) -> None:
     raw = json.loads(path.read_text()) | {"suite_version": "0"}
     path.write_text(json.dumps(raw))
     assert "version '0'" in gate(tmp_path, "--baseline", str(path), *model, code=2).stderr
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", "40")], ids=["all problems", "a subset"])
+@pytest.mark.parametrize("kind", ["model", "run", "file"])
+def test_the_commands_that_are_printed_run_as_they_stand(tmp_path: Path, kind: str, limit: tuple[str, ...]) -> None:
+    sampled = ("--suite", "synth_easy:4", "--temperature", "0.6", *limit)
+    old: tuple[str, ...] = ("--baseline", "mock:gold", "--baseline-arg", "accuracy=0.8", *sampled)
+    if kind != "model":
+        saved = ("--candidate", "mock:gold", "--candidate-arg", "accuracy=0.8", "--save-baseline", "kept/base.json")
+        gate(tmp_path, *saved, *sampled, code=0)
+        stored = json.loads((tmp_path / "kept" / "base.json").read_text(encoding="utf-8"))["run_id"]
+        old = ("--baseline", "kept/base.json" if kind == "file" else stored)
+    new = ("--candidate", "mock:gold", "--candidate-arg", "accuracy=0.8")
+    found = gate(tmp_path, *old, *new, "--margin", "4pp" if limit else "2pp", "--data-dir", "my data", code=4).stdout
+    commands = [shlex.split(line) for line in found.splitlines() if line.startswith("    harness ")]
+    assert commands
+    for command in commands:
+        assert command[-4:] == ["--data-dir", "my data", "--results-dir", str(tmp_path)]
+        if limit:  # more problems: models, each with its engine's options
+            assert "--candidate-arg accuracy=0.8" in shlex.join(command)
+            assert ("--baseline-arg" in command) == (kind == "model")
+        else:  # another margin: a file as it was named, not the run behind it
+            assert ("kept/base.json" in command) == (kind == "file")
+        command = [sys.executable, "-m", *command, "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, env=PLAIN, cwd=tmp_path)
+        assert done.returncode in (0, 1, 4), done.stdout + done.stderr
+    assert ("the stored baseline had options" in found) == (kind != "model" and bool(limit))
+
+
+def test_another_seed_draws_other_samples_of_the_candidate(tmp_path: Path) -> None:
+    model = ("--candidate", "mock:gold", "--candidate-arg", "accuracy=0.8")
+    sampled = ("--suite", "synth_easy:4", "--temperature", "0.6", "--seed", "3")
+    gate(tmp_path, *model, *sampled, "--save-baseline", "base.json", code=0)
+    done = gate(tmp_path, "--baseline", "base.json", *model, "--seed", "4", "--margin", "10pp", code=0)
+    assert "note: seeds differ: 3 and 4" in done.stdout and "are the same run" not in done.stdout
 
 
 def test_stored_runs_are_named_by_a_beginning(tmp_path: Path) -> None:

@@ -55,6 +55,11 @@ def test_only_common_scored_problems_count(tmp_path: Path) -> None:
     assert "with the missing scores its value could be" in notes
 
 
+def test_no_limit_is_said_in_words(tmp_path: Path) -> None:
+    (pair,) = pairs(make_run(tmp_path, "mock:a", [1.0], limit=1), make_run(tmp_path, "mock:b", [0.0, 1.0]))
+    assert "problem limits differ (1 and all): only common problems count" in " ".join(pair.notes)
+
+
 def test_token_reduction_is_of_the_second_against_the_first(tmp_path: Path) -> None:
     a = make_run(tmp_path, "mock:a", [1.0] * 5, tokens=200)
     b = make_run(tmp_path, "mock:b", [1.0] * 5, tokens=50)

@@ -60,6 +60,24 @@ def shown(table: Table) -> dict[str, str]:
 MATH = [22.5, 18.6, 17.7, 18.7, 13.7]
 
 
+@pytest.mark.parametrize(
+    ("problems", "n", "part"),
+    [
+        (1, 1, ""),
+        (3, 1, "1 of 3 problems"),
+        (1, 4, "1 of 4 samples per problem"),
+        (3, 4, "1 of 4 samples per problem and 1 of 3 problems"),
+    ],
+)
+def test_what_was_judged_of_the_run_is_said_beside_its_own_shares(
+    tmp_path: Path, problems: int, n: int, part: str
+) -> None:
+    make_run(tmp_path, "m", [1.0] * problems, n=n, run_id=BASE, estimates={"avg@n": share(0.5)}, headline="avg@n")
+    notes = " ".join(cot_table([judged_run(tmp_path, "cot_math", MATH)], tmp_path).notes)
+    assert (f"m: judged on {part}; format accuracy and EM are over all" in notes) == bool(part)
+    assert ("judged on" in notes) == bool(part)
+
+
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: str(case["row"]))
 def test_published_rows(case: dict[str, Any], tmp_path: Path) -> None:
     exact = "em" if case["rubric"] == "cot_math" else "em_micro"
