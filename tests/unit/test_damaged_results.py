@@ -20,6 +20,7 @@ from registry_cards import add_card
 
 from harness.cli.main import cli
 from harness.errors import HarnessError
+from harness.suites import load_problems, load_suite
 
 HUGE = "@@HUGE@@"
 TEXTS = {HUGE: "9" * 400, "@@INF@@": "1e999", "@@NAN@@": "NaN", "@@NEG@@": "-Infinity", "@@HALF@@": '"\\ud800"'}
@@ -56,11 +57,12 @@ def run_of(results: Path, part: str) -> str:
 def commands(results: Path) -> list[list[str]]:
     one, other = run_of(results, ONE), run_of(results, OTHER)
     judged = next(run.name for run in (results / "runs").iterdir() if JUDGED in run.name)
+    problem = load_problems(load_suite("synth_easy"), None, 0, 4)[0].id
     return [
         *(["leaderboard", "--format", form] for form in ("table", "json", "csv", "md")),
         ["leaderboard", "--html", str(results / "page.html")],
         ["compare", one, other],
-        *(["show", run, *more] for run in (one, judged) for more in ([], ["--json"])),
+        *(["show", run, *more] for run in (one, judged) for more in ([], ["--json"], ["--problem", problem])),
         ["list", "runs"],
         ["score", one],
         ["diversity", one, "--metric", "distinct-1"],
