@@ -293,9 +293,7 @@ def _letter_in_value(
     value: str, patterns: _Patterns, letters: str, choices: tuple[str, ...], *, box: bool = False
 ) -> str | None:
     """The letter in what a box holds or an answer phrase is followed by."""
-    plain = re.sub(r"\s+", " ", _WRAPPERS.sub(" ", value)).strip(" *_`\"'“”")
-    plain = re.sub(r"^(?:(?i:the\s)?(?i:option|choice|letter|answer)|选项?)[ :]*", "", plain)
-    plain = re.sub(r"^(?i:either|both)\s+", "", plain)
+    plain = _bare(value)
     if patterns.several.fullmatch(plain):
         return _joined(plain, letters)
     lone = re.fullmatch(rf"\(?([{letters}{letters.lower()}])\)?[.:。]?", plain)
@@ -325,7 +323,12 @@ def _letter_in_value(
 
 def _prose_of(phrase: str) -> str:
     """An answer phrase without its formulas and wrappers."""
-    plain = re.sub(r"\s+", " ", _WRAPPERS.sub(" ", _without_formulas(phrase))).strip(" *_`\"'“”")
+    return _bare(_without_formulas(phrase))
+
+
+def _bare(value: str) -> str:
+    """What was declared, without the markup around it and the words before its letter."""
+    plain = re.sub(r"\s+", " ", _WRAPPERS.sub(" ", value)).strip(" *_`\"'“”")
     plain = re.sub(r"^(?:(?i:the\s)?(?i:option|choice|letter|answer)|选项?)[ :]*", "", plain)
     return re.sub(r"^(?i:either|both)\s+", "", plain)
 

@@ -43,11 +43,11 @@ def swap(pattern: str, replacement: str | Callable[[re.Match[str]], str], kinds:
     return make
 
 
-def wrap(template: str, kinds: str = "", *, unit: bool = False) -> Make:
-    """Put the gold into a template; only golds of these kinds, with a unit only if `unit`."""
+def wrap(template: str, kinds: str = "") -> Make:
+    """Put the gold into a template; only golds of these kinds, and none with a unit."""
 
     def make(gold: Gold) -> str | None:
-        if (kinds and gold.kind not in kinds.split()) or (gold.unit and not unit):
+        if (kinds and gold.kind not in kinds.split()) or gold.unit:
             return None
         return template.replace("{gold}", gold.text)
 
