@@ -18,7 +18,7 @@ from harness.errors import StoreError, UnknownName
 from harness.files import iter_lines, parse_json, write_atomically
 from harness.run.plan import Job
 from harness.run.spec import RunSpec, prompt_hash
-from harness.suites import load_suite
+from harness.suites import load_suite, within_limit
 from harness.types import DataRef, Message, Problem, Sampling, Suite
 
 KEPT = "problems.jsonl"
@@ -61,7 +61,7 @@ def _problem(row: dict[str, Any]) -> Problem:
 
 
 def kept_job(directory: Path, stored: Mapping[str, Any]) -> Job:
-    """An imported run as a job, asked in the other tool's words.
+    """An imported run as a job, asked in the other tool's words; `limit` of `stored` takes the problems that it takes.
 
     Raises `StoreError` if no replies were kept, or if the run is damaged.
     """
@@ -78,6 +78,8 @@ def kept_job(directory: Path, stored: Mapping[str, Any]) -> Job:
     ):
         raise StoreError(f"{directory / 'spec.json'} is damaged: import the run again")
     suite = _suite(stored, problems)
+    limit = stored["limit"] if isinstance(stored.get("limit"), int) and stored["limit"] > 0 else None
+    problems = [problems[index] for index in within_limit([problem.id for problem in problems], limit)]
     spec = RunSpec(
         suite=stored["suite"],
         suite_version=stored["suite_version"],
@@ -85,7 +87,7 @@ def kept_job(directory: Path, stored: Mapping[str, Any]) -> Job:
         model=stored["model"],
         model_identity=stored["model_identity"],
         sampling=Sampling(),  # what the tool recorded stays in its result: it may have recorded nothing
-        limit=stored["limit"] if isinstance(stored.get("limit"), int) else None,
+        limit=limit,
     )
     hashes = {problem.id: prompt_hash(problem.messages) for problem in problems}
     return Job(suite, problems, hashes, spec, directory, ())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness import catalog
@@ -85,9 +86,7 @@ def load_problems(suite: Suite, data_dir: Path | None, seed: int, limit: int | N
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: at least 1 problem")
     rows = load_rows(suite.data, data_dir)
-    if limit is not None and limit < len(rows):
-        ranked = sorted(range(len(rows)), key=lambda index: _rank(str(rows[index]["id"])))
-        rows = [rows[index] for index in sorted(ranked[:limit])]
+    rows = [rows[index] for index in within_limit([str(row["id"]) for row in rows], limit)]
     problems: list[Problem] = []
     for row in rows:
         try:
@@ -95,6 +94,13 @@ def load_problems(suite: Suite, data_dir: Path | None, seed: int, limit: int | N
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"suite {suite.name}: row {row['id']!r} cannot be rendered ({error})") from error
     return problems
+
+
+def within_limit(ids: Sequence[str], limit: int | None) -> list[int]:
+    """Positions of the problems that a limit takes, in order; all of them where it leaves nothing out."""
+    if limit is None or limit >= len(ids):
+        return list(range(len(ids)))
+    return sorted(sorted(range(len(ids)), key=lambda index: _rank(ids[index]))[:limit])
 
 
 def _rank(problem_id: str) -> str:

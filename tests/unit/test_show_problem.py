@@ -149,6 +149,20 @@ def test_replies_to_problems_of_our_suites_are_graded_by_our_grader(tmp_path: Pa
     assert stored["sampling"]["stop"] == ["Question:", "</s>"]  # and so does what it sampled with
 
 
+def test_a_limit_on_judging_takes_that_many_imported_problems(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    lm_eval_with_replies(tmp_path / "out", [f"The answer is {number}." for number in range(4)])
+    assert harness(results, "import", str(tmp_path / "out")).exception is None
+    (run,) = list_runs(results)
+    found = {}
+    for limit in ("1", "3", "9"):
+        asked = ("--rubric", "rating_10", "--judge", "mock:judge", "--quiet", "--limit", limit, "--json")
+        done = harness(results, "judge", "run", run.name, *asked)
+        assert done.exception is None, done.output
+        found[limit] = {row["n_problems"] for row in json.loads(done.stdout)["rows"]}
+    assert found == {"1": {1}, "3": {3}, "9": {4}}
+
+
 def test_texts_of_a_confidential_suite_are_not_kept(tmp_path: Path) -> None:
     path = lm_eval_with_replies(tmp_path / "out", ["secret"] * 4)
     raw = path.read_text(encoding="utf-8").replace('"gsm8k"', '"gpqa_diamond_cot_zeroshot"')
