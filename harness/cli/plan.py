@@ -152,7 +152,9 @@ def _row(
         "tokens": problems * n * tokens,
         "tokens_needed": problems * needed * tokens if needed is not None else None,
         "tokens_source": "mean of the stored samples" if lengths else "upper bound: max_tokens",
-        "greedy": suite.sampling.temperature == 0,
+        "greedy": all(
+            at == 0 for at in [run.sampling.get("temperature") for run in runs] or [suite.sampling.temperature]
+        ),
         "mean": noise.mean,
         "between_sd": noise.between_sd,
         "within_sd": noise.within_sd,
@@ -195,8 +197,11 @@ def _table(rows: list[Row], target: float, power: float) -> Table:
         "smaller ones are more likely missed than found: do not name a winner below it",
         "a difference that falls whole on few problems takes more, however many samples: at least "
         + ", ".join(f"{points(row, 'least_on_few')} pp on {row['suite']}" for row in rows),
-        "'cannot': the models differ from problem to problem, and samples do not average that out; more problems do",
     ]
+    if any(row["n_needed"] is None for row in rows):
+        notes.append(
+            "'cannot': the models differ from problem to problem, and samples do not average that out; more problems do"
+        )
     if any(row["noise"] == "assumed" for row in rows):
         notes.append("noise is assumed where no stored run is named with --run or --model")
     if any(row["tokens_source"] != "mean of the stored samples" for row in rows):

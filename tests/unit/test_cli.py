@@ -302,6 +302,18 @@ def test_a_result_of_another_shape_is_refused_or_written_anew(
     assert harness("show", "synth-8p")[0] == 0
 
 
+@pytest.mark.parametrize("temperature", ["0", "0.7"])
+def test_plan_notes_only_what_holds_of_the_rows(harness: Any, temperature: str) -> None:
+    n = ("--n", "2") if temperature != "0" else ()
+    assert harness(*SYNTH, "--model", "mock:gold", "--temperature", temperature, *n)[0] == 0
+    _, found, _ = harness("plan", "--detect", "20pp", "--suite", "synth", "--run", "synth")
+    assert "'cannot'" not in found  # no row says so
+    _, found, _ = harness("plan", "--detect", "1pp", "--suite", "synth", "--run", "synth")
+    assert ("cannot:" in found) == ("'cannot'" in found)
+    # The suite's own temperature is 0: what counts is that of the run.
+    assert temperature == "0" or "needs a temperature above 0" not in found
+
+
 def test_a_name_that_no_file_can_have_is_an_unknown_run(harness: Any, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     for name in ("a" * 5000, "a/" * 3000, "nul\0byte"):
