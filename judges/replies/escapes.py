@@ -44,7 +44,8 @@ WORDS = frozenset(
 """Those of them that may be a line break or a tab and a word, or a letter that a line may begin with."""
 
 _ESCAPE = re.compile(r'\\(?:u[0-9A-Fa-f]{4}|([bfnrt])([A-Za-z]*)|["\\/]|(.))', re.DOTALL)
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# A string that nothing closes goes to the end: each quote in it tried as an opening would cost quadratic time.
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
 _ESCAPED_COMMAND = re.compile(r"(?<!\\)(?:\\\\)+[A-Za-z(\[]")
 _LINE_ENDS = (*".:;!?。：！？", r"\u3002", r"\uff1a", r"\n", r"\t", r"\r", r"\[")
 

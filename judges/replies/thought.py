@@ -27,7 +27,8 @@ def with_reply(completion: Completion) -> Completion:
     text = completion.text
     if completion.finish == "error" or not (objects := valid_objects(text)):
         return with_answer(completion)
-    mark = next(mark for mark in map(chr, count(_PRIVATE)) if mark not in text)
+    everything = text + (completion.reasoning or "")  # the mark must stand in neither
+    mark = next(mark for mark in map(chr, count(_PRIVATE)) if mark not in everything)
     numbers: dict[str, int] = {}
     hidden = _hidden(text, objects, numbers, mark)
     if completion.finish == "stop" and _FENCE.sub("", hidden).strip() == f"{mark}0{mark}":

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judge_rubrics import RATING, completion
 
-from judges.replies.escapes import NAMES, WORDS
+from judges.replies.escapes import NAMES, WORDS, mended
 from judges.replies.parse import parse_reply
 
 # Written down apart from the list in the code, by what mathematical answers hold.
@@ -98,3 +98,11 @@ def test_formulas_and_prose_mixed(seed: int) -> None:
 def test_the_names_are_commands_that_json_would_read_as_white_space() -> None:
     assert {name[0] for name in NAMES} == {"n", "r", "t"}
     assert WORDS < NAMES
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("head", ['"', '{"rating": 5, "reason": "', ""])
+@pytest.mark.parametrize("unit", ['\\"x', '\\"', '"\\', "\\\\", '\\frac"', "\\"])
+def test_strings_that_nothing_closes_cost_linear_time(head: str, unit: str) -> None:
+    text = head + unit * 100_000
+    assert mended(text).replace("\\", "") == text.replace("\\", "")

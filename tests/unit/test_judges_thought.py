@@ -63,6 +63,8 @@ def test_without_objects_it_is_the_common_split(text: str, opened: bool) -> None
         (Completion('{"rating": 4}', "stop", reasoning="hm </think>"), '{"rating": 4}'),
         (Completion('<think>{"rating": 4}', "stop"), None),
         (Completion("", "error", error="timeout"), None),
+        (Completion('a {"rating": 4}', "stop", reasoning="\ue0007\ue000"), 'a {"rating": 4}'),
+        (Completion('a {"rating": 4}', "stop", reasoning=f"\ue000{'9' * 5000}\ue000"), 'a {"rating": 4}'),
     ],
 )
 def test_one_object_alone_is_all_answer(completion: Completion, answer: str | None) -> None:
