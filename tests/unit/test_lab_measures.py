@@ -174,6 +174,7 @@ def test_preferences_stand_beside_those_of_the_labels() -> None:
     found = preference(outcomes, longer)
     assert found is not None and found.judge.n_problems == 2
     assert (found.judge.value, found.human.value, found.excess.value) == (0.75, 0.5, 0.25)
+    assert -1.0 <= found.excess.low <= 0.25 <= found.excess.high <= 1.0  # over two pairs, Student's is wider
     lists = preference(outcomes, listed)
     assert lists is not None and (lists.judge.value, lists.human.value, lists.judge.n_problems) == (0.5, 1.0, 1)
     mine = preference(outcomes, own(["JUDGE-1"]))
