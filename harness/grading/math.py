@@ -205,10 +205,13 @@ def _score(equal: bool, target: str, answer: str) -> Score:
     return wrong(vote_key(answer), "not equivalent to the target")
 
 
+_SCIENTIFIC = re.compile(r"10\s?\^|\d[eE][-+]?\d")
+
+
 def near_miss(target: str) -> str:
-    """A wrong answer of the target's own form."""
+    """A wrong answer of the target's own form: one more, or, where one more is within rounding, another mantissa."""
     number = parse_rational(canonical(target))
-    if number is not None:
+    if number is not None and not _SCIENTIFIC.search(target):
         return str(number + 1)
     if re.fullmatch(r"[A-Za-z ]+", canonical(target)) and len(canonical(target)) > 1:
         return f"\\text{{not {canonical(target)}}}"
