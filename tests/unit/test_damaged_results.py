@@ -9,6 +9,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import click
@@ -180,7 +181,7 @@ def test_what_is_no_file_is_told_and_nothing_hangs(kind: str, pristine: Path, tm
 @given(seed=st.integers(0, 2**32))
 def test_structured_damage_is_told_or_left_out(seed: int, pristine: Path, tmp_path: Path) -> None:
     rng = random.Random(seed)
-    results = fresh(pristine, tmp_path, f"{seed}-{rng.random()}")
+    results = fresh(pristine, tmp_path, mkdtemp(dir=tmp_path))
     file = rng.choice(files_of(results))
     spoil = spoil_json if file.suffix in (".json", ".jsonl") and rng.random() < 0.9 else spoil_bytes
     spoil(file, rng)
