@@ -7,7 +7,6 @@ retrained checkpoint at the same path is told from the old one.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import BrokenModel, ConfigError, ModelError, PrerequisiteError
+from harness.files import parse_json
 from harness.hashing import canonical_json, short_hash
 from harness.markup import parse_markup
 from harness.models.base import import_extra
@@ -174,7 +174,7 @@ def is_adapter(path: Path) -> bool:
 def _base_of(adapter: Path, options: HfOptions) -> Source:
     """The model that an adapter's own config names as its base."""
     try:
-        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8-sig"))
+        config = parse_json((adapter / "adapter_config.json").read_bytes())
         base, pinned = config["base_model_name_or_path"], config.get("revision")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenModel(f"{adapter}/adapter_config.json names no base model ({error!r})") from error

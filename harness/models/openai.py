@@ -15,7 +15,6 @@ import dataclasses
 import difflib
 import importlib.util
 import ipaddress
-import json
 import os
 import random
 import re
@@ -27,6 +26,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
+from harness.files import parse_json
 from harness.markup import parse_markup
 from harness.models.base import NO_ROOM, SYSTEM_FOLDED, answer_concurrently, fold_system, markup_identity
 from harness.models.openai_reply import Failure, refuses_system, with_hint
@@ -146,7 +146,7 @@ def _extra_body(text: str) -> dict[str, Json]:
     if not text:
         return {}
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise ConfigError(f"extra_body of openai is not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -143,3 +143,10 @@ def test_a_placeholder_without_an_embedding_fails_the_prompts_that_hold_it(tmp_p
     assert told["<image_soft_token>?", 0].error == (
         "the prompt holds the token '<image_soft_token>', which the model has no embedding for"
     )
+
+
+def test_an_adapter_whose_config_is_nested_without_end_names_no_base(harness: Call, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("[" * 50_000)
+    (tmp_path / "adapter_model.safetensors").touch()
+    code, said = harness("run", "--suite", "synth_easy", "--model", f"hf:{tmp_path}", "--results-dir", tmp_path / "r")
+    assert (code, said.count("\n")) == (2, 1) and "adapter_config.json names no base model" in said

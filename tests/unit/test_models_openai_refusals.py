@@ -143,6 +143,8 @@ def test_local_servers_need_no_key(url: str) -> None:
         ({"concurrency": "0"}, "at least 1"),
         ({"timeout": "0"}, "timeout must be positive"),
         ({"extra_body": "{"}, "extra_body of openai is not JSON"),
+        ({"extra_body": "[" * 50_000}, "extra_body of openai is not JSON"),
+        ({"extra_body": '{"top_k": ' + "9" * 400 + "}"}, "extra_body of openai is not JSON"),
         ({"extra_body": "[1]"}, "must be a JSON object"),
         ({"extra_body": '{"n": 4}'}, "cannot set n"),
         ({"extra_body": '{"auth": {"api_key": "whatever"}}'}, "holds 'auth', which looks like a secret"),
