@@ -46,6 +46,9 @@ def same(gold: Node, answer: Node) -> bool:
     try:
         return agree((gold,), (answer,), "equal") or _close(gold, answer)
     except Undecided:
+        below = [_denominator(gold), _denominator(answer)]
+        if all(below) or (any(below) and (_computable(gold) or _computable(answer))):
+            return _same_tower(below[0] or gold, below[1] or answer)
         if not (_is_tower(gold) or _is_tower(answer)):
             raise
         return _same_tower(gold, answer)
@@ -55,11 +58,18 @@ def _is_tower(node: Node) -> bool:
     """Whether a tree is made of powers, factorials and products of numbers from 2 on: it is large for certain."""
     if node.op == "num":
         return node.value >= 2
+    if node.op == "const":
+        return node.name in ("e", "pi")
     if node.op == "add":
         return any(_is_tower(arg) for arg in node.args) and all(
             _is_tower(arg) or (arg.op == "num" and arg.value >= 0) for arg in node.args
         )
     return node.op in ("pow", "fact", "mul") and all(_is_tower(arg) for arg in node.args)
+
+
+def _denominator(node: Node) -> Node | None:
+    """What 1 is divided by, if that is large for certain: then the value is next to 0, and not 0."""
+    return node.args[1] if node.op == "div" and node.args[0].value == 1 and _is_tower(node.args[1]) else None
 
 
 def _same_tower(gold: Node, answer: Node) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.grading.math import equivalent
+from harness.grading.math import GRADER, equivalent
 
 Tree = tuple[Any, ...]
 LETTERS = ("x", "y", "a", "n", "\\theta", "r_0", "x_{1}")
@@ -110,3 +110,14 @@ def test_spellings_of_one_tree_are_equal_and_of_another_are_not(seed: int) -> No
     pairs = [pair for pair in zip(values(tree), values(other), strict=True) if not math.isnan(sum(pair))]
     if len(pairs) > 2 and all(abs(a - b) > 1e-6 * max(abs(a), abs(b)) for a, b in pairs):
         assert not equivalent(latex(tree), plain(other))
+
+
+@pytest.mark.parametrize("huge", [r"e^{e^{e^{10}}}", r"\pi^{\pi^{\pi^{100}}}", r"e^{10^{30}}", r"10^{10^{30}}"])
+@pytest.mark.parametrize("form", ["{}", r"\frac{{1}}{{{}}}"])
+def test_what_is_too_large_to_be_computed_differs_from_every_ordinary_number(huge: str, form: str) -> None:
+    """Unscored, a wrong reply would raise the score."""
+    answer = form.format(huge)
+    for gold in (r"\frac{1}{2}", r"\sqrt{2}+\pi", "0", "1", "-7"):
+        assert GRADER.grade(gold, answer).value == 0.0
+        assert GRADER.grade(answer, gold).value == 0.0
+    assert GRADER.grade(answer, answer).value == 1.0
