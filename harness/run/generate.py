@@ -7,8 +7,9 @@ once the turn before is answered (`harness.run.turns`).
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +20,9 @@ from harness.run.spec import make_request, prompt_hash
 from harness.run.store import RunStore, as_stored
 from harness.run.turns import NOT_ASKED, by_key, count_turns, follow_up, later_turns, walk
 from harness.types import Completion, Model, Problem, Record, Request
+
+_GRACE_S = 5.0
+"""How long a stop waits for suites that are being graded and written."""
 
 
 class Progress(Protocol):
@@ -129,17 +133,17 @@ async def generate(
 ) -> None:
     """Make every missing completion. Each is stored before it is graded; an interrupt loses only what is in flight.
 
-    `complete` is called, in a thread, for every job as soon as all its completions are there, while others go on.
-    Raises `Stopped` or `CancelledError` when cancelled.
+    `complete` is called, in a thread, for every job as soon as all its completions are there while others go on; those
+    that are complete only at the end are left to the caller. Raises `Stopped` or `CancelledError` when cancelled.
     """
     pairs = [(job, request) for job in opened for request in job.missing]
     total = sum(job.to_make for job in opened)
     progress.start(total, sum(count_turns(job.job) for job in opened) - total)
-    ends: list[asyncio.Task[None]] = []
+    ends: list[asyncio.Future[None]] = []
 
     def check(job: OpenJob) -> None:
-        if job.made == job.to_make:
-            ends.append(asyncio.create_task(asyncio.to_thread(complete, job)))
+        if job.made == job.to_make and any(other.made < other.to_make for other in opened):
+            ends.append(_in_thread(complete, job))
 
     try:
         for job in opened:
@@ -149,9 +153,36 @@ async def generate(
         await asyncio.gather(*ends)
     finally:
         progress.finish()
-        await asyncio.gather(*ends, return_exceptions=True)  # a thread cannot be cancelled: it ends what it began
+        if ends:
+            await asyncio.wait(ends, timeout=_GRACE_S)  # mostly writing; what waits for graders longer is given up
         for job in opened:
             job.store.sync()
+
+
+def _in_thread(work: Callable[[OpenJob], None], job: OpenJob) -> asyncio.Future[None]:
+    """The end of a call in a thread of its own, which keeps no process from ending: a stop may give it up."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    def call() -> None:
+        error: BaseException | None = None
+        try:
+            work(job)
+        except BaseException as raised:  # handed to whoever awaits the future
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended without waiting
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=call, name="complete", daemon=True).start()
+    return future
 
 
 async def _round(

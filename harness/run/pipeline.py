@@ -115,6 +115,9 @@ def _run_model(
             finished[id(job)] = _finish(job, model, seconds)
 
         asyncio.run(_generate(model, opened, progress, complete, dropped))
+        for job in opened:  # outside the event loop: a signal during the waits for graders stops at once
+            if id(job) not in finished:
+                complete(job)
         results = [finished[id(job)] for job in opened]
         return [item for item in results if item is not None]
 

@@ -312,6 +312,7 @@ def test_answers_to_other_questions_are_not_regraded(go: Any, tmp_path: Path, mo
         rescore(directory(tmp_path), RunConfig(results_dir=str(tmp_path), grading_workers=1))
 
 
+@pytest.mark.timeout(40)  # the stuck call would sleep longer
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("where", ["load_model", "_finish"])
 def test_a_signal_outside_generation_stops_at_once_and_before_the_next_model(
