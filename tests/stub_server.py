@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import json
 import sys
@@ -94,9 +95,13 @@ class StubServer:
         self.count = 0
         self.active = 0
         self.max_active = 0
+        self.hold_until = 0
+        """Nobody is answered before so many requests have been open at once (or a minute is over): what a client's
+        concurrency is must not depend on how fast it opens connections."""
         self.models: tuple[str, ...] | bytes | None = (MODEL, "other-model")
         self.url = ""
         self._script: deque[Reply] = deque()
+        self._held = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread: threading.Thread | None = None
         self._runner: web.AppRunner | None = None
@@ -117,9 +122,17 @@ class StubServer:
                 reply = self._script.popleft()
             else:
                 reply = self.choose(index, body) if self.choose is not None else self.default
+            await self._hold()
             return await self._send(request, reply)
         finally:
             self.active -= 1
+
+    async def _hold(self) -> None:
+        if self.max_active >= self.hold_until:
+            self._held.set()
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._held.wait(), 60)
 
     async def _send(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         if reply.hang:

@@ -96,14 +96,12 @@ def test_worker_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_leaving_by_an_exception_drops_what_is_queued(nasty: Path) -> None:
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), GradingPool(workers=1, timeout=60) as pool:
+    with pytest.raises(KeyboardInterrupt), GradingPool(workers=1, timeout=3600) as pool:
         futures = [pool.submit("nasty", str(n), "hang") for n in range(5)]
         raise KeyboardInterrupt
     for future in futures:
         with pytest.raises(Interrupted):
             future.result(timeout=0)
-    assert time.monotonic() - start < 50
     with pytest.raises(UsageError, match="closed"):
         pool.submit("math", "1", "2")
 

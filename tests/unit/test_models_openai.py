@@ -220,7 +220,7 @@ def test_retry_after_is_honoured(server: StubServer) -> None:
 
 
 def test_concurrency_is_what_was_asked_for(server: StubServer) -> None:
-    server.default = Reply(latency=0.1)
+    server.default, server.hold_until = Reply(latency=0.02), 7
     ask(make_model(server, concurrency="7"), make_requests(40))
     assert server.max_active == 7
 
