@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from backends.data.records import TrainRecord
-    from backends.data.segments import Encoder, Tokenised
     from backends.losses.positions import HeadLogits
+    from backends.records.record import TrainRecord
+    from backends.records.segments import Encoder, Tokenised
     from backends.trainers.batch import Batch
 
 Need = Literal["teacher text", "teacher logits", "rewards", "models"]
@@ -114,7 +114,7 @@ class Stage:
 
     name: str
     needs: tuple[str, ...]
-    """Fields that every record must have (`backends.data.records.require`)."""
+    """Fields that every record must have (`backends.records.record.require`)."""
     examples: ExampleMaker
     objective: Callable[[], Objective]
     settings: Mapping[str, Json] = field(default_factory=dict)

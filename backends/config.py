@@ -87,7 +87,7 @@ class TrainConfig:
     student: str
     """Model spec: "tiny", "smollm2", "hf:<path or hub id>", "trained:<id>"."""
     data: str
-    """A file of training records, or "synth:levels=1+2,per_level=500" (`backends.data.source`)."""
+    """A file of training records, or "synth:levels=1+2,per_level=500" (`backends.records.source`)."""
     teacher: str | None = None
     """Model spec, for methods that need the teacher's weights; else a name for the card."""
     options: Mapping[str, str] = field(default_factory=dict)

@@ -15,11 +15,11 @@ from typing import Any, cast
 
 from backends.base import Method, Stage
 from backends.config import Settings, TrainConfig
-from backends.data.preflight import odd_lines, preflight
-from backends.data.records import TrainRecord, data_hash, data_order, require
-from backends.data.segments import Encoder, Tokenised, left_out_lines
-from backends.data.source import load_records
 from backends.load import canonical, check_vocabulary, find_weights, load_config, load_tokenizer, rehearse_saving
+from backends.records.preflight import odd_lines, preflight
+from backends.records.record import TrainRecord, data_hash, data_order, require
+from backends.records.segments import Encoder, Tokenised, left_out_lines
+from backends.records.source import load_records
 from backends.trainers.routers import router_notes
 from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError

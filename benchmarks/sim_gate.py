@@ -31,8 +31,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.gate.decide import decide_all
+from harness.gate.needs import Spread, need
 from harness.gate.pairs import Rule
-from harness.gate.plan import Spread, need
 from harness.gate.values import Side, Value, read_side
 from harness.run.store import read_graded
 from harness.stats.bounded import shortfall_p

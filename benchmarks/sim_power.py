@@ -21,7 +21,7 @@ from harness.errors import DataError
 from harness.power import ASSUMED_ELSEWHERE, Noise, formula_mde, mde, measured
 from harness.run.result import Item, RunResult
 from harness.stats import components, paired
-from harness.stats.errors import Array
+from harness.stats.standard_errors import Array
 from harness.types import Estimate
 
 Loss = Literal["even", "few"]

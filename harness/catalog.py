@@ -101,10 +101,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
     },
     "protocol": {
         "r1": (
-            "harness.run.protocols:R1",
+            "harness.run.presets:R1",
             "DeepSeek-R1: T 0.6, top-p 0.95, 32,768 tokens, n 64/8/4 for AIME/GPQA/MATH-500",
         ),
-        "greedy": ("harness.run.protocols:GREEDY", "one sample at temperature 0"),
+        "greedy": ("harness.run.presets:GREEDY", "one sample at temperature 0"),
     },
     # Entries are files: "package:file.toml", read by `judges.prompts.rubric.load_rubric`.
     "rubric": {
@@ -117,18 +117,21 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
     },
     # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging, e.g. "judges.protocols.x:build".
     "judging": {
-        "mt_bench": ("judges.protocols.mt_bench:build", "MT-Bench: each turn rated from 1 to 10"),
-        "mt_bench_pair": ("judges.protocols.mt_bench:build_pair", "MT-Bench pairwise: a win is a win in both orders"),
+        "mt_bench": ("judges.protocols.mt_bench.judging:build", "MT-Bench: each turn rated from 1 to 10"),
+        "mt_bench_pair": (
+            "judges.protocols.mt_bench.judging:build_pair",
+            "MT-Bench pairwise: a win is a win in both orders",
+        ),
         "arena_hard": (
-            "judges.protocols.arena_hard:build",
+            "judges.protocols.arena.judging:build",
             "Arena-Hard v0.1: two games against the baseline, share of votes won",
         ),
         "arena_hard_v2": (
-            "judges.protocols.arena_hard:build_v2",
+            "judges.protocols.arena.judging:build_v2",
             "Arena-Hard v2: the same, per category",
         ),
         "alpaca_eval": (
-            "judges.protocols.alpaca_eval:build",
+            "judges.protocols.alpaca.judging:build",
             "AlpacaEval 2: preference over GPT-4 Turbo, length-controlled win rate",
         ),
     },

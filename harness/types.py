@@ -212,9 +212,9 @@ class DataRef:
     rows: int
     """Number of rows after normalisation; any other count is an error. 0 where nobody published a pin."""
     sha256: str
-    """Content hash over the normalised rows (`harness.data.content_hash`).
+    """Content hash over the normalised rows (`harness.datasets.content_hash`).
 
-    Empty where nobody published a pin: then it is taken when the data is loaded (`harness.data.pinned`) and stored.
+    Empty where nobody published a pin: then it is taken when the data is loaded (`harness.datasets.pinned`) and stored.
     """
     from_local: Callable[[Mapping[str, Json]], Mapping[str, Json] | None]
     """A raw row of the file -> the normalised row; None leaves the row out."""

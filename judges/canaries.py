@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from harness.errors import UsageError
-from harness.stats.errors import mean_interval
+from harness.stats.standard_errors import mean_interval
 from harness.synth import Chain, SynthProblem, generate, twins
 from judges.types import Judged, Rubric, Task
 

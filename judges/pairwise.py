@@ -21,7 +21,7 @@ import numpy as np
 
 from harness.errors import DataError, UsageError
 from harness.hashing import canonical_json
-from harness.stats.errors import mean_interval
+from harness.stats.standard_errors import mean_interval
 from harness.types import STATUSES, Completion, Estimate, Json
 from judges.pointwise import alternatives, check_sampling, judged_text, unscored
 from judges.prompts.render import render

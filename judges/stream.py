@@ -1,6 +1,6 @@
 """Hand requests to an engine as a stream that may grow while it is answered.
 
-What judges are asked (`judges.ask`) and what teachers write (`backends.data.asking`) go the same way: at most `AHEAD`
+What judges are asked (`judges.ask`) and what teachers write (`backends.makers.asking`) go the same way: at most `AHEAD`
 requests are with the engine, more are admitted as replies come, and an engine that takes only what it was first given
 is called again for the rest.
 """

@@ -18,9 +18,9 @@ from tiny_model import write_tokenizer
 from torch import Tensor
 
 from backends.base import ExampleMaker, Objective, Step, Training
-from backends.data.collate import Collator
-from backends.data.records import TrainRecord
-from backends.data.segments import Encoder, Example
+from backends.records.collate import Collator
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoder, Example
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.head import add_objective_head, score
 from harness.types import Message

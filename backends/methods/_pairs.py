@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from backends.base import ExampleMaker, Loss, Objective, Step
-from backends.data.records import Candidate, TrainRecord
-from backends.data.segments import Encoder, Field, Tokenised, tokenise, without
 from backends.losses.nll import head_logps, sequence_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss
+from backends.records.record import Candidate, TrainRecord
+from backends.records.segments import Encoder, Field, Tokenised, tokenise, without
 from backends.trainers.batch import Batch
 from harness.errors import DataError
 from harness.hashing import short_hash

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backends.base import ExampleMaker, Stage
-from backends.data.segments import tokenise
 from backends.methods._options import refuse_unused
 from backends.methods.sft import LikelihoodObjective
+from backends.records.segments import tokenise
 from harness.types import Json
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from torch import Tensor
 
 from backends.base import Loss, Objective, Stage, Step
-from backends.data.records import TrainRecord, response_text
-from backends.data.segments import CODE, Encoded, Encoder, Example, Reason, Segment, Tokenised, Unusable, usable
-from backends.data.spans import split_response
 from backends.losses.cot_family import FAMILY, CotFamily, CotMethod, view_tokens, view_weights
 from backends.losses.nll import head_logps, weighted_nll
 from backends.losses.positions import HeadLogits
+from backends.records.record import TrainRecord, response_text
+from backends.records.segments import CODE, Encoded, Encoder, Example, Reason, Segment, Tokenised, Unusable, usable
+from backends.records.spans import split_response
 from backends.trainers.batch import Batch
 from harness.errors import DataError
 from harness.types import Json, Message

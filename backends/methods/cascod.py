@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.base import Method, Stage
-from backends.data.records import TrainRecord
-from backends.data.segments import Encoded, Encoder
 from backends.methods._views import ViewOptions, chain_alone, chain_given, view_stage, whole
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoded, Encoder
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {

@@ -19,8 +19,6 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Method, Objective, Stage, Step
-from backends.data.records import TrainRecord
-from backends.data.segments import CODE, IGNORED, Encoder, Example, Tokenised, tokenise, without
 from backends.losses.apa import (
     RewardNorm,
     ScoreNorm,
@@ -33,6 +31,8 @@ from backends.losses.nll import head_logps, sequence_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import row_means
 from backends.methods._options import refuse_unused
+from backends.records.record import TrainRecord
+from backends.records.segments import CODE, IGNORED, Encoder, Example, Tokenised, tokenise, without
 from backends.trainers.batch import Batch
 from harness.types import Json
 

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Method, Objective, Stage, Step, Training
-from backends.data.segments import tokenise
 from backends.losses.curio import TAU_HIGH, TAU_LOW, curio_temperature, curio_values
 from backends.losses.nll import head_logps, token_logps_from_hidden
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
+from backends.records.segments import tokenise
 from backends.schedules import ParameterMean
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from torch import Tensor
 
 from backends.base import Loss, Method, Objective, Stage, Step, Training
-from backends.data.segments import tokenise
 from backends.losses.emo import EmoVariant, emo
 from backends.losses.positions import HeadLogits
+from backends.records.segments import tokenise
 from backends.trainers.batch import Batch
 from harness.types import Json
 

@@ -5,7 +5,7 @@ The divergences are those of Agarwal et al. 2023 (arXiv 2306.13649, Eq. 1), whos
     L = mean over response tokens of D(p_T, p_S) + nll_weight * NLL
 
 The teacher is a model with the student's tokenizer, read along (`--teacher`), or its likeliest tokens stored in the
-records (`source=stored`, `backends.data.stored`). Neither side's scores are ever built whole.
+records (`source=stored`, `backends.records.teacher_top`). Neither side's scores are ever built whole.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any, Literal
 from torch import Tensor
 
 from backends.base import Loss, Method, Objective, Stage, Step, Training
-from backends.data.records import TrainRecord
-from backends.data.segments import Encoder, Tokenised, tokenise, tokenizer_difference
-from backends.data.stored import IDS, LOGPS, same_width, with_topk
 from backends.losses.divergence import Mass, stored_divergence, token_divergence
 from backends.losses.nll import head_logps, weighted_nll
 from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.losses.reduction import reduce_tokens
 from backends.methods._options import refuse_unused
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoder, Tokenised, tokenise, tokenizer_difference
+from backends.records.teacher_top import IDS, LOGPS, same_width, with_topk
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError
 from harness.types import Json

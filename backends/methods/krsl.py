@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Method, Objective, Stage, Step
-from backends.data.records import TrainRecord
-from backends.data.segments import Encoded, Encoder, Example, Tokenised, tokenise
 from backends.losses.edit import key_tokens
 from backends.losses.krsl import NLL_GUARD, krsl_loss
 from backends.losses.nll import head_logps
 from backends.losses.positions import HeadLogits
 from backends.methods._pairs import CHOSEN, REJECTED
 from backends.methods._sft_first import SftFirstOptions, after_sft
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoded, Encoder, Example, Tokenised, tokenise
 from backends.trainers.batch import Batch
 from harness.errors import TrainingStopped
 from harness.types import Json

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Method, Stage, Step
-from backends.data.recipes.perspectives import SIMILAR, word_jaccard
-from backends.data.records import TrainRecord, response_text
-from backends.data.segments import Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
-from backends.data.spans import split_response
 from backends.losses.cot_family import CotFamily, View
 from backends.losses.mcc_kd import consistency
 from backends.losses.positions import HeadLogits
+from backends.makers.perspectives import SIMILAR, word_jaccard
 from backends.methods._views import ViewObjective, whole
+from backends.records.record import TrainRecord, response_text
+from backends.records.segments import Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
+from backends.records.spans import split_response
 from backends.trainers.batch import Batch
 from harness.types import Json
 

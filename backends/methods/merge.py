@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backends.base import Method, Stage
-from backends.data.segments import tokenizer_difference
 from backends.merging import Merged, average_weights, balanced_actor
 from backends.methods._options import refuse_unused
+from backends.records.segments import tokenizer_difference
 from backends.trainers.writing import writing
 from harness.errors import ConfigError
 from harness.types import Json

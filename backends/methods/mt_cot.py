@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.base import Method, Stage
-from backends.data.records import TrainRecord
-from backends.data.segments import Encoded, Encoder
 from backends.methods._views import ViewOptions, answer_only, tagged, view_stage, whole
 from backends.methods.cascod import SETTINGS
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoded, Encoder
 
 
 def rows(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:

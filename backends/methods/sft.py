@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor
 
 from backends.base import Loss, Method, NoOptions, Objective, Stage, Step
-from backends.data.segments import tokenise
 from backends.losses.nll import head_logps, weighted_nll
 from backends.losses.positions import HeadLogits
+from backends.records.segments import tokenise
 from backends.trainers.batch import Batch
 
 

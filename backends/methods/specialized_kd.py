@@ -2,7 +2,7 @@
 
 {with exemplars in the prompt, without} x {answer only, chain of thought}: all four are learnt at once, so that the
 student keeps both abilities. `match_sample` is maximum likelihood; `match_distribution` takes KL(teacher's top 5,
-student) where the records store the teacher's likeliest tokens (`teacher_top`, `backends.data.stored`), whose tokens
+student) where the records store the teacher's likeliest tokens (`teacher_top`, `backends.records.teacher_top`), which
 are aligned with the student's.
 """
 
@@ -17,9 +17,6 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Method, Objective, Stage, Step
-from backends.data.records import TrainRecord, response_text
-from backends.data.segments import IGNORED, Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
-from backends.data.stored import IDS, LOGPS, at_tokens, stored_top
 from backends.losses.nll import head_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
@@ -27,6 +24,9 @@ from backends.losses.specialized_kd import TOP_K, carry_over, match_distribution
 from backends.methods._options import refuse_unused
 from backends.methods._views import answer_only, chain_and_answer, tagged, whole
 from backends.methods.sft import LikelihoodObjective
+from backends.records.record import TrainRecord, response_text
+from backends.records.segments import IGNORED, Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
+from backends.records.teacher_top import IDS, LOGPS, at_tokens, stored_top
 from backends.trainers.batch import Batch
 from harness.errors import DataError
 from harness.types import Json, Message

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backends.base import Method, Stage
-from backends.data.records import TrainRecord
-from backends.data.segments import Encoded, Encoder
 from backends.methods._views import ViewOptions, answer_only, chain_only, tagged, view_stage
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoded, Encoder
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 5e-5, "batch_size": 64, "scheduler": "linear", "warmup": 0.0}

@@ -11,10 +11,10 @@ from functools import partial
 from torch import Tensor
 
 from backends.base import Method, Stage
-from backends.data.segments import tokenise
 from backends.losses.tailr import tailr_weights
 from backends.methods.emo import SETTINGS
 from backends.methods.sft import LikelihoodObjective
+from backends.records.segments import tokenise
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Method, Objective, Stage, Step, Training
-from backends.data.records import TrainRecord
-from backends.data.segments import Encoder, Tokenised, tokenise
 from backends.losses.embeddings import mean_embedding
 from backends.losses.positions import HeadLogits
 from backends.losses.thinkanswer import MimMode, think_answer
 from backends.methods._options import refuse_unused
 from backends.methods._views import CHAIN
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoder, Tokenised, tokenise
 from backends.schedules import BalancedRatio, Linear
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError

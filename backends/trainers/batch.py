@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.data.segments import CODE, IGNORED, Segment
 from backends.losses.nll import next_token
+from backends.records.segments import CODE, IGNORED, Segment
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Batch:
     labels_RT: Tensor
     """Token to predict, -100 where nothing is learnt."""
     segments_RT: Tensor
-    """Segment of the token to predict, codes of `backends.data.segments.SEGMENTS`."""
+    """Segment of the token to predict, codes of `backends.records.segments.SEGMENTS`."""
     weights_RT: Tensor
     """The sequence's own weight of the token to predict; 0 where nothing is learnt."""
     example_R: Tensor
@@ -65,7 +65,7 @@ _INPUTS = ("input_ids", "attention_mask")
 
 
 def as_batch(collated: Mapping[str, Any]) -> Batch:
-    """The batch of what `backends.data.collate.Collator` returned, with "index" (R,) added by the trainer."""
+    """The batch of what `backends.records.collate.Collator` returned, with "index" (R,) added by the trainer."""
     moved = {name: next_token(collated[name], fill) for name, fill in _TOKENS.items()}
     known = {*_ROWS, *_TOKENS, *_INPUTS}
     return Batch(

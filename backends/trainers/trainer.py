@@ -21,9 +21,9 @@ from transformers.trainer import TRAINER_STATE_NAME, TrainerState
 from trl import SFTConfig, SFTTrainer
 
 from backends.base import Objective, Step, Training
-from backends.data.collate import Collator
-from backends.data.segments import Example
 from backends.losses.positions import HeadLogits
+from backends.records.collate import Collator
+from backends.records.segments import Example
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.head import score
 from backends.trainers.sharding import refuse_zero3

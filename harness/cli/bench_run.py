@@ -150,7 +150,7 @@ def _evaluation(given: Mapping[str, Any]) -> RunConfig:
 def _check_models(given: Mapping[str, Any], config: RunConfig, plans: Sequence[SuitePlan]) -> None:
     """Refuse, before hours of training, a judge or a further model that cannot be asked after them."""
     from harness.models import load_model
-    from harness.run.judges import check_judging
+    from harness.run.judged.choose import check_judging
 
     models = [load_model(name, config.model_options, config.results_dir) for name in given["model"]]
     if config.judge or config.rubric or any(plan.suite.judging for plan in plans):

@@ -122,7 +122,7 @@ def _names(suites: tuple[str, ...]) -> list[str]:
 
 
 def _row(name: str, data_dir: Path | None, limit: int | None, pool: GradingPool, *, named: bool) -> dict[str, Json]:
-    from harness.data import MissingData
+    from harness.datasets import MissingData
     from harness.errors import DataError, PrerequisiteError
     from harness.suites import load_suite
     from harness.suites._check import check_suite

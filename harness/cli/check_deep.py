@@ -62,7 +62,7 @@ def run(
     named: bool,
 ) -> Findings:
     """Check these suites. Those without data are left out unless `named`."""
-    from harness.data import MissingData
+    from harness.datasets import MissingData
     from harness.errors import PrerequisiteError
     from harness.grading.pool import GradingPool
     from harness.suites import load_suite

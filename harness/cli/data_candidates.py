@@ -15,8 +15,8 @@ from harness.cli.data_recipes import grader_option, records_argument
 from harness.cli.data_run import Settings, asking, beside, carry_out, open_cache, provenance, read_inputs
 
 if TYPE_CHECKING:
-    from backends.data.recipes.cotd import Reward
-    from backends.data.records import TrainRecord
+    from backends.makers.cotd import Reward
+    from backends.records.record import TrainRecord
 
 CONTINUING = ("hf", "vllm", "smollm2", "tiny", "trained", "mock")
 """Engines that go on in the middle of a reply."""
@@ -67,7 +67,7 @@ def command(
     harness data candidates thoughts.jsonl --student hf:./student --reward judge --judge openai:gpt-4.1 \\
         --rubric rating_10 -o candidates.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.data.recipes.cotd import Candidates
+    from backends.makers.cotd import Candidates
     from harness.errors import UsageError
 
     settings = Settings.of(given, "student")
@@ -101,7 +101,7 @@ def _reward(
     settings: Settings,
     stack: ExitStack,
 ) -> Reward:
-    from backends.data.recipes.cotd import grader_reward
+    from backends.makers.cotd import grader_reward
     from harness.errors import UsageError
     from harness.models import load_model
 
@@ -113,7 +113,7 @@ def _reward(
         return _plugged(kind)
     if len(judge) != 1 or rubric is None:
         raise UsageError("--reward judge needs one --judge and one --rubric that looks at one answer, e.g. rating_10")
-    from backends.data.recipes.judged import judge_reward
+    from backends.makers.judged import judge_reward
     from judges.cache import Cache
 
     plan_only = settings.dry_run and not beside(settings.out, ".cache.sqlite").exists()

@@ -26,9 +26,9 @@ from harness.report.text import plural
 from harness.types import Json, Problem
 
 if TYPE_CHECKING:
-    from backends.data.contamination import Hit
-    from backends.data.records import TrainRecord
-    from backends.data.synth import Form
+    from backends.records.contamination import Hit
+    from backends.records.record import TrainRecord
+    from backends.records.synth import Form
     from harness.synth import Level, Split, Style
 
 
@@ -71,8 +71,8 @@ def synth(
     \b
     harness data synth --levels 1,2 --per-level 500 --style plain --positives 2 --candidates 4 -o train.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.data.recipes.base import Made
-    from backends.data.synth import synth_records
+    from backends.makers.base import Made
+    from backends.records.synth import synth_records
     from harness.errors import UsageError
 
     parts = [part.strip() for part in levels.split(",")]
@@ -141,7 +141,7 @@ def decontaminate(
     \b
     harness data decontaminate traces.jsonl --suite all --data-dir ./benchmarks -o clean.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.data.recipes.base import Made
+    from backends.makers.base import Made
     from harness.errors import DataError
 
     check_out(out, "decontaminate", [Path(name) for name in records], force)
@@ -185,7 +185,7 @@ def _look(records: Sequence[TrainRecord], names: str, n: int, threshold: float, 
     A suite named by the user must be readable; of "all", what cannot be read is listed as unchecked. Raises
     `DataError` if nothing could be checked.
     """
-    from backends.data.contamination import Questions, remove_contaminated
+    from backends.records.contamination import Questions, remove_contaminated
     from harness import catalog
     from harness.errors import DataError, HarnessError
     from harness.suites import load_problems, load_suite
@@ -222,7 +222,7 @@ def _look(records: Sequence[TrainRecord], names: str, n: int, threshold: float, 
 
 
 def _same_question(records: Sequence[TrainRecord], suite: str, problems: Sequence[Problem]) -> list[Hit]:
-    from backends.data.contamination import Hit, words
+    from backends.records.contamination import Hit, words
 
     asked = {tuple(words(problem.messages[-1].content)): problem.id for problem in problems}
     found = []
@@ -243,7 +243,7 @@ def _same_question(records: Sequence[TrainRecord], suite: str, problems: Sequenc
 @options.as_json
 def stats(records: tuple[str, ...], tokenizer: str | None, max_length: int, results_dir: Path, as_json: bool) -> None:
     """Say what is in files of records: fields, how responses split into chain and answer, lengths, the data hash."""
-    from backends.data.recipes.stats import stats as summarise
+    from backends.makers.stats import stats as summarise
     from harness.cli.data_recipes import load_tokenizer
 
     found = read_inputs(records, None, None)

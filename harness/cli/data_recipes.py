@@ -30,7 +30,7 @@ def dual(records: tuple[str, ...], tries: int, grader: str | None, limit: int | 
     \b
     harness data dual traces.jsonl traces.unsolved.jsonl --teacher openai:my-teacher -o pairs.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.data.recipes.dual import Dual
+    from backends.makers.dual import Dual
 
     settings = Settings.of(given)
     found = read_inputs(records, limit, grader)
@@ -80,7 +80,7 @@ def shorten(
     \b
     harness data shorten traces.jsonl --teacher openai:my-teacher -o short.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.data.recipes.shorten import Shorten, count_pieces
+    from backends.makers.shorten import Shorten, count_pieces
 
     settings = Settings.of(given)
     found = read_inputs(records, limit, grader)
@@ -151,7 +151,7 @@ def perspectives(
     \b
     harness data perspectives traces.jsonl --teacher openai:my-teacher -o views.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.data.recipes.perspectives import Perspectives
+    from backends.makers.perspectives import Perspectives
 
     settings = Settings.of(given)
     found = read_inputs(records, limit, grader)
@@ -170,7 +170,7 @@ def rationales(records: tuple[str, ...], limit: int | None, **given: Any) -> Non
     \b
     harness data rationales prompts.jsonl --teacher openai:my-teacher -o thoughts.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.data.recipes.cotd import Rationales
+    from backends.makers.cotd import Rationales
 
     settings = Settings.of(given)
     found = read_inputs(records, limit, None)

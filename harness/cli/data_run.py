@@ -20,10 +20,10 @@ from harness.report.text import plural
 from harness.types import Json, Model
 
 if TYPE_CHECKING:
-    from backends.data.asking import Asked, Draw
-    from backends.data.recipes.base import Made, Recipe
-    from backends.data.records import TrainRecord
-    from backends.data.templates import Template
+    from backends.makers.asking import Asked, Draw
+    from backends.makers.base import Made, Recipe
+    from backends.makers.templates import Template
+    from backends.records.record import TrainRecord
     from judges.budget import Budget
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -76,7 +76,7 @@ class Settings:
 
     def draw(self, temperature: float, top_p: float = 1.0) -> Draw:
         """The sampling, with a recipe's own defaults."""
-        from backends.data.asking import Draw
+        from backends.makers.asking import Draw
 
         return Draw(
             temperature if self.temperature is None else self.temperature,
@@ -87,7 +87,7 @@ class Settings:
 
     def template(self, name: str) -> Template:
         """A template, or the user's file that stands in for it."""
-        from backends.data.templates import load_template
+        from backends.makers.templates import load_template
 
         file = self.template_files.get(name)
         return load_template(name, Path(file) if file is not None else None)
@@ -203,7 +203,7 @@ def carry_out(
     if settings.dry_run:
         show_plan(recipe, settings)
         return
-    from backends.data.asking import Asker
+    from backends.makers.asking import Asker
     from harness.cli.progress import AskProgress
     from harness.errors import DataError, Interrupted, TooManyFailures
     from harness.run.signals import sigterm_interrupts
@@ -251,7 +251,7 @@ def write_made(made: Made, out: Path, recipe: str, facts: Mapping[str, Json], do
     """The report, the further sets, the records; each file whole or not at all."""
     import dataclasses
 
-    from backends.data.records import data_hash, write_records
+    from backends.records.record import data_hash, write_records
     from harness import __version__
     from harness.files import write_output
 
@@ -312,7 +312,7 @@ def summary(made: Made, out: Path, done: Asked | None, note: str = "") -> str:
 
 def show_plan(recipe: Recipe, settings: Settings) -> None:
     """What would be asked first, how much of it is stored, and one prompt."""
-    from backends.data.asking import Asker
+    from backends.makers.asking import Asker
     from judges.cache import Cache
 
     queries = recipe.first()
@@ -335,13 +335,13 @@ def read_inputs(
     files: Sequence[str], limit: int | None, grader: str | None, *, plain: bool = False
 ) -> list[TrainRecord]:
     """The records of the named files, the first `limit` of them."""
-    from backends.data.inputs import read_all
+    from backends.records.inputs import read_all
 
     return read_all(files, grader, plain=plain)[:limit]
 
 
 def provenance(files: Sequence[str], records: Sequence[TrainRecord]) -> dict[str, Json]:
     """Where a recipe's records came from, for the report."""
-    from backends.data.records import data_hash
+    from backends.records.record import data_hash
 
     return {"inputs": list(files), "input_hash": data_hash(records)}

@@ -14,7 +14,7 @@ from harness.cli.data_run import Settings, asking, carry_out
 from harness.types import Json, Problem, Suite
 
 if TYPE_CHECKING:
-    from backends.data.records import TrainRecord
+    from backends.records.record import TrainRecord
     from harness.synth import Level
 
 TRAIN_LEVELS: dict[str, tuple[int, ...]] = {"synth": (1, 2, 3, 4, 5), "synth_easy": (1, 2)}
@@ -63,9 +63,9 @@ def command(
     harness data traces --teacher openai:my-teacher --suite synth_easy --n 4 -o traces.jsonl
     harness data traces --teacher openai:my-teacher --prompts gsm8k_train.jsonl --suite gsm8k -o traces.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.data.inputs import read_prompts
-    from backends.data.recipes.traces import Traces
-    from backends.data.records import data_hash
+    from backends.makers.traces import Traces
+    from backends.records.inputs import read_prompts
+    from backends.records.record import data_hash
     from harness.errors import UsageError
 
     settings = Settings.of(given)
@@ -99,8 +99,8 @@ def suite_prompts(name: str, per_level: int, seed: int, allow_test: bool, data_d
 
     Raises `UsageError` for a suite without train problems here, what loading a suite raises otherwise.
     """
-    from backends.data.records import TrainRecord
-    from backends.data.synth import synth_records
+    from backends.records.record import TrainRecord
+    from backends.records.synth import synth_records
     from harness.errors import UsageError
     from harness.suites import load_problems, load_suite
 
@@ -128,7 +128,7 @@ def suite_prompts(name: str, per_level: int, seed: int, allow_test: bool, data_d
 
 
 def _test_prompt(problem: Problem, suite: Suite) -> TrainRecord:
-    from backends.data.records import TrainRecord
+    from backends.records.record import TrainRecord
 
     meta: dict[str, Json] = {"dataset": suite.name, "split": "test", "grader": problem.grader}
     if problem.choices:
@@ -141,7 +141,7 @@ def in_suites_words(records: Sequence[TrainRecord], name: str) -> list[TrainReco
 
     Raises `UsageError` where a suite's problems are more than a question and an answer.
     """
-    from backends.data.inputs import noted
+    from backends.records.inputs import noted
     from harness.errors import UsageError
     from harness.suites import load_suite
 

@@ -138,8 +138,8 @@ def _config(given: dict[str, Any]) -> RunConfig:
 
 def _save(path: Path, side: Named, config: RunConfig, metric: str | None, quiet: bool) -> int:
     from harness.cli.progress import RunProgress
+    from harness.gate.baseline import write_baseline
     from harness.gate.resolve import find_side
-    from harness.gate.stored import write_baseline
     from harness.plain import clean
 
     found = find_side(side, config, metric, lambda model: RunProgress(model, quiet=quiet))

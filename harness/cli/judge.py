@@ -92,7 +92,7 @@ def judge_run(
 
     from harness.cli.progress import JudgeProgress
     from harness.report.judged import show_judged
-    from harness.run.judging import judge_stored
+    from harness.run.judged.ask import judge_stored
     from harness.run.pipeline import Outcome, check_failures
 
     result = judge_stored(directory, other, config, JudgeProgress(quiet=quiet))

@@ -50,8 +50,8 @@ def command(probes: int, seed: int, results_dir: Path, quiet: bool, as_json: boo
 async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]:
     from harness.cli.progress import JudgeProgress
     from harness.models import load_model
-    from harness.run.judges import rubric_judging
-    from harness.run.judging import CACHE
+    from harness.run.judged.ask import CACHE
+    from harness.run.judged.choose import rubric_judging
     from judges import canaries
     from judges.ask import judge_tasks
     from judges.budget import Budget

@@ -96,7 +96,7 @@ def command(
     from harness.errors import UsageError
     from harness.models import load_model
     from harness.report.lab import lab_text
-    from harness.run.judging import CACHE
+    from harness.run.judged.ask import CACHE
     from harness.run.signals import sigterm_interrupts
     from judges.budget import Budget
     from judges.cache import Cache

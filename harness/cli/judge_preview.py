@@ -13,7 +13,7 @@ from harness.errors import PrerequisiteError
 from harness.models import load_model
 from harness.plain import clean
 from harness.report.table import to_json
-from harness.run.judging import CACHE, prepare
+from harness.run.judged.ask import CACHE, prepare
 from harness.types import Json
 from judges.budget import Prices
 from judges.cache import Cache, reply_key

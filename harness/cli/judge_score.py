@@ -14,7 +14,7 @@ from harness.types import Json
 
 if TYPE_CHECKING:
     from harness.report.table import Column, Row, Table
-    from judges.protocols.mt_bench_score import ModelScore, PairScore
+    from judges.protocols.mt_bench.score import ModelScore, PairScore
 
 
 @click.command("score")
@@ -72,9 +72,9 @@ def command(
 
 def _alpaca(files: tuple[Path, ...], data_dir: Path | None, published: Path | None, leaderboard: Path | None) -> Table:
     from harness.report.table import Table
-    from judges.protocols.alpaca_data import load_glm_data
-    from judges.protocols.alpaca_files import read_annotations, read_leaderboard, write_leaderboard
-    from judges.protocols.alpaca_score import score_annotations
+    from judges.protocols.alpaca.data import load_glm_data
+    from judges.protocols.alpaca.files import read_annotations, read_leaderboard, write_leaderboard
+    from judges.protocols.alpaca.score import score_annotations
 
     data = load_glm_data(data_dir)
     known = {row.model: row for row in read_leaderboard(published)} if published is not None else {}
@@ -128,7 +128,7 @@ def _alpaca(files: tuple[Path, ...], data_dir: Path | None, published: Path | No
 
 def _instructions(data_dir: Path | None) -> list[str] | None:
     """The benchmark's instructions in order, to check that files align; None where they are not at hand."""
-    from harness.data import MissingData, data_folder, load_rows
+    from harness.datasets import MissingData, data_folder, load_rows
     from harness.suites import load_suite
 
     if data_folder(data_dir) is None:
@@ -142,8 +142,8 @@ def _instructions(data_dir: Path | None) -> list[str] | None:
 
 def _arena(files: tuple[Path, ...], answers: tuple[Path, ...]) -> list[Table]:
     from harness.report.table import Table
-    from judges.protocols.arena_files import read_answers, read_rows
-    from judges.protocols.arena_results import score_judgments, score_with_style
+    from judges.protocols.arena.files import read_answers, read_rows
+    from judges.protocols.arena.results import score_judgments, score_with_style
 
     raws = read_rows(files)
     rows: list[dict[str, Json]] = []
@@ -182,7 +182,8 @@ def _arena_row(judge: str, method: str, score: object) -> dict[str, Json]:
 
 
 def _mt_bench(files: tuple[Path, ...]) -> list[Table]:
-    from judges.protocols import mt_bench_files, mt_bench_score
+    from judges.protocols.mt_bench import files as mt_bench_files
+    from judges.protocols.mt_bench import score as mt_bench_score
 
     raws = mt_bench_files.read_rows(files)
     pairs = [raw for raw in raws if "g1_winner" in raw.fields]

@@ -147,21 +147,21 @@ class AskProgress(_Meter):
     """Replies of a teacher or student, tokens/s, failures and ETA."""
 
     def start(self, what: str, total: int, stored: int) -> None:
-        """See `backends.data.asking.AskProgress`."""
+        """See `backends.makers.asking.AskProgress`."""
         self._begin(what, total)
         if stored:
             self._write(f"{self._name}: {stored} replies found\n")
         self._write(f"{self._name}: {total} requests to make\n")
 
     def advance(self, completion: Completion) -> None:
-        """See `backends.data.asking.AskProgress`."""
+        """See `backends.makers.asking.AskProgress`."""
         self._step(completion.tokens_out or 0, completion.finish == "error", self._more)
 
     def _more(self) -> list[str]:
         return [f"{self._errors} failed"] if self._errors else []
 
     def finish(self) -> None:
-        """See `backends.data.asking.AskProgress`."""
+        """See `backends.makers.asking.AskProgress`."""
         self._end("replies", "failed")
 
 

@@ -22,8 +22,8 @@ def problem_facts(directory: Path, name: str, data_dir: Path | None) -> dict[str
 
     Raises `UsageError` listing ids if none or several match, `StoreError` for a damaged run.
     """
+    from harness.run.judged.write import VERDICTS, read_judgments
     from harness.run.store import SCORES, iter_records, read_graded, read_spec
-    from harness.run.verdicts import VERDICTS, read_judgments
 
     spec = read_spec(directory)
     if (directory / VERDICTS).exists():
@@ -94,8 +94,8 @@ def _asked(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path
 def _problem(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> Problem | None:
     """The problem as the run's replies were made to it; of a conversation, what the first attempt was asked."""
     from harness.config import RunConfig
+    from harness.run.replan import stored_job
     from harness.run.store import iter_records, read_spec
-    from harness.run.stored import stored_job
     from harness.run.turns import by_key, walk
     from harness.suites import load_suite
 
@@ -154,7 +154,7 @@ def _answers(directory: Path, wanted: str) -> dict[int, Any]:
 
 
 def _baseline(spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> str:
-    from harness.data import load_rows
+    from harness.datasets import load_rows
     from harness.suites import load_suite
 
     try:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 
 from harness.gate.decide import Asked, Verdict
-from harness.gate.plan import Need
+from harness.gate.needs import Need
 from harness.gate.units import amount, unit_of
 from harness.gate.values import Side
 from harness.plain import clean

@@ -20,12 +20,12 @@ from typing import Literal
 import numpy as np
 
 from harness.gate.margin import Margin
+from harness.gate.needs import Need, needs
 from harness.gate.pairs import MOST_CUT, SAME, Pairs, Rule, mean_of, pair
-from harness.gate.plan import Need, needs
 from harness.gate.values import Side, Value
 from harness.stats.bounded import lower_bound, shortfall_p
-from harness.stats.errors import Array
 from harness.stats.multiple import holm
+from harness.stats.standard_errors import Array
 
 Outcome = Literal["pass", "regress", "inconclusive"]
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regress": 1, "inconclusive": 4}

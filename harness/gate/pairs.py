@@ -13,7 +13,7 @@ from harness.compare import differences
 from harness.errors import UsageError
 from harness.gate.margin import Margin, parse_margin
 from harness.gate.values import Side, Value
-from harness.stats.errors import Array, cluster_sums
+from harness.stats.standard_errors import Array, cluster_sums
 
 Test = Literal["noninferior", "superior", "equivalent"]
 MOST_CUT = 0.1

@@ -15,11 +15,11 @@ from pathlib import Path
 from harness import catalog
 from harness.config import RunConfig
 from harness.errors import DataError, UsageError
+from harness.gate.baseline import read_baseline
 from harness.gate.decide import Asked, Verdict, decide_all
 from harness.gate.margin import parse_margin
 from harness.gate.pairs import Rule
 from harness.gate.reach import Design, check_reach
-from harness.gate.stored import read_baseline
 from harness.gate.values import Side, read_side
 from harness.leaderboard import is_share
 from harness.run.generate import Progress

@@ -18,17 +18,20 @@ from harness.errors import DataError, StoreError, UsageError
 from harness.files import write_output
 from harness.interop.common import safe_name
 from harness.reasoning import with_answer
+from harness.run.judged.tasks import baseline_answers, load_answers
+from harness.run.judged.write import read_judgments
 from harness.run.plan import Job, make_jobs, plan_suites
+from harness.run.replan import stored_job
 from harness.run.spec import make_request, prompt_hash
 from harness.run.store import SPEC, RunStore, read_graded, read_spec
-from harness.run.stored import stored_job
-from harness.run.tasks import baseline_answers, load_answers
 from harness.run.turns import follow_up
-from harness.run.verdicts import read_judgments
 from harness.suites import load_suite
 from harness.suites.arena_hard import V2_BASELINES
 from harness.types import Completion, Json, Record
-from judges.protocols import alpaca_files, arena_files, mt_bench, mt_bench_files
+from judges.protocols.alpaca import files as alpaca_files
+from judges.protocols.arena import files as arena_files
+from judges.protocols.mt_bench import files as mt_bench_files
+from judges.protocols.mt_bench import judging as mt_bench
 from judges.types import Judged, Judgment, Task
 
 BENCHMARKS = ("alpaca_eval", "arena_hard", "mt_bench")

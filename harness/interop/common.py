@@ -23,7 +23,7 @@ from harness.run.kept import write_problems
 from harness.run.result import Item, RunResult, write_result
 from harness.run.store import write_graded, write_records
 from harness.stats.distributions import Z95, t_quantile
-from harness.stats.errors import mean_interval, wilson
+from harness.stats.standard_errors import mean_interval, wilson
 from harness.types import STATUSES, Estimate, Graded, Json, Problem, Record, Score
 
 Tool = Literal["lighteval", "lm-eval"]

@@ -20,8 +20,8 @@ from harness.files import write_output
 from harness.grading.labels import all_valid, read_labels
 from harness.interop.common import safe_name
 from harness.reasoning import with_answer
+from harness.run.replan import stored_job
 from harness.run.store import iter_records, read_spec
-from harness.run.stored import stored_job
 from harness.run.turns import by_key
 from harness.suites.text_quality import PREFIX
 from harness.types import Completion, Json

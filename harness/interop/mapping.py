@@ -88,7 +88,7 @@ def locate(run: ForeignRun, data_dir: Path | None) -> Mapped:
 
 
 def _suite_rows(name: str, data_dir: Path) -> tuple[Sequence[Mapping[str, Json]], str]:
-    from harness.data import load_rows
+    from harness.datasets import load_rows
     from harness.suites import load_suite
 
     suite = load_suite(name)

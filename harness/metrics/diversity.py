@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from harness.errors import DataError, UsageError
 from harness.stats.distributions import t_quantile
-from harness.stats.errors import Array, mean_interval
+from harness.stats.standard_errors import Array, mean_interval
 from harness.types import Estimate, Json
 
 Form = Literal["within", "across"]

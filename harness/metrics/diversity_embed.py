@@ -24,7 +24,7 @@ from harness.errors import ModelError, UsageError
 from harness.metrics.diversity import Embed, Group, Mask, Measure, Subset, Tools
 from harness.models.base import import_extra
 from harness.models.hf_source import Dtype, HfOptions, find_source, resolve_dtype
-from harness.stats.errors import Array
+from harness.stats.standard_errors import Array
 from harness.types import Json
 
 BUNDLED = "all-MiniLM-L6-v2"

@@ -12,7 +12,7 @@ import numpy as np
 from harness.errors import DataError, UsageError
 from harness.metrics.table import Table
 from harness.stats.distributions import t_quantile
-from harness.stats.errors import Array, cluster_sums, mean_interval
+from harness.stats.standard_errors import Array, cluster_sums, mean_interval
 from harness.types import STATUSES, Estimate, Graded
 
 _NAMED = 5  # problems named in an error message

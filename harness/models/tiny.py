@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.hashing import short_hash
-from harness.models.cache import made_once
 from harness.models.hf import HfModel
 from harness.models.hf_source import HfOptions, find_source, options_of_one
+from harness.models.made_once import made_once
 from harness.models.tiny_pretrain import Recipe, pretrain
 from harness.models.tiny_tokenizer import VOCABULARY, tiny_tokenizer
 

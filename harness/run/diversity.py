@@ -23,8 +23,8 @@ from harness.metrics import estimate
 from harness.metrics.diversity import Corpus, Form, Group, Measure, Scores, Tools, across, curve, jackknife, within
 from harness.run.responses import Responses
 from harness.stats.distributions import t_two_sided
-from harness.stats.errors import mean_interval
 from harness.stats.paired import paired_differences
+from harness.stats.standard_errors import mean_interval
 from harness.types import Estimate, Graded, Json
 
 FILE = "diversity.json"

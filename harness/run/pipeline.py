@@ -20,11 +20,11 @@ from harness.models.base import NO_ROOM, Stopped
 from harness.run.checked import read_checked
 from harness.run.generate import OpenJob, Progress, generate, open_jobs
 from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
+from harness.run.replan import stored_job
 from harness.run.result import RunResult, write_result
 from harness.run.score import Scorer
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import iter_records, read_graded, read_spec, write_graded
-from harness.run.stored import stored_job
 from harness.run.summarise import summarise
 from harness.types import Graded, Model
 
@@ -64,7 +64,7 @@ def run(
             models = [load_model(spec, config.model_options, config.results_dir) for spec in config.model]
             judged = bool(config.judge or config.rubric or config.budget or any(plan.suite.judging for plan in plans))
             if judged:
-                from harness.run.judges import check_judging  # only here: most runs are graded
+                from harness.run.judged.choose import check_judging  # only here: most runs are graded
 
                 check_judging([plan.suite for plan in plans], models, config)
             directories: list[Path] = []
@@ -73,7 +73,7 @@ def run(
                 finished += _run_model(model, jobs, config, progress(model.name), dropped)
                 directories += [job.directory for job in jobs]
             if judged:
-                from harness.run.judging import judge_case, prepare
+                from harness.run.judged.ask import judge_case, prepare
 
                 assert judge_progress is not None
                 for path in directories:

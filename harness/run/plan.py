@@ -8,12 +8,12 @@ from pathlib import Path
 
 from harness import catalog
 from harness.config import RunConfig
-from harness.data import pinned
+from harness.datasets import pinned
 from harness.errors import ConfigError, StoreError
 from harness.metrics import parse_metric
 from harness.run.checked import read_checked
 from harness.run.locate import list_runs
-from harness.run.protocols import Protocol
+from harness.run.presets import SamplingPreset
 from harness.run.result import RunResult
 from harness.run.sent import changed_by_options
 from harness.run.spec import RunSpec, prompt_hash
@@ -60,7 +60,7 @@ def plan_suites(config: RunConfig) -> list[SuitePlan]:
     Raises `UnknownName`, `DataError`, `ConfigError`, `MissingExtra`: all before anything is generated.
     """
     protocol = catalog.load("protocol", config.protocol) if config.protocol is not None else None
-    assert protocol is None or isinstance(protocol, Protocol)
+    assert protocol is None or isinstance(protocol, SamplingPreset)
     data_dir = Path(config.data_dir) if config.data_dir is not None else None
     plans: list[SuitePlan] = []
     for name, own_n in parse_suite_arg(",".join(config.suite)):
@@ -74,7 +74,7 @@ def plan_suites(config: RunConfig) -> list[SuitePlan]:
     return plans
 
 
-def _sampling(suite: Suite, config: RunConfig, protocol: Protocol | None, own_n: int | None) -> Sampling:
+def _sampling(suite: Suite, config: RunConfig, protocol: SamplingPreset | None, own_n: int | None) -> Sampling:
     sampling = replace(suite.sampling, seed=config.seed)
     if protocol is not None:
         sampling = protocol.apply(suite.name, sampling)

@@ -15,8 +15,8 @@ from pathlib import Path
 from harness.errors import DataError, StoreError, UsageError
 from harness.metrics.diversity import Corpus
 from harness.metrics.diversity_text import words
+from harness.run.judged.tasks import answer_part
 from harness.run.store import SCORES, iter_records, read_graded, read_spec
-from harness.run.tasks import answer_part
 from harness.types import Graded
 from judges.types import Part
 

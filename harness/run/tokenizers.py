@@ -16,7 +16,7 @@ from harness.errors import PrerequisiteError, UsageError
 from harness.files import parse_json
 from harness.hashing import canonical_json, short_hash
 from harness.models.base import import_extra
-from harness.models.cache import cache_folder
+from harness.models.made_once import cache_folder
 from harness.run.result import RunResult
 from harness.types import Json
 

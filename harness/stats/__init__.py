@@ -3,9 +3,9 @@
 Pure functions over arrays and `result.json` items; nothing here reads files. Method and evidence: `docs/statistics.md`.
 """
 
-from harness.stats.errors import Mean, mean_interval
 from harness.stats.multiple import Rank, holm, rank_groups
 from harness.stats.paired import ItemLike, Paired, paired
+from harness.stats.standard_errors import Mean, mean_interval
 from harness.stats.variance import Components, components, delta_sd
 
 __all__ = [

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import DataError, UsageError
-from harness.stats.errors import Array
+from harness.stats.standard_errors import Array
 
 Level = Literal["nominal", "ordinal", "interval"]
 """What two different ratings mean: different; different by rank; different by their difference."""

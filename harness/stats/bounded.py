@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from harness.stats.errors import Array
+from harness.stats.standard_errors import Array
 
 _STEP = 0.05  # of log u, at most; halving it changes no p value by more than 1e-8
 _CHUNK = 2_000_000  # terms held in memory at once

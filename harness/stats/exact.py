@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from harness.stats.distributions import beta_cdf
-from harness.stats.errors import Array
+from harness.stats.standard_errors import Array
 
 _WIDE = 8.0  # standard deviations of a count beyond which nothing is added
 _STEPS = 40  # of a bisection between 0 and 1

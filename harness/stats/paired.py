@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from harness.stats.distributions import Z95, binomial_two_sided, t_two_sided
-from harness.stats.errors import Array, cluster_sums, clustered_se
+from harness.stats.standard_errors import Array, cluster_sums, clustered_se
 
 Test = Literal["mcnemar", "sign-flip", "paired t"]
 

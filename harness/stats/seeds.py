@@ -26,8 +26,8 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.stats.distributions import t_quantile
-from harness.stats.errors import Array, cluster_sums, clustered_se, effective_n, mean_interval, wilson
 from harness.stats.paired import paired_differences
+from harness.stats.standard_errors import Array, cluster_sums, clustered_se, effective_n, mean_interval, wilson
 
 Source = Literal["training seed", "question", "seed x question", "sampling"]
 SOURCES: tuple[Source, ...] = ("training seed", "question", "seed x question", "sampling")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import catalog
-from harness.data import load_rows
+from harness.datasets import load_rows
 from harness.errors import DataError, UnknownName, UsageError
 from harness.types import Problem, Suite
 
@@ -80,8 +80,8 @@ def load_problems(suite: Suite, data_dir: Path | None, seed: int, limit: int | N
 
     `seed` decides the order of choices only. `limit` takes that many problems by the hash of their ids: a sample that
     is not biased by the data's order, the same for every model and seed, and nested (limit 10 is part of limit 20).
-    Raises what `harness.data.load_rows` raises, `UsageError` for a limit below 1, `DataError` for a row that cannot be
-    rendered.
+    Raises what `harness.datasets.load_rows` raises, `UsageError` for a limit below 1, `DataError` for a row that
+    cannot be rendered.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: at least 1 problem")

@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-from harness.data import clean_text
+from harness.datasets import clean_text
 from harness.suites._render import LETTERS, choice_problem, text, texts
 from harness.types import DataRef, Json, Problem, Sampling, Suite
 

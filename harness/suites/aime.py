@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from harness.data import INDEX, clean_text
+from harness.datasets import INDEX, clean_text
 from harness.suites._published import published
 from harness.suites._render import BOXED_INTEGER, open_problem
 from harness.types import DataRef, HubRef, Json, Problem, ReferenceScore, Sampling, Suite

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.data import INDEX
+from harness.datasets import INDEX
 from harness.suites._render import text
 from harness.types import DataRef, HubRef, Json, Message, Problem, Sampling, Suite
 

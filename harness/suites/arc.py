@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from harness.data import clean_text
+from harness.datasets import clean_text
 from harness.suites._render import LETTERS, choice_problem, texts
 from harness.types import DataRef, HubRef, Json, Problem, Sampling, Suite
 

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.data import clean_text
+from harness.datasets import clean_text
 from harness.suites._render import text, user
 from harness.types import DataRef, HubRef, Json, Problem, Sampling, Suite
-from judges.protocols.arena_files import read_answer
+from judges.protocols.arena.files import read_answer
 
 V2_BASELINES: Mapping[str, str] = {
     "hard_prompt": "o3-mini-2025-01-31",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from harness.data import INDEX, PART, clean_text
+from harness.datasets import INDEX, PART, clean_text
 from harness.suites._render import BOXED_NUMBER, LETTERS, choice_problem, text, user
 from harness.types import DataRef, HubRef, Json, Problem, Sampling, Suite
 

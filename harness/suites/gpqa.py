@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.data import INDEX, clean_text
+from harness.datasets import INDEX, clean_text
 from harness.suites._published import published
 from harness.suites._render import choice_problem, text, texts
 from harness.types import DataRef, HubRef, Json, Problem, Sampling, Suite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.data import INDEX, clean_text
+from harness.datasets import INDEX, clean_text
 from harness.suites._render import BOXED_NUMBER, open_problem, text
 from harness.types import DataRef, HubRef, Json, Problem, Sampling, Suite
 

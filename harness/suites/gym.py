@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from harness.data import content_hash
+from harness.datasets import content_hash
 from harness.errors import DataError
 from harness.grading.gym import (
     CLOSE,

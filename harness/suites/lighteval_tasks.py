@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.data import INDEX, PART
+from harness.datasets import INDEX, PART
 from harness.errors import UsageError
 from harness.grading.lighteval import (
     DOC_FIELDS,

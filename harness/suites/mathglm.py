@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from harness.data import clean_text
+from harness.datasets import clean_text
 from harness.suites._render import text, user
 from harness.types import DataRef, Json, Problem, Sampling, Suite
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from harness.data import INDEX, clean_text
+from harness.datasets import INDEX, clean_text
 from harness.suites._render import open_problem
 from harness.types import DataRef, HubRef, Json, Problem, Sampling, Suite
 

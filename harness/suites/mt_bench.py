@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.data import clean_text
+from harness.datasets import clean_text
 from harness.reasoning import with_answer
 from harness.suites._render import text, texts
 from harness.types import Completion, DataRef, Json, Message, Problem, Sampling, Suite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from harness.data import clean_text
+from harness.datasets import clean_text
 from harness.suites._render import BOXED_NUMBER, open_problem
 from harness.types import DataRef, HubRef, Json, Problem, Sampling, Suite
 

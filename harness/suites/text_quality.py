@@ -25,8 +25,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.data import clean_text, load_rows
-from harness.data.local import MissingData
+from harness.datasets import clean_text, load_rows
+from harness.datasets.local import MissingData
 from harness.errors import DataError, UnknownName, UsageError
 from harness.grading.indicators import INDICATORS, Indicator, find_indicator, read_value
 from harness.grading.labels import write_target

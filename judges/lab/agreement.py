@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.errors import clustered_se, mean_interval
+from harness.stats.standard_errors import clustered_se, mean_interval
 from harness.types import STATUSES, Estimate
 from judges.lab.pairs import Pair
 from judges.lab.votes import SIGN, Outcome

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.data import PART, MissingData, clean_text, data_folder, load_rows
+from harness.datasets import PART, MissingData, clean_text, data_folder, load_rows
 from harness.types import DataRef, HubRef, Json
 from judges.lab.pairs import Label, Pair
 

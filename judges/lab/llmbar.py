@@ -13,8 +13,8 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.data import MissingData, clean_text, data_folder, load_rows
-from harness.data.local import read_list
+from harness.datasets import MissingData, clean_text, data_folder, load_rows
+from harness.datasets.local import read_list
 from harness.errors import DataError
 from harness.types import DataRef, Json
 from judges.lab.pairs import Label, Pair

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.stats.distributions import t_quantile
-from harness.stats.errors import cluster_codes
+from harness.stats.standard_errors import cluster_codes
 
 Array = npt.NDArray[np.float64]
 

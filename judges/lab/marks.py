@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.stats.agreement import krippendorff_alpha
-from harness.stats.errors import cluster_codes
+from harness.stats.standard_errors import cluster_codes
 from harness.types import Estimate
 from judges.lab.agreement import difference, share
 from judges.lab.votes import Outcome, Side

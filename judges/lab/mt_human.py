@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.data import INDEX, clean_text, load_rows
+from harness.datasets import INDEX, clean_text, load_rows
 from harness.types import DataRef, HubRef, Json
 from judges.lab.pairs import Label, Pair, majority
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.stats.errors import mean_interval
+from harness.stats.standard_errors import mean_interval
 from harness.types import Estimate, Json
 from judges.ask import NO_REPLY
 from judges.budget import Prices

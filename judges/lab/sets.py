@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.data import clean_text, content_hash
-from harness.data.local import read_file
+from harness.datasets import clean_text, content_hash
+from harness.datasets.local import read_file
 from harness.errors import DataError, UnknownName, UsageError
 from harness.types import Json
 from judges.lab import judgebench, llmbar, mt_human

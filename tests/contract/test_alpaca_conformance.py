@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from judges.protocols.alpaca_data import SIZE, load_glm_data
-from judges.protocols.alpaca_files import align, read_annotations, read_leaderboard, write_leaderboard
-from judges.protocols.alpaca_glm import lc_from_weights
-from judges.protocols.alpaca_score import ModelScore, score_annotations
+from judges.protocols.alpaca.data import SIZE, load_glm_data
+from judges.protocols.alpaca.files import align, read_annotations, read_leaderboard, write_leaderboard
+from judges.protocols.alpaca.glm import lc_from_weights
+from judges.protocols.alpaca.score import ModelScore, score_annotations
 
 pytest.importorskip("sklearn", reason="needs the extra judge")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from harness.data import load_rows
-from harness.data.local import Raw
+from harness.datasets import load_rows
+from harness.datasets.local import Raw
 from harness.suites import load_problems, load_suite
-from judges.protocols.arena_files import read_answer, read_rows
-from judges.protocols.arena_labels import parse_label
-from judges.protocols.arena_results import score_judgments, score_with_style
+from judges.protocols.arena.files import read_answer, read_rows
+from judges.protocols.arena.labels import parse_label
+from judges.protocols.arena.results import score_judgments, score_with_style
 from judges.types import Malformed
 
 BATTLES = "arena_hard_v01_battles.jsonl"

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from backends.data.contamination import Hit, Questions, remove_contaminated, words
-from backends.data.records import TrainRecord
-from backends.data.synth import synth_records
+from backends.records.contamination import Hit, Questions, remove_contaminated, words
+from backends.records.record import TrainRecord
+from backends.records.synth import synth_records
 from harness import catalog
-from harness.data import MissingData
+from harness.datasets import MissingData
 from harness.errors import DataError
 from harness.suites import load_problems, load_suite
 from harness.types import Message, Problem

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backends.data.reading import read_records
+from backends.records.reading import read_records
 from harness.cli.main import cli
 
 

@@ -18,10 +18,10 @@ import pytest
 from harness.run.store import RECORDS, iter_records
 from harness.suites import load_problems, load_suite
 from harness.types import Completion
-from judges.protocols.mt_bench import build, build_pair
-from judges.protocols.mt_bench_files import CATEGORIES, category_of, read_rows, read_single
-from judges.protocols.mt_bench_prompts import find_rating, read_rating
-from judges.protocols.mt_bench_score import ModelScore, score_judgments
+from judges.protocols.mt_bench.files import CATEGORIES, category_of, read_rows, read_single
+from judges.protocols.mt_bench.judging import build, build_pair
+from judges.protocols.mt_bench.prompts import find_rating, read_rating
+from judges.protocols.mt_bench.score import ModelScore, score_judgments
 from judges.types import JudgingOptions, Task
 
 JUDGMENTS, SCORES, QUESTIONS = (

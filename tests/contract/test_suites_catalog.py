@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import catalog
-from harness.data import MissingData
+from harness.datasets import MissingData
 from harness.metrics import parse_metric
 from harness.suites import load_problems, load_suite
 from harness.types import Problem, Suite

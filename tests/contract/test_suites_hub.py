@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hub_server import Repositories, serve
 
-from harness.data import content_hash, load_rows
+from harness.datasets import content_hash, load_rows
 from harness.suites import load_suite
 
 Rows = list[dict[str, Any]]
@@ -39,7 +39,7 @@ SUITES = (
 _SCRIPT = """
 import json, sys
 from pathlib import Path
-from harness.data import content_hash, load_rows
+from harness.datasets import content_hash, load_rows
 from harness.errors import HarnessError
 from harness.suites import load_suite
 for name in sys.argv[1:]:
@@ -280,7 +280,7 @@ def test_one_file_of_a_hub_set_gives_the_length_control_its_data(shared_data: Pa
     table = [",".join([*keys, "preference"])]
     table += [",".join(str(row[key]) for key in (*keys, "preference_pseudo")) for row in gamed]
     script = (
-        "from judges.protocols.alpaca_data import load_glm_data\n"
+        "from judges.protocols.alpaca.data import load_glm_data\n"
         "data = load_glm_data(None)\n"
         "print(data and (data.provenance, float(data.difficulty.sum()), float(data.gamed.preference.sum())))"
     )

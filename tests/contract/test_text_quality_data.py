@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.data import pinned
+from harness.datasets import pinned
 from harness.grading.pool import GradingPool
 from harness.suites import load_problems, load_suite
 from harness.suites._check import check_suite

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import load_rows, pinned
+from harness.datasets import load_rows, pinned
 from harness.errors import DataError, UnknownName, UsageError
 from harness.grading.pool import GradingPool
 from harness.suites import load_problems, load_suite

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from backends.data.asking import Ask, Query
-from backends.data.records import TrainRecord
+from backends.makers.asking import Ask, Query
+from backends.records.record import TrainRecord
 from harness.types import Completion, Message
 
 ASKED = (Message("user", "How much is 2 + 3, times 4?"),)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.types import Completion
-from judges.protocols.mt_bench_prompts import _FIELDS
+from judges.protocols.mt_bench.prompts import _FIELDS
 from judges.types import Judgment, Order, Task, Verdict
 
 REFERENCES = ("four", "eight")

@@ -15,10 +15,11 @@ from harness.reasoning import with_answer
 from harness.types import Completion
 from judges.ask import NO_REPLY
 from judges.prompts.rubric import load_rubric
-from judges.protocols import alpaca_eval, alpaca_prompt
-from judges.protocols.alpaca_data import DIFFICULTY_JSONL, GAMED_CSV, SIZE, load_glm_data
-from judges.protocols.alpaca_eval import AlpacaEvalJudging, build
-from judges.protocols.alpaca_prompt import OfficialPrompt, OwnPrompt, official_prompt, read_preference
+from judges.protocols.alpaca import judging as alpaca_eval
+from judges.protocols.alpaca import prompt as alpaca_prompt
+from judges.protocols.alpaca.data import DIFFICULTY_JSONL, GAMED_CSV, SIZE, load_glm_data
+from judges.protocols.alpaca.judging import AlpacaEvalJudging, build
+from judges.protocols.alpaca.prompt import OfficialPrompt, OwnPrompt, official_prompt, read_preference
 from judges.types import Judged, JudgingOptions, Judgment, Malformed, Task, Verdict
 
 pytest.importorskip("sklearn", reason="needs the extra judge")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import DataError
-from judges.protocols.alpaca_files import (
+from judges.protocols.alpaca.files import (
     COLUMNS,
     Output,
     align,
@@ -21,7 +21,7 @@ from judges.protocols.alpaca_files import (
     write_leaderboard,
     write_outputs,
 )
-from judges.protocols.alpaca_score import Annotation, score_annotations
+from judges.protocols.alpaca.score import Annotation, score_annotations
 from judges.types import Judged, Task
 
 INSTRUCTIONS = ["Name a bird.", "Write a poem. ", "What is 2+2?", "Say\nhello"]

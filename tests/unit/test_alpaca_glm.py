@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError
-from judges.protocols.alpaca_glm import Fit, Gamed, Rows, extreme, fit_glm, lc_from_weights
+from judges.protocols.alpaca.glm import Fit, Gamed, Rows, extreme, fit_glm, lc_from_weights
 
 pytest.importorskip("sklearn", reason="needs the extra judge")
 

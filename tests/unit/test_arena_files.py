@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.local import Raw
+from harness.datasets.local import Raw
 from harness.errors import DataError
 from harness.types import Message
-from judges.protocols.arena_files import (
+from judges.protocols.arena.files import (
     Answer,
     answer_row,
     pair_of,
@@ -24,7 +24,7 @@ from judges.protocols.arena_files import (
     read_pair,
     read_rows,
 )
-from judges.protocols.arena_results import read_verdicts, score_judgments, score_with_style
+from judges.protocols.arena.results import read_verdicts, score_judgments, score_with_style
 from judges.types import Judgment, Order, Task, Verdict
 
 NEW_ANSWER = {

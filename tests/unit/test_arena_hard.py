@@ -18,9 +18,9 @@ from harness.types import Completion, Json, Request
 from judges.ask import NO_REPLY, judge_tasks
 from judges.cache import Cache
 from judges.prompts.rubric import load_rubric
-from judges.protocols.arena_hard import ArenaHardJudging, build, build_v2
-from judges.protocols.arena_prompt import find_prompt, read_prompt
-from judges.protocols.arena_score import Votes, mean_scores
+from judges.protocols.arena.judging import ArenaHardJudging, build, build_v2
+from judges.protocols.arena.prompt import find_prompt, read_prompt
+from judges.protocols.arena.score import Votes, mean_scores
 from judges.types import Judged, JudgingOptions, Judgment, Order, Task, Verdict
 
 OWN = JudgingOptions(prompt="own")
@@ -33,7 +33,7 @@ def task(number: int = 0, answer: str = "good", opponent: str | None = "base", *
 
 def said(label: str, order: Order, repeat: int = 0) -> Judgment:
     """A verdict as the parser would hand it over: from the candidate's side."""
-    from judges.protocols.arena_labels import LABELS
+    from judges.protocols.arena.labels import LABELS
 
     worth = LABELS[label] if order == "candidate_first" else LABELS[label].other()
     return Judgment("p", 0, "j", "r", order, repeat, Verdict(worth.value, label, worth.votes), label)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import DataError
-from judges.protocols.arena_labels import LABELS, Worth, parse_label
-from judges.protocols.arena_score import ModelScore, Votes, bradley_terry, bradley_terry_scores, mean_scores, ratio
+from judges.protocols.arena.labels import LABELS, Worth, parse_label
+from judges.protocols.arena.score import ModelScore, Votes, bradley_terry, bradley_terry_scores, mean_scores, ratio
 from judges.types import Malformed
 
 FIVE = ("A>>B", "A>B", "A=B", "B>A", "B>>A")

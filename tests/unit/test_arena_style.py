@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError
-from judges.protocols.arena_score import Votes, mean_scores
-from judges.protocols.arena_style import Control, Style, difference, style_of, style_scores
+from judges.protocols.arena.score import Votes, mean_scores
+from judges.protocols.arena.style import Control, Style, difference, style_of, style_scores
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from harness.cli.main import cli
 from harness.config import RunConfig
-from harness.data import content_hash, load_rows, pinned
+from harness.datasets import content_hash, load_rows, pinned
 from harness.errors import DataError
 from harness.interop.benchmarks import export_benchmark
 from harness.suites import load_problems, load_suite

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from backends.data.inputs import read_prompts
-from backends.data.reading import read_records
 from backends.recipe import load_recipe
+from backends.records.inputs import read_prompts
+from backends.records.reading import read_records
 from harness.config import resolve
-from harness.data.local import read_file
+from harness.datasets.local import read_file
 from harness.files import parse_json, read_json
 from harness.models.hf_prompt import read_template
 from harness.report.published import load_references

@@ -168,7 +168,7 @@ def test_the_command_fails_a_judge_that_falls_for_an_instruction(
         return json.dumps({"reason": "so", "rating": 10 if best else 2})
 
     # A module that is imported while the loader is replaced would keep the replacement for the tests behind this one.
-    importlib.import_module("harness.run.judging")
+    importlib.import_module("harness.run.judged.ask")
     monkeypatch.setattr("harness.models.load_model", lambda name, options, results_dir: ScriptedModel(reply, name))
     monkeypatch.setenv("HARNESS_RESULTS_DIR", str(tmp_path))
     arguments = [

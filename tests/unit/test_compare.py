@@ -14,7 +14,7 @@ from harness.compare import Pair, compare_runs, load_runs
 from harness.errors import StoreError, UsageError
 from harness.run.locate import find_run
 from harness.run.result import Item
-from judges.protocols.arena_score import ratio
+from judges.protocols.arena.score import ratio
 
 
 def pairs(*directories: Path, force: bool = False) -> list[Pair]:

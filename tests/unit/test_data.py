@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data import INDEX, PART, MissingData, clean_text, content_hash, load_rows, local
-from harness.data.local import read_list
+from harness.datasets import INDEX, PART, MissingData, clean_text, content_hash, load_rows, local
+from harness.datasets.local import read_list
 from harness.errors import DataError, MissingExtra
 from harness.types import DataRef, HubRef, Json
 

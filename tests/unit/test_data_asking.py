@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.data.asking import Asker, Draw, Query
-from backends.data.templates import FIELDS, asked, load_template
+from backends.makers.asking import Asker, Draw, Query
+from backends.makers.templates import FIELDS, asked, load_template
 from harness.errors import BudgetReached, ConfigError, DataError, ModelError, UnknownName
 from harness.types import Completion, Message, Problem, Request
 from judges.budget import Budget

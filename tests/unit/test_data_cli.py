@@ -12,9 +12,9 @@ from typing import Any
 import click
 import pytest
 
-from backends.data.reading import read_records
-from backends.data.records import TrainRecord, data_hash, write_records
-from backends.data.synth import synth_records
+from backends.records.reading import read_records
+from backends.records.record import TrainRecord, data_hash, write_records
+from backends.records.synth import synth_records
 from harness.catalog import entries
 from harness.cli.data import SUBCOMMANDS, command
 from harness.cli.data_candidates import CONTINUING

@@ -9,16 +9,16 @@ from data_fakes import CUT, FAILED, RIGHT, WRONG, nonzero, record, says
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.data.asking import Query
-from backends.data.inputs import noted, problem_of
-from backends.data.recipes.base import has_chain, in_form_of, plain
-from backends.data.recipes.dual import Dual, edit_share, without_hints
-from backends.data.recipes.shorten import Shorten
-from backends.data.recipes.traces import Traces
-from backends.data.records import require
-from backends.data.spans import require_split
-from backends.data.synth import synth_records
 from backends.losses.edit import edit_distance
+from backends.makers.asking import Query
+from backends.makers.base import has_chain, in_form_of, plain
+from backends.makers.dual import Dual, edit_share, without_hints
+from backends.makers.shorten import Shorten
+from backends.makers.traces import Traces
+from backends.records.inputs import noted, problem_of
+from backends.records.record import require
+from backends.records.spans import require_split
+from backends.records.synth import synth_records
 from harness.errors import DataError
 from harness.types import Completion
 

@@ -7,13 +7,13 @@ from data_fakes import ASKED, CUT, FAILED, RIGHT, WRONG, nonzero, record, says
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.data.asking import Query
-from backends.data.recipes.base import plain
-from backends.data.recipes.cotd import Candidates, Rationales, grader_reward
-from backends.data.recipes.perspectives import Perspectives, word_jaccard
-from backends.data.recipes.shorten import Shorten, count_pieces, read_level
-from backends.data.records import require
-from backends.data.spans import split_response
+from backends.makers.asking import Query
+from backends.makers.base import plain
+from backends.makers.cotd import Candidates, Rationales, grader_reward
+from backends.makers.perspectives import Perspectives, word_jaccard
+from backends.makers.shorten import Shorten, count_pieces, read_level
+from backends.records.record import require
+from backends.records.spans import split_response
 from harness.errors import DataError
 from harness.types import Completion, Message
 

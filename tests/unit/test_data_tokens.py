@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from data_fakes import RIGHT, record, says
 
-from backends.data.asking import Query
-from backends.data.recipes.base import plain
-from backends.data.recipes.cotd import Candidates, Rationales, grader_reward
-from backends.data.recipes.dual import Dual
-from backends.data.recipes.shorten import Shorten
-from backends.data.recipes.stats import stats
-from backends.data.segments import Encoder, tokenise
-from backends.data.synth import synth_records
+from backends.makers.asking import Query
+from backends.makers.base import plain
+from backends.makers.cotd import Candidates, Rationales, grader_reward
+from backends.makers.dual import Dual
+from backends.makers.shorten import Shorten
+from backends.makers.stats import stats
+from backends.records.segments import Encoder, tokenise
+from backends.records.synth import synth_records
 from harness.cli.data_recipes import load_tokenizer, token_counter
 from harness.errors import DataError, PrerequisiteError
 

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import ConfigError, ModelError, UsageError
 from harness.metrics.diversity import Corpus, Tools, across, within
 from harness.metrics.diversity_nli import MEANINGS, NLI, label_indexes, ordered_pairs, sampled_sentences
-from harness.stats.errors import Array
+from harness.stats.standard_errors import Array
 from harness.types import Json
 
 CONTRADICTING, NEUTRAL, ENTAILING = ("yes", "no"), ("maybe", "rain"), ("yes", "yes")

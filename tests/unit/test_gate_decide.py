@@ -13,8 +13,8 @@ from gate_sides import make_side
 
 from harness.errors import UsageError
 from harness.gate.decide import Verdict, decide_all, overall
+from harness.gate.needs import measured
 from harness.gate.pairs import Rule, pair
-from harness.gate.plan import measured
 from harness.gate.values import Side
 
 

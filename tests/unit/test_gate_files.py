@@ -13,10 +13,10 @@ from stored_runs import make_run
 
 from harness.config import RunConfig
 from harness.errors import DataError, HarnessError, StoreError, UsageError
+from harness.gate.baseline import read_baseline, write_baseline
 from harness.gate.decide import decide_all
 from harness.gate.pairs import Rule
 from harness.gate.resolve import Named, find_sides, is_model
-from harness.gate.stored import read_baseline, write_baseline
 from harness.gate.values import read_side
 from harness.run.store import write_graded
 from harness.types import Graded, Score

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gate_sides import make_side
 
-from harness.gate.stored import write_baseline
+from harness.gate.baseline import write_baseline
 
 pytest_plugins = ["pytester"]
 

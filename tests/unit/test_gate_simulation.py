@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from harness.gate.plan import Spread
+from harness.gate.needs import Spread
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.grading",
         "harness.metrics",
         "harness.stats",
-        "harness.data",
+        "harness.datasets",
         "harness.synth",
         "harness.models",
         "harness.registry",

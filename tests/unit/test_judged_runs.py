@@ -13,8 +13,8 @@ import pytest
 from harness.cli.main import entry
 from harness.errors import StoreError
 from harness.run.checked import read_checked
+from harness.run.judged.write import read_judgments
 from harness.run.store import RECORDS, read_graded
-from harness.run.verdicts import read_judgments
 from harness.types import Completion, Request
 from tests.scripted_model import ScriptedModel
 
@@ -70,8 +70,8 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[ScriptedModel]]
             loaded.append(ScriptedModel(reply, name, **environment))
             return loaded[-1]
 
-        monkeypatch.setattr("harness.run.judging.load_model", load)
-        monkeypatch.setattr("harness.run.judges.load_model", load)
+        monkeypatch.setattr("harness.run.judged.ask.load_model", load)
+        monkeypatch.setattr("harness.run.judged.choose.load_model", load)
         return loaded
 
     return install
@@ -235,7 +235,7 @@ def test_failed_answers_are_errors_not_zeros(harness: Call, judge: Any, tmp_path
 
 def test_an_opponent_without_an_answer_is_no_empty_answer(harness: Call, tmp_path: Path) -> None:
     from harness.config import RunConfig
-    from harness.run.judging import prepare
+    from harness.run.judged.ask import prepare
 
     runs = {name: next((tmp_path / "results" / "runs").glob(f"{name}-*")) for name in (GOLD, WRONG)}
     spoil(runs[WRONG])

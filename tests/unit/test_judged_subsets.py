@@ -42,8 +42,8 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, str]]:
         loaded[name] = dict(options)
         return ScriptedModel(lambda request: json.dumps({"reason": "so", "rating": 7}), name)
 
-    monkeypatch.setattr("harness.run.judging.load_model", load)
-    monkeypatch.setattr("harness.run.judges.load_model", load)
+    monkeypatch.setattr("harness.run.judged.ask.load_model", load)
+    monkeypatch.setattr("harness.run.judged.choose.load_model", load)
     return loaded
 
 

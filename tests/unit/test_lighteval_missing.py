@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import content_hash, load_rows, pinned
+from harness.datasets import content_hash, load_rows, pinned
 from harness.errors import DataError, MissingExtra
 from harness.suites import load_suite
 from harness.types import DataRef, Json

@@ -10,10 +10,10 @@ import torch
 from objective_steps import RECORDS, Student, assert_invariant, assert_same_step, record, think
 
 from backends.base import Step
-from backends.data.segments import CODE, Encoder
-from backends.data.synth import synth_records
 from backends.losses.curio import curio_temperature
 from backends.methods import curiosft, mcc_kd, sft
+from backends.records.segments import CODE, Encoder
+from backends.records.synth import synth_records
 from backends.trainers.head import score
 from harness.errors import ConfigError
 from harness.models.options import parse_options

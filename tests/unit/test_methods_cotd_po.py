@@ -11,11 +11,11 @@ import torch
 from objective_steps import Student, assert_invariant, assert_same_step, record, think
 from torch import Tensor
 
-from backends.data.recipes.cotd import Candidates, together
-from backends.data.records import Candidate, TrainRecord
-from backends.data.segments import CODE, Encoder, Example
-from backends.data.synth import synth_records
+from backends.makers.cotd import Candidates, together
 from backends.methods.cotd_po import CotdPoObjective, Options, examples
+from backends.records.record import Candidate, TrainRecord
+from backends.records.segments import CODE, Encoder, Example
+from backends.records.synth import synth_records
 from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options
 

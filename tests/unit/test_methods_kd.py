@@ -8,11 +8,11 @@ import pytest
 import torch
 from objective_steps import RECORDS, Student, assert_invariant, assert_same_step
 
-from backends.data.segments import Encoder
-from backends.data.stored import LOGPS
 from backends.losses.divergence import token_divergence
 from backends.methods import kd, sft
 from backends.methods.kd import METHOD, Options
+from backends.records.segments import Encoder
+from backends.records.teacher_top import LOGPS
 from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options
 

@@ -12,10 +12,10 @@ import torch
 from objective_steps import Student, assert_invariant, record
 
 from backends.base import Method, Step
-from backends.data.segments import Encoder, Example
-from backends.data.synth import synth_records
 from backends.losses.edit import key_tokens
 from backends.methods.krsl import KEY, KeyStepObjective, Options, examples
+from backends.records.segments import Encoder, Example
+from backends.records.synth import synth_records
 from harness.catalog import load
 from harness.errors import ConfigError, TrainingStopped
 from harness.models.options import parse_options

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from backends.base import Method, Objective
-from backends.data.records import Candidate, Stage
-from backends.data.segments import Encoder, Example
 from backends.methods.dpo import DpoObjective
+from backends.records.record import Candidate, Stage
+from backends.records.segments import Encoder, Example
 from harness.catalog import load
 from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options

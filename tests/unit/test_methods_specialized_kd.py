@@ -9,10 +9,10 @@ import pytest
 import torch
 from objective_steps import assert_invariant, record, think
 
-from backends.data.segments import Encoder
-from backends.data.stored import IDS, LOGPS
 from backends.methods import sft
 from backends.methods.specialized_kd import METHOD, Options, token_texts
+from backends.records.segments import Encoder
+from backends.records.teacher_top import IDS, LOGPS
 from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options
 

@@ -9,12 +9,12 @@ import torch
 from objective_steps import Student, assert_invariant, record, think
 
 from backends.base import Step
-from backends.data.segments import CODE, Encoder
-from backends.data.synth import synth_records
 from backends.losses.embeddings import mean_embedding
 from backends.losses.positions import HeadLogits
 from backends.methods import sft, thinkanswer
 from backends.methods.thinkanswer import METHOD, Options
+from backends.records.segments import CODE, Encoder
+from backends.records.synth import synth_records
 from harness.errors import ConfigError
 from harness.models.options import parse_options
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from objective_steps import Student, assert_invariant, record, think
 
-from backends.data.segments import Encoder
-from backends.data.synth import synth_records
 from backends.methods import cascod, mt_cot, scott, sft, step_by_step
 from backends.methods._views import ViewOptions
+from backends.records.segments import Encoder
+from backends.records.synth import synth_records
 from harness.errors import ConfigError, DataError
 from harness.models.options import parse_options
 

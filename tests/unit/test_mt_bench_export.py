@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from mt_bench_rows import judgment, prompt_rows, task, write_lines
 
-from judges.protocols.mt_bench import MtBenchJudging, MtBenchPairJudging
-from judges.protocols.mt_bench_files import (
+from judges.protocols.mt_bench.files import (
     Answer,
     answers_of,
     pair_of,
@@ -19,8 +18,9 @@ from judges.protocols.mt_bench_files import (
     single_of,
     single_row,
 )
-from judges.protocols.mt_bench_prompts import read_prompts
-from judges.protocols.mt_bench_score import score_judgments, score_pairs
+from judges.protocols.mt_bench.judging import MtBenchJudging, MtBenchPairJudging
+from judges.protocols.mt_bench.prompts import read_prompts
+from judges.protocols.mt_bench.score import score_judgments, score_pairs
 
 TASKS = [task(111, 1), task(111, 2), task(81, 1, guided=False), task(81, 2, guided=False)]
 

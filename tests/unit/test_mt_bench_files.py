@@ -9,7 +9,7 @@ import pytest
 from mt_bench_rows import pair, single, write_lines
 
 from harness.errors import DataError
-from judges.protocols.mt_bench_files import (
+from judges.protocols.mt_bench.files import (
     Answer,
     PairRow,
     SingleRow,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from mt_bench_rows import REFERENCES, judgment, prompt_rows, said, task, write_lines
 
-from harness.data import MissingData
+from harness.datasets import MissingData
 from harness.errors import ConfigError, DataError, UnknownName
 from judges.ask import NO_REPLY
-from judges.protocols.mt_bench import MtBenchJudging, MtBenchPairJudging, build, build_pair
-from judges.protocols.mt_bench_prompts import FILES, find_prompts
+from judges.protocols.mt_bench.judging import MtBenchJudging, MtBenchPairJudging, build, build_pair
+from judges.protocols.mt_bench.prompts import FILES, find_prompts
 from judges.types import Judged, JudgingOptions
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mt_bench_rows import prompt_rows, said, write_lines
 
-from harness.data import MissingData
+from harness.datasets import MissingData
 from harness.errors import DataError
-from judges.protocols.mt_bench_prompts import (
+from judges.protocols.mt_bench.prompts import (
     FILES,
     find_letter,
     find_prompts,

@@ -10,11 +10,11 @@ import pytest
 from mt_bench_rows import pair, single, write_lines
 
 from harness.errors import DataError
-from judges.protocols import mt_bench_files as files
-from judges.protocols.mt_bench_files import PairRow, SingleRow, category_of
-from judges.protocols.mt_bench_score import ModelScore, PairScore, Rated, pair_winner, rating_estimates
-from judges.protocols.mt_bench_score import score_judgments as of_judgments
-from judges.protocols.mt_bench_score import score_pairs as of_pairs
+from judges.protocols.mt_bench import files as files
+from judges.protocols.mt_bench.files import PairRow, SingleRow, category_of
+from judges.protocols.mt_bench.score import ModelScore, PairScore, Rated, pair_winner, rating_estimates
+from judges.protocols.mt_bench.score import score_judgments as of_judgments
+from judges.protocols.mt_bench.score import score_pairs as of_pairs
 
 
 def read(folder: Path, rows: list[Any], reader: Callable[..., Any]) -> list[Any]:

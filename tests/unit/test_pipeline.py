@@ -14,7 +14,7 @@ import pytest
 
 from harness import catalog
 from harness.config import RunConfig
-from harness.data import content_hash
+from harness.datasets import content_hash
 from harness.errors import ConfigError, Interrupted, StoreError, TooManyFailures, UnknownName
 from harness.models.base import Stopped
 from harness.run import pipeline

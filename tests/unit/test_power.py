@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cli.plan import command
+from harness.cli.power import command
 from harness.errors import DataError, UnknownName, UsageError
 from harness.power import (
     ASSUMED,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stored_runs import coin, make_run
 
-from harness.cli.plan import command
+from harness.cli.power import command
 from harness.power import ASSUMED_ELSEWHERE, Noise, mde, measured
 from harness.run.result import read_result
 from harness.stats.distributions import binomial_two_sided

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.run.protocols import GREEDY, R1
+from harness.run.presets import GREEDY, R1
 from harness.run.spec import RunSpec, prompt_hash, request_seed
 from harness.types import Message, Sampling
 

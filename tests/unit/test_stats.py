@@ -16,7 +16,7 @@ from harness.errors import DataError, UsageError
 from harness.run.result import Item
 from harness.stats import components, delta_sd, holm, mean_interval, paired, rank_groups
 from harness.stats.distributions import beta_cdf, binomial_two_sided, t_quantile, t_two_sided
-from harness.stats.errors import clustered_se, effective_n, wilson
+from harness.stats.standard_errors import clustered_se, effective_n, wilson
 
 shares = st.lists(st.integers(0, 8).map(lambda c: c / 8), min_size=2, max_size=40).map(np.array)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data import content_hash
+from harness.datasets import content_hash
 from harness.errors import DataError, UnknownName, UsageError
 from harness.suites import PREFIXES, load_problems, load_suite, parse_suite_arg
 from harness.suites._render import option_order, positional

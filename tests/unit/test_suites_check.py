@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from harness import catalog
 from harness.cli.check import command
-from harness.data import MissingData, content_hash
+from harness.datasets import MissingData, content_hash
 from harness.errors import UnknownName
 from harness.grading.forms import part_of
 from harness.grading.number import GRADER

@@ -14,8 +14,8 @@ pytest.importorskip("transformers", reason="needs the extra hf")
 
 import torch
 
-from backends.data.segments import Encoder, tokenise
-from backends.data.synth import synth_records
+from backends.records.segments import Encoder, tokenise
+from backends.records.synth import synth_records
 from harness.errors import ConfigError, PrerequisiteError
 from harness.models import load_model
 from harness.models.hf import HfModel

@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 from backends.config import Runtime, TrainConfig, settings_from
-from backends.data.records import write_records
-from backends.data.synth import synth_records
 from backends.plan import describe, plan_training
+from backends.records.record import write_records
+from backends.records.synth import synth_records
 from backends.train import train
 from harness.errors import ConfigError, DataError, StoreError, TrainingStopped, UnknownName
 from tests.tiny_model import write_model

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the extra hf")
 
-from backends.data.collate import Collator
-from backends.data.segments import CODE, IGNORED, Encoded, Example
+from backends.records.collate import Collator
+from backends.records.segments import CODE, IGNORED, Encoded, Example
 from harness.errors import DataError
 
 P, T, A, PAD = CODE["prompt"], CODE["think"], CODE["answer"], CODE["pad"]

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from backends.assign import parse_budget
 from backends.config import Runtime, TrainConfig, settings_from
-from backends.data.source import load_records
 from backends.plan import plan_training
+from backends.records.source import load_records
 from backends.train import train
 from backends.trainers.signals import StopRequest
 from harness.cli.train import command

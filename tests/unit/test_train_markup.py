@@ -15,10 +15,10 @@ pytest.importorskip("transformers", reason="needs the extra hf")
 from test_train_segments import OPENS, RECORD, tokenizer
 from tiny_model import END
 
-from backends.data.preflight import preflight
-from backends.data.segments import Encoder, tokenise
-from backends.data.spans import begun
 from backends.methods._views import answer_only, chain_only
+from backends.records.preflight import preflight
+from backends.records.segments import Encoder, tokenise
+from backends.records.spans import begun
 from harness.errors import DataError
 from harness.markup import TABLE, Markup
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.data.reading import read_records
-from backends.data.records import (
+from backends.records.reading import read_records
+from backends.records.record import (
     MAX_ITEMS,
     Candidate,
     Stage,

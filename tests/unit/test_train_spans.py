@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.data.records import Stage, TrainRecord
-from backends.data.spans import (
+from backends.records.record import Stage, TrainRecord
+from backends.records.spans import (
     Boundary,
     boundaries,
     never_closes,

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from backends.data.records import data_hash, record_from_json, record_to_json, require
-from backends.data.rejection import response_of, select_right
-from backends.data.spans import boundaries, require_split, split_response
-from backends.data.synth import synth_records
+from backends.records.record import data_hash, record_from_json, record_to_json, require
+from backends.records.rejection import response_of, select_right
+from backends.records.spans import boundaries, require_split, split_response
+from backends.records.synth import synth_records
 from harness.errors import DataError, UnknownName
 from harness.grading import Pending, score_completion
 from harness.grading.pool import GradingPool

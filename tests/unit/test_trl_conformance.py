@@ -14,8 +14,8 @@ from tiny_model import write_model
 from torch import Tensor
 
 from backends.base import Method
-from backends.data.segments import Encoder
 from backends.losses.preference import dpo_loss, orpo_loss, simpo_loss
+from backends.records.segments import Encoder
 from harness.catalog import load
 
 CPU = SimpleNamespace(device="cpu", gather=lambda x: x, gather_for_metrics=lambda x: x)

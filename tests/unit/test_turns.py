@@ -12,14 +12,14 @@ from test_pipeline import Quiet, Scripted
 
 from harness import catalog
 from harness.config import RunConfig
-from harness.data import content_hash
+from harness.datasets import content_hash
 from harness.errors import ConfigError
+from harness.run.judged.tasks import load_answers
 from harness.run.pipeline import _run_model
 from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
+from harness.run.replan import stored_job
 from harness.run.spec import make_request, prompt_hash
 from harness.run.store import RECORDS, RunStore, iter_records, read_spec
-from harness.run.stored import stored_job
-from harness.run.tasks import load_answers
 from harness.run.turns import by_key, count_stored, count_turns, walk
 from harness.types import Completion, DataRef, Message, Problem, Record, Request, Sampling, Suite
 

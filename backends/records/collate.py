@@ -1,0 +1,113 @@
+"""Examples to padded tensors: the batch that every trainer here gets.
+
+Rows come slot by slot: with pairs the B chosen responses first, then the B rejected ones in the same order, so that a
+loss splits the batch in halves. Labels are not shifted (position t holds token t, as transformers models expect) and
+are masked by segment, never by id: with a padding token that is also the end of sequence, the end is still learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backends.records.segments import CODE, IGNORED, Encoded, Example
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Collator:
+    """Pads on the right to the longest sequence of the batch."""
+
+    pad_id: int
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """The batch of R rows (examples x slots) and T positions, as CPU tensors.
+
+        - "input_ids" (R, T) int64 and "attention_mask" (R, T) int64, 1 on tokens, 0 on padding;
+        - "labels" (R, T) int64: the ids where supervised, else -100;
+        - "weights" (R, T) float32: the sequences' own weights or 1, always 0 where not supervised;
+        - "segments" (R, T) int64: codes of `backends.records.segments.SEGMENTS`;
+        - "example" (R,) and "slot" (R,) int64: which example of the batch and which of its sequences a row is;
+        - "rewards" (R,) float32, only where the examples have rewards;
+        - the sequences' `extras` under their own names, (R, T, …), 0 in the padding.
+
+        Raises `DataError` for an empty batch, for weights that are not finite or not as long as their sequence, and for
+        a batch in which only some examples have rewards, or not one reward for each sequence.
+        """
+        import torch
+
+        rows = _rows(examples)
+        longest = max(len(sequence.ids_T) for _, _, sequence in rows)
+        ids_RT = np.full((len(rows), longest), self.pad_id, np.int64)
+        mask_RT = np.zeros((len(rows), longest), np.int64)
+        labels_RT = np.full((len(rows), longest), IGNORED, np.int64)
+        weights_RT = np.zeros((len(rows), longest), np.float32)
+        segments_RT = np.full((len(rows), longest), CODE["pad"], np.int64)
+        for row, (example, _, sequence) in enumerate(rows):
+            size = len(sequence.ids_T)
+            ids_RT[row, :size] = sequence.ids_T
+            mask_RT[row, :size] = 1
+            labels_RT[row, :size] = sequence.labels_T
+            weights_RT[row, :size] = _weights(sequence, examples[example].id)
+            segments_RT[row, :size] = sequence.segments_T
+        arrays = {
+            "input_ids": ids_RT,
+            "attention_mask": mask_RT,
+            "labels": labels_RT,
+            "weights": weights_RT,
+            "segments": segments_RT,
+            "example": np.array([example for example, _, _ in rows], np.int64),
+            "slot": np.array([slot for _, slot, _ in rows], np.int64),
+        }
+        if any(example.rewards for example in examples):
+            arrays["rewards"] = _rewards(examples, rows)
+        return {name: torch.from_numpy(array) for name, array in (arrays | _extras(rows, longest)).items()}
+
+
+def _extras(rows: Sequence[tuple[int, int, Encoded]], longest: int) -> dict[str, np.ndarray[Any, Any]]:
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    for row, (_, _, sequence) in enumerate(rows):
+        for name, values in sequence.extras.items():
+            if name not in found:
+                found[name] = np.zeros((len(rows), longest, *values.shape[1:]), values.dtype)
+            found[name][row, : len(values)] = values
+    return found
+
+
+def _rows(examples: Sequence[Example]) -> list[tuple[int, int, Encoded]]:
+    """(index of the example, slot, sequence), slot by slot."""
+    slots = max((len(example.sequences) for example in examples), default=0)
+    rows = [
+        (index, slot, example.sequences[slot])
+        for slot in range(slots)
+        for index, example in enumerate(examples)
+        if slot < len(example.sequences)
+    ]
+    if not rows:
+        raise DataError("an empty batch cannot be collated")
+    return rows
+
+
+def _weights(sequence: Encoded, record_id: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    if sequence.weights_T is None:
+        return sequence.supervised_T.astype(np.float32)
+    if sequence.weights_T.shape != sequence.ids_T.shape or not np.isfinite(sequence.weights_T).all():
+        raise DataError(f"record {record_id!r}: its token weights are not finite, or not one for each token")
+    return np.where(sequence.supervised_T, sequence.weights_T, np.float32(0)).astype(np.float32)
+
+
+def _rewards(
+    examples: Sequence[Example], rows: Sequence[tuple[int, int, Encoded]]
+) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    for example in examples:
+        if len(example.rewards) != len(example.sequences):
+            raise DataError(
+                f"record {example.id!r} has {len(example.rewards)} rewards for {len(example.sequences)} sequences"
+            )
+    return np.array([examples[example].rewards[slot] for example, slot, _ in rows], np.float32)

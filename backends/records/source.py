@@ -1,0 +1,73 @@
+"""Training data by name: a file of records, or the embedded world ("synth:levels=1+2,per_level=500")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from backends.records.reading import read_records
+from backends.records.record import MAX_ITEMS, TrainRecord
+from backends.records.synth import Form, synth_records
+from harness.errors import ConfigError, DataError
+from harness.models.options import parse_options
+from harness.synth import Level, Style
+
+_SCHEME = "synth"
+_MOST_RECORDS = 1_000_000
+"""Of one level: they are all made, and kept in memory, before training starts."""
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """Which records of the embedded world."""
+
+    levels: str = "1+2"
+    """Levels joined by "+"."""
+    per_level: int = 500
+    style: str = "plain"
+    form: str = "think"
+    positives: int = 0
+    """Other right responses of each record."""
+    candidates: int = 0
+    """Answers of each record, one of them right, with rewards."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.style not in get_args(Style) or self.form not in get_args(Form):
+            raise ValueError(
+                f"style is one of {', '.join(get_args(Style))}, form one of {', '.join(get_args(Form))}; "
+                f"not {self.style!r} and {self.form!r}"
+            )
+        if not all(part.isascii() and part.isdigit() and len(part) == 1 for part in self.levels.split("+")):
+            raise ValueError(f"levels are digits joined by +, not {self.levels!r}")
+        for name, most in (("per_level", _MOST_RECORDS), ("positives", MAX_ITEMS), ("candidates", MAX_ITEMS)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} is at most {most}, not {getattr(self, name)}")
+
+
+def load_records(name: str) -> list[TrainRecord]:
+    """The records of a file, or of "synth" with options. Raises `DataError` and `ConfigError`."""
+    scheme, colon, rest = name.partition(":")
+    if scheme != _SCHEME:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            what = "is a folder: name one file of it" if path.is_dir() else "is no file: name one"
+            raise DataError(f"{name!r} {what}, of training records (JSON lines, parquet, CSV), or synth:levels=1+2")
+        return read_records(path)
+    given: dict[str, str] = {}
+    for part in rest.split(",") if colon and rest else ():
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise ConfigError(f"{part!r} in {name!r} is not of the form option=value")
+        given[key.strip()] = value.strip()
+    options = parse_options(SynthOptions, given, "synth")
+    return synth_records(
+        options.seed,
+        options.per_level,
+        tuple(cast(Level, int(level)) for level in options.levels.split("+")),
+        style=cast(Style, options.style),
+        form=cast(Form, options.form),
+        positives=options.positives,
+        candidates=options.candidates,
+    )

@@ -1,0 +1,171 @@
+r"""Training records from the embedded world: right chains, wrong twins, structures, candidates, all of known truth.
+
+Every method can so be trained offline in minutes, and what a method claims to find (the wrong step of a twin, the
+structure of a chain) can be checked. The prompt is the one of the suites `synth` and `synth_easy`, whose test questions
+are in no train split: a computation's digest decides its split, whatever the seed (docs/synth.md).
+
+    train = synth_records(seed=0, per_level=500, levels=(1, 2), style="plain")
+    structured = synth_records(seed=0, per_level=500, style="long")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Literal
+
+from backends.records.record import Candidate, Stage, TrainRecord, render_response
+from harness.errors import DataError
+from harness.synth import (
+    INSTRUCTION,
+    LEVELS,
+    Chain,
+    Level,
+    Split,
+    Style,
+    SynthProblem,
+    build,
+    correct_chains,
+    generate,
+    render,
+    wrong_chain,
+)
+from harness.types import Json, Message
+
+Form = Literal["think", "plain"]
+_TRIES = 24
+"""Wrong chains looked at per candidate until their answers differ."""
+
+
+def synth_records(
+    seed: int,
+    per_level: int,
+    levels: Sequence[Level] = LEVELS,
+    *,
+    split: Split = "train",
+    style: Style = "plain",
+    form: Form = "think",
+    positives: int = 0,
+    candidates: int = 0,
+) -> list[TrainRecord]:
+    """`per_level` records of each level, levels alternating, so that any prefix is a balanced sample.
+
+    The response is the right chain in that style. "short" and "plain" chains come with a wrong twin as `rejected`: the
+    same steps with one labelled mistake and what follows from it; `meta["error_span"]` and `meta["right_span"]` are the
+    characters [start, end) of the wrong step in `rejected` and of its right counterpart in `response`. "long" chains
+    come with a `structure`, one stage per sub-problem, and no twin: there is none that lines up. `form` is where the
+    chain stands: in a think block, or in front of the answer. `positives` asks for that many other right responses (as
+    many as the problem's graph allows); `candidates` for that many responses that share the chain and end in different
+    answers, the right one first with reward 1, the others with reward 0.
+
+    Raises `DataError` for counts that make no sense and for a split that has too few problems, `UnknownName` for a
+    level or split that does not exist.
+    """
+    if per_level < 1 or not levels or positives < 0 or candidates < 0 or candidates == 1:
+        raise DataError(
+            f"{per_level} records of each of {len(levels)} levels, {positives} positives and {candidates} candidates "
+            "make no data set: at least 1 record and 1 level, and 0, 2 or more candidates"
+        )
+    streams = [generate(seed, level, per_level, split) for level in dict.fromkeys(levels)]
+    return [
+        _record(problem, style, form, positives, candidates) for row in zip(*streams, strict=True) for problem in row
+    ]
+
+
+def _record(problem: SynthProblem, style: Style, form: Form, positives: int, candidates: int) -> TrainRecord:
+    right = build(problem, style)
+    response = render(right, form, boxed=False)
+    meta: dict[str, Json] = {
+        "dataset": "synth",
+        "level": problem.level,
+        "family": problem.family,
+        "template": problem.template,
+        "split": problem.split,
+        "style": style,
+    }
+    rejected: str | None = None
+    if style != "long":
+        wrong = wrong_chain(problem, 0, style)
+        rejected = render(wrong, form, boxed=False)
+        meta |= _error(right, wrong, form)
+    return TrainRecord(
+        id=problem.id,
+        prompt=(Message("user", f"{problem.question}\n\n{INSTRUCTION}"),),
+        task="math",
+        think=render(right, "steps"),
+        answer=_says(problem.answer),
+        gold=str(problem.answer),
+        response=response,
+        rejected=rejected,
+        positives=_others(problem, response, form, positives),
+        candidates=_candidates(problem, right, form, candidates),
+        structure=_structure(problem, right) if style == "long" else (),
+        meta=meta,
+    )
+
+
+def _says(answer: int) -> str:
+    return f"The answer is {answer}."
+
+
+def _error(right: Chain, wrong: Chain, form: Form) -> dict[str, Json]:
+    """Where the mistake is: which step, of which kind, and its characters in both twins."""
+    if wrong.error_step is None:
+        raise AssertionError("a wrong chain without a wrong step")  # pragma: no cover
+    counterpart = next(i for i, step in enumerate(right.steps) if step.sub == wrong.steps[wrong.error_step].sub)
+    return {
+        "error_step": wrong.error_step,
+        "error_kind": wrong.error_kind,
+        "error_span": _span(wrong, wrong.error_step, form),
+        "right_span": _span(right, counterpart, form),
+    }
+
+
+def _span(chain: Chain, index: int, form: Form) -> list[int]:
+    """The characters [start, end) of a step in the rendered chain, whose steps are joined by one blank."""
+    start = len("<think>\n") if form == "think" else 0
+    start += sum(len(step.text) + 1 for step in chain.steps[:index])
+    return [start, start + len(chain.steps[index].text)]
+
+
+def _others(problem: SynthProblem, response: str, form: Form, count: int) -> tuple[str, ...]:
+    """Other right responses: other styles first, then other orders of the steps."""
+    texts = [render(chain, form, boxed=False) for chain in correct_chains(problem, count + 3)] if count else []
+    return tuple(text for text in texts if text != response)[:count]
+
+
+def _candidates(problem: SynthProblem, right: Chain, form: Form, count: int) -> tuple[Candidate, ...]:
+    """Answers to one chain, as CoTD-PO samples them: the right one and those that mistakes would lead to."""
+    if count == 0:
+        return ()
+    answers = {problem.answer: None}
+    for variant in range(_TRIES * count):
+        if len(answers) == count:
+            break
+        answers.setdefault(wrong_chain(problem, variant).answer)
+    further = problem.answer
+    while len(answers) < count:  # a small problem has few mistakes
+        further += 1
+        answers.setdefault(further)
+    steps = render(right, "steps")
+    return tuple(
+        Candidate(
+            text=render_response(steps, _says(answer)) if form == "think" else f"{steps}\n{_says(answer)}",
+            reward=float(answer == problem.answer),
+            correct=answer == problem.answer,
+            source="synth",
+        )
+        for answer in answers
+    )
+
+
+def _structure(problem: SynthProblem, chain: Chain) -> tuple[Stage, ...]:
+    """A long chain's stages: the sub-question is the meta-reasoning, the equations (and the check) the solution."""
+    stages = []
+    for sub_id, group in groupby(chain.steps, key=lambda step: step.sub):
+        question = problem.sub(sub_id).question
+        text = " ".join(step.text for step in group)
+        if not text.startswith(question):
+            raise AssertionError(f"{problem.id}: {sub_id} does not begin with its question")  # pragma: no cover
+        stages.append(Stage(question, text[len(question) :].strip()))
+    return tuple(stages)

@@ -1,0 +1,1 @@
+"""AlpacaEval: prompt, baseline data, files and the length-controlled score."""

@@ -1,0 +1,1 @@
+"""Arena-Hard: prompt, labels, files, score and style control."""

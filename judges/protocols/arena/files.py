@@ -1,0 +1,250 @@
+"""Arena-Hard's own files: answers and judgments, in the present layout, the one of v0.1, and as battles.
+
+Answers:   {uid, ans_id, model, messages[user, {role: assistant, content: {answer}}], tstamp, metadata}
+           {question_id, answer_id, model_id, choices[{turns[{content}]}]} (v0.1)
+Judgments: {uid, category, judge, model, baseline, games[{score, judgment: {answer}, prompt} or null, twice]}
+           {question_id, model, judge, games[{user_prompt, judgment, score}]} (v0.1)
+Battles:   {question_id, model_a, model_b, winner}: one row per vote, the baseline as model_a
+
+The baseline is answer A in the first game and answer B in the second. Rows are data of strangers: whatever does not fit
+is refused with the name of its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from harness.datasets.local import Raw, read_file
+from harness.errors import DataError
+from harness.hashing import short_hash
+from harness.types import Json, Message
+from judges.types import Judgment, Task
+
+Read = TypeVar("Read")
+V01_BASELINE = "gpt-4-0314"
+"""Opponent of v0.1, whose files do not name it."""
+BATTLE_WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One model's answer to one question."""
+
+    uid: str
+    model: str
+    output: str
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    """Style counts where the file has them: token_len, header_count, list_count, bold_count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """What the judge said in one game."""
+
+    label: str | None
+    """The verdict that the file records; None where none was found in the reply."""
+    text: str
+    """The judge's reply; empty where the file does not keep it."""
+    prompt: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Both games about one answer."""
+
+    uid: str
+    category: str
+    judge: str
+    model: str
+    baseline: str
+    games: tuple[Game | None, Game | None]
+    """Baseline first, then model first; None for a game that failed."""
+    where: str = ""
+    """File and line, for messages."""
+
+
+def read_rows(paths: Iterable[Path]) -> list[Raw]:
+    """Rows of JSON-lines files. Raises `MissingData` or `DataError` naming file and line."""
+    return [raw for path in paths for raw in read_file(path.parent, path.name, None)]
+
+
+def read_answer(fields: Mapping[str, Json]) -> Answer:
+    """An answer row of any layout; raises `KeyError`, `TypeError` or `ValueError` saying what is wrong with it.
+
+    A plain {uid, model, answer} is read too.
+    """
+    uid, model = _uid(fields), _text(fields, "model_id" if "model" not in fields and "model_id" in fields else "model")
+    metadata = fields.get("metadata")
+    return Answer(uid, model, _output(fields), dict(metadata) if isinstance(metadata, Mapping) else {})
+
+
+def read_answers(raws: Iterable[Raw]) -> list[Answer]:
+    """Answer rows of files. Raises `DataError` naming the first row that is none."""
+    return [_told(raw, read_answer, "answer") for raw in raws]
+
+
+def answer_row(answer: Answer, prompt: str, tstamp: float) -> dict[str, Json]:
+    """An answer in the present layout; its `ans_id` is a hash of the content, so that writing twice changes nothing."""
+    return {
+        "uid": answer.uid,
+        "ans_id": short_hash(f"{answer.uid}\n{answer.model}\n{answer.output}"),
+        "model": answer.model,
+        "messages": [
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": {"answer": answer.output}},
+        ],
+        "tstamp": tstamp,
+        "metadata": dict(answer.metadata),
+    }
+
+
+def read_pair(raw: Raw) -> Pair:
+    """A judgment row of either layout. Raises `DataError` naming the row."""
+    return _told(raw, lambda fields: _pair(fields, raw.where), "judgment")
+
+
+def pair_row(pair: Pair) -> dict[str, Json]:
+    """A judgment in the present layout."""
+    return {
+        "uid": pair.uid,
+        "category": pair.category,
+        "judge": pair.judge,
+        "model": pair.model,
+        "baseline": pair.baseline,
+        "games": [None if game is None else _game_row(game) for game in pair.games],
+    }
+
+
+def pair_of(task: Task, judgments: Sequence[Judgment], *, model: str, baseline: str) -> Pair:
+    """Our judgments of one answer, as the official files hold them: the first repeat of both games.
+
+    Tools that read the verdict from the judge's text look for double brackets; where our rubric had it put otherwise,
+    it is repeated in brackets below the reply.
+    """
+    games: list[Game | None] = []
+    for order in ("opponent_first", "candidate_first"):
+        found = next((one for one in judgments if one.order == order and one.repeat == 0), None)
+        if found is None or found.verdict is None:
+            games.append(None)
+            continue
+        label = found.verdict.label
+        bracketed = f"[[{label}]]"
+        games.append(Game(label, found.raw if bracketed in found.raw else f"{found.raw}\n\n{bracketed}"))
+    category = str(task.meta.get("category") or "")
+    judge = judgments[0].judge if judgments else ""
+    return Pair(task.problem_id, category, judge, model, baseline, (games[0], games[1]))
+
+
+def read_battle(raw: Raw) -> tuple[str, str, str, float]:
+    """A battle row -> (uid, model, baseline, what the model got: 1, 0.5 or 0). Raises `DataError` naming the row."""
+    return _told(raw, _battle, "battle")
+
+
+def _told(raw: Raw, read: Callable[[Mapping[str, Json]], Read], what: str) -> Read:
+    """What `read` makes of a row; its errors become a `DataError` with file and line."""
+    try:
+        return read(raw.fields)
+    except KeyError as error:
+        raise DataError(f"{raw.where}: no field {error.args[0]!r}; this is no Arena-Hard {what}") from error
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{raw.where}: {error}") from error
+
+
+def _battle(fields: Mapping[str, Json]) -> tuple[str, str, str, float]:
+    uid, baseline, model = _uid(fields), _text(fields, "model_a"), _text(fields, "model_b")
+    winner = _text(fields, "winner")
+    if winner not in BATTLE_WINNERS:
+        raise ValueError(f"winner {winner!r} is none of {', '.join(BATTLE_WINNERS)}")
+    return uid, model, baseline, {"model_a": 0.0, "model_b": 1.0}.get(winner, 0.5)
+
+
+def _pair(fields: Mapping[str, Json], where: str) -> Pair:
+    games = fields["games"]
+    if not isinstance(games, Sequence) or isinstance(games, str) or len(games) != 2:
+        raise ValueError("'games' must hold two games, baseline first and model first")
+    uid, judge = _uid(fields), fields.get("judge")
+    return Pair(
+        uid=uid,
+        category=str(fields.get("category") or ""),
+        judge=judge if isinstance(judge, str) else "",
+        model=_text(fields, "model"),
+        baseline=_text(fields, "baseline") if "baseline" in fields else V01_BASELINE,
+        games=(_game(games[0]), _game(games[1])),
+        where=where,
+    )
+
+
+def _game(game: Json) -> Game | None:
+    if game is None:
+        return None
+    if not isinstance(game, Mapping):
+        raise TypeError(f"a game is {type(game).__name__}, not an object or null")
+    label, reply = game["score"], game.get("judgment")
+    if label is not None and not isinstance(label, str):
+        raise TypeError(f"a game's score {label!r} is neither a verdict such as 'A>B' nor null")
+    text = reply.get("answer") if isinstance(reply, Mapping) else reply
+    return Game(label, text if isinstance(text, str) else "", _prompt(game))
+
+
+def _prompt(game: Mapping[str, Json]) -> tuple[Message, ...]:
+    """What the judge was shown, where the file keeps it in a form we know."""
+    prompt = game.get("prompt", game.get("user_prompt"))
+    if isinstance(prompt, str):
+        return (Message("user", prompt),)
+    if not isinstance(prompt, Sequence):
+        return ()
+    found = []
+    for message in prompt:
+        if not isinstance(message, Mapping):
+            return ()
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(content, str):
+            return ()
+        if role == "system":
+            found.append(Message("system", content))
+        elif role == "user":
+            found.append(Message("user", content))
+        elif role == "assistant":
+            found.append(Message("assistant", content))
+    return tuple(found)
+
+
+def _game_row(game: Game) -> dict[str, Json]:
+    prompt: Json = [{"role": message.role, "content": message.content} for message in game.prompt]
+    return {"score": game.label, "judgment": {"answer": game.text}, "prompt": prompt}
+
+
+def _uid(fields: Mapping[str, Json]) -> str:
+    uid = _text(fields, "question_id" if "uid" not in fields and "question_id" in fields else "uid")
+    if not uid:
+        raise ValueError("the uid is empty")
+    return uid
+
+
+def _output(fields: Mapping[str, Json]) -> str:
+    if "messages" in fields:
+        last = _last(fields["messages"], "messages")
+        content = last["content"]
+        return _text(content, "answer") if isinstance(content, Mapping) else _text(last, "content")
+    if "choices" in fields:
+        choices = fields["choices"]
+        if not isinstance(choices, Sequence) or not choices or not isinstance(choices[0], Mapping):
+            raise TypeError("'choices' should be a list that is not empty")
+        return _text(_last(choices[0]["turns"], "turns"), "content")
+    return _text(fields, "answer")
+
+
+def _last(value: Json, name: str) -> Mapping[str, Json]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value or not isinstance(value[-1], Mapping):
+        raise TypeError(f"{name!r} should be a list of objects that is not empty")
+    return value[-1]
+
+
+def _text(fields: Mapping[str, Json], key: str) -> str:
+    value = fields[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key!r} should be text, is {type(value).__name__}")
+    return value

@@ -1,0 +1,240 @@
+"""Score Arena-Hard judgments of any origin: official files, files of v0.1, compact battles, or our own export.
+
+A pair with a failed game is left out and counted: a model that failed only where it would have lost must not profit
+unseen. Recorded verdicts are read again from the judge's text, where the file keeps it, and disagreements are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.datasets.local import Raw
+from harness.errors import DataError
+from judges.protocols.arena.files import Answer, Pair, read_battle, read_pair
+from judges.protocols.arena.labels import LABELS, parse_label
+from judges.protocols.arena.score import ROUNDS, ModelScore, Votes, bradley_terry_scores, mean_scores
+from judges.protocols.arena.style import Control, Style, StyleScores, style_of, style_scores
+from judges.types import Malformed
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A pair of games that has no score."""
+
+    model: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """All votes of one judge, and what could not be used."""
+
+    judge: str
+    """Empty where the files do not name one."""
+    votes: tuple[Votes, ...]
+    dropped: tuple[Dropped, ...]
+    disagreements: tuple[str, ...]
+    """"row: recorded A>B, its text says B>A", for every game whose text reads otherwise than recorded."""
+
+
+@dataclass(frozen=True)
+class ArenaResult:
+    """One judge's scores of all models."""
+
+    judge: str
+    mean: tuple[ModelScore, ...]
+    """Mean vote, the estimator of v2."""
+    bradley_terry: tuple[ModelScore, ...]
+    """Bradley-Terry win rate, the estimator of v0.1."""
+    dropped: tuple[Dropped, ...]
+    warnings: tuple[str, ...]
+
+
+def read_verdicts(rows: Sequence[Raw], questions: Collection[str] | None = None) -> list[Verdicts]:
+    """Votes per judge, judges sorted by name.
+
+    `questions` are the uids of the benchmark: with them, an unknown uid and a missing one are refused. Raises
+    `DataError` naming the rows for that, for a pair that stands twice, for a verdict that is none, and for no rows.
+    """
+    if not rows:
+        raise DataError("there are no judgments to score")
+    battles = [raw for raw in rows if "winner" in raw.fields]
+    pairs = [read_pair(raw) for raw in rows if "winner" not in raw.fields]
+    _refuse_twice(pairs)
+    found = [_of_pairs(judge, [pair for pair in pairs if pair.judge == judge]) for judge in _judges(pairs)]
+    if battles:
+        if pairs:
+            raise DataError("battles and judgments in one call: score them apart, they may hold the same verdicts")
+        found.append(Verdicts("", _of_battles(battles), (), ()))
+    if questions is not None:
+        for verdicts in found:
+            _check_questions(verdicts, frozenset(questions))
+    return found
+
+
+def score_judgments(
+    rows: Sequence[Raw],
+    *,
+    questions: Collection[str] | None = None,
+    rounds: int = ROUNDS,
+    emulate: Literal["official"] | None = None,
+) -> list[ArenaResult]:
+    """Scores per judge, category and model, by both estimators; see `read_verdicts` for what is refused.
+
+    `emulate="official"` gives the mean vote the script's own interval (see `judges.protocols.arena.score`).
+    """
+    results = []
+    for verdicts in read_verdicts(rows, questions):
+        if not verdicts.votes:
+            raise DataError(f"judge {verdicts.judge!r}: none of the {len(verdicts.dropped)} pairs has both verdicts")
+        results.append(
+            ArenaResult(
+                judge=verdicts.judge,
+                mean=tuple(mean_scores(verdicts.votes, rounds=rounds, emulate=emulate)),
+                bradley_terry=tuple(bradley_terry_scores(verdicts.votes, rounds=rounds)),
+                dropped=verdicts.dropped,
+                warnings=_warnings(verdicts),
+            )
+        )
+    return results
+
+
+def score_with_style(
+    rows: Sequence[Raw],
+    answers: Sequence[Answer],
+    *,
+    control: Control = "all",
+    rounds: int = ROUNDS,
+) -> list[tuple[str, StyleScores]]:
+    """(judge, style-controlled scores) per judge and category; `answers` are those of all models and baselines.
+
+    Recorded token counts are used if every answer has one, else our own count for all. Raises `DataError` as
+    `read_verdicts`, for an answer that is missing and for one that stands twice.
+    """
+    recorded = all("token_len" in answer.metadata for answer in answers)
+    styles: dict[tuple[str, str], Style] = {}
+    for answer in answers:
+        key = (answer.model, answer.uid)
+        if key in styles:
+            raise DataError(f"the answer of {answer.model!r} to {answer.uid!r} stands twice")
+        styles[key] = style_of(answer.output, answer.metadata if recorded else None)
+    found = []
+    for verdicts in read_verdicts(rows):
+        for category in sorted({vote.category for vote in verdicts.votes}):
+            votes = [vote for vote in verdicts.votes if vote.category == category]
+            scores = style_scores(votes, styles, control=control, rounds=rounds)
+            found.append((verdicts.judge, scores))
+    return found
+
+
+def _judges(pairs: Sequence[Pair]) -> list[str]:
+    return sorted({pair.judge for pair in pairs})
+
+
+def _refuse_twice(pairs: Sequence[Pair]) -> None:
+    seen: dict[tuple[str, str, str], str] = {}
+    twice = []
+    for pair in pairs:
+        key = (pair.judge, pair.model, pair.uid)
+        if key in seen:
+            twice.append(f"{pair.where} repeats {seen[key]} ({pair.model!r} on {pair.uid!r})")
+        seen.setdefault(key, pair.where)
+    if twice:
+        raise DataError(f"{len(twice)} judgments stand twice: {_some(twice)}")
+
+
+def _of_pairs(judge: str, pairs: Sequence[Pair]) -> Verdicts:
+    votes: list[Votes] = []
+    dropped: list[Dropped] = []
+    disagreements: list[str] = []
+    for pair in pairs:
+        disagreements += _disagreements(pair)
+        first, second = pair.games
+        if first is None or second is None or first.label is None or second.label is None:
+            number = 1 if first is None or first.label is None else 2
+            game = pair.games[number - 1]
+            why = f"game {number} {'failed' if game is None else 'has no verdict'}"
+            dropped.append(Dropped(pair.model, pair.uid, why))
+            continue
+        for label in (first.label, second.label):
+            if label not in LABELS:
+                raise DataError(f"{pair.where}: {label!r} is no verdict; known: {', '.join(LABELS)}")
+        worths = (LABELS[first.label].other(), LABELS[second.label])  # the model is B in the first game
+        votes.append(Votes.of(pair.uid, pair.model, pair.baseline, worths, pair.category))
+    return Verdicts(judge, tuple(votes), tuple(dropped), tuple(disagreements))
+
+
+def _disagreements(pair: Pair) -> list[str]:
+    found = []
+    for number, game in enumerate(pair.games, start=1):
+        if game is None or not game.text:
+            continue
+        try:
+            read: str | None = parse_label(game.text)
+        except Malformed:
+            read = None
+        if read != game.label:
+            found.append(f"{pair.where} game {number}: recorded {game.label or 'nothing'}, its text says {read}")
+    return found
+
+
+def _of_battles(rows: Sequence[Raw]) -> tuple[Votes, ...]:
+    tallies: dict[tuple[str, str, str], list[float]] = {}
+    for raw in rows:
+        uid, model, baseline, points = read_battle(raw)
+        tally = tallies.setdefault((model, baseline, uid), [0.0, 0.0, 0.0])
+        tally[{1.0: 0, 0.5: 1, 0.0: 2}[points]] += 1
+    return tuple(
+        Votes(uid, model, baseline, won, tied, lost)
+        for (model, baseline, uid), (won, tied, lost) in sorted(tallies.items())
+    )
+
+
+def _check_questions(verdicts: Verdicts, questions: frozenset[str]) -> None:
+    seen: dict[str, set[str]] = {}
+    used = [(vote.model, vote.uid) for vote in verdicts.votes]
+    for model, uid in [*used, *((item.model, item.uid) for item in verdicts.dropped)]:
+        seen.setdefault(model, set()).add(uid)
+    for model, uids in sorted(seen.items()):
+        unknown, missing = sorted(uids - questions), sorted(questions - uids)
+        if unknown:
+            raise DataError(f"{model!r}: {len(unknown)} judged questions are not of this set: {_some(unknown)}")
+        if missing:
+            raise DataError(f"{model!r}: {len(missing)} of {len(questions)} questions are not judged: {_some(missing)}")
+
+
+def _warnings(verdicts: Verdicts) -> tuple[str, ...]:
+    warnings = []
+    if verdicts.dropped:
+        named = [f"{item.model} on {item.uid} ({item.why})" for item in verdicts.dropped]
+        warnings.append(
+            f"{len(named)} of {len(named) + len(verdicts.votes)} pairs are left out, as the official script does "
+            f"silently: {_some(named)}"
+        )
+    if verdicts.disagreements:
+        warnings.append(
+            f"{len(verdicts.disagreements)} recorded verdicts differ from what their text says (the recorded ones "
+            f"were scored): {_some(verdicts.disagreements)}"
+        )
+    per_model: dict[tuple[str, str], set[str]] = {}
+    for vote in verdicts.votes:
+        per_model.setdefault((vote.category, vote.model), set()).add(vote.uid)
+    for category in sorted({category for category, _ in per_model}):
+        sets = [uids for (other, _), uids in per_model.items() if other == category]
+        if len(set(map(frozenset, sets))) > 1:
+            common, most = len(set.intersection(*sets)), max(map(len, sets))
+            warnings.append(
+                f"models were judged on different questions{f' in {category!r}' if category else ''}: "
+                f"{common} in common of up to {most}; their scores are not strictly comparable"
+            )
+    return tuple(warnings)
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(items[:_SHOWN]) + more

@@ -1,0 +1,1 @@
+"""MT-Bench: prompts, files and scores of single grading and pairs."""
