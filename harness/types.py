@@ -116,6 +116,21 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenScores:
+    """How likely a model finds the tokens of a continuation, given the prompt before it (`Model.score`).
+
+    The prompt is rendered by the model's chat template as it is for an answer, and is not scored itself.
+    """
+
+    ids: tuple[int, ...]
+    """The continuation's tokens in the model's own vocabulary."""
+    logprobs: tuple[float, ...]
+    """Log-probability (nats) of each token, given the prompt and the tokens before it."""
+    top: tuple[Mapping[int, float], ...] | None = None
+    """At each position the likeliest tokens, id -> log-probability (nats), likeliest first; None if not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """The verdict on one completion. A `value` of None is missing, never wrong: it enters no mean and is counted."""
 
