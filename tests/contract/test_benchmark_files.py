@@ -59,7 +59,7 @@ def outputs(data: Path, model: str) -> list[dict[str, str]]:
 
 def test_alpaca_eval(harness: Commands, tmp_path: Path) -> None:
     file = tmp_path / "model_outputs.json"
-    file.write_text(json.dumps(outputs(harness.datasets, "vicuna-7b")), encoding="utf-8")
+    file.write_text(json.dumps(outputs(harness.data, "vicuna-7b")), encoding="utf-8")
     harness("import", str(file), "--from", "alpaca_eval")
     ours = harness.judged()
     paths = harness("export", "file-vicuna-7b@", "--to", "alpaca_eval", "--out", str(tmp_path / "out")).splitlines()
@@ -78,7 +78,7 @@ def test_alpaca_eval(harness: Commands, tmp_path: Path) -> None:
 
 def test_the_null_model_is_named_beside_its_score(harness: Commands, tmp_path: Path) -> None:
     file = tmp_path / "model_outputs.json"
-    file.write_text(json.dumps(outputs(harness.datasets, "NullModel")), encoding="utf-8")
+    file.write_text(json.dumps(outputs(harness.data, "NullModel")), encoding="utf-8")
     harness("import", str(file), "--from", "alpaca_eval")
     harness.judged()
     (path,) = [path for path in (harness.results / "runs").iterdir() if "@" in path.name]
@@ -86,7 +86,7 @@ def test_the_null_model_is_named_beside_its_score(harness: Commands, tmp_path: P
 
 
 def test_outputs_that_do_not_align_are_refused(harness: Commands, tmp_path: Path) -> None:
-    rows = outputs(harness.datasets, "vicuna-7b")
+    rows = outputs(harness.data, "vicuna-7b")
     file = tmp_path / "model_outputs.json"
     file.write_text(json.dumps(rows[:-1]), encoding="utf-8")
     with pytest.raises(DataError, match="1 missing: instruction 804"):
@@ -95,7 +95,7 @@ def test_outputs_that_do_not_align_are_refused(harness: Commands, tmp_path: Path
 
 
 def test_arena_hard(harness: Commands, tmp_path: Path) -> None:
-    answers = harness.datasets / "arena_hard_v01_answers" / "gpt-3.5-turbo-0125.jsonl"
+    answers = harness.data / "arena_hard_v01_answers" / "gpt-3.5-turbo-0125.jsonl"
     harness("import", str(answers), "--from", "arena_hard")
     ours = harness.judged()
     paths = harness("export", "file-gpt-3.5-turbo-0125@", "--to", "arena_hard", "--out", str(tmp_path)).splitlines()
@@ -113,7 +113,7 @@ def test_mt_bench(harness: Commands, tmp_path: Path) -> None:
     answers, judgments = harness("export", "mock-garbled@", "--to", "mt_bench", "--out", str(tmp_path)).splitlines()
     scored = json.loads(harness("judge", "score", "mt_bench", judgments, "--json"))["rows"][0]
     assert scored["rating"] == pytest.approx(ours) and scored["n"] == 160
-    again = Commands(harness.datasets, tmp_path / "again")
+    again = Commands(harness.data, tmp_path / "again")
     again("import", answers, "--from", "mt_bench")
     assert again.judged() == pytest.approx(ours)  # the same answers, the same judge
     with pytest.raises(UsageError, match="is a run of mt_bench, not of arena_hard"):
@@ -164,7 +164,7 @@ def test_an_unknown_tool_is_told_with_all_that_are_known(harness: Commands, tmp_
 @pytest.mark.parametrize("damage", ["origin", "verdicts", "scores", "order", "problem_id", "repeat"])
 def test_a_damaged_judged_run_is_not_exported(harness: Commands, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "model_outputs.json"
-    path.write_text(json.dumps(outputs(harness.datasets, "vicuna-7b")), encoding="utf-8")
+    path.write_text(json.dumps(outputs(harness.data, "vicuna-7b")), encoding="utf-8")
     harness("import", str(path), "--from", "alpaca_eval")
     harness.judged()
     (run,) = [path for path in (tmp_path / "results" / "runs").iterdir() if "@" in path.name]
