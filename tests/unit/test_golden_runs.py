@@ -1,0 +1,111 @@
+"""Run folders that an earlier version wrote (tests/golden/runs, by commit 5b03d22) are read as they were then.
+
+One folder of every kind: graded, graded with failed attempts (so not compacted), judged pointwise and in pairs,
+MT-Bench with two turns and its judged run, imports of lm-eval and lighteval. tests/golden/runs.json holds what that
+version's commands said of them and wrote; neither is ever made again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from harness import __version__
+from harness.cli.main import cli
+from harness.errors import HarnessError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+EXPECTED: dict[str, Any] = json.loads((GOLDEN / "runs.json").read_text(encoding="utf-8"))
+GRADED, OTHER = "synth_easy-4p-mock-gold-6d6672329d", "synth_easy-4p-mock-gold-0e87c9aa13"
+POINTWISE, PAIRWISE = f"{GRADED}@cot_quality-mock-judge-09f9d97967", f"{GRADED}@pairwise_5-mock-judge-81ce5ce5b4"
+MT_BENCH = "mt_bench-mock-garbled-33dcfa4234@mt_bench-mock-judge-c5ea0fb660"
+IDS = sorted(path.name for path in (GOLDEN / "runs").iterdir())
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A copy: commands write into results folders."""
+    shutil.copytree(GOLDEN / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+def said(results: Path, command: str) -> list[Any]:
+    """Exit code, stdout and stderr of a command; `@` stands for the results folder."""
+    words = [word.replace("@/", f"{results}/") for word in command.split()]
+    outcome = CliRunner().invoke(cli, [*words, "--results-dir", str(results)])
+    refused = str(outcome.exception) if isinstance(outcome.exception, HarnessError) else ""
+    assert refused or outcome.exception is None or isinstance(outcome.exception, SystemExit), outcome.exception
+    shown, told = (text.replace(str(results), "@") for text in (outcome.stdout, outcome.stderr + refused))
+    return [outcome.exit_code, json.loads(shown) if command.endswith("--json") and shown else shown, told]
+
+
+def problem(name: str) -> str:
+    """A problem of the run, as a person writes it."""
+    if name.startswith("synth_easy"):
+        return "c18643fc1db9"
+    return "81/2" if name.startswith("mt_bench") else "2"
+
+
+def commands() -> list[str]:
+    """Everything that reads a stored run."""
+    return [
+        "leaderboard --json",
+        "leaderboard --baseline mock:gold",
+        "list runs --json",
+        f"compare {OTHER} {GRADED} --json",
+        f"compare {POINTWISE} {PAIRWISE} --json",
+        f"gate --baseline {OTHER} --candidate {GRADED} --json",
+        f"gate --baseline {OTHER} --candidate {GRADED} --metric tokens_out",
+        f"diversity {OTHER} {GRADED} --metric distinct-1 --metric distinct_answers --json",
+        f"plan --run {GRADED} --run {OTHER} --detect 10pp --json",
+        *(f"show {name} --json" for name in IDS),
+        f"show {POINTWISE}",
+        *(f"show {name} --problem {problem(name)} --json" for name in IDS),
+        *(f"gate --candidate {name} --save-baseline @/baseline.json" for name in IDS),
+        *(f"export {name} --to lm-eval --out @/out" for name in (GRADED, MT_BENCH)),
+    ]
+
+
+def observed(results: Path, command: str) -> list[Any]:
+    """What it says and the files that it writes."""
+    shown = said(results, command)
+    written = sorted([*results.glob("baseline.json"), *results.glob("out/*/*")])
+    files = {str(path.relative_to(results)): path.read_text(encoding="utf-8") for path in written}
+    return [*shown, {name: text.replace(__version__, "@version") for name, text in files.items()}]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_say_of_old_runs_what_they_said(results: Path, command: str) -> None:
+    assert observed(results, command) == EXPECTED[command]
+
+
+def files(results: Path) -> dict[str, bytes]:
+    """What is stored but results, which tell times: completions hold their seconds, so none may be made again."""
+    stored = {path.relative_to(results).as_posix(): path for path in (results / "runs").rglob("*.*")}
+    return {
+        name: path.read_bytes() for name, path in sorted(stored.items()) if path.name not in ("result.json", ".lock")
+    }
+
+
+MADE = "--suite synth_easy --limit 4 --n 2 --temperature 0.6 --model mock:gold"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"run {MADE} --model-arg accuracy=0.6 --model-arg think=true",
+        f"run {MADE} --model-arg accuracy=0.4 --model-arg variant=b",
+        f"score {GRADED}",
+        f"judge {GRADED} --rubric cot_quality --samples 1 --judge mock:judge",
+        f"judge {GRADED} --rubric pairwise_5 --samples 1 --judge mock:judge --allow-self --against {OTHER}",
+    ],
+)
+def test_the_same_command_finds_its_old_folder_and_writes_the_same_bytes(results: Path, command: str) -> None:
+    before = files(results)
+    assert said(results, command)[0] == 0
+    assert files(results) == before
