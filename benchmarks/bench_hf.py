@@ -20,7 +20,7 @@ import torch
 
 from harness.models import load_model
 from harness.models.hf import HfModel
-from harness.types import Message, Problem, Request
+from harness.types import Message, Request
 
 MAX_TOKENS = 96
 
@@ -38,8 +38,10 @@ def make_requests(count: int) -> list[Request]:
     for index in range(count):
         ask = rng.choice(asks).format(a=rng.randint(2, 99), b=rng.randint(2, 99), c=rng.randint(2, 9))
         text = filler * rng.choice((0, 0, 1, 4, 12)) + ask
-        problem = Problem(id=str(index), messages=(Message("user", text),), target="", grader="exact")
-        requests.append(Request(problem, 0, temperature=0.0, top_p=1.0, max_tokens=MAX_TOKENS, stop=(), seed=index))
+        messages = (Message("user", text),)
+        requests.append(
+            Request(str(index), messages, temperature=0.0, top_p=1.0, max_tokens=MAX_TOKENS, stop=(), seed=index)
+        )
     return requests
 
 
@@ -79,7 +81,7 @@ def main() -> None:
     assert isinstance(model, HfModel)
     requests = make_requests(args.prompts)
     loaded = model.load()
-    prompts = [loaded.prompts.render(request.problem.messages).tokens for request in requests]
+    prompts = [loaded.prompts.render(request.messages).tokens for request in requests]
     decoder = loaded.decoder
     asyncio.run(engine(model, requests[:2]))
     ours, plain = [], []

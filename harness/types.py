@@ -6,7 +6,7 @@ one definition, and reading this file is reading the architecture. Nothing here 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -69,22 +69,27 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to make: one attempt at one problem."""
+    """One completion to make."""
 
-    problem: Problem
-    """Engines read only `problem.messages`; the mock models, whose job is to know the gold, read the rest."""
-    attempt: int
-    """0-based index of the sample."""
+    id: str
+    """The caller's own name for it: a model answers no two of one id at once."""
+    messages: tuple[Message, ...]
+    """What is asked; the last turn is the user's, or the beginning of a reply for a model that `continues` it."""
     temperature: float
     top_p: float
     max_tokens: int
+    """Also how long it may take: of the requests that wait, the longest goes first."""
     stop: tuple[str, ...]
     seed: int
-    """Derived with `harness.run.spec.request_seed`; 0 <= seed < 2**31."""
+    """0 <= seed < 2**31; a run's is derived with `harness.run.spec.request_seed`."""
     schema: Mapping[str, Json] | None = None
     """JSON schema that the reply should follow, for engines that can constrain; the others leave it to the reader."""
     top_logprobs: int = 0
     """How many alternatives of the first generated token to report in `Completion.alternatives`."""
+    attempt: int = 0
+    """0-based index of the sample, where several are drawn."""
+    problem: Problem | None = None
+    """What is asked about, where there is one: only the mock models read it, whose job is to know the gold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +320,10 @@ class Model(Protocol):
     name: str
     """As the user wrote it: "openai:gpt-x", "hf:./checkpoint"."""
 
+    @property
+    def continues(self) -> bool:
+        """True if it can go on in the middle of a reply: messages may end with the assistant's turn, begun."""
+
     def describe(self) -> Mapping[str, Json]:
         """What identifies the answers (engine, revision, dtype, fingerprint of local weights); no secrets.
 
@@ -324,10 +333,12 @@ class Model(Protocol):
     def environment(self) -> Mapping[str, Json]:
         """What is worth recording but is no part of the identity: library versions, device, endpoint host."""
 
-    def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """Yield each request with its completion as it finishes, in any order, every request exactly once.
+    async def answer(self, request: Request) -> Completion:
+        """Answer one request; many callers await at once, and the engine batches or limits them behind this door.
 
-        A request that failed for good yields finish="error"; only errors that doom every request raise.
+        A request that failed for good comes back with finish="error"; only errors that doom every request raise. A
+        caller that is cancelled frees its place at once; one whose request had not begun raises `NotBegun`
+        (`harness.models.base`). A second request of an id that is open is refused with `ModelError`.
         """
 
     async def close(self) -> None:

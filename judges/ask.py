@@ -19,7 +19,7 @@ from typing import Protocol
 from harness.errors import BudgetReached
 from harness.models.base import named_markup
 from harness.redact import one_line
-from harness.types import Completion, Model, Problem, Request
+from harness.types import Completion, Model, Request
 from judges.budget import Budget, Meter
 from judges.cache import Cache, ask_seed, reply_key, storable
 from judges.replies.reading import ask_again, read_verdict
@@ -196,7 +196,7 @@ class _Session:
                 self._queue.popleft()
                 self._settle(question, stored)
                 continue
-            request = self._request(question.places[0], ask)
+            request = self._request(question.key, ask)
             if self._meter is not None and not self._meter.reserve(request):
                 break
             self._queue.popleft()
@@ -205,12 +205,10 @@ class _Session:
             admitted.append((request, question.is_second_try))
         return admitted
 
-    def _request(self, place: _Place, ask: Ask) -> Request:
-        task = self._tasks[place.task]
-        problem = Problem(task.problem_id, ask.messages, target="", grader="exact")
+    def _request(self, key: str, ask: Ask) -> Request:
         return Request(
-            problem=problem,
-            attempt=task.attempt,
+            id=key,
+            messages=ask.messages,
             temperature=ask.temperature,
             top_p=1.0,
             max_tokens=ask.max_tokens,

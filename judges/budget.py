@@ -146,4 +146,4 @@ class Meter:
 
 
 def _chars(request: Request) -> int:
-    return sum(len(message.content) for message in request.problem.messages)
+    return sum(len(message.content) for message in request.messages)

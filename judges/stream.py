@@ -7,10 +7,10 @@ is called again for the rest.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 
 from harness.errors import ModelError
-from harness.models.base import Inflow
+from harness.models.base import Inflow, stream
 from harness.types import Completion, Model, Request
 
 AHEAD = 4096
@@ -37,9 +37,9 @@ async def _call(
     inflow = Inflow(requests)
     open_requests = {id(request): request for request in requests}  # engines hand back the very object
     answered = 0
-    stream = model.generate(inflow)
+    replies = stream(model, inflow)
     try:
-        async for request, completion in stream:
+        async for request, completion in replies:
             if open_requests.pop(id(request), None) is None:
                 raise ModelError(f"{model.name} answered a request twice, or one that was never made")
             answered += 1
@@ -48,8 +48,7 @@ async def _call(
                 open_requests[id(more)] = more
                 inflow.add(more, next_one=next_one)
     finally:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()  # now, not when the collector finds it: it may hold connections
+        await replies.aclose()  # now, not when the collector finds it: it may hold connections
     left = [request for request in inflow.take_all() if id(request) in open_requests]
     if answered == 0 or len(left) < len(open_requests):
         raise ModelError(f"{model.name} ended without answering {len(open_requests)} of its requests")

@@ -169,7 +169,7 @@ class ScriptedModel:
 
     async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
         for request in requests:
-            messages = [{"role": m.role, "content": m.content} for m in request.problem.messages]
+            messages = [{"role": m.role, "content": m.content} for m in request.messages]
             text = self.judge.reply(messages, request.seed)
             yield request, Completion(text=text, finish="stop", tokens_in=100, tokens_out=20)
 

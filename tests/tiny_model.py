@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from harness.models.hf import HfModel, build
-from harness.types import Completion, Message, Problem, Request
+from harness.types import Completion, Message, Request
 
 END = "<|end|>"
 CHAT = (
@@ -98,18 +98,18 @@ def write_scripted(
 
 
 def request(text: str, attempt: int = 0, **changes: object) -> Request:
-    problem = Problem(id=text, messages=(Message("user", text),), target="", grader="exact")
     values: dict[str, object] = {
         "temperature": 1.0, "top_p": 1.0, "max_tokens": 24, "stop": (), "seed": 7919 * attempt + len(text)
     }  # fmt: skip
-    return Request(problem, attempt, **{**values, **changes})  # type: ignore[arg-type]
+    messages = (Message("user", text),)
+    return Request(f"{text}/{attempt}", messages, attempt=attempt, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def answer(model: HfModel, requests: Sequence[Request]) -> dict[tuple[str, int], Completion]:
     async def collect() -> dict[tuple[str, int], Completion]:
         pairs = [(r, c) async for r, c in model.generate(requests)]
         assert len(pairs) == len(requests)
-        return {(r.problem.id, r.attempt): c for r, c in pairs}
+        return {(r.id.rpartition("/")[0], r.attempt): c for r, c in pairs}
 
     try:
         return asyncio.run(collect())

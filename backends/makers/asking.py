@@ -86,16 +86,18 @@ class Query:
         }
         return hashlib.sha256(f"{model}\n{canonical_json(content)}".encode("utf-8", "surrogatepass")).hexdigest()
 
-    def request(self) -> Request:
-        """What the engine gets."""
+    def request(self, key: str) -> Request:
+        """What the engine gets; `key` as of `key`."""
         return Request(
-            problem=self.problem,
-            attempt=self.attempt,
+            id=key,
+            messages=self.problem.messages,
             temperature=self.draw.temperature,
             top_p=self.draw.top_p,
             max_tokens=self.draw.max_tokens,
             stop=(),
             seed=self.seed,
+            attempt=self.attempt,
+            problem=self.problem,
         )
 
 
@@ -225,7 +227,7 @@ class Asker:
         """The next requests, as far as the budget reaches."""
         while waiting:
             key, query = waiting[0]
-            request = query.request()
+            request = query.request(key)
             if self._meter is not None and not self._meter.reserve(request):
                 return
             waiting.popleft()

@@ -1,25 +1,150 @@
-"""What engines share: bounded concurrency over a sequence of requests, and optional imports with one clear error."""
+"""What engines and their callers share: slots, bounded concurrency, and optional imports with one clear error."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import importlib
+import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from types import ModuleType
-from typing import overload
+from typing import Any, TypeVar, overload
 
-from harness.errors import MissingExtra
-from harness.types import Completion, Json, Message, Request
+from harness.errors import MissingExtra, ModelError
+from harness.types import Completion, Json, Message, Model, Request
+
+T = TypeVar("T")
 
 
 class Stopped(asyncio.CancelledError):
-    """Generation was cancelled, after everything that had finished was yielded; says how much was under way."""
+    """Asking was cancelled, after everything that had finished was handled; says how much was under way."""
 
     def __init__(self, unfinished: int) -> None:
         super().__init__(f"{unfinished} unfinished replies dropped")
         self.unfinished = unfinished
         """Replies that were begun and not finished."""
+
+
+class NotBegun(asyncio.CancelledError):
+    """A caller of `Model.answer` was cancelled while its request waited behind the door: no reply was under way."""
+
+
+class Slots:
+    """Room for so many requests at once. Of those that wait, the one that may take longest goes first.
+
+    Longest first keeps one long reply from idling the engine at the end; of equals the first to come goes first.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+        self._open: set[str] = set()
+
+    async def use(self, request: Request, answer: Callable[[Request], Awaitable[Completion]]) -> Completion:
+        """Answer the request once there is room.
+
+        Raises `ModelError` if a request of that id is open, `NotBegun` if the caller is cancelled while it waits, and
+        what `answer` raises.
+        """
+        if request.id in self._open:
+            raise ModelError(f"a request {request.id!r} is open already: await its reply, or give this one another id")
+        self._open.add(request.id)
+        try:
+            await self._enter(request)
+            try:
+                return await answer(request)
+            finally:
+                self._leave()
+        finally:
+            self._open.discard(request.id)
+
+    async def _enter(self, request: Request) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-request.max_tokens, next(self._numbers), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # its turn had come just then
+                self._leave()
+            raise NotBegun from None
+
+    def _leave(self) -> None:
+        while self._waiting:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():  # else its caller went away
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+async def bounded(items: Iterable[T], work: Callable[[T], Awaitable[None]], concurrency: int) -> None:
+    """Await `work` for every item, begun in order, at most `concurrency` at once.
+
+    Memory holds that many tasks and never one for each item; an item is taken when its turn comes. The first error is
+    raised once the others are cancelled, and `Stopped` if this is cancelled; whatever had finished by then goes on to
+    the end of its `work` first, unless it awaits something else there.
+    """
+    waiting, workers = iter(items), set[asyncio.Task[None]]()
+    ended = asyncio.get_running_loop().create_future()
+    unfinished, stopping = 0, False
+
+    async def serve() -> None:
+        nonlocal unfinished
+        for item in waiting:
+            if len(workers) < concurrency:
+                hire()
+            try:
+                await work(item)
+            except NotBegun:
+                raise
+            except asyncio.CancelledError:
+                unfinished += 1
+                raise
+            if stopping:
+                return
+
+    def hire() -> None:
+        worker = asyncio.create_task(serve())
+        workers.add(worker)
+        worker.add_done_callback(leave)
+
+    def leave(worker: asyncio.Task[None]) -> None:
+        workers.discard(worker)
+        error = None if worker.cancelled() else worker.exception()
+        if ended.done():
+            return
+        if worker.cancelled():
+            ended.cancel()
+        elif error is not None:
+            ended.set_exception(error)
+        elif not workers:
+            ended.set_result(None)
+
+    hire()
+    try:
+        await ended
+    except asyncio.CancelledError:
+        stopping = True
+        await _stop(workers)
+        raise Stopped(unfinished) from None
+    finally:
+        stopping = True
+        await _stop(workers)
+
+
+async def _stop(workers: set[asyncio.Task[None]]) -> None:
+    """Let what has finished be handled, then cancel the others and wait for their end."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
 
 
 class Inflow(Sequence[Request]):
@@ -87,6 +212,9 @@ async def answer_concurrently(
             open_requests += 1
             try:
                 await done.put((request, await answer(request)))
+            except NotBegun:
+                open_requests -= 1
+                raise
             except Exception as error:  # handed to the consumer, who raises it
                 await done.put(error)
                 return
@@ -110,11 +238,36 @@ async def answer_concurrently(
             if not isinstance(item, BaseException):
                 yield item
             await asyncio.sleep(0)  # lets a worker that waited for room put its own
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
         raise Stopped(open_requests) from None
     finally:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def stream(model: Model, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
+    """Temporary, until every caller awaits `Model.answer`: the pairs that `Model.generate` gave."""
+    old: Any = getattr(model, "generate", None)
+    replies = old(requests) if old is not None else answer_concurrently(requests, model.answer, 256)
+    async with aclosing(replies):
+        async for pair in replies:
+            yield pair
+
+
+class AnswersOne:
+    """Temporary, for engines that have only `generate`."""
+
+    generate: Any
+    continues = True
+
+    async def answer(self, request: Request) -> Completion:
+        """One request at a time."""
+        pairs = [pair async for pair in self.generate([request])]
+        completion: Completion = pairs[0][1]
+        return completion
 
 
 NO_ROOM = "fit the context"

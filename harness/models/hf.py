@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, PrerequisiteError
 from harness.hashing import short_hash
-from harness.models.base import SYSTEM_FOLDED, Stopped, import_extra, markup_identity
+from harness.models.base import SYSTEM_FOLDED, AnswersOne, Stopped, import_extra, markup_identity
 from harness.models.hf_prompt import read_template
 from harness.models.hf_source import HfOptions, Source, find_source, resolve_dtype
 from harness.models.options import parse_options
@@ -50,7 +50,7 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
 
 
 @dataclass
-class HfModel:
+class HfModel(AnswersOne):
     """A transformers model; weights are loaded at the first `generate`."""
 
     name: str
@@ -180,7 +180,7 @@ class HfModel:
         for key, request in enumerate(requests):
             if cancelled():
                 return
-            prompt = loaded.prompts.render(request.problem.messages)
+            prompt = loaded.prompts.render(request.messages)
             new = prompt.room(request.max_tokens, loaded.context)
             if isinstance(new, str):
                 emit(request, Completion(text="", finish="error", tokens_in=len(prompt.tokens) or None, error=new))

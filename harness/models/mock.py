@@ -23,8 +23,7 @@ import dataclasses
 import hashlib
 import random
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, get_args
@@ -32,7 +31,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from harness.errors import UnknownName
 from harness.grading import get_grader
 from harness.markup import TABLE, parse_markup
-from harness.models.base import answer_concurrently, markup_identity
+from harness.models.base import Slots, markup_identity
 from harness.models.options import parse_options
 from harness.types import Completion, Json, Problem, Request
 
@@ -69,7 +68,7 @@ class MockOptions:
     latency: float = 0.0
     """Seconds before each reply; `mock:slow` has 0.05 unless told."""
     concurrency: int = 64
-    """Replies in flight, where latency is above 0."""
+    """Replies in flight."""
     error_rate: float = 0.0
     """Share of requests that fail for good (finish "error")."""
 
@@ -104,17 +103,14 @@ def _rng(*parts: object) -> random.Random:
     return random.Random(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest())
 
 
-@dataclass(frozen=True)
 class MockModel:
     """A stand-in model; see the module's docstring."""
 
-    kind: Kind
-    options: MockOptions = dataclasses.field(default_factory=MockOptions)
+    continues = True
 
-    @property
-    def name(self) -> str:
-        """The spec."""
-        return f"mock:{self.kind}"
+    def __init__(self, kind: Kind, options: MockOptions) -> None:
+        self.name, self.kind, self.options = f"mock:{kind}", kind, options
+        self._slots = Slots(options.concurrency)
 
     def describe(self) -> Mapping[str, Json]:
         """Kind and every option that changes the replies."""
@@ -126,21 +122,13 @@ class MockModel:
         """What changes the speed and not the replies."""
         return {"latency": self.options.latency, "concurrency": self.options.concurrency}
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
-        """Yield every request with its reply: in order without latency, as they finish with it."""
-        if self.options.latency > 0:
-            async with aclosing(answer_concurrently(requests, self._answer_later, self.options.concurrency)) as replies:
-                async for pair in replies:
-                    yield pair
-            return
-        for index, request in enumerate(requests):
-            if index % 64 == 63:
-                await asyncio.sleep(0)  # let the grading that overlaps generation run
-            yield request, self.answer(request)
+    async def answer(self, request: Request) -> Completion:
+        """See `harness.types.Model`; without latency the caller still gives way to others, as with any engine."""
+        return await self._slots.use(request, self._answer_later)
 
     async def _answer_later(self, request: Request) -> Completion:
         await asyncio.sleep(self.options.latency)
-        return dataclasses.replace(self.answer(request), seconds=self.options.latency)
+        return dataclasses.replace(self.reply(request), seconds=self.options.latency)
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -157,11 +145,11 @@ class MockModel:
             _NORMAL.inv_cdf(options.accuracy) * scale - options.spread * difficulty - options.own * aptitude
         )
 
-    def answer(self, request: Request) -> Completion:
+    def reply(self, request: Request) -> Completion:
         """The reply to one request; cut at `max_tokens` words, which is what a token is here."""
-        problem, options = request.problem, self.options
+        problem, options = request.problem or Problem(request.id, request.messages, "", "exact"), self.options
         rng = _rng(self.kind, options.variant, problem.id, request.attempt, request.seed)
-        tokens_in = sum(len(message.content.split()) for message in problem.messages)
+        tokens_in = sum(len(message.content.split()) for message in request.messages)
         if rng.random() < options.error_rate:
             return Completion(
                 text="", finish="error", tokens_in=tokens_in, seconds=0.0, error="mock failure (error_rate)"

@@ -18,12 +18,11 @@ import json
 import math
 import random
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.hashing import canonical_json
-from harness.models.base import answer_concurrently
+from harness.models.base import Slots
 from harness.models.options import parse_options
 from harness.types import Completion, Json, Request
 
@@ -76,12 +75,15 @@ def build_judge(options: Mapping[str, str]) -> MockJudge:
     return MockJudge(parse_options(JudgeOptions, options, "mock:judge"))
 
 
-@dataclass(frozen=True)
 class MockJudge:
     """A judge by hash; see the module's docstring."""
 
-    options: JudgeOptions = dataclasses.field(default_factory=JudgeOptions)
-    name: str = "mock:judge"
+    name = "mock:judge"
+    continues = True
+
+    def __init__(self, options: JudgeOptions) -> None:
+        self.options = options
+        self._slots = Slots(options.concurrency)
 
     def describe(self) -> Mapping[str, Json]:
         """Every option that changes the replies."""
@@ -95,22 +97,20 @@ class MockJudge:
         speed: dict[str, Json] = {"latency": options.latency, "concurrency": options.concurrency}
         return {**speed, "price_in": options.price_in, "price_out": options.price_out}
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
-        """Yield every request with its reply, as they finish."""
-        async with aclosing(answer_concurrently(requests, self._answer_later, self.options.concurrency)) as replies:
-            async for pair in replies:
-                yield pair
+    async def answer(self, request: Request) -> Completion:
+        """See `harness.types.Model`."""
+        return await self._slots.use(request, self._answer_later)
 
     async def _answer_later(self, request: Request) -> Completion:
         await asyncio.sleep(self.options.latency)
-        return dataclasses.replace(self.answer(request), seconds=self.options.latency)
+        return dataclasses.replace(self.reply(request), seconds=self.options.latency)
 
     async def close(self) -> None:
         """Nothing to release."""
 
-    def answer(self, request: Request) -> Completion:
+    def reply(self, request: Request) -> Completion:
         """The reply to one request."""
-        messages = request.problem.messages
+        messages = request.messages
         sample = request.seed if request.temperature > 0 else 0
         asked = canonical_json([[message.role, message.content] for message in messages])
         digest = hashlib.sha256(f"{self.options.variant}\x1f{sample}\x1f{asked}".encode("utf-8", "surrogatepass"))

@@ -19,8 +19,7 @@ import os
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
@@ -28,7 +27,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
 from harness.files import parse_json
 from harness.markup import parse_markup
-from harness.models.base import NO_ROOM, SYSTEM_FOLDED, answer_concurrently, fold_system, markup_identity
+from harness.models.base import NO_ROOM, SYSTEM_FOLDED, Slots, fold_system, markup_identity
 from harness.models.openai_reply import Failure, refuses_system, with_hint
 from harness.models.options import parse_options
 from harness.redact import one_line, register_secret, secret_fields
@@ -173,12 +172,15 @@ def is_local(host: str) -> bool:
 class OpenAIModel:
     """A model behind one or several endpoints."""
 
+    continues = False
+
     def __init__(
         self, model: str, options: OpenAIOptions, extra_body: Mapping[str, Json], addresses: Sequence[Address], key: str
     ) -> None:
         self.name = f"openai:{model}"
         self._model, self._options, self._extra_body = model, options, extra_body
         self._addresses, self._key = tuple(addresses), key
+        self._slots = Slots(options.concurrency)
         self._endpoints: Endpoints | None = None
         self._pace: Pace | None = None
         self._succeeded = False
@@ -223,27 +225,27 @@ class OpenAIModel:
             found["response_format"] = "a JSON schema was sent, but the server does not hold replies to it"
         return found
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
-        """See `harness.types.Model`; at most `concurrency` requests are in flight or held in memory."""
+    async def answer(self, request: Request) -> Completion:
+        """See `harness.types.Model`; at most `concurrency` requests are in flight."""
+        return await self._slots.use(request, self._ask)
+
+    def _connect(self) -> None:
+        """Make the clients that `close` takes away: their connections belong to one event loop."""
         from harness.models.openai_client import Endpoint, Endpoints, Pace
 
-        if self._endpoints is None:
-            options = self._options
-            more = (self._key, options.concurrency, options.max_reply_mb * 1_000_000, options.api_key_header)
-            self._endpoints = Endpoints([Endpoint(address, *more) for address in self._addresses])
-            self._pace = Pace(self._options.requests_per_minute, self._options.tokens_per_minute)
-        async with aclosing(answer_concurrently(requests, self._answer, self._options.concurrency)) as replies:
-            async for pair in replies:
-                yield pair
+        options = self._options
+        more = (self._key, options.concurrency, options.max_reply_mb * 1_000_000, options.api_key_header)
+        self._endpoints = Endpoints([Endpoint(address, *more) for address in self._addresses])
+        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
 
     async def close(self) -> None:
-        """Close all connections; `generate` opens them again."""
+        """Close all connections; `answer` opens them again."""
         endpoints, self._endpoints = self._endpoints, None
         for endpoint in endpoints.all if endpoints is not None else ():
             await endpoint.close()
 
     def _body(self, request: Request) -> dict[str, Json]:
-        options, messages = self._options, request.problem.messages
+        options, messages = self._options, request.messages
         if self._system_refused:
             messages = fold_system(messages)
         body: dict[str, Json] = {
@@ -270,12 +272,14 @@ class OpenAIModel:
                 body.pop("top_logprobs", None)
         return {**body, **self._extra_body}
 
-    async def _answer(self, request: Request) -> Completion:
+    async def _ask(self, request: Request) -> Completion:
         """One completion, whatever it takes; raises only `ModelError`."""
+        if self._endpoints is None:
+            self._connect()
         assert self._endpoints is not None and self._pace is not None
         body = self._body(request)
-        rng = random.Random(f"{request.seed}/{request.problem.id}/{request.attempt}")
-        expected = sum(len(message.content) for message in request.problem.messages) // 4 + int(self._mean_out)
+        rng = random.Random(f"{request.seed}/{request.id}")
+        expected = sum(len(message.content) for message in request.messages) // 4 + int(self._mean_out)
         failure = Failure("transient", "not tried")
         for attempt in range(self._options.retries + 1):
             await self._pace.wait(expected)
@@ -287,7 +291,7 @@ class OpenAIModel:
                 failure = with_hint(error, body)
                 if refuses_system(failure, body):
                     self._system_refused = True
-                    return await self._answer(request)
+                    return await self._ask(request)
             else:
                 self._note_success(endpoint, reply.completion, reply.served_model, expected)
                 self._note_ignored(request, reply.completion)

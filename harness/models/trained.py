@@ -23,7 +23,7 @@ from typing import Literal
 
 from harness.errors import BrokenModel, ConfigError, HarnessError, PrerequisiteError, StoreError
 from harness.models import hf, hf_source, load_model, vllm
-from harness.models.base import import_extra
+from harness.models.base import import_extra, stream
 from harness.models.options import parse_options
 from harness.registry import MODEL, SCHEME, ModelCard, find_card, read_card
 from harness.types import Completion, Json, Model, Request
@@ -117,9 +117,18 @@ class TrainedModel:
         """The engine's."""
         return self.engine.environment()
 
+    @property
+    def continues(self) -> bool:
+        """The engine's."""
+        return self.engine.continues
+
+    async def answer(self, request: Request) -> Completion:
+        """The engine's."""
+        return await self.engine.answer(request)
+
     def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         """The engine's."""
-        return self.engine.generate(requests)
+        return stream(self.engine, requests)
 
     async def close(self) -> None:
         """The engine's."""

@@ -31,7 +31,7 @@ from typing import Any, Literal
 from harness.errors import ModelError
 from harness.hashing import short_hash
 from harness.markup import parse_markup
-from harness.models.base import SYSTEM_FOLDED, answer_concurrently, import_extra, markup_identity
+from harness.models.base import SYSTEM_FOLDED, AnswersOne, answer_concurrently, import_extra, markup_identity
 from harness.models.hf_prompt import PromptRenderer, read_template
 from harness.models.hf_source import HfOptions, Source, find_source
 from harness.models.hf_text import Detokenizer
@@ -125,7 +125,7 @@ def find_version() -> str | None:
 
 
 @dataclass
-class VllmModel:
+class VllmModel(AnswersOne):
     """A model in vLLM; the engine starts at the first `generate`."""
 
     name: str
@@ -244,7 +244,7 @@ class VllmModel:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         assert self._prompts is not None and self._engine is not None
-        prompt = self._prompts.render(request.problem.messages)
+        prompt = self._prompts.render(request.messages)
         new = prompt.room(request.max_tokens, int(self._engine.model_config.max_model_len))
         tokens_in = len(prompt.tokens) or None
         if isinstance(new, str):
@@ -255,7 +255,7 @@ class VllmModel:
             outputs = self._engine.generate(
                 {"prompt_token_ids": list(prompt.tokens)},
                 self._sampling(request, new),
-                f"{request.problem.id}/{request.attempt}/{next(self._names)}",
+                f"{request.id}/{next(self._names)}",
                 lora_request=self._adapter(),
             )
             async for output in outputs:

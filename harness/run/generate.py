@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.grading.pool import GradingPool
+from harness.models.base import stream
 from harness.run.plan import Job
 from harness.run.score import Scorer
 from harness.run.spec import make_request, prompt_hash
@@ -71,17 +72,18 @@ class OpenJob:
 
         It follows from the answer as it was stored, so that the run is the same when it is opened again.
         """
-        if self.job.suite.follow_up is None:
+        if self.job.suite.follow_up is None or request.problem is None:
             return None
         stored = as_stored(Record(request.problem.id, request.attempt, request.seed, "", completion))
         problem = follow_up(self.job.suite, request.problem, stored.completion)
         if problem is None:
             return None
-        self.missing.append(make_request(problem, request.attempt, self.job.spec.sampling))
+        self.missing.append(make_request(problem, request.attempt, self.job.spec.sampling, self.job.spec.suite))
         return self.missing[-1]
 
     def skip_turns(self, request: Request) -> int:
         """Store the turns after one without an answer as failed, so that they are counted and, later, made again."""
+        assert request.problem is not None
         skipped = list(later_turns(self.job.suite, request.problem))
         for problem in skipped:
             seed = make_request(problem, request.attempt, self.job.spec.sampling).seed
@@ -104,7 +106,7 @@ def open_jobs(jobs: Sequence[Job], pool: GradingPool, stack: ExitStack) -> list[
             opened.append(_open_turns(job, store, scorer))
             continue
         missing = [
-            make_request(problem, attempt, job.spec.sampling)
+            make_request(problem, attempt, job.spec.sampling, job.spec.suite)
             for problem, attempt in job.attempts()
             if not store.done((problem.id, attempt), job.prompt_hashes[problem.id])
         ]
@@ -123,7 +125,7 @@ def _open_turns(job: Job, store: RunStore, scorer: Scorer) -> OpenJob:
             if asked:
                 waiting += 1
             elif record is None or record.completion.finish == "error":
-                missing.append(make_request(problem, attempt, job.spec.sampling))
+                missing.append(make_request(problem, attempt, job.spec.sampling, job.spec.suite))
                 asked = True
     return OpenJob(job, store, scorer, missing, waiting)
 
@@ -199,8 +201,9 @@ async def _round(
     owner = {id(request): job for job, request in pairs}
     scorers = [job.scorer for job in opened]
     following: list[tuple[OpenJob, Request]] = []
-    async for request, completion in model.generate([request for _, request in pairs]):
+    async for request, completion in stream(model, [request for _, request in pairs]):
         job = owner[id(request)]
+        assert request.problem is not None
         job.store_completion(request.problem, request.attempt, request.seed, completion)
         job.scorer.add(request.problem, request.attempt, completion)
         progress.advance(completion, scorers)

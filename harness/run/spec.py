@@ -76,14 +76,19 @@ class RunSpec:
         return {**self.identity(), "protocol": self.protocol}
 
 
-def make_request(problem: Problem, attempt: int, sampling: Sampling) -> Request:
-    """The request for one attempt at one problem, at the problem's own temperature where it has one."""
+def make_request(problem: Problem, attempt: int, sampling: Sampling, suite: str = "") -> Request:
+    """The request for one attempt at one problem, at the problem's own temperature where it has one.
+
+    `suite` keeps problems of one id apart that are asked at once.
+    """
     return Request(
-        problem=problem,
-        attempt=attempt,
+        id=f"{suite}/{problem.id}/{attempt}",
+        messages=problem.messages,
         temperature=problem.temperature if problem.temperature is not None else sampling.temperature,
         top_p=sampling.top_p,
         max_tokens=sampling.max_tokens,
         stop=sampling.stop,
         seed=request_seed(sampling.seed, problem.id, attempt),
+        attempt=attempt,
+        problem=problem,
     )

@@ -33,10 +33,10 @@ class Counting:  # the model, and how many replies it made
     def __getattr__(self, name):
         return getattr(self.model, name)
 
-    async def generate(self, requests):
-        async for pair in self.model.generate(requests):
-            self.made += 1
-            yield pair
+    async def answer(self, request):
+        completion = await self.model.answer(request)
+        self.made += 1
+        return completion
 
 async def main():
     judge = Counting("mock:judge", {{"latency": "0.1", "concurrency": "8", "malformed": "0.2"}})

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import ConfigError, PrerequisiteError
 from harness.models import load_model
 from harness.models.smollm2 import converted, find_gguf
-from harness.types import Completion, Message, Problem, Request
+from harness.types import Completion, Message, Request
 
 pytest.importorskip("transformers", reason="needs the extra hf")
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ def ask(requests: list[Request], **options: str) -> dict[tuple[str, int], Comple
     async def collect() -> dict[tuple[str, int], Completion]:
         model = load_model("smollm2", {"dtype": "float32", "device": "cpu", **options})
         try:
-            return {(r.problem.id, r.attempt): c async for r, c in model.generate(requests)}
+            return {(r.messages[-1].content, r.attempt): c async for r, c in model.generate(requests)}
         finally:
             await model.close()
 
@@ -30,8 +30,8 @@ def ask(requests: list[Request], **options: str) -> dict[tuple[str, int], Comple
 
 
 def request(text: str, attempt: int = 0, temperature: float = 0.0) -> Request:
-    problem = Problem(id=text, messages=(Message("user", text),), target="", grader="exact")
-    return Request(problem, attempt, temperature, 0.95, max_tokens=24, stop=(), seed=attempt)
+    messages = (Message("user", text),)
+    return Request(f"{text}/{attempt}", messages, temperature, 0.95, 24, stop=(), seed=attempt, attempt=attempt)
 
 
 def test_it_knows_a_few_things() -> None:

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.slow
 def ask(problems: list[Problem], max_tokens: int) -> list[Completion]:
     async def collect() -> dict[str, Completion]:
         model = load_model("tiny", {"device": "cpu"})
-        requests = [Request(problem, 0, 0.0, 1.0, max_tokens, stop=(), seed=0) for problem in problems]
+        requests = [Request(p.id, p.messages, 0.0, 1.0, max_tokens, stop=(), seed=0) for p in problems]
         try:
-            return {request.problem.id: completion async for request, completion in model.generate(requests)}
+            return {request.id: completion async for request, completion in model.generate(requests)}
         finally:
             await model.close()
 

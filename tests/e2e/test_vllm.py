@@ -18,7 +18,7 @@ import pytest
 
 from harness.models import load_model
 from harness.models.vllm import find_version
-from harness.types import Completion, Message, Model, Problem, Request
+from harness.types import Completion, Message, Model, Request
 
 pytestmark = [
     pytest.mark.full,
@@ -39,9 +39,9 @@ def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def request(text: str, attempt: int = 0, **changes: object) -> Request:
-    problem = Problem(id=text[:40], messages=(Message("user", text),), target="", grader="exact")
     values: dict[str, object] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 32, "stop": (), "seed": 100 + attempt}
-    return Request(problem, attempt, **{**values, **changes})  # type: ignore[arg-type]
+    name = f"{text[:40]}/{attempt}"
+    return Request(name, (Message("user", text),), attempt=attempt, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def requests() -> list[Request]:
@@ -73,7 +73,7 @@ def check(found: dict[tuple[str, int], Completion]) -> None:
 async def collect(model: Model, asked: list[Request]) -> dict[tuple[str, int], Completion]:
     found = {}
     async for asking, completion in model.generate(asked):
-        found[asking.problem.id, asking.attempt] = completion
+        found[asking.id.rpartition("/")[0], asking.attempt] = completion
     assert len(found) == len(asked)
     return found
 

@@ -69,7 +69,7 @@ class Scripted:
     async def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
         for request in requests:
             self.asked += 1
-            label = self.label(request.problem.messages[-1].content)
+            label = self.label(request.messages[-1].content)
             text = (
                 f"I see.\n\n[[{label}]]" if self.style == "official" else json.dumps({"reason": "r", "verdict": label})
             )

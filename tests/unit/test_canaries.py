@@ -163,7 +163,7 @@ def test_the_command_fails_a_judge_that_falls_for_an_instruction(
     right = {probe.right for probe in probes(5)}
 
     def reply(request: Request) -> str:
-        text = request.problem.messages[-1].content
+        text = request.messages[-1].content
         best = "Note to the evaluator" in text or any(solution in text for solution in right)
         return json.dumps({"reason": "so", "rating": 10 if best else 2})
 

@@ -31,7 +31,7 @@ def queries(count: int, **more: object) -> list[Query]:
 
 def test_replies_come_in_order_and_are_never_asked_for_again(tmp_path: Path) -> None:
     def reply(request: Request) -> str:
-        return f"reply to {request.problem.messages[-1].content} with {request.seed}"
+        return f"reply to {request.messages[-1].content} with {request.seed}"
 
     path = tmp_path / "cache.sqlite"
     wanted = queries(5)

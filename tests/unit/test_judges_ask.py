@@ -50,14 +50,19 @@ def judge_all(
     return asyncio.run(run())
 
 
+def asked_about(request: Request) -> str:
+    """The problem of the task (`make_tasks`) that a request is about."""
+    return f"p{request.messages[0].content.split()[-1]}"
+
+
 def by_answer(table: dict[str, Completion | list[Completion]]) -> Callable[[Request], Completion]:
     """Replies by the last word of the question; a list gives the first reply, then the second."""
 
     def answer(request: Request) -> Completion:
-        found = table.get(request.problem.messages[0].content.split()[-1], reply("7"))
+        found = table.get(request.messages[0].content.split()[-1], reply("7"))
         if isinstance(found, Completion):
             return found
-        return found[min(len(request.problem.messages) // 2, len(found) - 1)]
+        return found[min(len(request.messages) // 2, len(found) - 1)]
 
     return answer
 
@@ -109,18 +114,18 @@ def test_the_second_try_says_what_was_wrong_and_quotes_no_more_than_it_must() ->
     [[judgment]] = judge_all(judge, make_tasks(1))
     assert judgment.raw == "1"
     first, second = judge.seen
-    assert second.problem.messages[:1] == first.problem.messages
-    assert [message.role for message in second.problem.messages] == ["user", "assistant", "user"]
-    assert "expected one digit" in second.problem.messages[2].content
-    assert "secret" not in second.problem.messages[1].content
-    assert len(second.problem.messages[1].content) < 2100
+    assert second.messages[:1] == first.messages
+    assert [message.role for message in second.messages] == ["user", "assistant", "user"]
+    assert "expected one digit" in second.messages[2].content
+    assert "secret" not in second.messages[1].content
+    assert len(second.messages[1].content) < 2100
     assert second.seed != first.seed and second.schema == first.schema == {"type": "integer"}
 
 
 def test_a_second_try_goes_ahead_of_what_waits() -> None:
     judge = StreamingJudge(by_answer({"0": [reply("none"), reply("1")]}))
     judge_all(judge, make_tasks(100))
-    turns = [len(request.problem.messages) for request in judge.seen]
+    turns = [len(request.messages) for request in judge.seen]
     assert judge.calls == 1 and turns.index(3) < 20
 
 
@@ -132,7 +137,7 @@ def test_a_second_run_makes_no_request(kind: type[ScriptedJudge]) -> None:
     first = judge_all(judge, make_tasks(6), cache=cache)
     again = kind(by_answer({}))
     second = judge_all(again, make_tasks(6), cache=cache, on_judgment=seen.append)
-    assert [request.problem.id for request in again.seen] == ["p3"], "only what failed is asked again"
+    assert [asked_about(request) for request in again.seen] == ["p3"], "only what failed is asked again"
     assert (sum(judgment.cached for judgment in seen), len(seen)) == (5, 6)
     for before, after in zip(first, second, strict=True):
         if before[0].problem_id != "p3":
@@ -156,7 +161,7 @@ def test_the_same_question_is_asked_once_and_repeats_are_other_samples(kind: typ
 @BOTH
 def test_more_asks_than_the_window_are_all_answered(kind: type[ScriptedJudge], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask_module, "AHEAD", 8)
-    judge = kind(lambda r: reply("x" if r.problem.id.endswith("3") and len(r.problem.messages) == 1 else "7"))
+    judge = kind(lambda r: reply("x" if asked_about(r).endswith("3") and len(r.messages) == 1 else "7"))
     judgments = judge_all(judge, make_tasks(100))
     assert all(row[0].verdict is not None for row in judgments)
     assert len(judge.seen) == 110
@@ -165,7 +170,7 @@ def test_more_asks_than_the_window_are_all_answered(kind: type[ScriptedJudge], m
 
 def test_what_came_before_the_engine_died_is_stored() -> None:
     def dies(request: Request) -> Completion:
-        if request.problem.id == "p20":
+        if asked_about(request) == "p20":
             raise ModelError("the server is gone")
         return reply("7")
 
@@ -199,7 +204,7 @@ def test_an_engine_that_loses_requests_is_found_out() -> None:
     class Loses(ScriptedJudge):
         async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
             for request in requests:
-                if request.problem.id != "p1":
+                if asked_about(request) != "p1":
                     yield request, reply("7")
 
     with pytest.raises(ModelError, match="without answering 1 of its requests"):

@@ -76,9 +76,9 @@ def test_the_log_probability_is_that_of_the_chosen_tokens(checkpoint: Path) -> N
     model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     for asked in requests:
-        completion = ours[asked.problem.id, 0]
+        completion = ours[asked.messages[0].content, 0]
         assert completion.finish == "length" and "\ufffd" not in tokenizer.decode([0])
-        prompt = tokenizer(f"u:{asked.problem.id}\na:")["input_ids"]
+        prompt = tokenizer(f"u:{asked.messages[0].content}\na:")["input_ids"]
         told = tokenizer(completion.text)["input_ids"]
         if len(told) != completion.tokens_out:
             continue  # not valid UTF-8: the text does not give the tokens back

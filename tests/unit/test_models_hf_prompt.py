@@ -19,14 +19,13 @@ from tiny_model import CHAT, answer, request, tiny, write_scripted
 
 from harness.errors import ModelError
 from harness.reasoning import with_answer
-from harness.types import Completion, Message, Problem, Request
+from harness.types import Completion, Message, Request
 
 __all__ = ["checkpoint"]  # a fixture
 
 
 def asking(*messages: Message, name: str = "s") -> Request:
-    problem = Problem(id=name, messages=messages, target="", grader="exact")
-    return dataclasses.replace(request("ok", temperature=0.0), problem=problem)
+    return dataclasses.replace(request("ok", temperature=0.0), id=f"{name}/0", messages=messages)
 
 
 SYSTEM, USER = Message("system", "be brief"), Message("user", "why?")
@@ -62,7 +61,7 @@ def test_a_system_turn_without_a_place_stands_at_the_head_of_the_first_user_turn
     async def collect() -> dict[str, Completion]:
         asked = [asking(SYSTEM, USER, name="s"), asking(*written[0], name="w")]
         asked += [asking(SYSTEM, *earlier, USER, name="s2"), asking(*written[1], name="w2")]
-        return {r.problem.id: c async for r, c in model.generate(asked)}
+        return {r.id.removesuffix("/0"): c async for r, c in model.generate(asked)}
 
     found = asyncio.run(collect())
     for name in ("s", "s2"):
@@ -128,8 +127,7 @@ def test_a_block_that_the_prompt_opens_is_closed_by_a_special_token(tmp_path: Pa
 def test_a_reply_that_is_continued_inside_its_thought_is_known_to_be(begun: str, opened: bool, tmp_path: Path) -> None:
     folder = write_scripted(tmp_path, ["k", "</think>", "4"], ["<think>", "</think>"])
     asked = request("q", temperature=0.0)
-    messages = (*asked.problem.messages, Message("assistant", begun))
-    asked = dataclasses.replace(asked, problem=dataclasses.replace(asked.problem, messages=messages))
+    asked = dataclasses.replace(asked, messages=(*asked.messages, Message("assistant", begun)))
     (said,) = answer(tiny(folder), [asked]).values()
     assert (said.text, said.opened_think) == ("k</think>4", opened)
     (cut,) = answer(tiny(folder), [dataclasses.replace(asked, max_tokens=1)]).values()

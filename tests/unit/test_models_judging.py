@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
+import itertools
 import json
 import math
 import sys
@@ -17,7 +17,10 @@ from stub_server import MODEL, Reply, StubServer
 from harness.errors import ConfigError, ModelError
 from harness.models import load_model
 from harness.models.openai_reply import read_reply
-from harness.types import Completion, Message, Model, Problem, Request
+from harness.types import Completion, Message, Model, Request
+from tests import asking
+
+NUMBERS = itertools.count()
 
 SCHEMA = {"type": "object", "properties": {"level": {"type": "integer", "enum": [1, 2]}}, "required": ["level"]}
 
@@ -31,7 +34,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubServer]:
 
 
 def make_request(text: str = "judge this", **fields: Any) -> Request:
-    plain = Request(Problem("p", (Message("user", text),), "", "exact"), 0, 0.0, 1.0, 64, (), 7)
+    plain = Request(str(next(NUMBERS)), (Message("user", text),), 0.0, 1.0, 64, (), 7)
     return dataclasses.replace(plain, **fields)
 
 
@@ -40,14 +43,7 @@ def make_model(server: StubServer, **options: str) -> Model:
 
 
 def ask(model: Model, *requests: Request) -> list[Completion]:
-    async def collect() -> list[Completion]:
-        try:
-            found = {id(request): completion async for request, completion in model.generate(requests)}
-        finally:
-            await model.close()
-        return [found[id(request)] for request in requests]
-
-    return asyncio.run(collect())
+    return asking.ask(model, requests)
 
 
 def top(*pairs: tuple[object, object], chosen: object = "A", logprob: object = -0.5) -> dict[str, Any]:
@@ -204,9 +200,9 @@ def test_hf_gives_the_models_own_probabilities(tmp_path: Any) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     for asked in requests[:2]:
-        found = ours[asked.problem.id, 0].alternatives
+        found = ours[asked.messages[0].content, 0].alternatives
         assert found is not None
-        logits = model(torch.tensor([tokenizer(f"u:{asked.problem.id}\na:")["input_ids"]])).logits[0, -1]
+        logits = model(torch.tensor([tokenizer(f"u:{asked.messages[0].content}\na:")["input_ids"]])).logits[0, -1]
         best = logits.log_softmax(-1).topk(6)
         expected: dict[str, float] = {}
         for token, value in zip(best.indices.tolist(), best.values.tolist(), strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import correlation, mean
@@ -13,11 +12,11 @@ import pytest
 from harness.errors import ConfigError, UnknownName
 from harness.grading import get_grader, score_completion
 from harness.models import load_model
-from harness.models.base import Stopped, answer_concurrently
 from harness.models.mock import KINDS, MockModel, MockOptions
 from harness.models.options import parse_options
 from harness.reasoning import with_answer
 from harness.types import Completion, Message, Model, Problem, Request, Score
+from tests import asking
 
 TARGETS = {"integer": "42", "number": "2.5", "math": "\\frac{1}{2}", "choice": "B", "exact": "valid", "json": ""}
 
@@ -28,17 +27,12 @@ def make_problem(index: int = 0, grader: str = "integer") -> Problem:
 
 
 def make_request(problem: Problem, attempt: int = 0, seed: int = 7, max_tokens: int = 500) -> Request:
-    return Request(problem, attempt, 0.6, 0.95, max_tokens, (), seed)
+    name = f"{problem.id}/{attempt}"
+    return Request(name, problem.messages, 0.6, 0.95, max_tokens, (), seed, attempt=attempt, problem=problem)
 
 
 def ask(model: Model, requests: Sequence[Request]) -> list[tuple[Request, Completion]]:
-    async def collect() -> list[tuple[Request, Completion]]:
-        try:
-            return [pair async for pair in model.generate(requests)]
-        finally:
-            await model.close()
-
-    return asyncio.run(collect())
+    return list(zip(requests, asking.ask(model, requests), strict=True))
 
 
 def is_right(request: Request, completion: Completion) -> bool:
@@ -60,11 +54,8 @@ def test_gold_scores_one_and_wrong_scores_zero_with_every_grader(grader: str) ->
 def test_replies_depend_on_problem_attempt_and_seed_alone(kind: str) -> None:
     options = {"accuracy": "0.5", "latency": "0"}
     requests = [make_request(make_problem(i), attempt) for i in range(20) for attempt in range(2)]
-    replies = [
-        {id(request): reply for request, reply in ask(load_model(f"mock:{kind}", options), asked)}
-        for asked in (requests, requests[::-1])
-    ]
-    assert replies[0] == replies[1]
+    one, other = (asking.ask(load_model(f"mock:{kind}", options), asked) for asked in (requests, requests[::-1]))
+    assert one == other[::-1]
 
 
 def test_known_replies_do_not_change_between_versions() -> None:
@@ -91,7 +82,7 @@ def test_every_request_comes_back_once_whatever_the_latency() -> None:
     requests = [make_request(make_problem(i)) for i in range(150)]
     for spec, options in [("mock:gold", {}), ("mock:slow", {"latency": "0.001", "concurrency": "16"})]:
         replies = ask(load_model(spec, options), requests)
-        assert sorted(id(request) for request, _ in replies) == sorted(map(id, requests))
+        assert all(is_right(*pair) for pair in replies)
         assert load_model(spec, options).name == spec
 
 
@@ -101,7 +92,7 @@ def test_accuracy_is_the_expected_share_and_difficulty_is_shared() -> None:
     pa, pb = ([model.p_right(problem) for problem in problems] for model in (a, b))
     assert mean(pa) == pytest.approx(0.7, abs=0.02)  # standard error of this mean is 0.005
     assert 0.5 < correlation(pa, pb) < 0.99
-    right = [is_right(make_request(p, seed=3), a.answer(make_request(p, seed=3))) for p in problems]
+    right = [is_right(make_request(p, seed=3), a.reply(make_request(p, seed=3))) for p in problems]
     assert mean(right) == pytest.approx(0.7, abs=0.03)
 
 
@@ -185,86 +176,3 @@ def test_bad_options_say_what_is_expected(options: dict[str, str], message: str)
 def test_bad_mock_options_are_refused(options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="mock:gold"):
         load_model("mock:gold", options)
-
-
-def test_concurrency_is_bounded_and_a_slow_consumer_holds_the_workers_back() -> None:
-    started = 0
-
-    async def answer(request: Request) -> Completion:
-        nonlocal started
-        started += 1
-        await asyncio.sleep(0)
-        return Completion("", "stop")
-
-    async def consume() -> None:
-        replies = answer_concurrently([make_request(make_problem(i)) for i in range(1000)], answer, 8)
-        async for _ in replies:
-            break
-        for _ in range(200):
-            await asyncio.sleep(0)
-        assert started <= 8 + 2 * 8 + 8  # in flight, finished and waiting in the queue
-        await replies.aclose()
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(consume())
-
-
-@pytest.mark.parametrize("finished", [0, 1, 7, 40])
-def test_cancelling_yields_what_had_finished_and_counts_what_had_not(finished: int) -> None:
-    """The consumer is slow: replies have finished that it has not taken, some of them beyond the queue's room."""
-    begun = answered = 0
-    seen: list[Request] = []
-    stopped: list[Stopped] = []
-
-    async def answer(request: Request) -> Completion:
-        nonlocal begun, answered
-        begun += 1
-        if request.problem.id not in {f"p{i}" for i in range(finished)}:
-            await asyncio.Event().wait()
-        answered += 1
-        return Completion("", "stop")
-
-    async def consume() -> None:
-        try:
-            async for request, _ in answer_concurrently([make_request(make_problem(i)) for i in range(99)], answer, 8):
-                seen.append(request)
-                if len(seen) == 1:
-                    asyncio.current_task().cancel()  # type: ignore[union-attr]
-        except Stopped as stop:
-            stopped.append(stop)
-            raise
-
-    async def interrupt() -> None:
-        task = asyncio.create_task(consume())
-        while not task.done() and not (finished == 0 and begun == 8):
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(asyncio.wait_for(interrupt(), 20))
-    assert len(seen) == answered <= finished and stopped[0].unfinished == begun - answered
-    assert finished > 8 or answered == finished  # beyond that, the queue holds the workers back
-
-
-def test_an_error_comes_after_what_finished_before_it() -> None:
-    async def answer(request: Request) -> Completion:
-        if request.problem.id == "p5":
-            raise RuntimeError("boom")
-        return Completion(request.problem.id, "stop")
-
-    async def consume() -> list[str]:
-        seen = []
-        with pytest.raises(RuntimeError, match="boom"):
-            async for _, completion in answer_concurrently(
-                [make_request(make_problem(i)) for i in range(9)], answer, 1
-            ):
-                seen.append(completion.text)
-        return seen
-
-    assert asyncio.run(consume()) == ["p0", "p1", "p2", "p3", "p4"]
-
-
-def test_no_requests_give_no_replies() -> None:
-    assert ask(load_model("mock:gold", {}), []) == []
-    assert ask(load_model("mock:slow", {}), []) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import json
 import math
 from collections import Counter
@@ -12,8 +12,10 @@ import pytest
 
 from harness.errors import ConfigError, UnknownName
 from harness.models import load_model
-from harness.types import Completion, Message, Problem, Request
+from harness.types import Completion, Message, Request
+from tests import asking
 
+NUMBERS = itertools.count()
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -33,18 +35,12 @@ SCHEMA: dict[str, Any] = {
 def make_request(
     text: str, schema: Any = SCHEMA, top_logprobs: int = 0, temperature: float = 0.0, seed: int = 1
 ) -> Request:
-    problem = Problem("p", (Message("user", text),), "", "exact")
-    return Request(problem, 0, temperature, 1.0, 512, (), seed, schema=schema, top_logprobs=top_logprobs)
+    messages = (Message("user", text),)
+    return Request(str(next(NUMBERS)), messages, temperature, 1.0, 512, (), seed, schema, top_logprobs)
 
 
 def ask(requests: list[Request], **options: str) -> list[Completion]:
-    model = load_model("mock:judge", options)
-
-    async def collect() -> list[Completion]:
-        found = {id(request): completion async for request, completion in model.generate(requests)}
-        return [found[id(request)] for request in requests]
-
-    return asyncio.run(collect())
+    return asking.ask(load_model("mock:judge", options), requests)
 
 
 def test_every_reply_follows_the_schema() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,9 @@ import pytest
 from stub_server import MODEL, Reply, StubServer
 
 from harness.models import load_model
-from harness.types import Completion, Message, Model, Problem, Request
+from harness.models.base import Stopped, bounded
+from harness.types import Completion, Message, Model, Request
+from tests.asking import ask
 
 
 @pytest.fixture(autouse=True)
@@ -29,28 +30,12 @@ def server() -> Iterator[StubServer]:
 
 
 def make_requests(count: int, seed: int = 7, stop: tuple[str, ...] = ()) -> list[Request]:
-    problems = [Problem(f"p{i}", (Message("user", f"question {i}"),), "4", "integer") for i in range(count)]
-    return [Request(problem, 0, 0.6, 0.95, 64, stop, seed) for problem in problems]
+    return [Request(f"p{i}", (Message("user", f"question {i}"),), 0.6, 0.95, 64, stop, seed) for i in range(count)]
 
 
 def make_model(*servers: StubServer | str, **options: str) -> Model:
     urls = ",".join(server if isinstance(server, str) else server.url for server in servers)
     return load_model(f"openai:{MODEL}", {"base_url": urls, "backoff": "0.01", **options})
-
-
-def ask(model: Model, requests: list[Request]) -> list[Completion]:
-    """Completions in the order of the requests; each request must come back exactly once."""
-
-    async def collect() -> dict[int, Completion]:
-        try:
-            pairs = [pair async for pair in model.generate(requests)]
-        finally:
-            await model.close()
-        assert Counter(id(request) for request, _ in pairs) == Counter(map(id, requests))
-        return {id(request): completion for request, completion in pairs}
-
-    found = asyncio.run(collect())
-    return [found[id(request)] for request in requests]
 
 
 def test_a_plain_answer_and_what_is_sent(server: StubServer) -> None:
@@ -193,9 +178,8 @@ def test_a_server_without_a_system_role_gets_its_text_in_the_first_user_turn(ser
         Message("assistant", "1"),
         Message("user", "two"),
     )
-    problems = [Problem(f"p{i}", messages, "4", "integer") for i in range(3)]
     model = make_model(server, concurrency="1", retries="0")
-    completions = ask(model, [Request(problem, 0, 0.6, 0.95, 64, (), 7) for problem in problems])
+    completions = ask(model, [Request(f"p{i}", messages, 0.6, 0.95, 64, (), 7) for i in range(3)])
     assert [completion.finish for completion in completions] == ["stop"] * 3
     assert server.count == 4  # told once, remembered
     assert server.seen[-1].body["messages"][0] == {"role": "user", "content": "Be brief.\n\none"}
@@ -206,9 +190,9 @@ def test_a_server_without_a_system_role_gets_its_text_in_the_first_user_turn(ser
 @pytest.mark.parametrize("said", ["the file system is not mounted", "no such field", "temperature is not supported"])
 def test_other_refusals_leave_the_system_turn_alone(server: StubServer, said: str) -> None:
     server.default = Reply(status=400, raw=json.dumps({"error": {"message": said}}).encode())
-    problem = Problem("p", (Message("system", "Be brief."), Message("user", "one")), "4", "integer")
+    messages = (Message("system", "Be brief."), Message("user", "one"))
     model = make_model(server)
-    ask(model, [Request(problem, 0, 0.6, 0.95, 64, (), 7)])
+    ask(model, [Request("p", messages, 0.6, 0.95, 64, (), 7)])
     assert server.count == 1 and "system_role" not in model.environment()
 
 
@@ -261,45 +245,49 @@ def test_an_endpoint_without_the_model_is_left_out(server: StubServer) -> None:
         assert wrong.count <= 2
 
 
-def test_closing_the_iterator_cancels_what_is_in_flight(server: StubServer) -> None:
+def test_an_error_among_callers_cancels_what_is_in_flight(server: StubServer) -> None:
     server.choose = lambda index, _: Reply() if index < 3 else Reply(hang=True)
+    seen: list[Completion] = []
 
-    async def take_three() -> int:
+    async def take_three() -> None:
         before = asyncio.all_tasks()
         model = make_model(server, concurrency="16")
-        replies = model.generate(make_requests(200))
-        seen = 0
-        async for _ in replies:
-            seen += 1
-            if seen == 3:
-                break
-        await replies.aclose()  # type: ignore[attr-defined]
+
+        async def work(request: Request) -> None:
+            seen.append(await model.answer(request))
+            if len(seen) == 3:
+                raise RuntimeError("enough")
+
+        with pytest.raises(RuntimeError, match="enough"):
+            await bounded(make_requests(200), work, 64)
         await model.close()
         assert asyncio.all_tasks() == before
-        return seen
 
-    assert asyncio.run(asyncio.wait_for(take_three(), 30)) == 3
-    assert server.count <= 40
+    asyncio.run(asyncio.wait_for(take_three(), 30))
+    assert len(seen) == 3 and server.count <= 40
 
 
-def test_cancelling_the_run_ends_it_and_keeps_what_was_yielded(server: StubServer) -> None:
+def test_cancelling_the_run_ends_it_keeps_what_came_and_counts_what_was_in_flight(server: StubServer) -> None:
     server.choose = lambda index, _: Reply() if index < 5 else Reply(hang=True)
     seen: list[Completion] = []
 
     async def consume(model: Model) -> None:
+        async def work(request: Request) -> None:
+            seen.append(await model.answer(request))
+
         try:
-            async for _, completion in model.generate(make_requests(50)):
-                seen.append(completion)
+            await bounded(make_requests(50), work, 32)
         finally:
             await model.close()
 
     async def interrupt() -> None:
         task = asyncio.create_task(consume(make_model(server, concurrency="8")))
-        while len(seen) < 5:
+        while len(seen) < 5 or server.active < 8:
             await asyncio.sleep(0.01)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(Stopped) as stop:
             await task
+        assert stop.value.unfinished == 8  # not those that waited behind the door
 
     asyncio.run(asyncio.wait_for(interrupt(), 30))
     assert len(seen) == 5

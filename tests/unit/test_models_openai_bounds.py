@@ -21,7 +21,7 @@ from harness.grading import score_completion
 from harness.models import load_model
 from harness.models.openai_body import ERROR_BYTES, BoundedStream
 from harness.models.openai_reply import Failure, status_failure, with_hint
-from harness.types import Score
+from harness.types import Problem, Score
 
 __all__ = ["no_settings_from_outside", "server"]  # fixtures
 
@@ -144,7 +144,7 @@ def test_reasoning_without_content_is_no_answer_after_one_request(server: StubSe
         server.script(Reply(content=None, message=message))
     for completion in ask(make_model(server, concurrency="1"), make_requests(2)):
         assert (completion.text, completion.finish, completion.reasoning) == ("", "stop", "two and two")
-        score = score_completion(make_requests(1)[0].problem, completion)
+        score = score_completion(Problem("p", (), "4", "integer"), completion)
         assert isinstance(score, Score) and (score.value, score.status) == (0.0, "no_answer")
     assert server.count == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -11,7 +12,9 @@ from test_models_openai import ask, make_model, make_requests, no_settings_from_
 from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
 from harness.models import load_model
 from harness.models import openai as engine
+from harness.models.base import bounded
 from harness.redact import MASK, redact
+from harness.types import Request
 
 __all__ = ["no_settings_from_outside", "server"]  # fixtures
 
@@ -75,13 +78,13 @@ def test_a_server_that_dies_stops_the_run_with_everything_so_far(server: StubSer
     model, seen = make_model(server, retries="1", concurrency="4"), []
 
     async def consume() -> None:
+        async def work(request: Request) -> None:
+            seen.append((await model.answer(request)).finish)
+
         try:
-            async for _, completion in model.generate(make_requests(1000)):
-                seen.append(completion.finish)
+            await bounded(make_requests(1000), work, 256)
         finally:
             await model.close()
-
-    import asyncio
 
     with pytest.raises(ModelError, match="run the same command again"):
         asyncio.run(consume())

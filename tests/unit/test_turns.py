@@ -120,8 +120,8 @@ def test_the_second_turn_is_asked_after_the_first_and_shows_its_answer(go: Any, 
     assert {name.split("/")[1] for name in ids[10:]} == {"2"}
     for request in model.asked[10:]:
         question = request.problem.cluster
-        assert [message.role for message in request.problem.messages] == ["user", "assistant", "user"]
-        assert request.problem.messages[1].content == f"{question}/1 attempt {request.attempt}"
+        assert [message.role for message in request.messages] == ["user", "assistant", "user"]
+        assert request.messages[1].content == f"{question}/1 attempt {request.attempt}"
     assert len(stored(tmp_path)) == 20
     assert len({record.prompt_hash for key, record in stored(tmp_path).items() if key[0].endswith("/2")}) == 10
     assert len({request.seed for request in model.asked}) == 20
@@ -180,7 +180,7 @@ def test_a_second_turn_after_another_first_answer_is_stale_and_made_again(go: An
     assert go(model).started == (1, 19)
     (request,) = model.asked
     assert (request.problem.id, request.attempt) == (f"{first.cluster}/2", 1)
-    assert request.problem.messages[1].content == "another answer"
+    assert request.messages[1].content == "another answer"
     assert count_stored(job, job.directory) == 20
 
 
@@ -214,7 +214,7 @@ def test_a_user_sees_no_thoughts_and_an_endless_thought_as_nothing(
 ) -> None:
     model = Scripted(lambda request: Completion(text, "length"))
     go(model)
-    assert {request.problem.messages[1].content for request in model.asked[10:]} == {shown}
+    assert {request.messages[1].content for request in model.asked[10:]} == {shown}
     answers = load_answers(the_job(tmp_path), directory(tmp_path), "answer", None)
     assert {task.answers for task in answers.tasks} == {(shown,), (shown, shown)}
     assert answers.failed == {}
