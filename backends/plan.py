@@ -6,7 +6,6 @@ Everything that can be wrong with a method's options, the records, the tokenizer
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,6 +20,7 @@ from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
 from backends.records.source import load_records
 from backends.trainers.routers import router_notes
+from backends.world import processes
 from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -201,7 +201,7 @@ def _plan_stages(
     planned = []
     for stage in stages:
         data, chosen = stage.examples(encoder, records), settings[stage.name]
-        micro, accumulation = micro_batches(chosen, int(os.environ.get("WORLD_SIZE", "1")))
+        micro, accumulation = micro_batches(chosen, processes())
         previous, share = share, share + stage.share
         seconds = config.budget_seconds
         plan = StagePlan(

@@ -1,16 +1,14 @@
-"""Numbers that change while training: schedules, the balanced ratio of ThinkAnswer, running means of parameters.
+"""Numbers that change while training: a straight line, the balanced ratio of ThinkAnswer, running means of parameters.
 
-A schedule is a value for each optimiser step, counted from 0, of a known number of steps. The balanced ratio depends on
-the losses seen so far and the running mean on the parameters, so these two hold state, which a checkpoint must keep
-(`state_dict`, `load_state_dict`).
+The balanced ratio depends on the losses seen so far and the running mean on the parameters, so these two hold state,
+which a checkpoint must keep (`state_dict`, `load_state_dict`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, DataError
 
@@ -18,62 +16,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Schedule(Protocol):
-    """A value per optimiser step."""
+def linear(start: float, end: float, step: int, total_steps: int) -> float:
+    """A straight line from `start` at the first step (0) to `end` at the last; `end` beyond it.
 
-    def __call__(self, step: int, total_steps: int) -> float:
-        """The value at `step` (0 is the first) of `total_steps`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The same value throughout."""
-
-    value: float
-
-    def __call__(self, step: int, total_steps: int) -> float:
-        """The value."""
-        _progress(step, total_steps)
-        return self.value
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A straight line from `start` at the first step to `end` at the last."""
-
-    start: float
-    end: float
-
-    def __call__(self, step: int, total_steps: int) -> float:
-        """The value start + (end - start) * progress."""
-        return self.start + (self.end - self.start) * _progress(step, total_steps)
-
-
-@dataclass(frozen=True)
-class Cosine:
-    """Half a cosine from `start` at the first step to `end` at the last: slow at both ends."""
-
-    start: float
-    end: float
-
-    def __call__(self, step: int, total_steps: int) -> float:
-        """The value end + (start - end) * (1 + cos(pi * progress)) / 2."""
-        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * _progress(step, total_steps))) / 2
-
-
-@dataclass(frozen=True)
-class Step:
-    """`before` until step number `at`, `after` from there on."""
-
-    before: float
-    after: float
-    at: int
-
-    def __call__(self, step: int, total_steps: int) -> float:
-        """`before` while step < at, else `after`."""
-        _progress(step, total_steps)
-        return self.before if step < self.at else self.after
+    One step alone is the start. Raises `ConfigError` for a step below 0 and for no steps.
+    """
+    if step < 0 or total_steps < 1:
+        raise ConfigError(f"step {step!r} of {total_steps!r}: a step counts from 0 and there is at least one")
+    return start + (end - start) * min(step / max(total_steps - 1, 1), 1.0)
 
 
 class BalancedRatio:
@@ -174,10 +124,3 @@ def _wide(tensor: Tensor) -> Tensor:
     """A copy in float32, or in float64 if it is that."""
     copy = tensor.detach().clone()
     return copy if copy.element_size() >= 4 else copy.float()
-
-
-def _progress(step: int, total_steps: int) -> float:
-    """0 at the first step, 1 at the last; 1 beyond it. One step alone is the start."""
-    if step < 0 or total_steps < 1:
-        raise ConfigError(f"step {step!r} of {total_steps!r}: a step counts from 0 and there is at least one")
-    return min(step / max(total_steps - 1, 1), 1.0)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from backends.config import Runtime, TrainConfig
 from backends.load import finished
 from backends.plan import Plan, StagePlan, plan_training
 from backends.provenance import check_reporters, provenance
+from backends.world import is_first
 from harness.errors import Interrupted, StoreError, TrainingStopped
 from harness.files import check_folder, open_lock, read_json, write_atomically
 from harness.models.base import import_extra
@@ -72,7 +72,7 @@ def train(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep a second training of the same model away; the processes of one launch are one."""
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         yield
         return
     try:
@@ -92,7 +92,7 @@ class _Run:
 
     def __init__(self, plan: Plan, folder: Path, runtime: Runtime, watch: Callable[[Progress], None] | None) -> None:
         self.plan, self.folder, self.runtime = plan, folder, runtime
-        self.first = os.environ.get("RANK", "0") == "0"
+        self.first = is_first()
         self.watch = watch if self.first else None
         self.state: dict[str, Any] = {
             "done": [],  # stages whose numbers are in here

@@ -46,11 +46,6 @@ class KrslLoss:
     rejected_key_nll: float | None
     """Their mean NLL in nats; None if there are none."""
 
-    @property
-    def guard_tripped(self) -> bool:
-        """True if the wrong responses' key tokens are so unlikely that training should stop."""
-        return self.rejected_key_nll is not None and self.rejected_key_nll > NLL_GUARD
-
 
 def krsl_weights(
     key_BT: Tensor,

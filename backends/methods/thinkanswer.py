@@ -24,7 +24,7 @@ from backends.methods._options import refuse_unused
 from backends.methods._views import CHAIN
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised, tokenise
-from backends.schedules import BalancedRatio, Linear
+from backends.schedules import BalancedRatio, linear
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError
 from harness.types import Json
@@ -110,7 +110,7 @@ class ThinkAnswerObjective(Objective):
             return self.ratio.value
         if self.options.alpha_schedule == "constant":
             return self.options.alpha
-        return Linear(self.options.alpha_start, self.options.alpha_end)(step.number, step.total)
+        return linear(self.options.alpha_start, self.options.alpha_end, step.number, step.total)
 
     def prepare(self, batch: Batch, step: Step) -> Tensor | None:
         """The numbers that draw tokens, where tokens are drawn."""

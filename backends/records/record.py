@@ -46,7 +46,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ChainStep:
     """One step of a structured chain: what to do next, and doing it. Both are verbatim pieces of the response."""
 
     meta: str
@@ -78,7 +78,7 @@ class TrainRecord:
     positives: tuple[str, ...] = ()
     """Further full responses, wrong and right ones."""
     candidates: tuple[Candidate, ...] = ()
-    structure: tuple[Stage, ...] = ()
+    structure: tuple[ChainStep, ...] = ()
     """The stages of the response's chain, in order."""
     privileged: str | None = None
     """What only a self-teacher sees: a reference solution, a successful attempt, feedback."""
@@ -261,14 +261,14 @@ def _candidates(value: Json, where: str) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def _structure(value: Json, where: str) -> tuple[Stage, ...]:
+def _structure(value: Json, where: str) -> tuple[ChainStep, ...]:
     stages = []
     for item, place in _list(value, where):
         stage = _object(item, place, ("meta", "solve"))
         meta, solve = (_text(stage.get(key), f"{place}.{key}") for key in ("meta", "solve"))
         if not meta.strip() or not solve.strip():
             raise DataError(f"{place}: a stage needs both 'meta' and 'solve'")
-        stages.append(Stage(meta, solve))
+        stages.append(ChainStep(meta, solve))
     return tuple(stages)
 
 

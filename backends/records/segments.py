@@ -3,7 +3,7 @@ r"""From records to token ids in which every token has one segment: prompt, thin
 The prompt is rendered exactly as the harness renders it for evaluation (`harness.models.hf_prompt`), the response is
 tokenised on its own and appended: these are the ids that a model sees and has to produce. The end of sequence is
 appended and supervised, and belongs to the answer. The prompt is masked. A sequence over the limit is left out and
-counted, or refused, never cut: a response cut before its answer teaches not to answer.
+counted, never cut: a response cut before its answer teaches not to answer.
 
     encoder = Encoder(tokenizer, max_length=2048)
     data = tokenise(encoder, records, fields=("response", "rejected"))
@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.records.record import Stage, TrainRecord, response_text
+from backends.records.record import ChainStep, TrainRecord, response_text
 from backends.records.spans import (
     Cue,
     begun,
@@ -192,7 +192,7 @@ class Encoder:
         self,
         prompt: Prompt,
         text: str,
-        structure: Sequence[Stage] = (),
+        structure: Sequence[ChainStep] = (),
         need_split: bool = False,
         cue: Cue = "answer",
     ) -> Encoded:
@@ -257,13 +257,11 @@ def tokenise(
     *,
     need_split: bool = False,
     cue: Cue = "answer",
-    overlong: Literal["leave_out", "refuse"] = "leave_out",
 ) -> Tokenised:
     """Encode the named fields of every record; the record's structure belongs to its `response`.
 
     A record of which one sequence is unusable is left out as a whole and counted. Raises `DataError` for a record
-    without one of the fields, for a candidate without a reward, if nothing is left, and with `overlong="refuse"` for
-    the first sequence over the limit.
+    without one of the fields, for a candidate without a reward, and if nothing is left.
     """
     examples: list[Example] = []
     left_out: dict[Reason, list[str]] = {}
@@ -274,11 +272,6 @@ def tokenise(
                 encoder.encode(prompt, text, structure, need_split, cue) for text, structure in _texts(record, fields)
             ]
         except Unusable as error:
-            if error.reason == "too_long" and overlong == "refuse":
-                raise DataError(
-                    f"record {record.id!r} is longer than the {encoder.max_length} tokens of max_length: raise "
-                    "it, or leave such records out"
-                ) from None
             left_out.setdefault(error.reason, []).append(record.id)
             continue
         except DataError as error:
@@ -305,7 +298,7 @@ def usable(data: Tokenised) -> Tokenised:
     return data
 
 
-def _texts(record: TrainRecord, fields: Sequence[Field]) -> Iterator[tuple[str, Sequence[Stage]]]:
+def _texts(record: TrainRecord, fields: Sequence[Field]) -> Iterator[tuple[str, Sequence[ChainStep]]]:
     for name in fields:
         found: Sequence[str | None]
         if name == "response":

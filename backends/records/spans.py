@@ -22,11 +22,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from backends.records.record import Stage, TrainRecord, response_text
+from backends.records.record import ChainStep
 from harness.answers import MAX_JSON, boxed_spans
 from harness.errors import DataError
 from harness.markup import Tag
@@ -175,27 +175,6 @@ def _by_box(text: str) -> Split | None:
     return Split("boxed", 0, start, start, start)
 
 
-def require_split(records: Iterable[TrainRecord], method: str) -> None:
-    """Check that every record's response splits and has a chain.
-
-    Raises `DataError` with the first record that does not, and how many there are.
-    """
-    total, bad = 0, []
-    for record in records:
-        total += 1
-        text = response_text(record)
-        split = split_response(text) if text is not None else None
-        if text is None or split is None or not text[split.think_start : split.think_end].strip():
-            bad.append(record.id)
-    if bad:
-        raise DataError(
-            f"method {method!r} needs a chain of thought and an answer that can be told apart: {len(bad)} of {total} "
-            f"responses lack a chain or a recognisable answer, the first {bad[0]!r}. Recognised are <think>…</think> "
-            "and its like, JSON with 'process' and 'answer', 'the answer is', 'My thought:' with 'My answer:', "
-            "and \\boxed{…}"
-        )
-
-
 # --- boundaries and tokens ----------------------------------------------------------------------------------------
 
 
@@ -207,7 +186,7 @@ class Boundary:
     part: Part
 
 
-def boundaries(text: str, structure: Sequence[Stage] = (), cue: Cue = "answer") -> list[Boundary]:
+def boundaries(text: str, structure: Sequence[ChainStep] = (), cue: Cue = "answer") -> list[Boundary]:
     """The parts of a response, in order, the first from character 0.
 
     Without a split all of it is the answer. With a structure the chain is divided into its stages' "meta" and "solve"
@@ -224,7 +203,7 @@ def boundaries(text: str, structure: Sequence[Stage] = (), cue: Cue = "answer") 
     return [Boundary(0, "think"), Boundary(split.answer_start, "answer")]
 
 
-def _stages(text: str, structure: Sequence[Stage], split: Split | None) -> list[Boundary]:
+def _stages(text: str, structure: Sequence[ChainStep], split: Split | None) -> list[Boundary]:
     if split is None:
         raise DataError("the response has a structure but no recognisable chain and answer")
     found: list[Boundary] = []

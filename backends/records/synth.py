@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal
 
-from backends.records.record import Candidate, Stage, TrainRecord, render_response
+from backends.records.record import Candidate, ChainStep, TrainRecord, render_response
 from harness.errors import DataError
 from harness.synth import (
     INSTRUCTION,
@@ -159,7 +159,7 @@ def _candidates(problem: SynthProblem, right: Chain, form: Form, count: int) -> 
     )
 
 
-def _structure(problem: SynthProblem, chain: Chain) -> tuple[Stage, ...]:
+def _structure(problem: SynthProblem, chain: Chain) -> tuple[ChainStep, ...]:
     """A long chain's stages: the sub-question is the meta-reasoning, the equations (and the check) the solution."""
     stages = []
     for sub_id, group in groupby(chain.steps, key=lambda step: step.sub):
@@ -167,5 +167,5 @@ def _structure(problem: SynthProblem, chain: Chain) -> tuple[Stage, ...]:
         text = " ".join(step.text for step in group)
         if not text.startswith(question):
             raise AssertionError(f"{problem.id}: {sub_id} does not begin with its question")  # pragma: no cover
-        stages.append(Stage(question, text[len(question) :].strip()))
+        stages.append(ChainStep(question, text[len(question) :].strip()))
     return tuple(stages)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,6 +11,7 @@ from typing import Any, cast
 
 import click
 
+from backends.world import processes
 from harness.bench.page import check_report, write_report
 from harness.bench.presets import Preset, find_preset
 from harness.bench.runner import Preflight, Say, check_arms, preflight, run_bench, unequal
@@ -95,7 +95,7 @@ def ask(given: Mapping[str, Any], say: Say) -> Asked:
 
     Raises `ConfigError` and whatever planning the suites and finding the models raises.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes() > 1:
         raise UsageError(
             "harness bench is one process: train with `accelerate launch … harness train` and the same student, data, "
             "budget, settings and seeds, and it finds the models"

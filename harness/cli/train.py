@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +67,7 @@ def command(
     from backends.make import make_model
     from backends.plan import left_out, plan_training
     from backends.train import train
+    from backends.world import is_first
     from harness.catalog import load
     from harness.errors import UsageError
 
@@ -86,10 +86,10 @@ def command(
 
         runtime = Runtime(save_steps, logging_steps, report_to)
         plan = plan_training(config, results_dir)
-        if not quiet and os.environ.get("RANK", "0") == "0":
+        if not quiet and is_first():
             click.echo("".join(f"{line}\n" for line in [*plan.notes, *left_out(plan)]), nl=False, err=True)
         card = train(config, results_dir, runtime, TrainProgress(quiet=quiet), plan)
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         return
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(card), indent=1))

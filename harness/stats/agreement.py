@@ -1,16 +1,16 @@
-"""Do raters agree beyond chance? Cohen's kappa for two, Krippendorff's alpha for any number with gaps.
+"""Do raters agree beyond chance? Krippendorff's alpha, for any number of raters with gaps.
 
 Everything is sums over arrays: 10,000 items by 5 raters take milliseconds, so an interval can be had by resampling the
-items. Both statistics are 1 for perfect agreement, 0 for what chance would give and negative below that, and both are
-undefined (None) where all ratings are one and the same value: there is nothing to disagree about.
+items. The statistic is 1 for perfect agreement, 0 for what chance would give and negative below that, and is undefined
+(None) where all ratings are one and the same value: there is nothing to disagree about.
 
-Sources: J. Cohen 1960 and 1968 (weighted); K. Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011.
+Source: K. Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,37 +20,7 @@ from harness.stats.standard_errors import Array
 
 Level = Literal["nominal", "ordinal", "interval"]
 """What two different ratings mean: different; different by rank; different by their difference."""
-Weights = Literal["linear", "quadratic"]
-Label = TypeVar("Label", bound=Hashable)
 Indices = npt.NDArray[np.intp]
-
-
-def cohen_kappa(
-    a: Sequence[Label], b: Sequence[Label], labels: Sequence[Label], weights: Weights | None = None
-) -> float | None:
-    """Agreement of two raters over the same items, corrected for chance; None where chance agreement is certain.
-
-    `labels` lists the possible ratings, for `weights` in their order: a disagreement weighs as much as the two labels
-    are apart in it ("linear"), or the square of that. Raises `DataError` for nothing, for raters of different length
-    and for a rating that is no label.
-    """
-    if len(a) != len(b):
-        raise DataError(f"agreement needs both raters on the same items: one rated {len(a)}, the other {len(b)}")
-    if len(a) == 0:
-        raise DataError("agreement needs at least one item that both raters rated")
-    codes = {label: i for i, label in enumerate(labels)}
-    unknown = next((rating for rating in (*a, *b) if rating not in codes), None)
-    if len(codes) != len(labels) or unknown is not None:
-        raise DataError(f"labels are {list(labels)!r}: each once, and {unknown!r} is none of them")
-    count = len(labels)
-    rows = np.array([codes[rating] for rating in a])
-    columns = np.array([codes[rating] for rating in b])
-    observed = np.bincount(rows * count + columns, minlength=count * count).reshape(count, count) / len(a)
-    expected = np.outer(observed.sum(axis=1), observed.sum(axis=0))
-    apart = np.abs(np.arange(count)[:, None] - np.arange(count))
-    cost = {None: apart > 0, "linear": apart, "quadratic": apart**2}[weights]
-    chance = float((expected * cost).sum())
-    return 1.0 - float((observed * cost).sum()) / chance if chance > 0.0 else None
 
 
 def krippendorff_alpha(ratings: Sequence[Sequence[float | None]] | Array, level: Level = "nominal") -> float | None:

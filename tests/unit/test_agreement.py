@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import DataError, UsageError
-from harness.stats.agreement import Level, bootstrap_interval, cohen_kappa, krippendorff_alpha
+from harness.stats.agreement import Level, bootstrap_interval, krippendorff_alpha
 
 N = None
 # Krippendorff 2011, the table of four observers and twelve units.
@@ -105,41 +105,6 @@ def test_what_is_no_table_is_refused(ratings: list[list[float | None]]) -> None:
 def test_unknown_level_is_refused() -> None:
     with pytest.raises(UsageError, match="'ratio'"):
         krippendorff_alpha(UNITS, "ratio")  # type: ignore[arg-type]
-
-
-def test_cohens_kappa_by_hand() -> None:
-    # 50 proposals: both yes 20, both no 15, only A yes 5, only B yes 10: (0.7 - 0.5) / (1 - 0.5).
-    a = ["yes"] * 25 + ["no"] * 25
-    b = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
-    assert cohen_kappa(a, b, ["yes", "no"]) == pytest.approx(0.4)
-    assert cohen_kappa(a, a, ["yes", "no"]) == 1.0
-    assert cohen_kappa(["yes", "no"], ["no", "yes"], ["yes", "no"]) == -1.0
-
-
-@pytest.mark.parametrize("weights", [None, "linear", "quadratic"])
-@pytest.mark.parametrize("seed", range(5))
-def test_kappa_is_scikit_learns(weights: str | None, seed: int) -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
-    generator = np.random.default_rng(seed)
-    a = generator.integers(1, 6, size=80)
-    b = np.clip(a + generator.integers(-1, 2, size=80), 1, 5)
-    labels = [1, 2, 3, 4, 5]
-    expected = metrics.cohen_kappa_score(a, b, labels=labels, weights=weights)
-    assert cohen_kappa(list(a), list(b), labels, weights) == pytest.approx(expected, abs=1e-12)  # type: ignore[arg-type]
-
-
-def test_kappa_is_undefined_where_chance_agreement_is_certain() -> None:
-    assert cohen_kappa(["a", "a"], ["a", "a"], ["a", "b"]) is None
-    assert cohen_kappa(["a", "a"], ["b", "b"], ["a", "b"]) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "labels"),
-    [([], [], ["x"]), (["x"], [], ["x"]), (["x"], ["y"], ["x"]), (["x"], ["x"], ["x", "x"])],
-)
-def test_kappa_of_what_does_not_fit_is_refused(a: list[str], b: list[str], labels: list[str]) -> None:
-    with pytest.raises(DataError):
-        cohen_kappa(a, b, labels)
 
 
 def test_bootstrap_intervals_are_seeded_and_cover() -> None:

@@ -17,7 +17,7 @@ from backends.makers.shorten import Shorten
 from backends.makers.traces import Traces
 from backends.records.inputs import noted, problem_of
 from backends.records.record import require
-from backends.records.spans import require_split
+from backends.records.spans import split_response
 from backends.records.synth import synth_records
 from harness.errors import DataError
 from harness.types import Completion
@@ -97,7 +97,7 @@ def test_dual_pairs_both_ways() -> None:
         "rectify_kept": 1, "rectify_hint_removed": 1, "unusable": 1,
     }  # fmt: skip
     require(made.records, ("response", "rejected"), "krsl")
-    require_split(made.records, "krsl")
+    assert all(split_response(record.response or "") for record in made.records)
     prompts = {query.recipe: query.problem.messages[-1].content for query in seen}
     assert "H: The correct answer is 20." in prompts["dual:rectify"] and "<think>" not in prompts["dual:corrupt"]
     assert "Right Response: 2 + 3 = 5. 5 * 4 = 20.\nThe answer is 20." in prompts["dual:corrupt"]

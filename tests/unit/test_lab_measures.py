@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.stats.agreement import cohen_kappa, krippendorff_alpha
+from harness.stats.agreement import krippendorff_alpha
 from judges.lab.agreement import alpha, kappa, share
 from judges.lab.bias import first, has_list, listed, longer, own, preference, pulls
 from judges.lab.logistic import fit
@@ -124,10 +124,11 @@ def by_position(outcomes: list[Outcome]) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("labels", [("a", "b", "tie"), ("a", "b"), ("a",)])
 def test_kappa_and_alpha_are_those_of_the_votes_by_position(labels: tuple[Label, ...]) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
     outcomes = random_outcomes(60, 1, labels)
     told, said = by_position(outcomes)
     got, names = kappa(outcomes), ("first", "second", "tie")
-    assert got is not None and got.value == pytest.approx(cohen_kappa(told, said, names))
+    assert got is not None and got.value == pytest.approx(metrics.cohen_kappa_score(told, said, labels=names))
     assert got.low < got.value < got.high
     nominal = alpha(outcomes)
     codes = [[float(names.index(x)), float(names.index(y))] for x, y in zip(told, said, strict=True)]

@@ -14,7 +14,7 @@ from torch.nn.functional import logsigmoid
 
 from backends.base import Method, Objective
 from backends.methods.dpo import DpoObjective
-from backends.records.record import Candidate, Stage
+from backends.records.record import Candidate, ChainStep
 from backends.records.segments import Encoder, Example
 from harness.catalog import load
 from harness.errors import ConfigError, DataError
@@ -165,7 +165,7 @@ def texts(student: Student, examples: tuple[Example, ...]) -> list[list[str]]:
 def test_pairs_of_candidates_best_against_worst(student: Student) -> None:
     stage = made("dpo", pairs="best_worst")
     assert stage.needs == ("candidates",)
-    entry = dataclasses.replace(ranked(0, 0.5, 2.0, -1.0, 2.0, -1.0), structure=(Stage("of the", "response"),))
+    entry = dataclasses.replace(ranked(0, 0.5, 2.0, -1.0, 2.0, -1.0), structure=(ChainStep("of the", "response"),))
     examples = student.examples(stage.examples, [entry])
     assert texts(student, examples) == [["answer 1", "answer 2"]]
 

@@ -10,42 +10,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.schedules import BalancedRatio, Constant, Cosine, Linear, ParameterMean, Schedule, Step
+from backends.schedules import BalancedRatio, ParameterMean, linear
 from harness.errors import ConfigError, DataError
 
-ALL: tuple[Schedule, ...] = (Constant(0.3), Linear(1.0, 0.2), Cosine(1.0, 0.2), Step(1.0, 0.2, at=3))
+
+def test_a_line_of_five_steps() -> None:
+    assert [linear(1.0, 0.2, step, 5) for step in range(5)] == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+    assert [linear(0.0, 1.0, step, 5) for step in range(5)] == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0])
 
 
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        (Constant(0.3), [0.3, 0.3, 0.3, 0.3, 0.3]),
-        (Linear(1.0, 0.2), [1.0, 0.8, 0.6, 0.4, 0.2]),
-        (Linear(0.0, 1.0), [0.0, 0.25, 0.5, 0.75, 1.0]),
-        (Cosine(1.0, 0.0), [1.0, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4, 0.0]),
-        (Step(1.0, 0.2, at=2), [1.0, 1.0, 0.2, 0.2, 0.2]),
-    ],
-)
-def test_values_of_five_steps(schedule: Schedule, expected: list[float]) -> None:
-    assert [schedule(step, 5) for step in range(5)] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("schedule", ALL)
-def test_edges(schedule: Schedule) -> None:
-    assert schedule(0, 1) == schedule(0, 10)  # one step alone is the start
-    assert schedule(12, 10) == schedule(9, 10)  # beyond the last step nothing changes
+def test_the_ends_of_a_line() -> None:
+    assert linear(1.0, 0.2, 0, 1) == linear(1.0, 0.2, 0, 10)  # one step alone is the start
+    assert linear(1.0, 0.2, 12, 10) == linear(1.0, 0.2, 9, 10)  # beyond the last step nothing changes
     for step, total in ((-1, 5), (0, 0)):
         with pytest.raises(ConfigError, match="step"):
-            schedule(step, total)
+            linear(1.0, 0.2, step, total)
 
 
 @given(st.floats(-5, 5), st.floats(-5, 5), st.integers(1, 50))
-def test_ramps_are_monotone_and_stay_between_their_ends(start: float, end: float, total: int) -> None:
-    for schedule in (Linear(start, end), Cosine(start, end)):
-        values = [schedule(step, total) for step in range(total)]
-        assert values[0] == pytest.approx(start)
-        assert total == 1 or values[-1] == pytest.approx(end)
-        assert all((b - a) * (end - start) >= -1e-12 for a, b in pairwise(values))
+def test_a_line_is_monotone_and_stays_between_its_ends(start: float, end: float, total: int) -> None:
+    values = [linear(start, end, step, total) for step in range(total)]
+    assert values[0] == pytest.approx(start)
+    assert total == 1 or values[-1] == pytest.approx(end)
+    assert all((b - a) * (end - start) >= -1e-12 for a, b in pairwise(values))
 
 
 def test_the_balanced_ratio_by_hand() -> None:

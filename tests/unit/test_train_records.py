@@ -15,7 +15,7 @@ from backends.records.reading import read_records
 from backends.records.record import (
     MAX_ITEMS,
     Candidate,
-    Stage,
+    ChainStep,
     TrainRecord,
     data_hash,
     has,
@@ -47,7 +47,7 @@ FULL = TrainRecord(
         Candidate("5", 0.0, False),
         Candidate("", None, None, "teacher"),
     ),
-    structure=(Stage("What is 2 + 2?", "4."),),
+    structure=(ChainStep("What is 2 + 2?", "4."),),
     privileged="it is 4",
     feedback="right",
     meta={"dataset": "toy", "difficulty": 1, "nested": {"list": [1, None, "ü"]}},

@@ -8,18 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.records.record import Stage, TrainRecord
+from backends.records.record import ChainStep
 from backends.records.spans import (
     Boundary,
     boundaries,
     never_closes,
-    require_split,
     split_response,
     token_parts,
 )
 from harness.errors import DataError
 from harness.reasoning import split_reasoning
-from harness.types import Message
 
 CASES = [
     # (text, rule, chain, answer part)
@@ -112,15 +110,6 @@ def test_a_block_that_is_never_closed() -> None:
     assert not never_closes("a") and not never_closes("a</think>b", opened=True) and not never_closes("<think></think>")
 
 
-def test_methods_that_need_a_split_say_which_records_have_none() -> None:
-    good = TrainRecord("good", (Message("user", "?"),), think="a", answer="4")
-    bad = TrainRecord("bad", (Message("user", "?"),), answer="4")
-    empty = TrainRecord("empty", (Message("user", "?"),), response="<think>\n</think>4")
-    require_split([good], "thinkanswer")
-    with pytest.raises(DataError, match=r"'thinkanswer' needs .*2 of 3 responses .*the first 'bad'"):
-        require_split([good, bad, empty], "thinkanswer")
-
-
 THOUGHTS = (
     "add.",
     "the answer is 3",
@@ -153,7 +142,7 @@ def pieces(text: str, parts: list[Boundary]) -> list[tuple[str, str]]:
 
 def test_separators_go_to_the_piece_that_they_lead_up_to() -> None:
     text = "<think>\nWhat is a? a = 1. What is b? b = 2.\n</think>\n2"
-    stages = [Stage("What is a?", "a = 1."), Stage("What is b?", "b = 2.")]
+    stages = [ChainStep("What is a?", "a = 1."), ChainStep("What is b?", "b = 2.")]
     assert pieces(text, boundaries(text, stages)) == [
         ("meta", "<think>\nWhat is a?"),
         ("solve", " a = 1."),
@@ -173,7 +162,7 @@ def test_separators_go_to_the_piece_that_they_lead_up_to() -> None:
 )
 def test_a_structure_that_is_not_the_responses(text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        boundaries(text, [Stage("What is b?", "b = 2.")])
+        boundaries(text, [ChainStep("What is b?", "b = 2.")])
 
 
 # --- tokens ---------------------------------------------------------------------------------------------------------
