@@ -77,27 +77,27 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "gym": ("harness.grading.gym:GRADER", "reasoning-gym's own scoring of a task"),
     },
     "metric": {
-        "avg@n": ("harness.metrics.accuracy:avg_at_n", "mean over problems of the mean over samples (pass@1 over n)"),
-        "pass@k": ("harness.metrics.passk:pass_at_k", "unbiased estimator of Chen et al. 2021"),
-        "pass_first@k": ("harness.metrics.passk:pass_first_k", "any of the first k samples is right"),
-        "maj@k": ("harness.metrics.passk:maj_at_k", "majority vote over the first k samples"),
-        "pass_gap@k": ("harness.metrics.passk:pass_gap_k", "pass@k - pass@1: what the best of k samples adds"),
-        "maj_gap@k": ("harness.metrics.passk:maj_gap_k", "maj@k - avg@n: what a majority vote adds"),
-        "distinct_answers": ("harness.metrics.diversity_answers:distinct_answers", "different answers to a problem"),
-        "answer_entropy": ("harness.metrics.diversity_answers:answer_entropy", "entropy of the answers, in bits"),
-        "em": ("harness.metrics.accuracy:exact_match", "share of graded answers that match, no-answers left out"),
-        "em_micro": ("harness.metrics.labels:em_micro", "share of labels that are right, over all indicators"),
-        "em_all": ("harness.metrics.labels:em_all", "share of replies in which every label is right"),
+        "avg@n": ("harness.metrics.accuracy:AVG_AT_N", "mean over problems of the mean over samples (pass@1 over n)"),
+        "pass@k": ("harness.metrics.passk:PASS_AT_K", "unbiased estimator of Chen et al. 2021"),
+        "pass_first@k": ("harness.metrics.passk:PASS_FIRST_K", "any of the first k samples is right"),
+        "maj@k": ("harness.metrics.passk:MAJ_AT_K", "majority vote over the first k samples"),
+        "pass_gap@k": ("harness.metrics.passk:PASS_GAP_K", "pass@k - pass@1: what the best of k samples adds"),
+        "maj_gap@k": ("harness.metrics.passk:MAJ_GAP_K", "maj@k - avg@n: what a majority vote adds"),
+        "distinct_answers": ("harness.metrics.diversity_answers:DISTINCT_ANSWERS", "different answers to a problem"),
+        "answer_entropy": ("harness.metrics.diversity_answers:ANSWER_ENTROPY", "entropy of the answers, in bits"),
+        "em": ("harness.metrics.accuracy:EM", "share of graded answers that match, no-answers left out"),
+        "em_micro": ("harness.metrics.labels:EM_MICRO", "share of labels that are right, over all indicators"),
+        "em_all": ("harness.metrics.labels:EM_ALL", "share of replies in which every label is right"),
         "em:x": ("harness.metrics.labels:em_of", "share of replies with one indicator right: em:coherence"),
-        "valid_labels": ("harness.metrics.labels:valid_labels", "share of replies with only values of the closed sets"),
-        "format:think": ("harness.metrics.format:think", "share of replies with exactly one closed think block"),
-        "format:boxed": ("harness.metrics.format:boxed", "share of replies with a boxed answer"),
+        "valid_labels": ("harness.metrics.labels:VALID_LABELS", "share of replies with only values of the closed sets"),
+        "format:think": ("harness.metrics.format:THINK", "share of replies with exactly one closed think block"),
+        "format:boxed": ("harness.metrics.format:BOXED", "share of replies with a boxed answer"),
         "format:json": (
-            "harness.metrics.format:json_object",
+            "harness.metrics.format:JSON_OBJECT",
             "share of replies that are exactly the JSON object asked for",
         ),
-        "tokens_out": ("harness.metrics.length:tokens_out", "mean generated tokens per sample"),
-        "truncated": ("harness.metrics.length:truncated", "share of samples cut by the token limit"),
+        "tokens_out": ("harness.metrics.length:TOKENS_OUT", "mean generated tokens per sample"),
+        "truncated": ("harness.metrics.length:TRUNCATED", "share of samples cut by the token limit"),
     },
     "protocol": {
         "r1": (
@@ -227,7 +227,7 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "suite": ("data", "render"),
     "model": ("__call__",),
     "grader": ("grade",),
-    "metric": ("__call__",),
+    "metric": ("function", "unit", "lower_is_better"),
     "protocol": ("apply",),
     "rubric": (),
     "judging": ("__call__",),
@@ -235,6 +235,8 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "method": ("stages", "options"),
 }
 """What a plugin's object must have, so that a wrong one is told before anything is spent."""
+
+_WRITE: dict[Kind, str] = {"metric": ": write `harness.types.Metric(name, function, unit, lower_is_better)`"}
 
 
 @cache
@@ -268,8 +270,10 @@ def load(kind: Kind, name: str) -> object:
         thing: object = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # another's code: whatever it raises while it is imported
         raise UsageError(f"plugin {kind} {name!r} ({known[name][0]}) does not load: {error!r}") from error
-    if not all(hasattr(thing, part) for part in _PARTS[kind]):
+    parts = ("__call__",) if name.endswith(":x") else _PARTS[kind]  # a metric for each part: a function that makes it
+    if not all(hasattr(thing, part) for part in parts):
         raise UsageError(
-            f"plugin {kind} {name!r} ({known[name][0]}) is no {kind}: it has no {' or '.join(_PARTS[kind])}"
+            f"plugin {kind} {name!r} ({known[name][0]}) is no {kind}: it has no {' or '.join(parts)}"
+            f"{_WRITE.get(kind, '')}"
         )
     return thing

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import UsageError
-from harness.leaderboard import display_names, is_share
+from harness.leaderboard import display_names
+from harness.metrics import described
 from harness.reduction import Reduction, Side, reduction
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
@@ -49,7 +50,7 @@ class Flip:
 
     @property
     def change(self) -> float:
-        """Positive: the other run is better here."""
+        """Positive: the other run has the higher value here."""
         return self.other - self.reference
 
 
@@ -126,7 +127,8 @@ def _pair(reference: Loaded, other: Loaded, force: bool, tokenizer: str | None) 
         raise UsageError(f"{a.run_id} and {b.run_id} have no scored problem in common")
     common = left.keys() & right.keys()
     flips = [Flip(key, left[key], right[key]) for key in common if abs(left[key] - right[key]) > _SAME]
-    wins = sum(flip.change > 0 for flip in flips)
+    lower = described(b.headline).lower_is_better
+    wins = sum((flip.change < 0) is lower for flip in flips)
     return Pair(
         reference=reference,
         other=other,
@@ -209,6 +211,8 @@ def _scorer(result: Scored) -> str:
 def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
     """What a reader must know although the comparison is allowed."""
     notes = [f"compared all the same: {difference}" for difference in forced]
+    if described(b.headline).lower_is_better:
+        notes.append(f"{b.headline} is better when lower: a problem with a lower value is a win")
     if a.model == b.model:
         notes.append(_same_model(a, b))
     if a.n != b.n:
@@ -227,10 +231,10 @@ def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
         notes += [f"warning: {result.run_id}: {warning}" for warning in warnings_of(result)]
         estimate = result.estimates[result.headline]
         if (bounds := estimate.bounds) is not None:
-            scale, unit = (100, " %") if is_share(result.headline, estimate.value) else (1, "")
+            scale, unit = described(result.headline).shown(estimate.value)
             notes.append(
                 f"warning: {result.run_id}: with the missing scores its value could be "
-                f"{scale * bounds[0]:.1f} to {scale * bounds[1]:.1f}{unit}"
+                f"{scale * bounds[0]:.1f} to {scale * bounds[1]:.1f} {unit}".rstrip()
             )
     return notes
 
@@ -259,10 +263,13 @@ def _percent(estimate: Estimate | None) -> Json:
 def pair_row(pair: Pair, show: int | None) -> Mapping[str, Json]:
     """One comparison as data; at most `show` flips (None: all)."""
     a, b, outcome = pair.reference.result, pair.other.result, pair.outcome
+    metric = described(b.headline)
+    _, unit = metric.shown(b.estimates[b.headline].value)
     return {
         "suite": b.suite,
         "metric": b.headline,
-        "share": is_share(b.headline, b.estimates[b.headline].value),
+        "share": unit == "%",
+        "better": "lower" if metric.lower_is_better else "higher",
         "reference": a.run_id,
         "run": b.run_id,
         "reference_model": a.model,

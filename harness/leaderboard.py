@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from harness.errors import StoreError, UnknownName, UsageError
+from harness.metrics import described, is_listed
 from harness.ranking import Aligned
 from harness.run.checked import read_checked
 from harness.run.locate import JUDGED, list_runs
@@ -29,11 +30,6 @@ from harness.types import Estimate, Json
 ALPHA = 0.05
 HEADLINE = "headline"
 ALL_METRICS = "all"
-LOWER_IS_BETTER = frozenset({"tokens_out", "tokens_in", "truncated"})
-NOT_A_SHARE = frozenset({"tokens_out", "tokens_in", "rating", "distinct_answers", "answer_entropy"})
-"""Metrics in their own unit, parts such as "rating:math" included; every other one is a share, shown in percent."""
-_GAPS = ("pass_gap@", "maj_gap@")
-"""Differences of two shares: in percentage points even where they are negative."""
 MAX_PAIRS = 2000  # on a larger board, runs are tested only against the best of their group: it must stay quick
 
 
@@ -110,12 +106,6 @@ class Board:
     unfinished: tuple[str, ...] = ()
     """Runs without a result so far."""
     notes: tuple[str, ...] = field(default=())
-
-
-def is_share(metric: str, value: float) -> bool:
-    """True if a metric is shown in percent. Other tools' metrics are named "metric,filter" and may be on any scale."""
-    in_percent = metric.partition(",")[0].partition(":")[0] not in NOT_A_SHARE
-    return in_percent and (0.0 <= value <= 1.0 or metric.startswith(_GAPS))
 
 
 def group_key(result: RunResult) -> GroupKey:
@@ -302,7 +292,7 @@ def _with_ranks(standings: list[Standing], p_values: Mapping[tuple[str, str], fl
 
 
 def _in_order(metric: str, standings: Sequence[Standing]) -> list[Standing]:
-    sign = 1 if metric.partition(",")[0] in LOWER_IS_BETTER else -1
+    sign = 1 if described(metric).lower_is_better else -1
     return sorted(standings, key=lambda s: (sign * s.estimate.value, s.model, s.result.run_id))
 
 
@@ -333,7 +323,7 @@ def _notes(standings: Sequence[Standing], told: set[str]) -> tuple[str, ...]:
             notes += [f"warning: {s.model}: {warning}" for warning in warnings_of(s.result)]
             told.add(s.result.run_id)
         if (bounds := s.estimate.bounds) is not None:
-            scale = 100 if is_share(s.metric, s.estimate.value) else 1
+            scale, _ = described(s.metric).shown(s.estimate.value)
             could = f"{scale * bounds[0]:.1f} to {scale * bounds[1]:.1f}"
             notes.append(f"warning: {s.model}: with the missing scores the value could be {could}")
     versions = {(name, version) for s in standings for name, version in s.result.graders.items()}
@@ -346,6 +336,11 @@ def _notes(standings: Sequence[Standing], told: set[str]) -> tuple[str, ...]:
     samples = sorted({s.result.n for s in standings})
     if len(samples) > 1:
         notes.append(f"note: samples per problem differ: {', '.join(map(str, samples))}")
+    first = standings[0]
+    if first.result.imported_from is None and first.result.judge is None and not is_listed(first.metric):
+        notes.append(
+            f"warning: {first.metric} is no metric here (is its plugin installed?): taken as better when higher"
+        )
     if len(standings) > 1 and all(s.rank is None for s in standings):
         notes.append(f"note: no per-problem values of {standings[0].metric} are stored, so no tests and no ranks")
     return tuple(notes)

@@ -195,8 +195,33 @@ class Estimate:
     """What the value could have been had the missing scores all been 0, or all 1; None if nothing is missing."""
 
 
-Metric: TypeAlias = "Callable[[Sequence[Graded], int | None], Estimate]"
-"""(graded attempts of one run, k) -> estimate. `k` is None for a metric that takes none."""
+@dataclass(frozen=True)
+class Metric:
+    """A number about a run's graded attempts: how it is computed, what it counts, and which way is better."""
+
+    name: str
+    """As in the catalog: "avg@n", "pass@k"; of a metric with a part the whole name, "em:coherence"."""
+    function: Callable[[Sequence[Graded], int | None], Estimate]
+    """(graded attempts of one run, k) -> estimate. `k` is None for a metric that takes none."""
+    unit: str = "share"
+    """"share" (0 to 1, shown in percent), "pp" (a difference of shares), or what stands behind a value: "tok"."""
+    lower_is_better: bool = False
+
+    @property
+    def is_share(self) -> bool:
+        """True for a share, and a difference of shares."""
+        return self.unit in ("share", "pp")
+
+    @property
+    def own_unit(self) -> str:
+        """What stands behind a value that is no share; empty for a share."""
+        return "" if self.is_share else self.unit
+
+    def shown(self, value: float) -> tuple[float, str]:
+        """(factor, unit) with which a value is printed; a "share" beyond 0 to 1 is some other tool's own scale."""
+        if self.unit == "pp" or (self.unit == "share" and 0.0 <= value <= 1.0):
+            return 100.0, "%"
+        return 1.0, self.own_unit
 
 
 @dataclass(frozen=True, slots=True)

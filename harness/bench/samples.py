@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.bench.spec import Member
 from harness.errors import DataError
-from harness.leaderboard import is_share
+from harness.metrics import described
 from harness.metrics.diversity_answers import distinct_answers
 from harness.run.locate import runs_folder
 from harness.run.result import RunResult
@@ -140,13 +140,13 @@ def _of_judged(judged: RunResult, graded: Sequence[Graded]) -> Samples:
     """
     rows = _collect(graded, lambda row: row.score.value)
     items = {problem: item.mean for problem, item in judged.items.items() if item.mean is not None}
-    scaled = not is_share(judged.headline, judged.estimates[judged.headline].value)
+    _, unit = described(judged.headline).shown(judged.estimates[judged.headline].value)
     fewer = sum(item.n for item in judged.items.values()) > sum(map(len, rows.values()))
     plain = all(
         problem in items and math.isclose(sum(values) / len(values), items[problem], abs_tol=1e-9)
         for problem, values in rows.items()
     )
-    if scaled or fewer or plain:
+    if unit != "%" or fewer or plain:
         return rows
     return {problem: (float(value),) for problem, value in items.items()}
 

@@ -193,12 +193,12 @@ def _descent(card: ModelCard) -> str:
 
 def _told(result: RunResult) -> str:
     """A run as one line: suite (and limit), score with its interval, judge, id."""
-    from harness.leaderboard import is_share
+    from harness.metrics import described
     from harness.report.text import with_interval
     from harness.run.warned import warnings_of
 
     estimate = result.estimates[result.headline]
-    scale = 100.0 if is_share(result.headline, estimate.value) else 1.0
+    scale, _ = described(result.headline).shown(estimate.value)
     limit = f" ({result.limit})" if result.limit is not None else ""
     judge = f", judged by {result.judge}" if result.judge else ""
     score = with_interval(estimate.value, estimate.low, estimate.high, scale)
@@ -208,12 +208,12 @@ def _told(result: RunResult) -> str:
 
 def _scores(runs: Sequence[Row]) -> str:
     """The latest score on each suite (and limit), "!" where there are warnings: "synth_easy 43.3, gsm8k (100) 12 !"."""
-    from harness.leaderboard import is_share
+    from harness.metrics import described
 
     latest: dict[str, str] = {}
     for run in runs:
         value = cast(float, run["value"])
-        scale = 100.0 if is_share(str(run["metric"]), value) else 1.0
+        scale, _ = described(str(run["metric"])).shown(value)
         limit = f" ({run['limit']})" if run["limit"] is not None else ""
         latest[f"{run['suite']}{limit}"] = f"{scale * value:.1f}{' !' if run['warnings'] else ''}"
     return ", ".join(f"{suite} {value}" for suite, value in latest.items()) or "-"

@@ -21,7 +21,7 @@ from harness.gate.margin import parse_margin
 from harness.gate.pairs import Rule
 from harness.gate.reach import Design, check_reach
 from harness.gate.values import Side, read_side
-from harness.leaderboard import is_share
+from harness.metrics import described
 from harness.run.generate import Progress
 from harness.run.locate import find_run, runs_folder
 from harness.run.sent import changed_by_options
@@ -111,10 +111,10 @@ def run_gate(
     name = metric or "avg@n"  # by which every graded suite is paired
     margin = None
     if baseline.model or candidate.model:
-        margin = parse_margin(rule.margin, name, share=is_share(name, 0.5), superior=rule.test == "superior")
+        margin = parse_margin(rule.margin, name, share=described(name).is_share, superior=rule.test == "superior")
 
     def check(own: RunConfig, stored: Side | None) -> None:
-        share = is_share(stored.metric if stored is not None else name, 0.5)
+        share = described(stored.metric if stored is not None else name).is_share
         if margin is not None and share and not load_suite(own.suite[0]).judging:
             say(check_reach(_design(own, stored), margin.value, rule))
 
@@ -193,7 +193,7 @@ def evaluate(
 ) -> Side:
     """Evaluate a model on one suite, sampled as `like` was; raises `DataError` if nothing could be scored."""
     from harness.run.pipeline import run
-    from harness.run.plan import plan_suites
+    from harness.run.plan import ALWAYS, plan_suites
 
     assert side.model is not None
     config = replace(config, model=(side.model,), model_options=side.options)
@@ -213,7 +213,7 @@ def evaluate(
             f"the suite is now version {plan.suite.version!r} with {plan.suite.data.sha256[:12]}: evaluate the "
             f"{side.role} with the same code, or make the stored side again"
         )
-    if metric is not None and metric not in plan.suite.metrics and metric not in ("tokens_out", "truncated"):
+    if metric is not None and metric not in (*plan.suite.metrics, *ALWAYS):
         config = replace(config, metric=(*config.metric, metric))
     outcome = run(config, progress)
     if not outcome.results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.gate.decide import Verdict
+from harness.metrics import described
 
 
 def amount(value: float, verdict: Verdict, *, sign: bool = True) -> str:
@@ -13,9 +14,9 @@ def amount(value: float, verdict: Verdict, *, sign: bool = True) -> str:
 
 
 def unit_of(verdict: Verdict) -> tuple[float, str]:
-    """(factor, name) of the verdict's own unit: points of a share, percent of the baseline, tokens."""
+    """(factor, name) of the verdict's own unit: points of a share, percent of the baseline, or the metric's own."""
     if verdict.margin.relative:
         return 100.0, "%"
     if verdict.baseline.share and verdict.candidate.share:
         return 100.0, "pp"
-    return 1.0, "tok" if verdict.baseline.metric == "tokens_out" else ""
+    return 1.0, described(verdict.baseline.metric).own_unit

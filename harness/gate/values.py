@@ -10,14 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.errors import DataError, UsageError
-from harness.leaderboard import is_share
+from harness.metrics import described, estimate, find_metric
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
 from harness.run.store import read_graded
 from harness.run.warned import cut_share, warnings_of
-from harness.types import Graded, Json
+from harness.types import Graded, Json, Metric
 
-LOWER_IS_BETTER = ("tokens_out", "truncated")
 _CLOSE = 1e-6
 
 
@@ -69,12 +68,12 @@ class Side:
     def share(self) -> bool:
         """True if the metric lies between 0 and 1."""
         known = [value.mean for value in self.values.values() if value.mean is not None and math.isfinite(value.mean)]
-        return is_share(self.metric, sum(known) / max(1, len(known))) and all(0.0 <= value <= 1.0 for value in known)
+        return described(self.metric).is_share and all(0.0 <= value <= 1.0 for value in known)
 
     @property
     def lower_is_better(self) -> bool:
-        """True for lengths and truncation."""
-        return self.metric in LOWER_IS_BETTER
+        """As the metric says."""
+        return described(self.metric).lower_is_better
 
 
 def read_side(directory: Path, metric: str | None = None) -> Side:
@@ -124,25 +123,21 @@ def _stored_values(result: RunResult, metric: str) -> dict[str, Value]:
 
 
 def _graded_values(graded: Sequence[Graded], metric: str) -> dict[str, Value]:
-    from harness.metrics import parse_metric
-
-    parse_metric(metric)
+    kind = find_metric(metric)[0]
     rows: dict[str, list[Graded]] = defaultdict(list)
     for row in graded:
         rows[row.problem_id].append(row)
-    return {problem: _value(metric, members) for problem, members in sorted(rows.items())}
+    return {problem: _value(kind, metric, members) for problem, members in sorted(rows.items())}
 
 
-def _value(metric: str, rows: Sequence[Graded]) -> Value:
+def _value(kind: Metric, metric: str, rows: Sequence[Graded]) -> Value:
     """The metric on one problem; its own bounds say what the missing samples could have made of it."""
-    from harness.metrics import estimate
-
     scored = sorted(
         (row for row in rows if row.score.value is not None), key=lambda row: (-(row.score.value or 0.0), row.attempt)
     )
     shown = [_answer(row) for row in scored]
     worst = next((_answer(row) for row in scored if row.score.value == scored[-1].score.value), "")
-    counted = metric not in ("tokens_out",)
+    counted = kind.unit != "tok"
     missing = sum(row.score.value is None if counted else row.tokens_out is None for row in rows)
     texts = {"cluster": rows[0].cluster, "best": shown[0] if shown else "", "worst": worst}
     try:

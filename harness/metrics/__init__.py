@@ -1,19 +1,21 @@
 """Metrics: pure functions from the graded attempts of one run to an `Estimate`.
 
-A metric is `(graded, k) -> Estimate`, listed in `harness.catalog` under a name in which a literal `k` stands for the
-number: `pass@8` is the entry `pass@k` called with 8. A literal `x` behind a colon stands for a part: `em:coherence` is
-what the entry `em:x`, a function from the part's name to a metric, makes of "coherence". To add one, write the function
-and its line in the catalog.
+A `Metric` is a function `(graded, k) -> Estimate` with its unit and direction, listed in `harness.catalog` under a name
+in which a literal `k` stands for the number: `pass@8` is the entry `pass@k` called with 8. A literal `x` behind a colon
+stands for a part: `em:coherence` is what the entry `em:x`, a function from the part's name to a metric, makes of
+"coherence". To add one, write the metric and its line in the catalog. Whatever ranks, gates or prints a number asks
+`described`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import cast
 
 from harness import catalog
-from harness.errors import UnknownName, UsageError
+from harness.errors import HarnessError, UnknownName, UsageError
 from harness.types import Estimate, Graded, Metric
 
 _NUMBERED = re.compile(r"(?P<stem>.+@)(?P<k>0|[1-9][0-9]{0,5})\Z", re.ASCII)
@@ -55,13 +57,42 @@ def _of_part(entry: str, part: str) -> Metric:
     return cast(Callable[[str], Metric], catalog.load("metric", entry))(part)
 
 
+def find_metric(name: str) -> tuple[Metric, int | None]:
+    """The metric of a name as the user writes it, and its k. Raises as `parse_metric`."""
+    entry, k = parse_metric(name)
+    parted = _parted(name)
+    return (_of_part(*parted) if parted is not None else cast(Metric, catalog.load("metric", entry))), k
+
+
+def is_listed(name: str) -> bool:
+    """True if this name of a stored number is a metric here, so that its unit and direction are known."""
+    return described(name).function is not _stored
+
+
+def described(name: str) -> Metric:
+    """Unit and direction of a stored number; never raises.
+
+    A judge's or another tool's ("acc,none") that is no metric here counts as a share that is better when higher.
+    """
+    name = name.partition(",")[0]
+    with suppress(HarnessError):
+        return find_metric(name)[0]
+    return Metric(name, _stored, _OF_JUDGES.get(name.partition(":")[0], "share"))
+
+
+_OF_JUDGES = {"rating": ""}
+"""Unit of what judges report on a scale of its own, by topic or turn ("rating:math") included."""
+
+
+def _stored(graded: Sequence[Graded], k: int | None) -> Estimate:
+    raise UsageError("this number is stored by a judge or another tool: it cannot be computed from graded attempts")
+
+
 def estimate(name: str, graded: Sequence[Graded]) -> Estimate:
     """Compute the metric of that name ("pass@8", "avg@n", "format:boxed") over all graded attempts of a run.
 
     Raises `UnknownName`, `UsageError` if a problem has fewer than k attempts, `DataError` if nothing can be averaged
     (`NotMeasured` if the data hold nothing of what the metric measures).
     """
-    entry, k = parse_metric(name)
-    parted = _parted(name)
-    metric = _of_part(*parted) if parted is not None else cast(Metric, catalog.load("metric", entry))
-    return metric(graded, k)
+    metric, k = find_metric(name)
+    return metric.function(graded, k)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.metrics.table import Table
-from harness.types import Estimate, Graded
+from harness.types import Estimate, Graded, Metric
 
 
 def avg_at_n(graded: Sequence[Graded], k: int | None = None) -> Estimate:
@@ -29,3 +29,7 @@ def exact_match(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     table = Table.of(graded)
     answered = np.array([row.score.status == "scored" for row in table.rows], dtype=bool)
     return table.average(np.where(answered, table.values, np.nan), np.isnan(table.values))
+
+
+AVG_AT_N = Metric("avg@n", avg_at_n)
+EM = Metric("em", exact_match)

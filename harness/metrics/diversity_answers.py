@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.metrics.table import Table
-from harness.types import Estimate, Graded
+from harness.types import Estimate, Graded, Metric
 
 
 def distinct_answers(graded: Sequence[Graded], k: int | None = None) -> Estimate:
@@ -53,3 +53,7 @@ def _per_problem(graded: Sequence[Graded], name: str, value: Callable[[Counter[s
             "with --n 4 (or another number)"
         )
     return table.estimate(values, sum(found.total() for found in votes if found.total() > 1), share=False)
+
+
+DISTINCT_ANSWERS = Metric("distinct_answers", distinct_answers, unit="answers")
+ANSWER_ENTROPY = Metric("answer_entropy", answer_entropy, unit="bits")

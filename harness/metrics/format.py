@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.metrics.table import Table
-from harness.types import Estimate, Graded
+from harness.types import Estimate, Graded, Metric
 
 
 def _share(graded: Sequence[Graded], check: str) -> Estimate:
@@ -44,3 +44,8 @@ def boxed(graded: Sequence[Graded], k: int | None = None) -> Estimate:
 def json_object(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     """Share of replies that are exactly the JSON object asked for."""
     return _share(graded, "json")
+
+
+THINK = Metric("format:think", think)
+BOXED = Metric("format:boxed", boxed)
+JSON_OBJECT = Metric("format:json", json_object)

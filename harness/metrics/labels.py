@@ -72,14 +72,19 @@ def em_of(indicator: str) -> Metric:
 
     Raises `UnknownName` with a suggestion.
     """
-    name = f"{PREFIX}{find_indicator(indicator).key}"
-
-    def metric(graded: Sequence[Graded], k: int | None = None) -> Estimate:
-        return _average(graded, lambda checks: float(checks[name]) if name in checks else None)
-
-    return metric
+    key = find_indicator(indicator).key
+    name = f"{PREFIX}{key}"
+    return Metric(
+        f"em:{key}",
+        lambda graded, k: _average(graded, lambda checks: float(checks[name]) if name in checks else None),
+    )
 
 
 def valid_labels(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     """Share of replies that give every indicator a value of its closed set, right or wrong."""
     return _average(graded, lambda checks: float(checks[VALID]) if VALID in checks else None)
+
+
+EM_MICRO = Metric("em_micro", em_micro)
+EM_ALL = Metric("em_all", em_all)
+VALID_LABELS = Metric("valid_labels", valid_labels)

@@ -13,7 +13,7 @@ from harness.errors import DataError, UsageError
 from harness.metrics.table import Table
 from harness.stats.distributions import t_quantile
 from harness.stats.standard_errors import Array, cluster_sums, mean_interval
-from harness.types import STATUSES, Estimate, Graded
+from harness.types import STATUSES, Estimate, Graded, Metric
 
 _NAMED = 5  # problems named in an error message
 
@@ -36,6 +36,10 @@ def truncated(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     lost = np.array([row.score.status == "error" for row in table.rows], dtype=bool)
     cut = np.array([float(row.score.status == "truncated") for row in table.rows])
     return table.average(np.where(lost, np.nan, cut), lost)
+
+
+TOKENS_OUT = Metric("tokens_out", tokens_out, unit="tok", lower_is_better=True)
+TRUNCATED = Metric("truncated", truncated, lower_is_better=True)
 
 
 @dataclass(frozen=True)

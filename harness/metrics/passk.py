@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.metrics.table import Table
 from harness.stats.paired import paired_differences
 from harness.stats.standard_errors import Array
-from harness.types import Estimate, Graded
+from harness.types import Estimate, Graded, Metric
 
 
 def unbiased(n: npt.NDArray[np.intp], c: Array, k: int) -> Array:
@@ -180,3 +180,10 @@ def _majority_bounds(rows: Sequence[Graded]) -> tuple[float, float]:
     right = max((count for answer, count in votes.items() if worth[answer] == 1.0), default=0)
     wrong = max((count for answer, count in votes.items() if worth[answer] == 0.0), default=0)
     return float(right > wrong + lost), float(right + lost >= wrong)
+
+
+PASS_AT_K = Metric("pass@k", pass_at_k)
+PASS_FIRST_K = Metric("pass_first@k", pass_first_k)
+MAJ_AT_K = Metric("maj@k", maj_at_k)
+PASS_GAP_K = Metric("pass_gap@k", pass_gap_k, unit="pp")
+MAJ_GAP_K = Metric("maj_gap@k", maj_gap_k, unit="pp")

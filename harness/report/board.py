@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.leaderboard import Board, Group, Standing, is_share
+from harness.leaderboard import Board, Group, Standing
+from harness.metrics import described
 from harness.report.published import Reference
 from harness.report.table import Column, Row, Table
 from harness.report.text import count, p_value, signed, with_interval
@@ -38,8 +39,10 @@ def _group_table(group: Group, references: Sequence[Reference]) -> Table:
     if any(s.tied for s in group.standings):
         notes.append("runs that share a letter are tied: no paired test tells them apart (5 %, Holm over all tables)")
     title = f"{group.key.describe()} - {first.metric}{'' if headline else ' (not the headline metric)'}"
-    if is_share(first.metric, first.estimate.value):
-        title += " [%]"
+    metric = described(first.metric)
+    words = [metric.shown(first.estimate.value)[1], "lower is better" if metric.lower_is_better else ""]
+    if any(words):
+        title += f" [{', '.join(filter(None, words))}]"
     return Table(title, COLUMNS, tuple(rows), tuple(notes))
 
 
@@ -168,7 +171,7 @@ def _value(row: Row) -> str:
     value, low, high = _number(row, "value"), _number(row, "low"), _number(row, "high")
     if value is None:
         return "-"
-    scale = 100.0 if is_share(str(row["metric"]), value) else 1.0
+    scale, _ = described(str(row["metric"])).shown(value)
     return with_interval(value, low, high, scale) if low is not None and high is not None else f"{scale * value:.1f}"
 
 
@@ -198,7 +201,8 @@ def _delta(row: Row) -> str:
     delta, low, high = _number(row, "delta"), _number(row, "delta_low"), _number(row, "delta_high")
     if delta is None or low is None or high is None:
         return "-"
-    return f"{signed(delta)} [{signed(low)}, {signed(high)}]"
+    scale, _ = described(str(row["metric"])).shown(_number(row, "value") or 0.0)
+    return f"{signed(delta, scale)} [{signed(low, scale)}, {signed(high, scale)}]"
 
 
 COLUMNS = (

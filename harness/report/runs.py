@@ -7,13 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from harness.leaderboard import ALL_METRICS, build
+from harness.metrics import described
 from harness.report.board import COLUMNS, DECISION, TRAINED, standing_row
-from harness.report.table import Column, Format, Table, render
+from harness.report.table import Column, Format, Row, Table, render
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
 from harness.types import Json
 
 _HIDDEN = ("rank", "model", TRAINED, "vs baseline", "p (Holm)", DECISION)
+
+
+def _metric(row: Row) -> str:
+    """Its name, and its unit where it has one of its own."""
+    name = str(row["metric"])
+    unit = described(name).own_unit
+    return f"{name} [{unit}]" if unit else name
 
 
 def show_results(results: Sequence[RunResult], form: str, extra: Mapping[str, Json] | None = None) -> str:
@@ -29,7 +37,7 @@ def show_results(results: Sequence[RunResult], form: str, extra: Mapping[str, Js
     columns = (
         Column("suite", lambda row: str(row["suite"])),
         Column("model", lambda row: str(row["model"])),
-        Column("metric", lambda row: str(row["metric"])),
+        Column("metric", _metric),
         *(column for column in COLUMNS if column.title not in _HIDDEN),
     )
     notes = dict.fromkeys(

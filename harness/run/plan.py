@@ -22,6 +22,9 @@ from harness.types import Json, Problem, Sampling, Suite
 
 _CHARS_PER_TOKEN = 3.5  # English and LaTeX under common tokenizers; only for estimates, never for a stored number
 
+ALWAYS = ("tokens_out", "truncated")
+"""Metrics of every graded run."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -144,7 +147,7 @@ def check_metrics(suite: Suite, n: int, asked: tuple[str, ...]) -> None:
 
 def choose_metrics(suite: Suite, n: int, extra: Sequence[str]) -> tuple[str, ...]:
     """The suite's own metrics and the extra ones, as far as n stored samples per problem support them."""
-    names = dict.fromkeys([*suite.metrics, *extra, "tokens_out", "truncated"])
+    names = dict.fromkeys([*suite.metrics, *extra, *ALWAYS])
     return tuple(name for name in names if (parse_metric(name)[1] or 0) <= n)
 
 

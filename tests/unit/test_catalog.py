@@ -18,7 +18,12 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.syspath_prepend(str(tmp_path))
     targets = {"suite.raises": "harness_plugin_raises:SUITE", "suite.absent": "harness_no_such_module:SUITE"}
     targets |= {"model.nameless": "json:nothing", "suite.wrong": "json:dumps", "protocol.wrong": "json:dumps"}
-    targets |= {"grader.wrong": "json:dumps", "metric.wrong": "json:__name__", "suite.aime": "json:dumps"}
+    targets |= {
+        "grader.wrong": "json:dumps",
+        "metric.wrong": "json:__name__",
+        "metric.bare": "json:dumps",
+        "suite.aime": "json:dumps",
+    }
     points = {name: EntryPoint(name, value, "harness.plugins") for name, value in targets.items()}
     monkeypatch.setattr(catalog, "_plugins", lambda: points)
     return "harness_plugin_raises"
@@ -33,6 +38,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("suite", "wrong", "is no suite"),
         ("grader", "wrong", "is no grader"),
         ("metric", "wrong", "is no metric"),
+        ("metric", "bare", r"is no metric: .*write `harness.types.Metric\(name, function, unit, lower_is_better\)`"),
         ("protocol", "wrong", "is no protocol"),
     ],
 )

@@ -14,6 +14,7 @@ from harness.compare import Pair, compare_runs, load_runs
 from harness.errors import StoreError, UsageError
 from harness.run.locate import find_run
 from harness.run.result import Item
+from harness.types import Estimate
 from judges.protocols.arena.score import ratio
 
 
@@ -35,6 +36,18 @@ def test_second_minus_first_with_wins_losses_ties(tmp_path: Path) -> None:
     assert outcome.test == "mcnemar"
     assert outcome.p == pytest.approx(0.625)  # 3 of 4: 2 * (1 + 4) / 16
     assert outcome.low < 0.2 < outcome.high
+
+
+def test_where_lower_is_better_a_lower_value_wins(tmp_path: Path) -> None:
+    price = {"headline": "tokens_out", "estimates": {"tokens_out": Estimate(5.0, 4.0, 6.0, 0.5, 4, 4)}}
+    a = make_run(tmp_path, "mock:a", [9.0, 9.0, 9.0, 1.0], **price)
+    b = make_run(tmp_path, "mock:b", [3.0, 4.0, 9.0, 2.0], **price)
+    (pair,) = pairs(a, b)
+    assert pair.outcome.diff == pytest.approx(-2.5)
+    assert (pair.outcome.wins, pair.outcome.losses, pair.outcome.ties) == (2, 1, 1)
+    assert "tokens_out is better when lower: a problem with a lower value is a win" in pair.notes
+    (row,) = json.loads(run(tmp_path, a.name, b.name, "--json").stdout)["rows"]
+    assert (row["better"], row["share"], row["delta"]) == ("lower", False, pytest.approx(-2.5))
 
 
 def test_flips_are_biggest_first_then_by_id(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import DataError, UsageError
-from harness.leaderboard import is_share
-from harness.metrics import estimate
+from harness.metrics import described, estimate
 from harness.types import Graded, Score
 
 Mark = tuple[float | str | None, str | None]
@@ -59,8 +58,8 @@ def test_answers(problems: list[list[Mark]], distinct: float, bits: float, count
     assert different.value == pytest.approx(distinct)
     assert entropy.value == pytest.approx(bits, abs=1e-6)
     assert different.n_problems == entropy.n_problems == counted
-    assert not is_share("distinct_answers", different.value)
-    assert not is_share("answer_entropy", entropy.value)
+    assert described("distinct_answers").shown(different.value) == (1.0, "answers")
+    assert described("answer_entropy").shown(entropy.value) == (1.0, "bits")
 
 
 @pytest.mark.parametrize("name", ["distinct_answers", "answer_entropy"])
@@ -97,7 +96,7 @@ def test_gaps(metric: str, problems: list[list[Mark]], value: float) -> None:
     found = estimate(metric, run_of(*problems))
     assert found.value == pytest.approx(value)
     assert found.low <= found.value <= found.high
-    assert is_share(metric, found.value)
+    assert described(metric).shown(found.value) == (100.0, "%")
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=8), st.integers(1, 6))

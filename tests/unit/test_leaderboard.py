@@ -19,6 +19,7 @@ from harness.leaderboard import Standing, build, load_results
 from harness.run.result import Item, read_result, write_result
 from harness.types import Estimate
 
+ESTIMATE = Estimate(0.5, 0.4, 0.6, 0.05, 2, 2)
 KEYS = ["suite", "model", "metric", "value", "low", "high", "n_problems", "n_samples", "counts"]
 
 
@@ -189,6 +190,24 @@ def test_other_metrics_have_no_ranks_and_fewer_tokens_is_better(tmp_path: Path) 
     assert [(s.model, s.rank) for s in found] == [("mock:b", None), ("mock:a", None)]
     assert "20.0 ± 1.0" in board(tmp_path, "--metric", "tokens_out").stdout
     assert len(standings(tmp_path, metrics=["all"])) == 4
+
+
+def test_a_difference_stands_in_the_unit_of_the_metric(tmp_path: Path) -> None:
+    rating = {"headline": "rating", "estimates": {"rating": Estimate(7.0, 6.0, 8.0, 0.5, 4, 4)}, "judge": "a judge"}
+    make_run(tmp_path, "mock:base", [7.0, 6.0, 5.0, 8.0], **rating)
+    make_run(tmp_path, "mock:other", [8.0, 8.0, 7.0, 9.0], **rating)
+    table = board(tmp_path, "--baseline", "mock:base").stdout
+    assert "+1.5 [" in table and "- rating\n" in table
+
+
+def test_a_metric_that_nothing_is_known_of_is_told(tmp_path: Path) -> None:
+    make_run(tmp_path, "mock:a", [1.0, 0.0], estimates={"avg@n": ESTIMATE, "gone": ESTIMATE})
+    make_run(
+        tmp_path, "mock:b", [1.0, 0.0], estimates={"avg@n": ESTIMATE}, headline="acc,none", imported_from="lm-eval"
+    )
+    table = board(tmp_path, "--metric", "gone", "--metric", "avg@n").stdout
+    assert table.count("gone is no metric here (is its plugin installed?): taken as better when higher") == 1
+    assert "acc,none is no metric" not in table
 
 
 def test_baseline_shows_paired_differences(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import errors
+from harness import catalog, errors
 from harness.errors import DataError, UnknownName, UsageError
-from harness.metrics import estimate, parse_metric
+from harness.metrics import described, estimate, parse_metric
 from harness.metrics.length import token_reduction
 from harness.types import STATUSES, Graded, Score
 
@@ -196,6 +196,39 @@ def test_tokens_out() -> None:
 )
 def test_parse(name: str, parsed: tuple[str, int | None]) -> None:
     assert parse_metric(name) == parsed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown", "lower"),
+    [
+        ("avg@n", 0.5, (100.0, "%"), False),
+        ("em:coherence", 0.5, (100.0, "%"), False),
+        ("truncated", 0.5, (100.0, "%"), True),
+        ("tokens_out", 0.5, (1.0, "tok"), True),
+        ("tokens_out,none", 5.0, (1.0, "tok"), True),
+        ("maj_gap@4", -0.1, (100.0, "%"), False),
+        ("rating:math", 7.5, (1.0, ""), False),
+        ("acc,none", 0.5, (100.0, "%"), False),
+        ("acc,none", 55.0, (1.0, ""), False),
+    ],
+)
+def test_what_a_stored_number_counts_and_which_way_is_better(
+    name: str, value: float, shown: tuple[float, str], lower: bool
+) -> None:
+    metric = described(name)
+    assert (metric.shown(value), metric.lower_is_better) == (shown, lower)
+
+
+@pytest.mark.parametrize("name", sorted(catalog.entries("metric")))
+def test_a_metric_of_the_catalog_says_its_own_name(name: str) -> None:
+    metric = described(name.replace(":x", ":coherence").replace("@k", "@2"))
+    assert metric.name == name.replace(":x", ":coherence")
+    assert metric.unit in ("share", "pp", "tok", "answers", "bits")
+
+
+def test_a_number_of_a_judge_cannot_be_computed() -> None:
+    with pytest.raises(UsageError, match="stored by a judge or another tool"):
+        described("rating").function([], None)
 
 
 @pytest.mark.parametrize("name", ["pass@k", "pass@0"])

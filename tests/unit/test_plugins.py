@@ -1,0 +1,137 @@
+"""A third party's package (tests/plugins) by entry points alone: what it adds works wherever ours does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import catalog
+from harness.cli.main import entry
+
+PACKAGE = Path(__file__).resolve().parents[1] / "plugins"
+NAMES = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]["entry-points"]["harness.plugins"]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The package as an installer leaves it: its folder and its metadata on the path of imports."""
+    site = tmp_path_factory.mktemp("site")
+    info = site / "arithmetician-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: arithmetician\nVersion: 0.1\n")
+    lines = [f"{name} = {target}\n" for name, target in NAMES.items()]
+    (info / "entry_points.txt").write_text("".join(["[harness.plugins]\n", *lines]))
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in (PACKAGE, site):
+            patch.syspath_prepend(str(folder))
+        catalog._plugins.cache_clear()
+        yield str(PACKAGE), str(site)
+    catalog._plugins.cache_clear()
+
+
+class Cli:
+    """The command line in this process."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, capsys: Any) -> None:
+        self._patch, self._capsys = patch, capsys
+
+    def __call__(self, *args: str, code: int = 0) -> str:
+        """Standard output of a command; of one that fails, what it says of that."""
+        self._patch.setattr(sys, "argv", ["harness", *args])
+        with pytest.raises(SystemExit) as stop:
+            entry()
+        said = self._capsys.readouterr()
+        assert stop.value.code == code, said
+        return str(said.out or said.err)
+
+    def rows(self, *args: str) -> list[dict[str, Any]]:
+        """The rows of a command's JSON."""
+        return list(json.loads(self(*args, "--json"))["rows"])
+
+    def run(self, *args: str, suite: str = "sums", model: str = "mock:gold") -> list[dict[str, Any]]:
+        """The rows of a run."""
+        return self.rows("run", "--suite", suite, "--model", model, *args)
+
+
+@pytest.fixture
+def harness(installed: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Cli:
+    """Commands whose runs go to a folder of this test."""
+    monkeypatch.setenv("HARNESS_RESULTS_DIR", str(tmp_path / "results"))
+    return Cli(monkeypatch, capsys)
+
+
+def test_everything_is_listed_without_being_imported(installed: tuple[str, str]) -> None:
+    """In a process of its own: `harness list` reads names and imports none of the package."""
+    kinds = sorted({name.partition(".")[0] for name in NAMES})
+    code = (
+        "import sys; from click.testing import CliRunner; from harness.cli.main import cli\n"
+        f"print(*(CliRunner().invoke(cli, ['list', kind]).stdout for kind in {kinds}))\n"
+        "assert not [name for name in sys.modules if name.startswith('arithmetician')]"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([*installed, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
+    for name in NAMES:
+        assert f"{name.partition('.')[2]} " in out
+    assert out.count("plugin of arithmetician") == len(NAMES)
+
+
+def test_a_suite_runs_and_is_checked(harness: Cli) -> None:
+    (row,) = [row for row in harness.run() if row["metric"] == "avg@n"]
+    assert (row["value"], row["n_problems"]) == (1.0, 16)
+    assert "sums" in harness("check", "--suite", "sums")
+    assert [row["value"] for row in harness.run(model="mock:wrong") if row["metric"] == "avg@n"] == [0.0]
+
+
+def prices(harness: Cli) -> tuple[str, str]:
+    """Run ids of a cheap model and of a dear one, both right."""
+    cheap = harness.run("--metric", "price")
+    dear = harness.run("--metric", "price", "--model-arg", "think=true", "--max-tokens", "1000")
+    cheap_again = harness.run("--metric", "price", "--max-tokens", "1000")
+    assert {row["value"] for row in cheap if row["metric"] == "price"} == {10.0}
+    return str(cheap_again[0]["run_id"]), str(dear[0]["run_id"])
+
+
+def test_a_metric_that_is_better_when_lower_ranks_first(harness: Cli) -> None:
+    cheap, dear = prices(harness)
+    table = harness("leaderboard", "--metric", "price")
+    assert "price (not the headline metric) [mct, lower is better]" in table
+    rows = harness.rows("leaderboard", "--metric", "price")
+    order = [row["run_id"] for row in rows if row["run_id"] in (cheap, dear)]
+    assert order == [cheap, dear]
+    values = {row["run_id"]: row["value"] for row in rows}
+    assert values[dear] > 2 * values[cheap]
+
+
+def test_its_unit_is_printed_with_a_run(harness: Cli) -> None:
+    out = harness("run", "--suite", "sums", "--model", "mock:gold", "--metric", "price")
+    assert "price [mct]" in out
+    assert "10.0" in out
+
+
+def test_a_gate_fails_when_it_rises_and_passes_when_it_falls(harness: Cli) -> None:
+    cheap, dear = prices(harness)
+    gate = ("gate", "--metric", "price", "--margin", "20mct")
+    worse = harness(*gate, "--baseline", cheap, "--candidate", dear, code=1)
+    assert "REGRESS: sums price: worse by" in worse
+    assert " mct [" in worse
+    better = harness(*gate, "--baseline", dear, "--candidate", cheap)
+    assert "PASS: sums price: better by" in better
+    gate = (*gate[:-1], "20tok", "--baseline", dear, "--candidate", cheap)
+    refused = harness(*gate, code=2)
+    assert "'tok' is no unit of it" in refused
+    assert "20mct, or 5% of the baseline's mean" in refused
+
+
+def test_it_exports_with_its_direction(harness: Cli, tmp_path: Path) -> None:
+    cheap, _ = prices(harness)
+    harness("export", cheap, "--to", "lm-eval", "--out", str(tmp_path / "out"))
+    (path,) = (tmp_path / "out").rglob("results_*.json")
+    assert json.loads(path.read_text())["higher_is_better"]["sums"]["price"] is False
