@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := openai,hf,train,hub,gym,judge,embedder,alpaca,dev
+# Two processes of one thread each (tests/conftest.py); who is done takes over half of what the other has left.
+PARALLEL := -n 2 --dist worksteal
+# The tests start hundreds of processes; without stored byte code each would compile the project again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check lint types unit venv venv-full test-full docs clean
 
@@ -13,11 +17,11 @@ demo: venv
 
 ## test: every test that needs no second environment
 test: venv
-	$(BIN)/python -m pytest -m "not full and not gpu"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not full and not gpu"
 
 ## unit: only the fast, offline tests
 unit: venv
-	$(BIN)/python -m pytest -m "not slow and not full and not gpu"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not full and not gpu"
 
 ## check: lint, types and tests
 check: lint types test

@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("harness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("harness")
 
+# Tiny models gain nothing from more threads, two of these processes share two cores, and children inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell starts what it puts in the background with Ctrl-C ignored, and so would be every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
