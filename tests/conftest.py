@@ -17,6 +17,10 @@ settings.load_profile("harness")
 # Tiny models gain nothing from more threads, two of these processes share two cores, and children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# No table depends on the terminal that the tests were started in, nor on what readline takes for its size.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+
 # A shell starts what it puts in the background with Ctrl-C ignored, and so would be every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
