@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import fields
@@ -11,7 +10,7 @@ from typing import cast
 from backends.base import Method
 from backends.config import Settings, settings_from
 from harness.catalog import load
-from harness.errors import ConfigError
+from harness.errors import ConfigError, did_you_mean
 from harness.types import Json
 from judges.budget import Budget
 
@@ -37,11 +36,9 @@ def sort_assignments(method: str, values: Mapping[str, str]) -> tuple[dict[str, 
         elif key in own:
             options[key] = value
         else:
-            close = difflib.get_close_matches(key, own | general, n=1, cutoff=0.5)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ConfigError(
-                f"{key!r} is no setting and no option of {method}.{hint} Options: {', '.join(sorted(own)) or 'none'}; "
-                f"settings: {', '.join(sorted(general))}"
+                f"{key!r} is no setting and no option of {method}.{did_you_mean(key, own | general)} "
+                f"Options: {', '.join(sorted(own)) or 'none'}; settings: {', '.join(sorted(general))}"
             )
     return settings, options
 

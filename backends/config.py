@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from harness.errors import ConfigError
 from harness.hashing import canonical_json, short_hash
+from harness.options import parse_options
 from harness.types import Json
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -154,7 +155,4 @@ class Runtime:
 
 def settings_from(values: Mapping[str, Json]) -> Settings:
     """Settings of plain values. Raises `ConfigError` for an unknown key, a wrong type or a bad value."""
-    from harness.models.options import parse_options
-
-    texts = {key: "none" if value is None else str(value) for key, value in values.items()}
-    return parse_options(Settings, texts, "train")
+    return parse_options(Settings, values, "train")

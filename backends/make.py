@@ -15,7 +15,7 @@ from backends.provenance import provenance
 from harness.catalog import load
 from harness.hashing import canonical_json, short_hash
 from harness.models.hf_source import fingerprint_of
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.registry import CARD, MODEL, ModelCard, make_id, models_dir, write_card
 from harness.types import Json
 

@@ -25,7 +25,7 @@ from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
 from harness.models.hf_source import Source
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.registry import make_id
 from harness.types import Json
 

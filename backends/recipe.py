@@ -13,7 +13,6 @@ untrusted: their size is bounded, and an unknown key, a wrong type or a value th
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +21,8 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from backends.config import Settings, TrainConfig, settings_from
-from harness.errors import ConfigError, UnknownName
-from harness.models.options import parse_options
+from harness.errors import ConfigError, UnknownName, did_you_mean
+from harness.options import parse_options, to_text
 from harness.types import Json
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -112,9 +111,9 @@ def apply(recipe: Recipe, changes: Mapping[str, object]) -> TrainConfig:
         hint = f" Its records: {recipe.about.data}" if recipe.about.data else ""
         raise ConfigError(f"recipe {recipe.name!r} names no data: say --data FILE.{hint}")
     nested = {part: _part(values, part) for part in _NESTED}
-    plain = {key: _text(value) for key, value in values.items() if key.partition(".")[0] not in _NESTED}
+    plain = {key: value for key, value in values.items() if key.partition(".")[0] not in _NESTED}
     run: Any = parse_options(_flat_config(), plain, f"recipe {recipe.name!r}")
-    options = {key: _text(value) for key, value in nested["options"].items()}
+    options = {key: to_text(value) for key, value in nested["options"].items()}
     return TrainConfig(**vars(run), options=options, settings=nested["settings"])
 
 
@@ -277,9 +276,7 @@ def _settings(table: Mapping[str, Any], prefix: str, where: str) -> Iterator[tup
 def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
     for key in table:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"{where} has no key {key!r}.{hint} Keys: {', '.join(known)}")
+            raise ConfigError(f"{where} has no key {key!r}.{did_you_mean(key, known)} Keys: {', '.join(known)}")
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:
@@ -308,10 +305,6 @@ def _flat_config() -> type:
     flat = [item for item in dataclasses.fields(TrainConfig) if item.name not in _NESTED]
     parts = [(item.name, hints[item.name], field(default=item.default)) for item in flat]
     return dataclasses.make_dataclass("FlatConfig", parts)
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _part(values: Mapping[str, Json], part: str) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from backends.memory import Work, model_config, table
 from backends.plan import micro_batches
 from backends.recipe import Recipe, architecture
 from harness.catalog import load
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 
 def describe_recipe(recipe: Recipe, config: TrainConfig) -> list[str]:

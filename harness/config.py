@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, did_you_mean
+from harness.options import convert, key_value, options_of, refuse_strays, required_type, to_text
 from harness.redact import contains_secret
+from judges.types import Aggregate, JudgingOptions
+
+
+@dataclass(frozen=True)
+class JudgeConfig(JudgingOptions):
+    """Who judges, how (what a protocol is told, `JudgingOptions`), and how much of it."""
+
+    names: tuple[str, ...] = ()
+    """Models that judge, each "engine:rest"; several are a panel."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the judges' engines; a key "<judge>:<option>" is for that judge of a panel alone."""
+    protocol: str | None = None
+    """Judging protocol (`harness list judging`) in place of the suite's own; None and no rubric is the suite's own."""
+    aggregate: Aggregate = "mean"
+    samples: int | None = None
+    """Judge only that many samples of each problem; None is all that are stored."""
+    budget: str | None = None
+    """Stop judging, resumably, once so much is spent: "200ktok", "5usd"."""
+    allow_self: bool = False
+    """Let a model judge its own answers."""
+
+    @property
+    def asked(self) -> bool:
+        """True if something was said that only a judge can do."""
+        return bool(self.names or self.rubric or self.budget)
+
+    def options_of(self, judge: str) -> dict[str, str]:
+        """What one judge's engine is told: the options of all, then its own."""
+        return options_of(judge, self.options)
 
 
 @dataclass(frozen=True)
@@ -43,39 +74,42 @@ class RunConfig:
     grading_timeout: float = 10.0
     """Seconds that one answer may take to grade."""
     model_options: Mapping[str, str] = field(default_factory=dict)
-    """Options of the engine (`harness show hf` lists them)."""
-    judge: tuple[str, ...] = ()
-    """Models that judge, each "engine:rest"; several are a panel."""
-    judge_options: Mapping[str, str] = field(default_factory=dict)
-    """Options of the judges' engines; a key "<judge>:<option>" is for that judge of a panel alone."""
-    rubric: str | None = None
-    """Rubric to judge by: a name (`harness list rubrics`) or a TOML file; None is the suite's own protocol."""
-    judging: str | None = None
-    """Judging protocol (`harness list judging`) in place of the suite's own."""
-    weighting: str | None = None
-    """One of the rubric's named weightings."""
-    prompt: str = "auto"
-    """A benchmark's own judge prompt: "official", "own" (our rubric) or "auto" (official where it is installed)."""
-    repeats: int = 1
-    """How often each question is put to the judge."""
-    orders: str | None = None
-    """"both" or "random"; None is the protocol's own."""
-    judge_temperature: float | None = None
-    """None is the protocol's own: 0 for rubrics."""
-    aggregate: str = "mean"
-    """How a panel decides: "mean", "median" or "majority"."""
-    samples: int | None = None
-    """Judge only that many samples of each problem; None is all that are stored."""
-    budget: str | None = None
-    """Stop judging, resumably, once so much is spent: "200ktok", "5usd"."""
-    allow_self: bool = False
-    """Let a model judge its own answers."""
+    """Options of the engine (`harness show hf` lists them); a key "<model>:<option>" is for that model alone."""
+    judge: JudgeConfig = JudgeConfig()
+    """Its fields are keys beside the ones above: `_JUDGE_KEYS` has those that are called otherwise there."""
 
-    def options_of(self, judge: str) -> dict[str, str]:
-        """What one judge's engine is told: the options of all, then its own."""
-        own = {key.removeprefix(f"{judge}:"): value for key, value in self.judge_options.items() if ":" in key}
-        shared = {key: value for key, value in self.judge_options.items() if ":" not in key}
-        return shared | {key: value for key, value in own.items() if ":" not in key}
+    def options_of(self, model: str) -> dict[str, str]:
+        """What one model's engine is told: the options of all, then its own."""
+        return options_of(model, self.model_options)
+
+
+_JUDGE_KEYS = {"names": "judge", "options": "judge_options", "protocol": "judging", "temperature": "judge_temperature"}
+"""Field of `JudgeConfig` -> the key that sets it; the other fields are their own keys."""
+_RANGES = {
+    "n": (1, 100_000),
+    "limit": (1, 10**9),
+    "seed": (0, 2**31 - 1),
+    "temperature": (0, 10),
+    "top_p": (1e-9, 1),
+    "max_tokens": (1, 10**7),
+    "max_failures": (0, 1),
+    "grading_workers": (1, 1024),
+    "grading_timeout": (0.01, 3600),
+    "repeats": (1, 100),
+    "judge_temperature": (0, 10),
+    "samples": (1, 100_000),
+}
+
+
+@cache
+def _keys() -> dict[str, tuple[str, object]]:
+    """Key -> (field of `RunConfig`, or "judge." and one of `JudgeConfig`; its type)."""
+    run, judge = get_type_hints(RunConfig), get_type_hints(JudgeConfig)
+    places = {item.name: (item.name, run[item.name]) for item in fields(RunConfig) if item.name != "judge"}
+    for item in fields(JudgeConfig):
+        if item.name != "data_dir":  # the run's own
+            places[_JUDGE_KEYS.get(item.name, item.name)] = f"judge.{item.name}", judge[item.name]
+    return places
 
 
 def resolve(
@@ -92,10 +126,11 @@ def resolve(
     if config_file is not None:
         config = _layer(config, _read_toml(config_file), str(config_file))
     for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment!r} is not of the form key=value")
-        name, dot, option = key.strip().partition(".")
+        try:
+            key, value = key_value(assignment)
+        except ValueError as error:
+            raise ConfigError(f"--set {error}") from None
+        name, dot, option = key.partition(".")
         config = _layer(config, {name: {option: value}} if dot else {name: value}, "--set")
     given = {key: value for key, value in flags.items() if value is not None and value != () and value != {}}
     return _layer(config, given, "the command line")
@@ -111,57 +146,37 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _layer(config: RunConfig, values: Mapping[str, object], source: str) -> RunConfig:
-    known = {f.name: str(f.type) for f in fields(RunConfig)}
     changes: dict[str, Any] = {}
     for key, value in values.items():
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"{source}: unknown setting {key!r}.{hint} Known: {', '.join(sorted(known))}")
-        if key in ("model_options", "judge_options"):
+        if key not in _keys():
+            known = sorted(_keys())
+            hint = did_you_mean(key, known, cutoff=0.6)
+            raise ConfigError(f"{source}: unknown setting {key!r}.{hint} Known: {', '.join(known)}")
+        place, kind = _keys()[key]
+        if get_origin(kind) is Mapping:
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{source}: {key} is a table, e.g. {key}.dtype=float32")
-            changes[key] = {**getattr(config, key), **{name: _plain(item) for name, item in value.items()}}
+            changes[place] = {**_value(config, key), **{name: to_text(item) for name, item in value.items()}}
         else:
-            changes[key] = _convert(key, value, known[key], source)
-    return replace(config, **changes)
+            changes[place] = _converted(key, value, kind, source)
+    judge = {place.removeprefix("judge."): value for place, value in changes.items() if "." in place}
+    own = {place: value for place, value in changes.items() if "." not in place}
+    return replace(config, **own, judge=replace(config.judge, **judge))
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _value(config: RunConfig, key: str) -> Any:
+    return attrgetter(_keys()[key][0])(config)
 
 
-def _convert(key: str, value: object, kind: str, source: str) -> object:
+def _converted(key: str, value: object, kind: object, source: str) -> object:
     try:
-        if kind.startswith("tuple"):
-            parts: Sequence[object] = value.split(",") if isinstance(value, str) else list(value)  # type: ignore[call-overload]
-            return tuple(str(part).strip() for part in parts)
-        if kind == "bool":
-            return _FLAGS[str(value).lower()]
-        if isinstance(value, bool):
-            raise ValueError
-        if kind.startswith("int"):
-            if isinstance(value, float) and not value.is_integer():
-                raise ValueError
-            return int(value)  # type: ignore[call-overload]
-        if kind.startswith("float"):
-            return float(value)  # type: ignore[arg-type]
-        if not isinstance(value, str):
-            raise ValueError
-        return value
-    except (TypeError, ValueError, KeyError):
-        wanted = kind.replace(" | None", "").replace("tuple[str, ...]", "list")
+        return convert(value, kind)
+    except ValueError:
+        kind = required_type(kind)
+        if get_origin(kind) is Literal:
+            raise ConfigError(f"{key} = {value!r}: choose from {', '.join(get_args(kind))}") from None
+        wanted = "list" if get_origin(kind) is tuple else getattr(kind, "__name__", kind)
         raise ConfigError(f"{source}: {key} = {value!r} is not {'an' if wanted == 'int' else 'a'} {wanted}") from None
-
-
-_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_CHOICES = {
-    "prompt": ("auto", "own", "official"),
-    "orders": ("both", "random", None),
-    "aggregate": ("mean", "median", "majority"),
-}
 
 
 def validate(config: RunConfig) -> None:
@@ -170,41 +185,21 @@ def validate(config: RunConfig) -> None:
         raise ConfigError("no suite: say --suite NAME (`harness list suites`)")
     if not config.model:
         raise ConfigError("no model: say --model NAME (`harness list models`)")
+    refuse_strays(config.model_options, config.model, "--model-arg", "model")
     validate_settings(config)
 
 
 def validate_settings(config: RunConfig) -> None:
-    """Everything that `validate` checks but the presence of a suite and a model; raises `ConfigError`."""
-    for models, word in ((config.model, "model"), (config.judge, "judge")):
+    """Everything that `validate` checks but what it takes models or a suite to check; raises `ConfigError`."""
+    for models, word in ((config.model, "model"), (config.judge.names, "judge")):
         if any(contains_secret(name) for name in models):
             raise ConfigError(f"a {word}'s name looks like a secret: names are stored, keys belong in the environment")
         if twice := [name for name in models if models.count(name) > 1]:
             raise ConfigError(f"the {word} {twice[0]!r} is named twice")
-    for key in config.judge_options:
-        judge, colon, _ = key.rpartition(":")
-        if colon and judge not in config.judge:
-            raise ConfigError(
-                f"--judge-arg {key}=…: no judge is named {judge!r}; the judges are {', '.join(config.judge)}"
-            )
+    refuse_strays(config.judge.options, config.judge.names, "--judge-arg", "judge")
     if not config.results_dir.strip():
         raise ConfigError("results_dir is empty: name a folder, or leave it out")
-    for name, allowed in _CHOICES.items():
-        if getattr(config, name) not in allowed:
-            raise ConfigError(f"{name} = {getattr(config, name)!r}: choose from {', '.join(filter(None, allowed))}")
-    rules: list[tuple[str, float | None, float, float]] = [
-        ("n", config.n, 1, 100_000),
-        ("limit", config.limit, 1, 10**9),
-        ("seed", config.seed, 0, 2**31 - 1),
-        ("temperature", config.temperature, 0, 10),
-        ("top_p", config.top_p, 1e-9, 1),
-        ("max_tokens", config.max_tokens, 1, 10**7),
-        ("max_failures", config.max_failures, 0, 1),
-        ("grading_workers", config.grading_workers, 1, 1024),
-        ("grading_timeout", config.grading_timeout, 0.01, 3600),
-        ("repeats", config.repeats, 1, 100),
-        ("judge_temperature", config.judge_temperature, 0, 10),
-        ("samples", config.samples, 1, 100_000),
-    ]
-    for name, value, low, high in rules:
+    for key, (low, high) in _RANGES.items():
+        value = _value(config, key)
         if value is not None and not low <= value <= high:
-            raise ConfigError(f"{name} = {value!r} is out of range: {low:g} to {high:.12g}")
+            raise ConfigError(f"{key} = {value!r} is out of range: {low:g} to {high:.12g}")

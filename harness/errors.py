@@ -45,9 +45,7 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}")
+        super().__init__(f"unknown {kind} {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}")
 
 
 class ConfigError(UsageError):
@@ -122,3 +120,9 @@ class Interrupted(HarnessError):
     """Stopped by the user; the same command resumes."""
 
     exit_code = 130
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """The end of a message about an unknown name: " Did you mean 'x'?", or nothing if no known one is close."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -15,7 +15,6 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from judges.prompts.render import render
 from judges.prompts.schema import reply_schema
 from judges.replies.parse import PARSER_VERSION, parse_reply
 from judges.summary import mean_summary
-from judges.types import Ask, Judged, Judgment, Order, Rubric, Summary, Task, Verdict
+from judges.types import Ask, Judged, Judgment, Order, Orders, Rubric, Summary, Task, Verdict
 
 WIN_RATE = "win_rate"
 VOTE_SHARE = "vote_share"
@@ -41,7 +40,7 @@ class PairwiseJudging:
     """Rubrics of kind "pairwise"."""
 
     rubric: Rubric
-    orders: Literal["both", "random"] = "both"
+    orders: Orders = "both"
     """"random": one order, drawn from the content of the task, so that it is the same in every run and for every
     judge; half the price, no flip rate, and the preference for a place only cancels over many tasks."""
     repeats: int = 1

@@ -9,21 +9,20 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from harness.errors import DataError, UsageError
 from harness.stats.agreement import Indices, Level, bootstrap_interval, krippendorff_alpha
 from harness.types import Json, Status
-from judges.types import Judged
+from judges.types import Aggregate, Judged
 
-How = Literal["mean", "median", "majority"]
 PerJudge = Sequence[Sequence[Judged]]
 """One list per judge, all over the same answers in the same order."""
 
 
-def panel_fold(per_judge: PerJudge, how: How = "mean") -> list[Judged]:
+def panel_fold(per_judge: PerJudge, how: Aggregate = "mean") -> list[Judged]:
     """The panel's worth of every answer.
 
     "mean" and "median" are over the members' values. "majority" counts decisions (above 0.5, below it, or exactly it)
@@ -76,7 +75,7 @@ def _same_answers(per_judge: PerJudge) -> None:
             raise DataError(f"judge {number} of the panel judged other answers than judge 1, or in another order")
 
 
-def _fold(members: Sequence[Judged], how: How) -> Judged:
+def _fold(members: Sequence[Judged], how: Aggregate) -> Judged:
     first = members[0]
     values = [one.value for one in members if one.value is not None]
     failed = [one for one in members if one.value is None]
@@ -107,7 +106,7 @@ def _majority(values: Sequence[float]) -> float:
     return 0.5 if len(counts) > 1 and counts[0][1] == counts[1][1] else counts[0][0]
 
 
-_FOLDS: Final[Mapping[How, Callable[[Sequence[float]], float]]] = {
+_FOLDS: Final[Mapping[Aggregate, Callable[[Sequence[float]], float]]] = {
     "mean": _mean,
     "median": median,
     "majority": _majority,

@@ -20,6 +20,13 @@ RubricKind = Literal["points", "rating", "pairwise", "label"]
 Part = Literal["answer", "reasoning", "all"]
 """What of a completion is judged: the text after the think block, the think block (the whole text where there is
 none), or everything generated."""
+WhichPrompt = Literal["auto", "own", "official"]
+""""official": the benchmark's own prompt text, read from where it is installed; "auto" takes it where it is found,
+unless a rubric is named; "own" is our rubric."""
+Orders = Literal["both", "random"]
+"""In which orders two answers are shown."""
+Aggregate = Literal["mean", "median", "majority"]
+"""How a panel of judges decides."""
 LEVELS = 5
 
 
@@ -227,7 +234,7 @@ class Summary:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JudgingOptions:
     """What a user may say about how to judge; a protocol refuses (`ConfigError`) what it does not support."""
 
@@ -235,13 +242,12 @@ class JudgingOptions:
     """Rubric in place of the protocol's own default (catalog name or path)."""
     weighting: str | None = None
     """One of the rubric's named weightings."""
-    prompt: Literal["auto", "own", "official"] = "auto"
-    """"official": the benchmark's own prompt text, read from where it is installed; "auto" takes it where it is found,
-    unless a rubric is named; "own" is our rubric."""
+    prompt: WhichPrompt = "auto"
     repeats: int = 1
+    """How often each question is put to the judge."""
     temperature: float | None = None
     """None is the protocol's own (0 for rubrics)."""
-    orders: Literal["both", "random"] | None = None
+    orders: Orders | None = None
     """None is the protocol's own ("both" for rubrics)."""
     data_dir: Path | None = None
     """As `--data-dir`: where the benchmark's own files are."""

@@ -10,7 +10,7 @@ from backends.records.reading import read_records
 from backends.records.record import MAX_ITEMS, TrainRecord
 from backends.records.synth import Form, synth_records
 from harness.errors import ConfigError, DataError
-from harness.models.options import parse_options
+from harness.options import key_value, parse_options
 from harness.synth import Level, Style
 
 _SCHEME = "synth"
@@ -57,10 +57,11 @@ def load_records(name: str) -> list[TrainRecord]:
         return read_records(path)
     given: dict[str, str] = {}
     for part in rest.split(",") if colon and rest else ():
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise ConfigError(f"{part!r} in {name!r} is not of the form option=value")
-        given[key.strip()] = value.strip()
+        try:
+            key, value = key_value(part)
+        except ValueError as error:
+            raise ConfigError(f"data {name!r}: {error}") from None
+        given[key] = value.strip()
     options = parse_options(SynthOptions, given, "synth")
     return synth_records(
         options.seed,

@@ -19,6 +19,7 @@ from harness.bench.spec import BenchSpec, Trainer
 from harness.cli import options
 from harness.config import RunConfig, resolve, validate
 from harness.errors import HarnessError, UsageError
+from harness.options import refuse_strays
 from harness.plain import clean
 from harness.report.table import Column, Format, Row, Table, render
 from harness.report.text import count
@@ -86,7 +87,7 @@ def _say(quiet: bool, line: str) -> None:
 def _evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
     from harness.cli.progress import JudgeProgress, RunProgress
 
-    chosen = replace(config, model=(model,))
+    chosen = replace(config, model=(model,), model_options=config.options_of(model))
     return run(chosen, lambda name: RunProgress(name, quiet=quiet), lambda: JudgeProgress(quiet=quiet))
 
 
@@ -143,7 +144,8 @@ def _evaluation(given: Mapping[str, Any]) -> RunConfig:
     flags = {name: value for name, value in given.items() if name not in other}
     paths = {name: str(flags[name]) for name in ("data_dir", "results_dir") if flags[name] is not None}
     config = resolve(None, (), {**flags, **paths, "model": (given["student"],)})
-    validate(config)
+    refuse_strays(config.model_options, (given["student"], *given["model"]), "--model-arg", "model")
+    validate(replace(config, model_options={}))
     return config
 
 
@@ -152,8 +154,8 @@ def _check_models(given: Mapping[str, Any], config: RunConfig, plans: Sequence[S
     from harness.models import load_model
     from harness.run.judged.choose import check_judging
 
-    models = [load_model(name, config.model_options, config.results_dir) for name in given["model"]]
-    if config.judge or config.rubric or any(plan.suite.judging for plan in plans):
+    models = [load_model(name, config.options_of(name), config.results_dir) for name in given["model"]]
+    if config.judge.asked or any(plan.suite.judging for plan in plans):
         check_judging([plan.suite for plan in plans], models, config)
 
 
@@ -164,7 +166,7 @@ def _teacher(given: Mapping[str, Any], config: RunConfig, say: Say) -> str | Non
     if given["teacher"] is None:
         return None
     try:
-        load_model(given["teacher"], config.model_options, config.results_dir)
+        load_model(given["teacher"], config.options_of(given["teacher"]), config.results_dir)
     except HarnessError as error:
         say(f"the teacher gets no row: {error}")
         return None

@@ -25,7 +25,7 @@ def show_plan(config: RunConfig, form: str) -> None:
     rows: list[dict[str, Json]] = []
     prompt: list[dict[str, Json]] = []
     for spec in config.model:
-        model = load_model(spec, config.model_options, config.results_dir)
+        model = load_model(spec, config.options_of(spec), config.results_dir)
         jobs = make_jobs(plans, model.name, model.describe(), config)
         prompt = prompt or first_prompt(jobs[0])
         rows += [_row(job, model, Path(config.results_dir)) for job in jobs]
@@ -51,7 +51,7 @@ def show_plan(config: RunConfig, form: str) -> None:
     if shape in ("table", "md"):
         if any(row["hours"] is None for row in rows):
             click.echo("hours: unknown before this model's first run here; `--limit 5` measures it")
-        if config.judge:
+        if config.judge.names:
             click.echo(
                 "judging is not counted: its prompts hold the answers; `harness judge RUN --dry-run` plans it then"
             )

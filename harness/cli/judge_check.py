@@ -40,11 +40,11 @@ def command(probes: int, seed: int, results_dir: Path, quiet: bool, as_json: boo
 
     config = resolve(None, (), {**flags, "results_dir": str(results_dir), "seed": seed})
     validate_settings(config)
-    if len(config.judge) != 1 or config.rubric is None:
+    if len(config.judge.names) != 1 or config.judge.rubric is None:
         raise ConfigError("canaries try one rubric on one judge: say --rubric NAME --judge ENGINE:NAME")
     with sigterm_interrupts():
         rows = asyncio.run(_try(config, probes, quiet=quiet))
-    _report(rows, "json" if as_json else form, f"{config.rubric} by {config.judge[0]}")
+    _report(rows, "json" if as_json else form, f"{config.judge.rubric} by {config.judge.names[0]}")
 
 
 async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]:
@@ -58,13 +58,14 @@ async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]
     from judges.cache import Cache
     from judges.prompts.rubric import load_rubric
 
-    rubric = load_rubric(config.rubric, config.weighting)
+    told = config.judge
+    rubric = load_rubric(told.rubric, told.weighting)
     canaries.check_rubric(rubric)
-    judging = rubric_judging(config.rubric, config)
+    judging = rubric_judging(told.rubric, told)
     asked = canaries.probes(count, config.seed)
     tasks = canaries.canary_tasks(rubric, asked)
-    budget = Budget.parse(config.budget) if config.budget is not None else None
-    judge = load_model(config.judge[0], config.options_of(config.judge[0]), config.results_dir)
+    budget = Budget.parse(told.budget) if told.budget is not None else None
+    judge = load_model(told.names[0], told.options_of(told.names[0]), config.results_dir)
     progress = JudgeProgress(quiet=quiet)
     progress.start(judge.name, sum(len(judging.asks(task)) for task in tasks))
     with Cache(Path(config.results_dir) / CACHE) as cache:

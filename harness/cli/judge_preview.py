@@ -26,16 +26,16 @@ def show_preview(directory: Path, against: Path | None, config: RunConfig, form:
     """Print the plan; no judge is asked."""
     case = prepare(directory, config, against)
     asks = [ask for task in case.open for ask in case.judging.asks(task)]
-    plans = [_plan(name, asks, config) for name in config.judge]
+    plans = [_plan(name, asks, config) for name in config.judge.names]
     costs = [plan["cost_at_most"] for plan in plans]
     facts: dict[str, Json] = {
         "run": directory.name,
         "against": case.opponent,
         "answers": len(case.answers.tasks),
         "failed": len(case.answers.failed),
-        "judges": list(config.judge),
+        "judges": list(config.judge.names),
         "judging": dict(case.judging.identity()),
-        "judgments": len(asks) * max(len(config.judge), 1),
+        "judgments": len(asks) * max(len(config.judge.names), 1),
         "cached": sum(_number(plan["cached"]) for plan in plans),
         "repeated": sum(_number(plan["repeated"]) for plan in plans),
         "tokens_in": math.ceil(sum(_number(plan["tokens_in"]) for plan in plans)),
@@ -60,9 +60,9 @@ def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
     """What one judge would be asked: not what is in the cache, and what stands twice among the asks only once."""
     identity: Mapping[str, Json] = {}
     try:
-        judge = load_model(name, config.options_of(name), config.results_dir)
+        judge = load_model(name, config.judge.options_of(name), config.results_dir)
     except PrerequisiteError:  # a judge that is not set up yet may still be planned for
-        prices = _told_prices(config.options_of(name))
+        prices = _told_prices(config.judge.options_of(name))
     else:
         prices, identity = Prices.of(judge.environment()), judge.describe()
     keyed = [(reply_key(identity, ask), ask) for ask in asks]

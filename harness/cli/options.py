@@ -6,9 +6,12 @@ import os
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
+
+from harness.options import key_value
+from judges.types import Aggregate, Orders, WhichPrompt
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,13 +57,10 @@ quiet = click.option("--quiet", is_flag=True, help="No progress on stderr.")
 
 def pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
     """KEY=VALUE options as a mapping."""
-    found: dict[str, str] = {}
-    for value in values:
-        key, equals, rest = value.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"{value!r} is not of the form key=value", ctx, parameter)
-        found[key.strip()] = rest
-    return found
+    try:
+        return dict(map(key_value, values))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
 
 
 SAMPLING: dict[str, Callable[[F], F]] = {
@@ -119,20 +119,20 @@ JUDGING: dict[str, Callable[[F], F]] = {
     "weighting": click.option("--weighting", metavar="NAME", help="One of the rubric's named weightings."),
     "prompt": click.option(
         "--prompt",
-        type=click.Choice(["auto", "own", "official"]),
+        type=click.Choice(get_args(WhichPrompt)),
         help="A benchmark's own judge prompt where it is installed, or our rubric. [default: auto]",
     ),
     "repeats": click.option("--repeats", type=int, help="Ask the judge that often. [default: 1]"),
     "orders": click.option(
         "--orders",
-        type=click.Choice(["both", "random"]),
+        type=click.Choice(get_args(Orders)),
         help="Which answer is shown first in pairwise judgments. [default: both, or the protocol's]",
     ),
     "judge_temperature": click.option(
         "--judge-temperature", type=float, help="Sampling temperature of the judge. [default: 0, or the protocol's]"
     ),
     "aggregate": click.option(
-        "--aggregate", type=click.Choice(["mean", "median", "majority"]), help="How a panel decides. [default: mean]"
+        "--aggregate", type=click.Choice(get_args(Aggregate)), help="How a panel decides. [default: mean]"
     ),
     "samples": click.option("--samples", type=int, help="Judge only that many samples of each problem."),
     "budget": click.option(
@@ -140,7 +140,7 @@ JUDGING: dict[str, Callable[[F], F]] = {
     ),
     "allow_self": click.option("--allow-self", is_flag=True, default=None, help="Let a model judge its own answers."),
 }
-"""Everything that says who judges and how; the parameters are named as in `harness.config.RunConfig`."""
+"""Everything that says who judges and how; the parameters are the keys of `harness.config`."""
 
 
 def some(group: Mapping[str, Callable[[F], F]], *names: str) -> Callable[[F], F]:

@@ -24,7 +24,7 @@ from harness.cli import options
     multiple=True,
     metavar="KEY=VALUE",
     callback=options.pairs,
-    help="Option of the engine, e.g. dtype=float32.",
+    help="Option of the engine, e.g. dtype=float32; of one of several models: MODEL:dtype=float32.",
 )
 @options.some(options.JUDGING)
 @click.option(

@@ -28,7 +28,7 @@ from harness.hashing import short_hash
 from harness.models.base import SYSTEM_FOLDED, AnswersOne, Stopped, import_extra, markup_identity
 from harness.models.hf_prompt import read_template
 from harness.models.hf_source import HfOptions, Source, find_source, resolve_dtype
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.types import Completion, Json, Request
 
 if TYPE_CHECKING:

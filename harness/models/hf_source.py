@@ -18,7 +18,7 @@ from harness.files import parse_json
 from harness.hashing import canonical_json, short_hash
 from harness.markup import parse_markup
 from harness.models.base import import_extra
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.types import Json
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]

@@ -32,7 +32,7 @@ from harness.errors import UnknownName
 from harness.grading import get_grader
 from harness.markup import TABLE, parse_markup
 from harness.models.base import Slots, markup_identity
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.types import Completion, Json, Problem, Request
 
 if TYPE_CHECKING:

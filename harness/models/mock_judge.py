@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from harness.hashing import canonical_json
 from harness.models.base import Slots
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.types import Completion, Json, Request
 
 _MALFORMED = (

@@ -29,7 +29,7 @@ from harness.files import parse_json
 from harness.markup import parse_markup
 from harness.models.base import NO_ROOM, SYSTEM_FOLDED, Slots, fold_system, markup_identity
 from harness.models.openai_reply import Failure, refuses_system, with_hint
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.redact import one_line, register_secret, secret_fields
 from harness.types import Completion, Json, Request
 

@@ -24,7 +24,7 @@ from typing import Literal
 from harness.errors import BrokenModel, ConfigError, HarnessError, PrerequisiteError, StoreError
 from harness.models import hf, hf_source, load_model, vllm
 from harness.models.base import import_extra, stream
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.registry import MODEL, SCHEME, ModelCard, find_card, read_card
 from harness.types import Completion, Json, Model, Request
 

@@ -35,7 +35,7 @@ from harness.models.base import SYSTEM_FOLDED, AnswersOne, answer_concurrently, 
 from harness.models.hf_prompt import PromptRenderer, read_template
 from harness.models.hf_source import HfOptions, Source, find_source
 from harness.models.hf_text import Detokenizer
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.redact import one_line
 from harness.types import Completion, Finish, Json, Request
 

@@ -61,8 +61,8 @@ def run(
         with sigterm_interrupts():
             plans = plan_suites(config)
             refuse_temperatures(plans, config)
-            models = [load_model(spec, config.model_options, config.results_dir) for spec in config.model]
-            judged = bool(config.judge or config.rubric or config.budget or any(plan.suite.judging for plan in plans))
+            models = [load_model(spec, config.options_of(spec), config.results_dir) for spec in config.model]
+            judged = config.judge.asked or any(plan.suite.judging for plan in plans)
             if judged:
                 from harness.run.judged.choose import check_judging  # only here: most runs are graded
 

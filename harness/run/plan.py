@@ -72,7 +72,8 @@ def plan_suites(config: RunConfig) -> list[SuitePlan]:
         sampling = _sampling(suite, config, protocol, own_n)
         check_metrics(suite, sampling.n, config.metric)
         problems = load_problems(suite, data_dir, config.seed, config.limit)
-        _check_samples(suite, problems, sampling, changed_by_options(config.model_options))
+        for model in config.model or ("",):
+            _check_samples(suite, problems, sampling, changed_by_options(config.options_of(model)))
         plans.append(SuitePlan(suite, problems, sampling, config.metric))
     return plans
 

@@ -49,6 +49,7 @@ _NEEDED: dict[RubricKind, tuple[str, ...]] = {
     "label": ("choices",),
 }
 """Those of them that must be there."""
+_PARTS: tuple[Part, ...] = ("answer", "reasoning", "all")
 _PROBES = (
     Task("one", 0, ("~~~",), ("<|x|>\x00",), opponent=("",), reference="r"),
     Task("two", 0, ("q1", "q2"), ("a1", "a2"), opponent=("b1", "b2")),
@@ -151,7 +152,7 @@ def _build(name: str, root: Table, weighting: str | None) -> Rubric:
         template=root.text("template"),
         system=root.text("system", ""),
         reference_template=root.text("reference_template", ""),
-        part=_part(root),
+        part=root.choice("part", _PARTS, "answer"),
         max_tokens=_max_tokens(root),
     )
     if kind == "points":
@@ -163,7 +164,9 @@ def _build(name: str, root: Table, weighting: str | None) -> Rubric:
         rubric = dataclasses.replace(rubric, low=low, high=high)
         rubric_check.scale(root, rubric)
     else:
-        rubric = dataclasses.replace(rubric, choices=_choices(root), reply=_reply(root))
+        rubric = dataclasses.replace(
+            rubric, choices=_choices(root), reply=root.choice("reply", rubric_check.REPLIES, "json")
+        )
         rubric_check.choices(root, rubric)
     rubric_check.templates(root, rubric)
     return dataclasses.replace(rubric, content_hash=content_hash(rubric))
@@ -174,28 +177,7 @@ def _kind(root: Table) -> RubricKind:
         root.fail(
             "kind", f"missing key 'kind': {', '.join(_OWN_KEYS)} (docs/rubrics.md has a file of each to start from)"
         )
-    value = root.text("kind")
-    for kind in _OWN_KEYS:
-        if kind == value:
-            return kind
-    root.fail("kind", f"unknown kind {value!r}: {', '.join(_OWN_KEYS)}")
-
-
-def _part(root: Table) -> Part:
-    value = root.text("part", "answer")
-    parts: tuple[Part, ...] = ("answer", "reasoning", "all")
-    for part in parts:
-        if part == value:
-            return part
-    root.fail("part", f"unknown part {value!r}: {', '.join(parts)}")
-
-
-def _reply(root: Table) -> rubric_check.Reply:
-    value = root.text("reply", "json")
-    for reply in rubric_check.REPLIES:
-        if reply == value:
-            return reply
-    root.fail("reply", f"unknown reply {value!r}: {', '.join(rubric_check.REPLIES)}")
+    return root.choice("kind", tuple(_OWN_KEYS))
 
 
 def _version(root: Table) -> str:

@@ -6,15 +6,15 @@ that starts with "file:line:". Lines come from `locate`, a linear scan over text
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias, TypeVar
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, did_you_mean
 
+Word = TypeVar("Word", bound=str)
 Path: TypeAlias = tuple[str | int, ...]
 """Where a value is: ("dimensions", 0, "weight")."""
 
@@ -71,8 +71,7 @@ class Table:
         """Refuse keys that are not in `allowed`, with the closest name that is."""
         for key in self.values:
             if key not in allowed:
-                close = difflib.get_close_matches(key, sorted(allowed), n=1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
+                hint = did_you_mean(key, sorted(allowed), cutoff=0.6)
                 self.fail(key, f"unknown key {key!r}.{hint} Known: {', '.join(sorted(allowed))}")
 
     def needs(self, *keys: str) -> None:
@@ -93,6 +92,14 @@ class Table:
         if key in self.values and not value.strip():
             self.fail(key, f"{key!r} is empty; write it, or leave the key out if it is optional")
         return value
+
+    def choice(self, key: str, allowed: Sequence[Word], default: Word | None = None) -> Word:
+        """One of a closed set of words."""
+        value = self.text(key, default)
+        for word in allowed:
+            if word == value:
+                return word
+        self.fail(key, f"unknown {key} {value!r}: {', '.join(allowed)}")
 
     def integer(self, key: str, default: int | None = None) -> int:
         """A whole number."""

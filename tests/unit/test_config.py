@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import RunConfig, resolve, validate
+from harness.config import JudgeConfig, RunConfig, resolve, validate, validate_settings
 from harness.errors import ConfigError
 
 
@@ -107,3 +107,47 @@ def test_a_key_in_place_of_a_model_is_not_repeated(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match="looks like a secret") as caught:
         validate(RunConfig(suite=("synth",), model=("openai:abcdef-marker-123456",)))
     assert "marker" not in str(caught.value)
+
+
+def test_the_keys_of_judging_stand_beside_those_of_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'judge = ["openai:a", "openai:b"]\nrubric = "cot_math"\njudging = "arena_hard"\njudge_temperature = 1\n'
+        'samples = 2\nallow_self = true\n[judge_options]\nretries = 3\n"openai:a:base_url" = "http://a/v1"\n'
+    )
+    config = resolve(file, ["judge_options.seed=1", "orders=random", "repeats=2"], {"aggregate": "median"})
+    assert config == RunConfig(
+        judge=JudgeConfig(
+            names=("openai:a", "openai:b"),
+            options={"retries": "3", "openai:a:base_url": "http://a/v1", "seed": "1"},
+            rubric="cot_math",
+            protocol="arena_hard",
+            temperature=1.0,
+            samples=2,
+            allow_self=True,
+            orders="random",
+            repeats=2,
+            aggregate="median",
+        )
+    )
+    with pytest.raises(ConfigError, match=r"judge_temperature = 11.0 is out of range: 0 to 10"):
+        validate_settings(resolve(None, ["judge_temperature=11"], {}))
+
+
+@pytest.mark.parametrize(
+    ("key", "choices"),
+    [("prompt", "auto, own, official"), ("orders", "both, random"), ("aggregate", "mean, median, majority")],
+)
+def test_a_choice_that_does_not_exist_is_answered_with_those_that_do(key: str, choices: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} = 'else': choose from {choices}"):
+        resolve(None, [f"{key}=else"], {})
+
+
+def test_each_of_several_models_may_have_its_own_options() -> None:
+    options = {"dtype": "float32", "hf:a:dtype": "bfloat16", "hf:a:b:batch_size": "2"}
+    config = RunConfig(suite=("synth",), model=("hf:a", "hf:a:b"), model_options=options)
+    validate(config)
+    assert config.options_of("hf:a") == {"dtype": "bfloat16"}
+    assert config.options_of("hf:a:b") == {"dtype": "float32", "batch_size": "2"}
+    with pytest.raises(ConfigError, match=r"--model-arg hf:c:dtype=…: no model is named 'hf:c'"):
+        validate(RunConfig(suite=("synth",), model=("hf:a",), model_options={"hf:c:dtype": "float32"}))

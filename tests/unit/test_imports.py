@@ -27,6 +27,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.files",
         "harness.clock",
         "harness.plain",
+        "harness.options",
         "harness.distribution",
     ),
     (

@@ -234,12 +234,12 @@ def test_failed_answers_are_errors_not_zeros(harness: Call, judge: Any, tmp_path
 
 
 def test_an_opponent_without_an_answer_is_no_empty_answer(harness: Call, tmp_path: Path) -> None:
-    from harness.config import RunConfig
+    from harness.config import JudgeConfig, RunConfig
     from harness.run.judged.ask import prepare
 
     runs = {name: next((tmp_path / "results" / "runs").glob(f"{name}-*")) for name in (GOLD, WRONG)}
     spoil(runs[WRONG])
-    case = prepare(runs[GOLD], RunConfig(rubric="pairwise_5", judge=("openai:j",)), runs[WRONG])
+    case = prepare(runs[GOLD], RunConfig(judge=JudgeConfig("pairwise_5", names=("openai:j",))), runs[WRONG])
     assert [task.opponent is None for task in case.answers.tasks].count(True) == len(case.answers.failed) == 1
     assert len(case.open) == 7 and all(task.opponent is not None for task in case.open)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.cli.main import entry
-from harness.config import RunConfig, validate_settings
+from harness.config import JudgeConfig, RunConfig, validate_settings
 from harness.errors import ConfigError
 from harness.run.checked import read_checked
 from tests.scripted_model import ScriptedModel
@@ -78,13 +78,14 @@ def test_each_judge_of_a_panel_may_have_its_own_options(harness: Call, judges: d
 
 
 def test_options_of_nobody_are_refused() -> None:
-    config = RunConfig(judge=("openai:j",), judge_options={"openai:k:base_url": "http://k/v1"})
+    config = RunConfig(judge=JudgeConfig(names=("openai:j",), options={"openai:k:base_url": "http://k/v1"}))
     with pytest.raises(ConfigError, match="no judge is named 'openai:k'"):
         validate_settings(config)
 
 
 def test_a_name_that_begins_another_keeps_to_its_own_options() -> None:
-    config = RunConfig(judge=("hf:a", "hf:a:b"), judge_options={"hf:a:b:dtype": "float32", "hf:a:dtype": "bfloat16"})
-    validate_settings(config)
-    assert config.options_of("hf:a") == {"dtype": "bfloat16"}
-    assert config.options_of("hf:a:b") == {"dtype": "float32"}
+    options = {"hf:a:b:dtype": "float32", "hf:a:dtype": "bfloat16"}
+    judge = JudgeConfig(names=("hf:a", "hf:a:b"), options=options)
+    validate_settings(RunConfig(judge=judge))
+    assert judge.options_of("hf:a") == {"dtype": "bfloat16"}
+    assert judge.options_of("hf:a:b") == {"dtype": "float32"}

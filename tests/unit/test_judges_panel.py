@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import DataError, UsageError
-from judges.panel import How, panel_agreement, panel_fold
-from judges.types import Judged
+from judges.panel import panel_agreement, panel_fold
+from judges.types import Aggregate, Judged
 
 
 def row(value: float | None, problem: str = "p", attempt: int = 0, **parts: float) -> Judged:
@@ -29,7 +29,7 @@ def row(value: float | None, problem: str = "p", attempt: int = 0, **parts: floa
         ((0.7,), "mean", 0.7),
     ],
 )
-def test_aggregation(values: tuple[float, ...], how: How, expected: float) -> None:
+def test_aggregation(values: tuple[float, ...], how: Aggregate, expected: float) -> None:
     (folded,) = panel_fold([[row(value)] for value in values], how)
     assert folded.value == pytest.approx(expected)
     assert folded.status == "scored"

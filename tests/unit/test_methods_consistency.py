@@ -16,7 +16,7 @@ from backends.records.segments import CODE, Encoder
 from backends.records.synth import synth_records
 from backends.trainers.head import score
 from harness.errors import ConfigError
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 PAIRS = [
     record(0, response=think("1 + 2 = 3.", "So 3"), positives=(think("two and one", "So 3"),)),

@@ -17,7 +17,7 @@ from backends.records.record import Candidate, TrainRecord
 from backends.records.segments import CODE, Encoder, Example
 from backends.records.synth import synth_records
 from harness.errors import ConfigError, DataError
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 
 def answers(number: int, chain: str, *scored: tuple[str, float]) -> TrainRecord:

@@ -14,7 +14,7 @@ from backends.methods.kd import METHOD, Options
 from backends.records.segments import Encoder
 from backends.records.teacher_top import LOGPS
 from harness.errors import ConfigError, DataError
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 
 @pytest.fixture(scope="module")

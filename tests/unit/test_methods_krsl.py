@@ -18,7 +18,7 @@ from backends.records.segments import Encoder, Example
 from backends.records.synth import synth_records
 from harness.catalog import load
 from harness.errors import ConfigError, TrainingStopped
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 RECORDS = [
     record(0, response="3 + 4 = 7, the answer is 7", rejected="3 + 4 = 8, the answer is 8"),

@@ -10,7 +10,7 @@ from objective_steps import RECORDS, Student, assert_invariant, assert_same_step
 
 from backends.methods import emo, mixce, sft, tailr
 from harness.errors import ConfigError
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from backends.load import find_weights, load_pair
 from backends.make import make_model
 from backends.methods.merge import METHOD, Options, make
 from harness.errors import ConfigError
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.registry import find_card
 
 

@@ -18,7 +18,7 @@ from backends.records.record import Candidate, ChainStep
 from backends.records.segments import Encoder, Example
 from harness.catalog import load
 from harness.errors import ConfigError, DataError
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 PAIRS = ["dpo", "simpo", "orpo", "redi"]
 RECORDS = [

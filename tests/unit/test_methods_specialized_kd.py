@@ -14,7 +14,7 @@ from backends.methods.specialized_kd import METHOD, Options, token_texts
 from backends.records.segments import Encoder
 from backends.records.teacher_top import IDS, LOGPS
 from harness.errors import ConfigError, DataError
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 RECORDS = [record(n, response=think(f"{n} + 1 = {n + 1}.", f"{n + 1}")) for n in range(3)]
 

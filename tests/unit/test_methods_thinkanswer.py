@@ -16,7 +16,7 @@ from backends.methods.thinkanswer import METHOD, Options
 from backends.records.segments import CODE, Encoder
 from backends.records.synth import synth_records
 from harness.errors import ConfigError
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 RECORDS = [
     record(0, response=think("1 + 2 = 3.", "3")),

@@ -11,7 +11,7 @@ from backends.methods._views import ViewOptions
 from backends.records.segments import Encoder
 from backends.records.synth import synth_records
 from harness.errors import ConfigError, DataError
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 RECORDS = [
     record(0, response=think("1 + 2 = 3.", "3"), rejected=think("1 + 2 = 4.", "4")),

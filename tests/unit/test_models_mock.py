@@ -13,7 +13,7 @@ from harness.errors import ConfigError, UnknownName
 from harness.grading import get_grader, score_completion
 from harness.models import load_model
 from harness.models.mock import KINDS, MockModel, MockOptions
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.reasoning import with_answer
 from harness.types import Completion, Message, Model, Problem, Request, Score
 from tests import asking

@@ -13,7 +13,7 @@ from backends.methods import krsl
 from backends.recipe import MAX_BYTES, SOURCES, apply, architecture, load_recipe, recipes
 from harness.catalog import entries, load
 from harness.errors import ConfigError, UnknownName
-from harness.models.options import parse_options
+from harness.options import parse_options
 
 ALL = sorted(recipes())
 

@@ -26,7 +26,7 @@ from harness.catalog import load
 from harness.cli.train import command
 from harness.errors import ConfigError, PrerequisiteError, UnknownName
 from harness.models.hf_prompt import PromptRenderer
-from harness.models.options import parse_options
+from harness.options import parse_options
 from harness.types import Message
 from tests.tiny_model import write_model
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from harness import __version__
 from harness.clock import utc_now
@@ -45,7 +45,7 @@ from judges.ask import JudgeProgress, judge_tasks
 from judges.budget import Budget
 from judges.cache import Cache
 from judges.flags import flag_answers
-from judges.panel import How, panel_agreement, panel_fold
+from judges.panel import panel_agreement, panel_fold
 from judges.summary import graded as graded_rows
 from judges.types import Judged, Judging, Judgment, Summary, Task
 
@@ -87,7 +87,7 @@ def prepare(directory: Path, config: RunConfig, against: Path | None = None) -> 
     spec["limit"] = job.spec.limit  # a limit that leaves nothing out is none
     judging = choose_judging(job.suite, config)
     part = judging_part(judging)
-    answers = load_answers(job, directory, part, config.samples)
+    answers = load_answers(job, directory, part, config.judge.samples)
     opponent = None
     if judging.needs_opponent():
         answers, opponent = _with_opponent(job, answers, config, against, part)
@@ -107,7 +107,7 @@ def _with_opponent(
         other_job = stored_job(against, other_spec, config)
         if (other_job.suite.name, other_job.spec.data_sha256) != (job.suite.name, job.spec.data_sha256):
             raise UsageError(f"--against {against.name} is a run of {other_job.suite.name}, not of {job.suite.name}")
-        found = load_answers(other_job, against, part, config.samples)
+        found = load_answers(other_job, against, part, config.judge.samples)
         others = {(task.problem_id, task.attempt): task.answers for task in found.tasks}
         name = against.name
         for key, why in found.failed.items():
@@ -138,12 +138,13 @@ def judge_case(case: Case, config: RunConfig, progress: JudgeProgress) -> RunRes
     judgment could be read; what was judged is cached.
     """
     # In one order whatever the order of the flags: a panel is a set, and so are its runs and its place on the board.
-    models = [load_model(name, config.options_of(name), config.results_dir) for name in sorted(config.judge)]
+    told = config.judge
+    models = [load_model(name, told.options_of(name), config.results_dir) for name in sorted(told.names)]
     if not models:
         raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
     identities = [(spec["model"], spec["model_identity"]) for spec in (case.spec, *_opponent_spec(case))]
-    refuse_self(models, identities, config.allow_self)
-    budget = Budget.parse(config.budget) if config.budget is not None else None
+    refuse_self(models, identities, told.allow_self)
+    budget = Budget.parse(told.budget) if told.budget is not None else None
     started = time.monotonic()
     with Cache(Path(config.results_dir) / CACHE) as cache:
         per_judge = [asyncio.run(_ask(model, case, cache, budget, progress)) for model in models]
@@ -182,7 +183,7 @@ def _write(
     """Fold, summarise and store."""
     tasks = case.answers.tasks
     folded = [_fold(case, judgments) for judgments in per_judge]
-    judged = folded[0] if len(folded) == 1 else panel_fold(folded, cast(How, config.aggregate))
+    judged = folded[0] if len(folded) == 1 else panel_fold(folded, config.judge.aggregate)
     spec = _spec(case, config, models)
     directory = case.base.parent / _run_id(case, models, spec)
     nothing = all(one.value is None for one in judged)
@@ -203,7 +204,10 @@ def _write(
     warnings = [*summary.warnings, *_warnings(case, judged)]
     agreement: dict[str, Json] = {}
     if len(models) > 1:
-        agreement = {"aggregate": config.aggregate, "agreement": dict(panel_agreement(folded, level_of(case.judging)))}
+        agreement = {
+            "aggregate": config.judge.aggregate,
+            "agreement": dict(panel_agreement(folded, level_of(case.judging))),
+        }
     facts = {**spec, "judgments": _counts(flat), "seconds": round(seconds, 3), **agreement}
     result = _result(case, summary, rows, judged, directory.name, facts, warnings, models)
     write_graded(directory, rows)
@@ -239,10 +243,10 @@ def _spec(case: Case, config: RunConfig, models: Sequence[Model]) -> dict[str, J
         "judged_from": case.base.name,
         "judging": dict(case.judging.identity()),
         "judges": [{"name": model.name, **model.describe()} for model in models],
-        "aggregate": config.aggregate if len(models) > 1 else None,
+        "aggregate": config.judge.aggregate if len(models) > 1 else None,
         "against": case.opponent,
         "baseline_sha256": baseline.sha256 if baseline is not None else None,
-        "samples": config.samples,
+        "samples": config.judge.samples,
     }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from harness import catalog
-from harness.config import RunConfig
+from harness.config import JudgeConfig, RunConfig
 from harness.errors import ConfigError, UsageError
 from harness.models import load_model
 from harness.run.same_model import Named, same_model
@@ -27,10 +28,13 @@ def choose_judging(suite: Suite, config: RunConfig) -> Judging:
     judge prompt can be tried out on AlpacaEval with all of its statistics. Raises `ConfigError` if nothing says how to
     judge or if what is said does not go together, and what loading a rubric raises.
     """
-    if config.rubric is not None and config.prompt == "official":
-        raise ConfigError(f"--rubric {config.rubric} and --prompt official are two prompts: leave one of them out")
-    judging = _chosen(suite, config)
-    if len(config.judge) > 1 and config.aggregate == "majority" and not _prefers(judging):
+    told = config.judge
+    if config.data_dir is not None:
+        told = replace(told, data_dir=Path(config.data_dir))
+    if told.rubric is not None and told.prompt == "official":
+        raise ConfigError(f"--rubric {told.rubric} and --prompt official are two prompts: leave one of them out")
+    judging = _chosen(suite, told)
+    if len(told.names) > 1 and told.aggregate == "majority" and not _prefers(judging):
         raise ConfigError(
             f"--aggregate majority counts who prefers what, and {judging.name} gives points: say mean or median"
         )
@@ -42,52 +46,38 @@ def _prefers(judging: Judging) -> bool:
     return judging.needs_opponent() or (isinstance(judging, RubricJudging) and judging.rubric.kind == "label")
 
 
-def _chosen(suite: Suite, config: RunConfig) -> Judging:
-    protocol = config.judging or suite.judging
+def _chosen(suite: Suite, told: JudgeConfig) -> Judging:
+    protocol = told.protocol or suite.judging
     if protocol:
         build = cast(Callable[[JudgingOptions], Judging], catalog.load("judging", protocol))
-        if config.rubric is None:
-            return build(judging_options(config))
-        load_rubric(config.rubric, config.weighting)  # a broken rubric is told as such, not taken for another kind
-        if config.judging is not None or _takes(build, config):
-            return build(judging_options(config))
-    if config.rubric is None:
+        if told.rubric is None:
+            return build(told)
+        load_rubric(told.rubric, told.weighting)  # a broken rubric is told as such, not taken for another kind
+        if told.protocol is not None or _takes(build, told):
+            return build(told)
+    if told.rubric is None:
         raise ConfigError(f"{suite.name} is no judged suite: say how with --rubric NAME (`harness list rubrics`)")
-    return rubric_judging(config.rubric, config)
+    return rubric_judging(told.rubric, told)
 
 
-def _takes(build: Callable[[JudgingOptions], Judging], config: RunConfig) -> bool:
+def _takes(build: Callable[[JudgingOptions], Judging], told: JudgingOptions) -> bool:
     """True if the protocol can use this rubric; what else it is told may still be wrong, and is told by it."""
     try:
-        build(JudgingOptions(rubric=config.rubric, weighting=config.weighting))
+        build(JudgingOptions(told.rubric, told.weighting))
     except ConfigError:
         return False
     return True
 
 
-def rubric_judging(name: str, config: RunConfig) -> Judging:
+def rubric_judging(name: str, told: JudgingOptions) -> Judging:
     """A rubric on its own: pairwise in both orders, everything else one answer at a time."""
-    rubric = load_rubric(name, config.weighting)
-    temperature = config.judge_temperature if config.judge_temperature is not None else 0.0
+    rubric = load_rubric(name, told.weighting)
+    temperature = told.temperature if told.temperature is not None else 0.0
     if rubric.kind == "pairwise":
-        orders = cast(Literal["both", "random"], config.orders or "both")
-        return PairwiseJudging(rubric, orders=orders, repeats=config.repeats, temperature=temperature)
-    if config.orders is not None:
-        raise ConfigError(f"orders = {config.orders!r}: rubric {rubric.name!r} shows one answer, it has no order")
-    return RubricJudging(rubric, repeats=config.repeats, temperature=temperature)
-
-
-def judging_options(config: RunConfig) -> JudgingOptions:
-    """What a protocol is told."""
-    return JudgingOptions(
-        rubric=config.rubric,
-        weighting=config.weighting,
-        prompt=cast(Literal["auto", "own", "official"], config.prompt),
-        repeats=config.repeats,
-        temperature=config.judge_temperature,
-        orders=cast(Literal["both", "random"] | None, config.orders),
-        data_dir=Path(config.data_dir) if config.data_dir is not None else None,
-    )
+        return PairwiseJudging(rubric, told.orders or "both", told.repeats, temperature)
+    if told.orders is not None:
+        raise ConfigError(f"orders = {told.orders!r}: rubric {rubric.name!r} shows one answer, it has no order")
+    return RubricJudging(rubric, told.repeats, temperature)
 
 
 def judging_part(judging: Judging) -> Part:
@@ -111,9 +101,10 @@ def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunC
 
     Raises `ConfigError`, `UsageError`, `UnknownName`, and what loading a judge raises.
     """
+    told = config.judge
     judged = [suite.name for suite in suites if suite.judging]
-    if not config.judge:
-        if judged or config.rubric is not None or config.budget is not None:
+    if not told.names:
+        if judged or told.rubric is not None or told.budget is not None:
             what = f"{judged[0]} is scored by a judge" if judged else "a rubric or a budget is for judging"
             raise ConfigError(f"{what}: say --judge NAME, e.g. --judge openai:gpt-4.1 --judge-arg base_url=…")
         return
@@ -124,10 +115,10 @@ def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunC
                 f"{suite.name} has no baseline to hold answers against: run it first, then say "
                 "`harness judge RUN --against RUN --rubric NAME`"
             )
-    if config.budget is not None:
-        Budget.parse(config.budget)
-    judges = [load_model(name, config.options_of(name), config.results_dir) for name in config.judge]
-    refuse_self(judges, [(model.name, model.describe()) for model in models], config.allow_self)
+    if told.budget is not None:
+        Budget.parse(told.budget)
+    judges = [load_model(name, told.options_of(name), config.results_dir) for name in told.names]
+    refuse_self(judges, [(model.name, model.describe()) for model in models], told.allow_self)
 
 
 def refuse_self(judges: Sequence[Model], judged: Sequence[tuple[str, Mapping[str, Json]]], allowed: bool) -> None:
