@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,16 @@ for _name in ("COLUMNS", "LINES"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ROOT = Path(__file__).resolve().parent.parent
+_modules_frozen = 0
+
+
+def pytest_runtest_logstart() -> None:
+    """Between tests, if many modules came in: `gc.collect()`, which every training calls, need not walk them."""
+    global _modules_frozen
+    if len(sys.modules) > _modules_frozen + 200:
+        gc.collect()
+        gc.freeze()
+        _modules_frozen = len(sys.modules)
 
 
 @pytest.fixture(scope="session")
