@@ -14,6 +14,7 @@ from typing import Protocol
 from harness.errors import UsageError
 from harness.leaderboard import display_names
 from harness.metrics import described
+from harness.metrics.length import TokenReduction
 from harness.reduction import Reduction, Side, reduction
 from harness.run.checked import read_checked
 from harness.run.result import RunResult
@@ -21,7 +22,7 @@ from harness.run.warned import warnings_of
 from harness.stats.decision import decide, disagreement
 from harness.stats.multiple import holm
 from harness.stats.paired import Paired, paired
-from harness.types import Estimate, Json
+from harness.types import Json
 
 _SAME = 1e-9  # as `harness.stats.paired`: 0.3 - 0.1 * 3 is a tie
 _CLOSE = 1e-6
@@ -255,9 +256,13 @@ def _show(value: Json) -> str:
     return "unset" if value is None else str(value)
 
 
-def _percent(estimate: Estimate | None) -> Json:
-    """A rate with its interval, in percent."""
-    return None if estimate is None else {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+def _rates(found: TokenReduction | str, prefix: str, problem: str) -> dict[str, Json]:
+    """Both rates in percent with their intervals, and why there are none."""
+    if isinstance(found, str):
+        return {f"{prefix}atr": None, f"{prefix}otr": None, problem: found}
+    rates = {f"{prefix}atr": found.atr, f"{prefix}otr": found.otr}
+    numbers = {name: {"value": rate.value, "low": rate.low, "high": rate.high} for name, rate in rates.items()}
+    return {**numbers, problem: ""}
 
 
 def pair_row(pair: Pair, show: int | None) -> Mapping[str, Json]:
@@ -291,12 +296,8 @@ def pair_row(pair: Pair, show: int | None) -> Mapping[str, Json]:
         "n_problems": outcome.n_problems,
         "only_reference": pair.only_reference,
         "only_run": pair.only_other,
-        "atr": _percent(pair.reduction.atr),
-        "otr": _percent(pair.reduction.otr),
-        "token_problem": pair.reduction.problem,
-        "chain_atr": _percent(pair.reduction.chain_atr),
-        "chain_otr": _percent(pair.reduction.chain_otr),
-        "chain_problem": pair.reduction.chain_problem,
+        **_rates(pair.reduction.replies, "", "token_problem"),
+        **_rates(pair.reduction.chains, "chain_", "chain_problem"),
         "tokenizer": pair.reduction.tokenizer or None,
         "n_flips": len(pair.flips),
         "flips": [

@@ -18,7 +18,7 @@ from harness.reasoning import with_answer
 from harness.run.result import RunResult
 from harness.run.store import iter_records, read_graded
 from harness.run.tokenizers import Tokenizer, mark_of, named, of_run
-from harness.types import Completion, Estimate, Graded
+from harness.types import Completion, Graded
 
 _UNASKED = 30_000_000
 """Characters that are counted without being asked for: some seconds."""
@@ -26,18 +26,11 @@ _UNASKED = 30_000_000
 
 @dataclass(frozen=True)
 class Reduction:
-    """How many fewer tokens the second run generates than the reference, in percent; negative: more."""
+    """How many fewer tokens the second run generates than the reference, or why that is not known."""
 
-    atr: Estimate | None = None
-    """Mean over problems of the reduction on that problem, of all tokens."""
-    otr: Estimate | None = None
-    """Reduction of the totals, of all tokens."""
-    problem: str = ""
-    """Why there is none."""
-    chain_atr: Estimate | None = None
-    """As `atr`, of the chain's tokens."""
-    chain_otr: Estimate | None = None
-    chain_problem: str = ""
+    replies: TokenReduction | str
+    """Of all tokens."""
+    chains: TokenReduction | str
     tokenizer: str = ""
     """What counted the chains; with a named tokenizer also the replies."""
 
@@ -65,26 +58,24 @@ def reduction(reference: Side, other: Side, tokenizer: str | None) -> Reduction:
         counter = asked if asked is not None else _shared(reference, other)
         rows = _common(reference, other)
     except HarnessError as error:  # no scores, two tokenizers: the comparison itself does not need them
-        return Reduction(problem=str(error), chain_problem=str(error))
-    found = Reduction(tokenizer=counter.name if counter is not None else "")
-    counted = rows
+        return Reduction(str(error), str(error))
+    chains: TokenReduction | str
     try:
         if counter is None:
             raise DataError("the runs' tokenizer does not lie here: name it, --tokenizer NAME")
         texts = [_texts(side, None if asked is not None else _UNASKED) for side in (reference, other)]
-        rates = _rates(_recounted(rows, texts, counter, whole=False))
-        found = replace(found, chain_atr=rates.atr, chain_otr=rates.otr)
+        chains = _rates(_recounted(rows, texts, counter, whole=False))
         if asked is not None:
-            counted = _recounted(rows, texts, counter, whole=True)
+            rows = _recounted(rows, texts, counter, whole=True)
     except HarnessError as error:
-        found = replace(found, chain_problem=str(error))
-        if asked is not None:  # what is stored may be counts of two others
-            return replace(found, problem=str(error))
+        chains = str(error)
+    name = counter.name if counter is not None else ""
+    if asked is not None and isinstance(chains, str):  # what is stored may be counts of two others
+        return Reduction(chains, chains, name)
     try:
-        rates = _rates(counted)
+        return Reduction(_rates(rows), chains, name)
     except HarnessError as error:
-        return replace(found, problem=str(error))
-    return replace(found, atr=rates.atr, otr=rates.otr)
+        return Reduction(str(error), chains, name)
 
 
 _Rows = tuple[Sequence[Graded], Sequence[Graded]]

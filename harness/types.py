@@ -261,7 +261,7 @@ class DataRef:
 
     Empty where nobody published a pin: then it is taken when the data is loaded (`harness.datasets.pinned`) and stored.
     """
-    from_local: Callable[[Mapping[str, Json]], Mapping[str, Json] | None]
+    from_local: Callable[[Mapping[str, Json]], Mapping[str, Json] | None] = dict
     """A raw row of the file -> the normalised row; None leaves the row out."""
     hub: tuple[HubRef, ...] = ()
     """Hub sources, concatenated; empty if the set is not on the hub."""

@@ -11,7 +11,7 @@ from functools import cache
 
 from harness import catalog
 from harness.errors import HarnessError
-from harness.grading.base import FieldGrader, QuickGrader
+from harness.grading.base import BaseGrader
 from harness.reasoning import with_answer
 from harness.types import Completion, Extracted, Grader, Problem, Score
 
@@ -58,7 +58,7 @@ def score_completion(problem: Problem, completion: Completion) -> Score | Pendin
     if found is None:
         return Score(0.0, "no_answer", None, "no answer found")
     try:
-        settled = _settled(grader, problem.target, found) if isinstance(grader, QuickGrader) else None
+        settled = _settled(grader, problem.target, found) if isinstance(grader, BaseGrader) else None
     except HarnessError:
         raise
     except Exception:  # the worker will run into it again, and say so
@@ -66,7 +66,7 @@ def score_completion(problem: Problem, completion: Completion) -> Score | Pendin
     return settled if settled is not None else Pending(problem.grader, problem.target, found.answer)
 
 
-def _settled(grader: QuickGrader, target: str, found: Extracted) -> Score | None:
+def _settled(grader: BaseGrader, target: str, found: Extracted) -> Score | None:
     """The cheap verdict: right if the reply declares the target as written, whatever its answer was cut down to."""
     for reading in found.readings:
         whole = grader.quick(target, reading)
@@ -81,7 +81,7 @@ def field_checks(problem: Problem, completion: Completion, verdict: Score | Pend
     `completion` has been through `with_answer`; `verdict` is what `score_completion` made of it.
     """
     grader = get_grader(problem.grader)
-    if not isinstance(grader, FieldGrader) or isinstance(verdict, Pending) or verdict.value is None:
+    if not isinstance(grader, BaseGrader) or isinstance(verdict, Pending) or verdict.value is None:
         return {}
     return grader.checks(problem, completion.answer_text if verdict.status == "scored" else None)
 

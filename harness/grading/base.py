@@ -1,30 +1,46 @@
 """What the graders of this package share: where a grader may run, and small helpers for replies and verdicts.
 
 A grader whose `grade` is linear and cannot fail on hostile text runs in the calling process. Any other grader runs in a
-worker of `harness.grading.pool`; if it is a `QuickGrader`, what it can decide cheaply never reaches a worker.
+worker of `harness.grading.pool`; what its `quick` can decide never reaches a worker.
 """
 
 from __future__ import annotations
 
 from harness.answers import after_answer_phrase, last_boxed
-from harness.types import Extracted, Problem, Score
+from harness.types import Problem, Score
 
 MAX_ANSWER = 4096
 """Longest answer that is compared, in characters; anything longer is a text, not an answer."""
 
 
-class QuickGrader:
-    """Base of graders that can settle easy cases in the calling process, and may have slow imports."""
+class BaseGrader:
+    """Base of graders: what each of them may say beside the `Grader` protocol, and what most of them say alike."""
 
-    def quick(self, target: str, answer: str) -> Score | None:
-        """The same verdict as `grade` where linear work suffices, else None."""
-        raise NotImplementedError
+    name: str
+    release = "1"
+    """Raised whenever a reply would get another verdict."""
+
+    def version(self) -> str:
+        """Name and release, where no library decides."""
+        return f"{self.name}/{self.release}"
 
     def preload(self) -> None:
         """Import everything that `grade` needs, so that imports do not count as grading time."""
 
+    def quick(self, target: str, answer: str) -> Score | None:
+        """The same verdict as `grade` where linear work suffices, else None."""
+        return None
 
-class InProcessGrader(QuickGrader):
+    def checks(self, problem: Problem, answer_text: str | None) -> dict[str, bool]:
+        """Named checks of single fields, recorded in `Graded.formats`; linear. None: the reply has no answer."""
+        return {}
+
+    def gold_text(self, problem: Problem) -> str:
+        """The target in a box."""
+        return boxed_reply(problem.target)
+
+
+class InProcessGrader(BaseGrader):
     """Base of graders that are linear throughout: `quick` decides everything."""
 
     def grade(self, target: str, answer: str) -> Score:
@@ -34,18 +50,6 @@ class InProcessGrader(QuickGrader):
     def quick(self, target: str, answer: str) -> Score:
         """The verdict; nothing is left for a worker."""
         return self.grade(target, answer)
-
-    def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
-        """Find the final answer of a reply."""
-        raise NotImplementedError
-
-
-class FieldGrader(InProcessGrader):
-    """Base of graders that compare several fields of one reply, and can say of each whether it is right."""
-
-    def checks(self, problem: Problem, answer_text: str | None) -> dict[str, bool]:
-        """Named checks of single fields, recorded in `Graded.formats`; linear. None: the reply has no answer."""
-        raise NotImplementedError
 
 
 def explicit_answer(answer_text: str) -> str | None:

@@ -339,15 +339,11 @@ def _letters(problem: Problem) -> str:
     return LETTERS[: len(problem.choices)] if len(problem.choices) >= 2 else LETTERS[:10]
 
 
-@dataclass(frozen=True)
 class ChoiceGrader(InProcessGrader):
     """See the module docstring."""
 
-    name: str = "choice"
-
-    def version(self) -> str:
-        """Own version; no library decides."""
-        return "choice/2"
+    name = "choice"
+    release = "2"
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """Find the letter that a reply settles on."""
@@ -359,10 +355,6 @@ class ChoiceGrader(InProcessGrader):
         if len(gold) != 1 or gold not in LETTERS:
             raise DataError(f"target {target!r} is not an option letter")
         return right(gold) if answer == gold else wrong(answer, f"{answer} is not {gold}")
-
-    def gold_text(self, problem: Problem) -> str:
-        """The letter in a box."""
-        return boxed_reply(problem.target)
 
     def wrong_text(self, problem: Problem) -> str:
         """The next letter in a box."""

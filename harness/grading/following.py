@@ -6,9 +6,9 @@ import re
 from fractions import Fraction
 
 from harness.grading.rationals import parse_rational, show
+from harness.grading.units import MULTIPLIERS
 
-_SCALE_VALUES = {
-    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+_SCALE_VALUES = MULTIPLIERS | {
     "lakh": 10**5, "crore": 10**7, "mn": 10**6, "bn": 10**9,
     "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8,
 }  # fmt: skip

@@ -12,13 +12,12 @@ import importlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import metadata
 from typing import Any, Protocol
 
 from harness.errors import DataError, MissingExtra, UnknownName, UsageError
-from harness.grading.base import explicit_answer, right, wrong
+from harness.grading.base import BaseGrader, explicit_answer, right, wrong
 from harness.hashing import canonical_json, short_hash
 from harness.types import Extracted, Problem, Score
 
@@ -169,15 +168,14 @@ def near_misses(gold: str) -> list[str]:
     return [*found, gold[: len(gold) // 2], gold + "\n" + gold, "no idea"]
 
 
-@dataclass(frozen=True)
-class GymGrader:
+class GymGrader(BaseGrader):
     """See the module docstring."""
 
-    name: str = "gym"
+    name = "gym"
 
     def version(self) -> str:
         """Own version and the library's."""
-        return f"gym/1+reasoning-gym-{library_version()}"
+        return f"{super().version()}+reasoning-gym-{library_version()}"
 
     def preload(self) -> None:
         """Import the library."""

@@ -5,23 +5,17 @@ Extraction and comparison are those of the grader "number"; the target must be w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from harness.errors import DataError
 from harness.grading.base import InProcessGrader, boxed_reply
 from harness.grading.number import compare, find_number, target_value
 from harness.types import Extracted, Problem, Score
 
 
-@dataclass(frozen=True)
 class IntegerGrader(InProcessGrader):
     """See the module docstring."""
 
-    name: str = "integer"
-
-    def version(self) -> str:
-        """Own version; no library decides."""
-        return "integer/2"
+    name = "integer"
+    release = "2"
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """Find the final number of a reply."""
@@ -32,10 +26,6 @@ class IntegerGrader(InProcessGrader):
         if target_value(target).denominator != 1:
             raise DataError(f"target {target!r} is not a whole number: give the problem the grader 'number'")
         return compare(target, answer)
-
-    def gold_text(self, problem: Problem) -> str:
-        """The target in a box."""
-        return boxed_reply(problem.target)
 
     def wrong_text(self, problem: Problem) -> str:
         """The next whole number."""

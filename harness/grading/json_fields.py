@@ -9,7 +9,6 @@ a second object, is no answer.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -44,15 +43,10 @@ def uniform(value: Json | Decimal) -> Json:
     return [uniform(inner) for inner in value] if isinstance(value, list) else value
 
 
-@dataclass(frozen=True)
 class JsonGrader(InProcessGrader):
     """See the module docstring."""
 
-    name: str = "json"
-
-    def version(self) -> str:
-        """Own version; no library decides."""
-        return "json/1"
+    name = "json"
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """The reply itself if it is exactly one JSON object."""

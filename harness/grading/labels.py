@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from harness.answers import json_object
 from harness.errors import DataError, UnknownName
-from harness.grading.base import FieldGrader
+from harness.grading.base import InProcessGrader
 from harness.grading.indicators import BY_KEY, INDICATORS, find_indicator, read_value
 from harness.types import Extracted, Problem, Score
 
@@ -60,15 +59,10 @@ def _target(target: str) -> dict[str, str]:
     return {key: str(value) for key, value in labels.items()}
 
 
-@dataclass(frozen=True)
-class LabelGrader(FieldGrader):
+class LabelGrader(InProcessGrader):
     """See the module docstring."""
 
-    name: str = "labels"
-
-    def version(self) -> str:
-        """Own version; no library decides."""
-        return "labels/1"
+    name = "labels"
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """The labels of the reply, as canonical JSON."""

@@ -17,14 +17,13 @@ import importlib.util
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, MissingExtra, PrerequisiteError, UnknownName, UsageError
-from harness.grading.base import QuickGrader
+from harness.grading.base import BaseGrader
 from harness.hashing import canonical_json
 from harness.types import Extracted, Json, Problem, Score
 
@@ -157,19 +156,14 @@ def make_target(task: str, doc: Mapping[str, Json]) -> str:
     return canonical_json({"task": task, "doc": {name: doc[name] for name in DOC_FIELDS}})
 
 
-@dataclass(frozen=True)
-class LightevalGrader(QuickGrader):
+class LightevalGrader(BaseGrader):
     """See the module docstring."""
 
-    name: str = "lighteval"
+    name = "lighteval"
 
     def version(self) -> str:
         """Own version, lighteval's and math-verify's, which decides most math metrics."""
-        return f"lighteval/1+lighteval-{_version('lighteval')}+math-verify-{_version('math-verify')}"
-
-    def quick(self, target: str, answer: str) -> Score | None:
-        """Nothing is decided outside a worker."""
-        return None
+        return f"{super().version()}+lighteval-{_version('lighteval')}+math-verify-{_version('math-verify')}"
 
     def preload(self) -> None:
         """Import what task modules import, about ten seconds, by importing a small one of them."""

@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-from harness.errors import UsageError
-from harness.grading.base import MAX_ANSWER, QuickGrader, boxed_reply, right, wrong
+from harness.grading.base import MAX_ANSWER, BaseGrader, boxed_reply, right, wrong
 from harness.grading.latex import canonical, vote_key
 from harness.grading.mathclaim import Claim, read_claim
 from harness.grading.mathfallback import library_equal
 from harness.grading.mathfind import find_answer
-from harness.grading.mathjudge import claims_equal, value_of
-from harness.grading.mathlib import Extraction, library_version, parse_text, verify_parsed
-from harness.grading.mathpoints import Undecided, real_value
+from harness.grading.mathjudge import claims_equal
+from harness.grading.mathlib import library_version
+from harness.grading.mathpoints import Undecided
 from harness.grading.mathsame import LONG_DECIMAL, TOLERANCE
 from harness.grading.mathsegments import segments_equal
 from harness.grading.mathtext import Unreadable
@@ -45,24 +42,12 @@ def _claim(text: str) -> Claim | None:
         return None
 
 
-def equivalent(
-    gold: str,
-    answer: str,
-    *,
-    precision: int | float | Sequence[float] = 6,
-    extract: Sequence[Extraction] | None = None,
-) -> bool:
-    """Whether an answer equals the gold answer; may take long on hostile input, so run it in a worker.
+def equivalent(gold: str, answer: str, *, precision: int = 6) -> bool:
+    """Whether a bare answer equals the gold one, as wholes; may take long on hostile input, so run it in a worker.
 
-    `extract` None: both are bare answers, compared as wholes. Otherwise both are free texts, and math-verify itself
-    looks for answers of these kinds in them. `precision`: an int is the number of decimal places to which the library
-    rounds floats; a float is an absolute tolerance; a sequence gives one tolerance for each element of the gold list,
-    whose order does not matter. Raises `Undecided` for numbers too large to be computed.
+    `precision`: decimal places to which math-verify rounds floats. Raises `Undecided` for numbers too large to be
+    computed.
     """
-    if not isinstance(precision, int):
-        return _within(gold, answer, precision)
-    if extract is not None:
-        return verify_parsed(parse_text(gold, extract), parse_text(answer, extract), precision=precision)
     settled = _settle(gold, answer)
     if settled is not None:
         return settled
@@ -73,31 +58,6 @@ def equivalent(
         return claims_equal(wanted, found)
     except RecursionError:  # thousands of operations inside each other answer no target
         return False
-
-
-def _within(gold: str, answer: str, tolerance: float | Sequence[float]) -> bool:
-    """Whether two lists of numbers agree, in any order, up to an absolute tolerance for each gold number."""
-    golds, answers = _values(gold), _values(answer)
-    if golds is None or answers is None or len(golds) != len(answers):
-        return False
-    tolerances = [tolerance] * len(golds) if isinstance(tolerance, (int, float)) else list(tolerance)
-    if len(tolerances) != len(golds):
-        raise UsageError(f"{len(tolerances)} tolerances were given for {len(golds)} gold values")
-    for value, allowed in zip(golds, tolerances, strict=True):
-        near = [other for other in answers if abs(other - value) <= Fraction(allowed) * (1 + Fraction(1, 10**9))]
-        if not near:
-            return False
-        answers.remove(min(near, key=lambda other: abs(other - value)))
-    return True
-
-
-def _values(text: str) -> list[Fraction] | None:
-    """The numbers of a list, evaluated; None if any element is no real number."""
-    claim = _claim(text)
-    sides = [value_of(item) for item in claim.items] if claim else []
-    found = [real_value(side.node) if side and side.node else None for side in sides]
-    numbers = [value for value in found if value is not None]
-    return numbers if sides and len(numbers) == len(found) else None
 
 
 def _settle(gold: str, answer: str) -> bool | None:
@@ -151,15 +111,15 @@ def _is_tower(key: str) -> bool:
     return height > 10**6
 
 
-@dataclass(frozen=True)
-class MathGrader(QuickGrader):
+class MathGrader(BaseGrader):
     """See the module docstring."""
 
-    name: str = "math"
+    name = "math"
+    release = "2"
 
     def version(self) -> str:
         """Own version and the library's."""
-        return f"math/2+math-verify-{library_version()}"
+        return f"{super().version()}+math-verify-{library_version()}"
 
     def preload(self) -> None:
         """Import math-verify and build its parsers."""
@@ -180,10 +140,6 @@ class MathGrader(QuickGrader):
             return _score(equivalent(target, answer), target, answer)
         except Undecided as error:
             return Score(None, "unscored", None, f"cannot be decided: {error}")
-
-    def gold_text(self, problem: Problem) -> str:
-        """The target in a box."""
-        return boxed_reply(problem.target)
 
     def wrong_text(self, problem: Problem) -> str:
         """One more than the target, or a word that is not the target."""

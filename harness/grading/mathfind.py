@@ -13,7 +13,7 @@ from harness.grading.base import MAX_ANSWER
 from harness.grading.claims import Claim, claim, predicate, stated
 from harness.grading.finding import corrected, declared_after_box, last_claim, plain
 from harness.grading.rationals import read_number
-from harness.grading.units import upright
+from harness.grading.units import with_symbol
 from harness.grading.values import values
 from harness.types import Extracted
 
@@ -51,7 +51,7 @@ def _stated(statement: str, found: Claim) -> Extracted | None:
         return None
     whole = not _words(statement) and "$" not in statement and "\\(" not in statement and not _LISTED.search(statement)
     return Extracted(
-        _bounded(upright(statement) if whole else _spelled(statement, found)), True, (_bounded(statement),)
+        _bounded(with_symbol(statement) if whole else _spelled(statement, found)), True, (_bounded(statement),)
     )
 
 
@@ -93,7 +93,7 @@ def _bare(text: str) -> Extracted | None:
         found is not None and _LISTED.search(text) is not None and found.values[-1].end >= len(text.rstrip(" .$")) - 2
     )
     formulas = found is not None and "$" in text and found.values[-1].end >= len(text.rstrip(" .")) - 2
-    return Extracted(found.tex if found and (listed or formulas) else upright(text), False, (text,))
+    return Extracted(found.tex if found and (listed or formulas) else with_symbol(text), False, (text,))
 
 
 _LISTED = re.compile(r";|\b(?:and|or)\b|[和或与、，；]|[≈√π½⅓⅔¼¾×]|\d x \d")

@@ -2,8 +2,7 @@ r"""The one place that calls math-verify (0.9 and 0.5.2): texts in, a yes or no 
 
 The library's own timeouts are off, because it turns a timeout into "wrong"; the pool kills a worker that takes too
 long, and the answer counts as unscored. The call order is `verify(gold, target)`: it is not symmetric.
-Model text is parsed by a LaTeX grammar, or by `parse_expr` when it consists of digits, operators and brackets only; no
-name in it is ever looked up.
+Model text is parsed by a LaTeX grammar; no name in it is ever looked up.
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 
-Extraction = Literal["latex", "expr"]
 _NO_ALARM = 86_400
 """Seconds that switch off the alarm of versions that accept no None."""
 
@@ -28,18 +26,12 @@ def library_version() -> str:
 
 
 @cache
-def _library() -> tuple[Callable[..., list[Any]], Callable[..., bool], dict[Extraction, Any], bool]:
-    """(parse, verify, extraction configs, whether None switches timeouts off); the objects are untyped upstream."""
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+def _library() -> tuple[Callable[..., list[Any]], Callable[..., bool], Any, bool]:
+    """(parse, verify, extraction config, whether None switches timeouts off); the objects are untyped upstream."""
+    from math_verify import LatexExtractionConfig, parse, verify
 
     logging.getLogger("math_verify").setLevel(logging.ERROR)
-    configs: dict[Extraction, Any] = {"latex": LatexExtractionConfig(), "expr": ExprExtractionConfig()}
-    return parse, verify, configs, "float_rounding" in inspect.signature(verify).parameters
-
-
-def parse_text(text: str, extract: Sequence[Extraction] = ("latex", "expr")) -> list[Any]:
-    """What math-verify finds in a free text: parsed expressions, then the matched string; empty if nothing matched."""
-    return _parse(text, extract, "any_match")
+    return parse, verify, LatexExtractionConfig(), "float_rounding" in inspect.signature(verify).parameters
 
 
 def parse_answer(answer: str) -> list[Any]:
@@ -48,17 +40,13 @@ def parse_answer(answer: str) -> list[Any]:
     Only the outermost formula is tried: when it does not parse, the library would otherwise go on to a fraction or
     number somewhere inside it, and call two different formulas equal because both contain a 2.
     """
-    return _parse(f"$\\boxed{{{answer}}}$", ("latex",), "first_match")
-
-
-def _parse(text: str, extract: Sequence[Extraction], mode: str) -> list[Any]:
-    parse, _, configs, modern = _library()
+    parse, _, config, modern = _library()
     if not modern and threading.current_thread() is not threading.main_thread():
         raise RuntimeError("math-verify before 0.6 works only in a main thread: grade through a GradingPool")
     found: list[Any] = parse(
-        text,
-        extraction_config=[configs[name] for name in extract],
-        extraction_mode=mode,
+        f"$\\boxed{{{answer}}}$",
+        extraction_config=[config],
+        extraction_mode="first_match",
         parsing_timeout=None if modern else _NO_ALARM,
     )
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 
 from harness.answers import boxes_and_rest
@@ -137,15 +136,11 @@ def _one(found: Claim) -> str | None:
     return found.values[0].tex if len(found.values) == 1 or (len(meanings) == 1 and () not in meanings) else None
 
 
-@dataclass(frozen=True)
 class NumberGrader(InProcessGrader):
     """See the module docstring."""
 
-    name: str = "number"
-
-    def version(self) -> str:
-        """Own version; no library decides."""
-        return "number/2"
+    name = "number"
+    release = "2"
 
     def extract(self, problem: Problem, answer_text: str) -> Extracted | None:
         """Find the final number of a reply."""
@@ -154,10 +149,6 @@ class NumberGrader(InProcessGrader):
     def grade(self, target: str, answer: str) -> Score:
         """Right if both mean the same rational number."""
         return compare(target, answer)
-
-    def gold_text(self, problem: Problem) -> str:
-        """The target in a box."""
-        return boxed_reply(problem.target)
 
     def wrong_text(self, problem: Problem) -> str:
         """A number one hundredth of a unit away."""

@@ -71,26 +71,10 @@ _UNITS = {spelling: unit for unit, spellings in _TABLE.items() for spelling in s
 _KNOWN = frozenset(_TABLE)
 _AMBIGUOUS = frozenset({"mg", "ms", "in", "am", "pt", "ct", "gm", "ev", "pa", "rs", "kj", "mi"})
 """Short words that are as likely a product of letters: read as a unit only after a space or inside `\\text`."""
-_FILLER = frozenset(
-    [
-        "of",
-        "the",
-        "a",
-        "an",
-        "in",
-        "total",
-        "approximately",
-        "about",
-        "exactly",
-        "is",
-        "each",
-        "long",
-        "wide",
-        "tall",
-        "high",
-        "old",
-    ]
-)
+_FILLER = frozenset({
+    "of", "the", "a", "an", "in", "total", "approximately", "about", "exactly", "is", "each", "long", "wide", "tall",
+    "high", "old",
+})  # fmt: skip
 MULTIPLIERS = {
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
 }  # fmt: skip
@@ -110,7 +94,7 @@ def is_unit_word(run: str, gap: bool) -> bool:
 _PLAIN_LETTER = re.compile(r"([-+]?\d[\d.,/]*) ([msghLNJWVAK]|(?:[kc]?m|ft|mi)/(?:s|h)(?:\^\{?2\}?)?)")
 
 
-def upright(text: str) -> str:
+def with_symbol(text: str) -> str:
     r"""A number and the symbol of its unit in plain text, "7 m", as `7\text{ m}`; any other text as it is.
 
     In a formula a bare letter is a variable, so this is for text that is none.

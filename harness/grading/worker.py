@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from harness.errors import HarnessError
 from harness.grading import get_grader
-from harness.grading.base import QuickGrader
+from harness.grading.base import BaseGrader
 from harness.types import Json, Score
 
 ALARM_SLACK = 10.0
@@ -58,7 +58,7 @@ def _load(name: str) -> None:
     """Import a grader now, so that its import is on no item's clock; what fails here fails, and is told, there."""
     try:
         grader = get_grader(name)
-        if isinstance(grader, QuickGrader):
+        if isinstance(grader, BaseGrader):
             grader.preload()
     except (HarnessError, ImportError):
         return

@@ -50,17 +50,14 @@ class TokenReduction:
     """Mean over problems of each problem's reduction (ThinkAnswer, EMNLP 2025 Findings, A.24)."""
     otr: Estimate
     """Reduction of the totals (A.25): long replies weigh more, so OTR > ATR means that these were cut most."""
-    skipped: tuple[str, ...]
-    """Problems on which the reference has zero tokens: no reduction can be computed."""
-    uncounted: tuple[str, ...]
-    """Problems for which one of the runs has no token count at all."""
 
 
 def token_reduction(run: Sequence[Graded], reference: Sequence[Graded]) -> TokenReduction:
     """Token reduction of `run` against `reference`, paired by problem on the mean tokens per sample.
 
-    Both must have been counted by one tokenizer. Raises `UsageError` naming the problems that only one run has, and
-    `DataError` if no problem is left.
+    Both must have been counted by one tokenizer. A problem that one of them has no count of, or on which the reference
+    has zero tokens, has no reduction: it is left out, as `n_problems` says. Raises `UsageError` naming the problems
+    that only one run has, and `DataError` if no problem is left.
     """
     short, long = Table.of(run), Table.of(reference)
     unpaired = sorted(set(short.problems) ^ set(long.problems))
@@ -72,8 +69,7 @@ def token_reduction(run: Sequence[Graded], reference: Sequence[Graded]) -> Token
         )
     ours, theirs = _tokens(short), _tokens(long)
     counted = ~(np.isnan(ours) | np.isnan(theirs))
-    zero = counted & (theirs == 0.0)
-    keep = np.flatnonzero(counted & ~zero)
+    keep = np.flatnonzero(counted & (theirs != 0.0))
     if len(keep) == 0:
         raise DataError("no problem has a token count in both runs, so there is no token reduction")
     clusters = [short.clusters[i] for i in keep]
@@ -85,8 +81,6 @@ def token_reduction(run: Sequence[Graded], reference: Sequence[Graded]) -> Token
     return TokenReduction(
         atr=Estimate(mean.value, mean.low, mean.high, mean.se, len(keep), samples, counts),
         otr=Estimate(value, value - half, value + half, se, len(keep), samples, counts),
-        skipped=tuple(short.problems[i] for i in np.flatnonzero(zero)),
-        uncounted=tuple(short.problems[i] for i in np.flatnonzero(~counted)),
     )
 
 

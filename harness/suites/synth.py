@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.errors import DataError
 from harness.suites._render import open_problem, text
 from harness.synth import INSTRUCTION, LEVELS, Level, Split, build, generate, render
 from harness.types import DataRef, Json, Problem, Sampling, Suite
@@ -46,10 +45,6 @@ def _render(row: Mapping[str, Json], seed: int) -> Problem:
     )
 
 
-def _no_file(row: Mapping[str, Json]) -> Mapping[str, Json]:
-    raise DataError("this suite is generated, it is not read from a file")
-
-
 def _suite(name: str, summary: str, levels: Sequence[Level], per_level: int, max_tokens: int, sha256: str) -> Suite:
     return Suite(
         name=name,
@@ -59,7 +54,6 @@ def _suite(name: str, summary: str, levels: Sequence[Level], per_level: int, max
             files=(),
             rows=len(levels) * per_level,
             sha256=sha256,
-            from_local=_no_file,
             generate=lambda: _rows(levels, per_level),
         ),
         render=_render,

@@ -6,7 +6,7 @@ chains of thought in three styles and several step orders, and wrong chains whos
     from harness.synth import generate, correct_chains, twins, render, verify_chain
     problem = generate(seed=0, level=3, count=1, split="train")[0]
     right, wrong = twins(problem)
-    verify_chain(problem, wrong).first_wrong == wrong.error_step
+    verify_chain(problem, wrong)[0].index == wrong.error_step
 
 Everything is a pure function of its arguments: same numbers in every process and Python version. See docs/synth.md.
 """
@@ -30,7 +30,6 @@ from harness.synth.records import (
     Style,
     SubProblem,
     SynthProblem,
-    Verification,
 )
 from harness.synth.verify import verify_chain, verify_problem
 
@@ -51,7 +50,6 @@ __all__ = [
     "Style",
     "SubProblem",
     "SynthProblem",
-    "Verification",
     "aligned",
     "build",
     "correct_chains",

@@ -101,11 +101,11 @@ class Draft:
         self.values[sub_id] = answer
         return sub_id
 
-    def total(self, parts: list[str], question: Callable[[int], str], statement: Callable[[int], str]) -> str:
-        """Add up several sub-problems two at a time; question and statement get how many parts are in the sum."""
+    def total(self, parts: list[str], ask: Callable[[int], tuple[str, str]]) -> str:
+        """Add up several sub-problems two at a time; `ask` gets how many parts are in the sum."""
         running = parts[0]
         for count, part in enumerate(parts[1:], start=2):
-            running = self.solve(question(count), statement(count), running, "+", part)
+            running = self.solve(*ask(count), running, "+", part)
         return running
 
 

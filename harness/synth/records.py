@@ -114,21 +114,3 @@ class Fault:
     index: int
     """0-based step; the number of steps if it is the final answer that does not follow."""
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What recomputing a chain found."""
-
-    faults: tuple[Fault, ...]
-    """In order. A step that rightly continues from an earlier wrong result is no fault."""
-
-    @property
-    def ok(self) -> bool:
-        """True if every step follows."""
-        return not self.faults
-
-    @property
-    def first_wrong(self) -> int | None:
-        """Index of the first wrong step, or None."""
-        return self.faults[0].index if self.faults else None

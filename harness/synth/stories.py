@@ -9,11 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.synth.draft import Draft, listing
-from harness.synth.themes import COLLECTIBLES, EVENTS, NAMES, PRODUCTS, STOCKS, ProductTheme
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+from harness.synth.themes import COLLECTIBLES, EVENTS, NAMES, PRODUCTS, STOCKS, Theme
 
 
 def products(draft: Draft, steps: int) -> str:
@@ -23,40 +19,28 @@ def products(draft: Draft, steps: int) -> str:
     who = draft.rng.pick(NAMES)
     count = (steps + 1) // 2
     things = draft.rng.some(theme.things, count)
-    named = [theme.named.format(thing=thing) for thing in things]
+    named = [theme.tell("named", thing=thing) for thing in things]
     numbers = [(draft.factor(), draft.unit()) for _ in things]
-    items = [theme.item.format(a=a, b=b, thing=thing) for (a, b), thing in zip(numbers, things, strict=True)]
-    draft.say(theme.opening.format(who=who, list=listing(items)))
+    items = [theme.tell("item", a=a, b=b, thing=thing) for (a, b), thing in zip(numbers, things, strict=True)]
+    draft.say(theme.tell("opening", who=who, list=listing(items)))
     parts = [
-        draft.solve(
-            theme.part_question.format(who=who, thing=thing),
-            _capital(theme.part_statement.format("{}", who=who, thing=thing)),
-            a,
-            "*",
-            b,
-        )
+        draft.solve(*theme.ask("part", who=who, thing=thing), a, "*", b)
         for (a, b), thing in zip(numbers, things, strict=True)
     ]
-
-    def question(upto: int) -> str:
-        return (theme.all_question if upto == count else theme.sum_question).format(who=who, list=listing(named[:upto]))
-
-    def statement(upto: int) -> str:
-        text = theme.all_statement if upto == count else theme.sum_statement
-        return text.format("{}", who=who, list=listing(named[:upto]))
-
-    total = draft.total(parts, question, statement)
+    total = draft.total(
+        parts, lambda upto: theme.ask("all" if upto == count else "sum", who=who, list=listing(named[:upto]))
+    )
     if steps % 2 == 0:
         _rest(draft, theme, who, total)
     return f"products/{theme.name}"
 
 
-def _rest(draft: Draft, theme: ProductTheme, who: str, total: str) -> None:
+def _rest(draft: Draft, theme: Theme, who: str, total: str) -> None:
     """The last step of `products`: something is taken off the total, or the total off something."""
     number = draft.addend() + (draft.value(total) if theme.rest_from else 0)
-    draft.say(theme.rest.format(who=who, c=number))
+    draft.say(theme.tell("rest", who=who, c=number))
     left, right = (number, total) if theme.rest_from else (total, number)
-    draft.solve(theme.rest_question.format(who=who), theme.rest_statement.format("{}", who=who), left, "-", right)
+    draft.solve(*theme.ask("rest", who=who), left, "-", right)
 
 
 def events(draft: Draft, steps: int) -> str:
@@ -65,7 +49,7 @@ def events(draft: Draft, steps: int) -> str:
     who, friend, other = draft.rng.some(NAMES, 3)
     thing = draft.rng.pick(theme.things)
     start = draft.addend()
-    draft.say(theme.opening.format(who=who, thing=thing, n=start))
+    draft.say(theme.tell("opening", who=who, thing=thing, n=start))
     share = steps >= 3 and draft.rng.below(2) == 0
     gains, losses = draft.rng.shuffled(theme.gains), draft.rng.shuffled(theme.losses)
     running: int | str = start
@@ -75,24 +59,12 @@ def events(draft: Draft, steps: int) -> str:
         number = draft.addend()
         words = {"who": who, "friend": friend, "other": other, "n": number, "thing": thing}
         draft.say(sentence.format(**words))
-        phrase = phrase.format(**words)
-        running = draft.solve(
-            theme.after_question.format(phrase=phrase, **words),
-            theme.after_statement.format("{}", phrase=phrase, **words),
-            running,
-            "+" if gain else "-",
-            number,
-        )
+        ask = theme.ask("after", phrase=phrase.format(**words), **words)
+        running = draft.solve(*ask, running, "+" if gain else "-", number)
     if share:
         number = draft.divisor(running)
-        draft.say(theme.share.format(who=who, thing=thing, n=number))
-        draft.solve(
-            theme.share_question.format(thing=thing),
-            theme.share_statement.format("{}", thing=thing),
-            running,
-            "/",
-            number,
-        )
+        draft.say(theme.tell("share", who=who, thing=thing, n=number))
+        draft.solve(*theme.ask("share", thing=thing), running, "/", number)
     return f"events/{theme.name}"
 
 
@@ -125,17 +97,15 @@ def comparison(draft: Draft, steps: int) -> str:
         return "comparison"
     counted = names[1:] if steps == 3 else names
 
-    def sum_question(upto: int) -> str:
-        return f"How many {thing} do {listing(counted[:upto])} have together?"
-
-    def sum_statement(upto: int) -> str:
-        return f"Together, {listing(counted[:upto])} have {{}} {thing}."
+    def ask(upto: int) -> tuple[str, str]:
+        names = listing(counted[:upto])
+        return f"How many {thing} do {names} have together?", f"Together, {names} have {{}} {thing}."
 
     if steps == 3:
-        draft.total(counts, sum_question, sum_statement)
+        draft.total(counts, ask)
         return "comparison"
-    first = draft.solve(sum_question(2), sum_statement(2), start, "+", counts[0])
-    total = draft.total([first, *counts[1:]], lambda upto: sum_question(upto + 1), lambda upto: sum_statement(upto + 1))
+    first = draft.solve(*ask(2), start, "+", counts[0])
+    total = draft.total([first, *counts[1:]], lambda upto: ask(upto + 1))
     if steps % 2 == 1:
         number = draft.divisor(total)
         draft.say(f"They put all their {thing} together and sort them into {number} equal piles.")
@@ -151,25 +121,19 @@ def stock(draft: Draft, steps: int) -> str:
     """Makers who each make packs and lose some (2 steps each), pooled; one more step shares the pool out."""
     theme = draft.rng.pick(STOCKS)
     count, share = _STOCK_SHAPES[steps]
-    makers = draft.rng.some(theme.makers, count)
+    makers = draft.rng.some(theme.things, count)
     lefts: list[str] = []
     for maker in makers:
         a, b, c = draft.factor(), draft.unit(), draft.addend()
-        words = {"maker": maker, "Maker": _capital(maker), "a": a, "b": b, "c": c}
-        draft.say(f"{theme.makes} {theme.sheds}".format(**words))
-        made = draft.solve(theme.made_question.format(**words), theme.made_statement.format("{}", **words), a, "*", b)
-        lefts.append(
-            draft.solve(theme.left_question.format(**words), theme.left_statement.format("{}", **words), made, "-", c)
-        )
-    total = draft.total(
-        lefts,
-        lambda upto: theme.all_question.format(list=listing(makers[:upto])),
-        lambda upto: theme.all_statement.format("{}", list=listing(makers[:upto])),
-    )
+        words = {"maker": maker, "Maker": maker[:1].upper() + maker[1:], "a": a, "b": b, "c": c}
+        draft.say(f"{theme.tell('makes', **words)} {theme.tell('sheds', **words)}")
+        made = draft.solve(*theme.ask("made", **words), a, "*", b)
+        lefts.append(draft.solve(*theme.ask("left", **words), made, "-", c))
+    total = draft.total(lefts, lambda upto: theme.ask("all", list=listing(makers[:upto])))
     if share:
         number = draft.divisor(total)
-        draft.say(theme.share.format(n=number))
-        draft.solve(theme.share_question, theme.share_statement, total, "/", number)
+        draft.say(theme.tell("share", n=number))
+        draft.solve(*theme.ask("share"), total, "/", number)
     return f"stock/{theme.name}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.errors import DataError
 from harness.synth.chains import expand, inverse, operand_value
 from harness.synth.expressions import BadExpression, Tree, parse, value
-from harness.synth.records import Chain, Fault, Step, SubProblem, SynthProblem, Verification
+from harness.synth.records import Chain, Fault, Step, SubProblem, SynthProblem
 
 
 class _Checker:
@@ -83,9 +83,10 @@ def _same(written: Tree, expected: Tree) -> bool:
     return op in ("+", "*") and (op, right, left) == expected
 
 
-def verify_chain(problem: SynthProblem, chain: Chain) -> Verification:
+def verify_chain(problem: SynthProblem, chain: Chain) -> tuple[Fault, ...]:
     """All faults of a chain, in order; none if it is a correct solution of the problem.
 
+    A step that rightly continues from an earlier wrong result is no fault.
     The final answer is checked too: it must be what the chain reached for the last sub-problem.
     """
     checker = _Checker(problem)
@@ -97,7 +98,7 @@ def verify_chain(problem: SynthProblem, chain: Chain) -> Verification:
     reached = checker.claimed.get(problem.subproblems[-1].id)
     if reached != chain.answer:
         faults.append(Fault(len(chain.steps), f"ends in {chain.answer}, but the steps reach {reached}"))
-    return Verification(tuple(faults))
+    return tuple(faults)
 
 
 def verify_problem(problem: SynthProblem) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.grading.math import GRADER, equivalent
-from harness.grading.units import same_unit, unit_key, upright
+from harness.grading.units import same_unit, unit_key, with_symbol
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "compare.json").read_text(encoding="utf-8"))
 
@@ -109,4 +109,4 @@ def test_two_numbers_too_large_to_be_told_apart_are_unscored() -> None:
     [("7 m", "7\\text{ m}"), ("10 m/s^2", "10\\text{ m/s^2}"), ("7m", "7m"), ("7 t", "7 t"), ("x m", "x m")],
 )
 def test_symbols_of_units_in_plain_text(text: str, meant: str) -> None:
-    assert upright(text) == meant
+    assert with_symbol(text) == meant

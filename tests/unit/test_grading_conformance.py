@@ -13,10 +13,10 @@ import pytest
 from harness.errors import UsageError
 from harness.grading import Pending, score_completion
 from harness.grading.base import boxed_reply
-from harness.grading.conformance import item, report
 from harness.grading.mathlib import library_version
 from harness.grading.pool import GradingPool
 from harness.types import Completion, Problem
+from tests.grading_conformance import item, report
 
 KNOWN_DIFFERENCES = {
     ("", ""): "an empty reply to an empty gold is no answer here; no real target is empty",
@@ -28,7 +28,7 @@ KNOWN_DIFFERENCES = {
 
 
 def conformance(files: list[Path]) -> dict[str, Any]:
-    command = [sys.executable, "-W", "ignore", "-m", "harness.grading.conformance", *map(str, files)]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.grading_conformance", *map(str, files)]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=280)
     found: dict[str, Any] = json.loads(run.stdout)
     return found

@@ -256,9 +256,7 @@ def test_token_reduction_golden() -> None:
 
 def test_token_reduction_skips_and_counts() -> None:
     found = token_reduction(run=lengths(a=150, b=10, c=5, d=None), reference=lengths(a=100, b=0, c=10, d=20))
-    assert found.skipped == ("b",)
-    assert found.uncounted == ("d",)
-    assert found.atr.n_problems == 2
+    assert found.atr.n_problems == 2  # a and c
     assert found.atr.value == pytest.approx(0.0)  # -50 and +50
     assert found.otr.value == pytest.approx(-100 * 45 / 110)
 

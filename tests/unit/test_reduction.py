@@ -14,6 +14,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from harness.cli.compare import command
 from harness.errors import UsageError
+from harness.metrics.length import TokenReduction
 from harness.reduction import Reduction, Side, reduction
 from harness.run.result import read_result
 from harness.run.store import record_to_json
@@ -50,8 +51,8 @@ def think(words: int, answer: int = 1) -> str:
 
 
 def values(found: Reduction) -> tuple[float | None, ...]:
-    rates = (found.chain_atr, found.chain_otr, found.atr, found.otr)
-    return tuple(None if rate is None else round(rate.value, 6) for rate in rates)
+    pairs = [(None, None) if isinstance(of, str) else (of.atr, of.otr) for of in (found.chains, found.replies)]
+    return tuple(None if rate is None else round(rate.value, 6) for pair in pairs for rate in pair)
 
 
 def test_the_chain_and_all_tokens_are_two_numbers(tmp_path: Path) -> None:
@@ -60,11 +61,10 @@ def test_the_chain_and_all_tokens_are_two_numbers(tmp_path: Path) -> None:
     student = run(tmp_path, "hf:s", [think(90, 40), think(500, 40)], place, tokens=400)
     found = reduction(teacher, student, None)
     assert values(found) == (30.0, 46.363636, 20.0, 20.0), "the paper's example, beside the engine's counts"
-    assert (found.problem, found.chain_problem) == ("", "")
     # By name everything is counted anew: the tags belong to no chain, and to the reply as this tokenizer splits them.
     again = reduction(teacher, student, str(place))
     assert values(again)[:2] == (30.0, 46.363636) and again.tokenizer == str(place)
-    assert again.otr is not None and again.otr.value == pytest.approx(100 * (1 - (131 + 541) / (111 + 1011)), abs=0.5)
+    assert values(again)[3] == pytest.approx(100 * (1 - (131 + 541) / (111 + 1011)), abs=0.5)
 
 
 def test_a_reply_without_a_thought_is_its_own_chain(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_a_reply_without_a_thought_is_its_own_chain(tmp_path: Path) -> None:
         tmp_path, "hf:s", ["w " * 10, think(5), "<think></think>a", Completion("", "error", error="x")], place
     )
     found = reduction(teacher, student, None)
-    assert found.chain_atr is not None and found.chain_atr.value == pytest.approx((75 + 50 + 100) / 3)
-    assert found.chain_atr.n_problems == 3, "what has no text has no chain"
+    assert isinstance(found.chains, TokenReduction) and found.chains.atr.value == pytest.approx((75 + 50 + 100) / 3)
+    assert found.chains.atr.n_problems == 3, "what has no text has no chain"
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -85,8 +85,8 @@ def test_two_tokenizers_are_refused_or_one_counts_both(tmp_path: Path, known: bo
     teacher = run(tmp_path, "hf:t", ["ww ww ww ww"], words)
     student = run(tmp_path, "hf:s", ["www www"], letters if known else None)
     refused = reduction(teacher, student, None)
-    assert values(refused) == (None, None, None, None) and "two tokenizers" in refused.problem
-    assert "--tokenizer" in refused.problem
+    assert values(refused) == (None, None, None, None) and "two tokenizers" in str(refused.replies)
+    assert "--tokenizer" in str(refused.replies)
     assert values(reduction(teacher, student, str(words))) == (50.0,) * 4
     assert values(reduction(teacher, student, str(letters / "tokenizer.json"))) == (25.0,) * 4
 
@@ -114,7 +114,7 @@ def test_without_a_file_the_name_tells(tmp_path: Path, one: str, other: str, sam
         sides.append(run(tmp_path, model, ["w w"], identity=identity, run_id=run_id, tokens=tokens))
     found = reduction(sides[0], sides[1], None)
     assert values(found)[2:] == ((50.0, 50.0) if same else (None, None))
-    assert found.chain_atr is None and "--tokenizer" in found.chain_problem, "the chains have to be counted here"
+    assert isinstance(found.chains, str) and "--tokenizer" in found.chains, "the chains have to be counted here"
 
 
 def test_models_made_here_are_found_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +139,8 @@ def test_a_file_that_is_no_tokenizer_is_said(tmp_path: Path, content: str) -> No
     (tmp_path / "tok").mkdir()
     (tmp_path / "tok" / "tokenizer.json").write_text(content, encoding="utf-8")
     sides = [run(tmp_path, f"hf:{name}", ["w"], tmp_path / "tok") for name in "ab"]
-    assert "no tokenizer" in reduction(sides[0], sides[1], None).chain_problem
-    assert "no tokenizer" in reduction(sides[0], sides[1], str(tmp_path / "tok")).problem
+    assert "no tokenizer" in str(reduction(sides[0], sides[1], None).chains)
+    assert "no tokenizer" in str(reduction(sides[0], sides[1], str(tmp_path / "tok")).replies)
 
 
 def test_the_table_has_both_and_says_why_not(tmp_path: Path) -> None:

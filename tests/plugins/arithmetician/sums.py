@@ -18,7 +18,7 @@ SUITE = Suite(
     name="sums",
     version="1",
     summary="sums of two small numbers",
-    data=DataRef(files=(), rows=len(ROWS), sha256="", from_local=dict, generate=lambda: ROWS),
+    data=DataRef(files=(), rows=len(ROWS), sha256="", generate=lambda: ROWS),
     render=_render,
     grader="integer",
     sampling=Sampling(n=1, temperature=0.0, max_tokens=64),

@@ -1,6 +1,6 @@
 """How well our graders agree with labelled cases of other projects, by the path that suites use.
 
-    python -m harness.grading.conformance [--beside] cases.jsonl [more.jsonl …]
+    python -m tests.grading_conformance [--beside] cases.jsonl [more.jsonl …]
 
 Every case becomes a problem and a completion, and goes through `score_completion` and the grading pool, as in a run.
 Three kinds of rows may be mixed:
@@ -8,7 +8,7 @@ Three kinds of rows may be mixed:
 * grader cases: `pred`, `gold`, `expected` and `kind`: "answer" (`pred` is a bare answer, and stands in a box here),
   "response" (`pred` is a whole reply) or "mcq_response" (both name an option letter). Of a gold with a box, the box.
   `contested` rows (projects disagree) are counted apart, and so are rows whose `options.precision` asks for another
-  tolerance than the grader's: a suite has no such setting, `harness.grading.math.equivalent` decides these.
+  tolerance than the grader's: a suite has no such setting, so the grader's parts are called with it.
 * reply cases: `grader`, `target`, `text`, `expected` (null: only the status counts), and optionally `options` (how
   many) or `choices`, `finish` and `status`.
 * extraction cases: `input`, `expected` and `task`: a function of ours is called.
@@ -23,6 +23,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,11 @@ from harness.grading.base import boxed_reply
 from harness.grading.choice import find_letter
 from harness.grading.latex import normalise
 from harness.grading.math import equivalent
+from harness.grading.mathclaim import read_claim
 from harness.grading.mathfind import find_answer
+from harness.grading.mathjudge import value_of
+from harness.grading.mathpoints import real_value
+from harness.grading.mathtext import Unreadable
 from harness.grading.pool import GradingPool
 from harness.types import Completion, Problem, Score
 
@@ -45,6 +50,33 @@ _LETTERS = "ABCDEFGHIJ"
 _DEFAULT_PRECISION = 6
 Outcome = Literal["agree", "false_positive", "false_negative", "unscored", "status_differs"]
 DISAGREEMENTS: tuple[Outcome, ...] = ("false_positive", "false_negative", "unscored", "status_differs")
+
+
+def within(gold: str, answer: str, tolerance: float | Sequence[float]) -> bool:
+    """Whether two lists of numbers agree, in any order, up to an absolute tolerance for each gold number."""
+    golds, answers = _values(gold), _values(answer)
+    if golds is None or answers is None or len(golds) != len(answers):
+        return False
+    tolerances = [tolerance] * len(golds) if isinstance(tolerance, (int, float)) else list(tolerance)
+    if len(tolerances) != len(golds):
+        raise UsageError(f"{len(tolerances)} tolerances were given for {len(golds)} gold values")
+    for value, allowed in zip(golds, tolerances, strict=True):
+        near = [other for other in answers if abs(other - value) <= Fraction(allowed) * (1 + Fraction(1, 10**9))]
+        if not near:
+            return False
+        answers.remove(min(near, key=lambda other: abs(other - value)))
+    return True
+
+
+def _values(text: str) -> list[Fraction] | None:
+    """The numbers of a list, evaluated; None if any element is no real number."""
+    try:
+        sides = [value_of(item) for item in read_claim(text).items]
+    except (Unreadable, RecursionError):
+        return None
+    found = [real_value(side.node) if side and side.node else None for side in sides]
+    numbers = [value for value in found if value is not None]
+    return numbers if sides and len(numbers) == len(found) else None
 
 
 @dataclass(frozen=True)
@@ -155,7 +187,9 @@ def report(rows: Iterable[Row], *, beside: bool = False) -> Row:
             name = said if place < len(decidable) else "contested_differs"
             wrong[name].append({**row, "read": score.answer, "score": score.value, "found_status": score.status})
     for row in by_setting:
-        if equivalent(str(row["gold"]), str(row["pred"]), precision=_precision(row)) != row["expected"]:
+        setting, pair = _precision(row), (str(row["gold"]), str(row["pred"]))
+        same = equivalent(*pair, precision=setting) if isinstance(setting, int) else within(*pair, setting)
+        if same != row["expected"]:
             wrong["setting"].append(row)
     for row in extractions:
         found = extraction(row)
