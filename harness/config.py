@@ -37,7 +37,7 @@ class JudgeConfig(JudgingOptions):
     @property
     def asked(self) -> bool:
         """True if something was said that only a judge can do."""
-        return bool(self.names or self.rubric or self.budget)
+        return bool(self.names or self.protocol or self.rubric or self.budget)
 
     def options_of(self, judge: str) -> dict[str, str]:
         """What one judge's engine is told: the options of all, then its own."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from harness.errors import DataError, UsageError
 from harness.hashing import canonical_json
+from harness.stats.agreement import Level
 from harness.stats.standard_errors import mean_interval
 from harness.types import STATUSES, Completion, Estimate, Json
 from judges.pointwise import alternatives, check_sampling, judged_text, unscored
@@ -27,7 +28,7 @@ from judges.prompts.render import render
 from judges.prompts.schema import reply_schema
 from judges.replies.parse import PARSER_VERSION, parse_reply
 from judges.summary import mean_summary
-from judges.types import Ask, Judged, Judgment, Order, Orders, Rubric, Summary, Task, Verdict
+from judges.types import Ask, Judged, Judging, Judgment, Order, Orders, Part, Rubric, Summary, Task, Verdict
 
 WIN_RATE = "win_rate"
 VOTE_SHARE = "vote_share"
@@ -36,7 +37,7 @@ _CLOSE = 1e-9
 
 
 @dataclass(frozen=True)
-class PairwiseJudging:
+class PairwiseJudging(Judging):
     """Rubrics of kind "pairwise"."""
 
     rubric: Rubric
@@ -72,6 +73,16 @@ class PairwiseJudging:
     def needs_opponent(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def part(self) -> Part:
+        """The rubric's."""
+        return self.rubric.part
+
+    @property
+    def level(self) -> Level:
+        """Preferences are ordered."""
+        return "ordinal"
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """Every repeat of the candidate-first order, then of the opponent-first one.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.errors import UsageError
+from harness.stats.agreement import Level
 from harness.types import Json, Status
 from judges.ask import NO_REPLY
 from judges.prompts.render import render
@@ -21,7 +22,7 @@ from judges.prompts.templates import fields
 from judges.replies.evidence import invented
 from judges.replies.parse import PARSER_VERSION, parse_reply
 from judges.summary import mean_summary
-from judges.types import LEVELS, Ask, Judged, Judgment, Rubric, Summary, Task
+from judges.types import LEVELS, Ask, Judged, Judging, Judgment, Part, Rubric, RubricKind, Summary, Task
 
 TOP_LOGPROBS = 5
 """Alternatives of the first token to ask for where the reply is one label; hosted engines give 5 to 20."""
@@ -30,7 +31,7 @@ INVENTED = "invented_quotes"
 
 
 @dataclass(frozen=True)
-class RubricJudging:
+class RubricJudging(Judging):
     """Rubrics of kind "points", "rating" and "label"."""
 
     rubric: Rubric
@@ -62,6 +63,22 @@ class RubricJudging:
     def needs_opponent(self) -> bool:
         """True for a label that is about two texts."""
         return "answer_a" in fields(self.rubric.template)
+
+    @property
+    def part(self) -> Part:
+        """The rubric's."""
+        return self.rubric.part
+
+    @property
+    def level(self) -> Level:
+        """Points add up, ratings are ordered, labels are names."""
+        levels: dict[RubricKind, Level] = {"points": "interval", "label": "nominal"}
+        return levels.get(self.rubric.kind, "ordinal")
+
+    @property
+    def decides(self) -> bool:
+        """True for labels: points and ratings say how good an answer is, not whether."""
+        return self.rubric.kind == "label" or self.needs_opponent()
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """One ask per repeat. Raises `DataError` if the task lacks what the rubric shows."""

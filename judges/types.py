@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from harness.types import Completion, Estimate, Json, Message, Status
+
+if TYPE_CHECKING:
+    from harness.stats.agreement import Level  # it imports numpy
 
 Order = Literal["single", "candidate_first", "opponent_first"]
 """Which answer the judge reads first; "single" when there is only one."""
@@ -253,8 +256,12 @@ class JudgingOptions:
     """As `--data-dir`: where the benchmark's own files are."""
 
 
+@runtime_checkable
 class Judging(Protocol):
-    """A way to judge answers: a rubric, or the protocol of a benchmark. Instances are frozen."""
+    """A way to judge answers: a rubric, or the protocol of a benchmark. Instances are frozen.
+
+    A class that inherits from it has the usual answer to whatever it does not say itself.
+    """
 
     @property
     def name(self) -> str:
@@ -265,6 +272,24 @@ class Judging(Protocol):
 
     def needs_opponent(self) -> bool:
         """True if every task must have an opponent."""
+        return False
+
+    @property
+    def part(self) -> Part:
+        """What of a completion is judged."""
+        return "answer"
+
+    @property
+    def level(self) -> Level:
+        """What a difference between two values means, for the agreement of a panel: "interval" where points add up,
+        "ordinal" where they are only ordered, "nominal" where they are names.
+        """
+        return "interval"
+
+    @property
+    def decides(self) -> bool:
+        """True if a value above 0.5 is a decision for the answer, not just more than half of the points."""
+        return self.needs_opponent()
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """What to ask about one answer. Raises `DataError` if the task lacks what the protocol needs."""

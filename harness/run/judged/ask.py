@@ -29,7 +29,7 @@ from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.models import load_model
 from harness.run.checked import read_checked
-from harness.run.judged.choose import choose_judging, judging_part, level_of, refuse_self
+from harness.run.judged.choose import choose_judging, refuse_self
 from harness.run.judged.tasks import Answers, baseline_answers, load_answers
 from harness.run.judged.write import VERDICTS, write_judgments
 from harness.run.locate import JUDGED
@@ -47,7 +47,7 @@ from judges.cache import Cache
 from judges.flags import flag_answers
 from judges.panel import panel_agreement, panel_fold
 from judges.summary import graded as graded_rows
-from judges.types import Judged, Judging, Judgment, Summary, Task
+from judges.types import Judged, Judging, Judgment, Part, Summary, Task
 
 CACHE = "judgments.sqlite"
 
@@ -86,7 +86,7 @@ def prepare(directory: Path, config: RunConfig, against: Path | None = None) -> 
     job = stored_job(directory, spec, config)
     spec["limit"] = job.spec.limit  # a limit that leaves nothing out is none
     judging = choose_judging(job.suite, config)
-    part = judging_part(judging)
+    part = judging.part
     answers = load_answers(job, directory, part, config.judge.samples)
     opponent = None
     if judging.needs_opponent():
@@ -97,7 +97,7 @@ def prepare(directory: Path, config: RunConfig, against: Path | None = None) -> 
 
 
 def _with_opponent(
-    job: Job, answers: Answers, config: RunConfig, against: Path | None, part: Any
+    job: Job, answers: Answers, config: RunConfig, against: Path | None, part: Part
 ) -> tuple[Answers, str]:
     """The same answers, each with the other side's answer to the same question."""
     failed = dict(answers.failed)
@@ -206,7 +206,7 @@ def _write(
     if len(models) > 1:
         agreement = {
             "aggregate": config.judge.aggregate,
-            "agreement": dict(panel_agreement(folded, level_of(case.judging))),
+            "agreement": dict(panel_agreement(folded, case.judging.level)),
         }
     facts = {**spec, "judgments": _counts(flat), "seconds": round(seconds, 3), **agreement}
     result = _result(case, summary, rows, judged, directory.name, facts, warnings, models)

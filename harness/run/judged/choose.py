@@ -12,13 +12,12 @@ from harness.config import JudgeConfig, RunConfig
 from harness.errors import ConfigError, UsageError
 from harness.models import load_model
 from harness.run.same_model import Named, same_model
-from harness.stats.agreement import Level
 from harness.types import Json, Model, Suite
 from judges.budget import Budget
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
 from judges.prompts.rubric import load_rubric
-from judges.types import Judging, JudgingOptions, Part, RubricKind
+from judges.types import Judging, JudgingOptions
 
 
 def choose_judging(suite: Suite, config: RunConfig) -> Judging:
@@ -34,16 +33,17 @@ def choose_judging(suite: Suite, config: RunConfig) -> Judging:
     if told.rubric is not None and told.prompt == "official":
         raise ConfigError(f"--rubric {told.rubric} and --prompt official are two prompts: leave one of them out")
     judging = _chosen(suite, told)
-    if len(told.names) > 1 and told.aggregate == "majority" and not _prefers(judging):
+    if not isinstance(judging, Judging):
+        lacking = [name for name in dir(Judging) if not name.startswith("_") and not hasattr(judging, name)]
+        raise UsageError(
+            f"judging protocol {told.protocol or suite.judging!r} has no {', '.join(lacking)}: inherit from "
+            "`judges.types.Judging`, which has the usual answers"
+        )
+    if len(told.names) > 1 and told.aggregate == "majority" and not judging.decides:
         raise ConfigError(
             f"--aggregate majority counts who prefers what, and {judging.name} gives points: say mean or median"
         )
     return judging
-
-
-def _prefers(judging: Judging) -> bool:
-    """True if a value above 0.5 is a decision for the answer, and not just more than half of the points."""
-    return judging.needs_opponent() or (isinstance(judging, RubricJudging) and judging.rubric.kind == "label")
 
 
 def _chosen(suite: Suite, told: JudgeConfig) -> Judging:
@@ -80,22 +80,6 @@ def rubric_judging(name: str, told: JudgingOptions) -> Judging:
     return RubricJudging(rubric, told.repeats, temperature)
 
 
-def judging_part(judging: Judging) -> Part:
-    """Which part of a completion this way of judging looks at."""
-    if isinstance(judging, RubricJudging | PairwiseJudging):
-        return judging.rubric.part
-    return "answer"
-
-
-def level_of(judging: Judging) -> Level:
-    """What a difference between two judges' values means, for the agreement of a panel."""
-    if not isinstance(judging, RubricJudging | PairwiseJudging):
-        return "interval"
-    # Points add up, ratings and preferences are ordered, labels are names.
-    levels: dict[RubricKind, Level] = {"points": "interval", "label": "nominal"}
-    return levels.get(judging.rubric.kind, "ordinal")
-
-
 def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunConfig) -> None:
     """Refuse what could not be judged in the end, before anything is generated.
 
@@ -104,8 +88,8 @@ def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunC
     told = config.judge
     judged = [suite.name for suite in suites if suite.judging]
     if not told.names:
-        if judged or told.rubric is not None or told.budget is not None:
-            what = f"{judged[0]} is scored by a judge" if judged else "a rubric or a budget is for judging"
+        if judged or told.asked:
+            what = f"{judged[0]} is scored by a judge" if judged else "a rubric, a protocol or a budget is for judging"
             raise ConfigError(f"{what}: say --judge NAME, e.g. --judge openai:gpt-4.1 --judge-arg base_url=…")
         return
     for suite in suites:

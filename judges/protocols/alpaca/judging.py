@@ -52,7 +52,7 @@ _PARTS = {"win": "discrete_win_rate", "tie": "tie_rate", "first": "first_rate", 
 
 
 @dataclass(frozen=True)
-class AlpacaEvalJudging:
+class AlpacaEvalJudging(Judging):
     """The protocol with one prompt and one way of sampling."""
 
     prompt: PairPrompt

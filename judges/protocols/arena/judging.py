@@ -58,11 +58,11 @@ _MIN_STYLE_PROBLEMS = 50  # ten for each of the five parameters of the style reg
 
 
 @dataclass(frozen=True)
-class ArenaHardJudging:
+class ArenaHardJudging(Judging):
     """The protocol; with our rubric, or with the official prompt where the user has it."""
 
-    name: str
-    rubric: Rubric | None
+    name: str = "arena_hard"
+    rubric: Rubric | None = None
     """None: `official` is used."""
     official: OfficialPrompt | None = None
     repeats: int = 1

@@ -47,7 +47,7 @@ _RATES = {"win": "strict_win_rate", "tie": "tie_rate", "flip": "flip_rate", "fir
 
 
 @dataclass(frozen=True)
-class MtBenchJudging:
+class MtBenchJudging(Judging):
     """Each turn rated on its own, from 1 to 10."""
 
     prompts: Mapping[str, OfficialPrompt] | None = None
@@ -75,10 +75,6 @@ class MtBenchJudging:
     @property
     def _by_rubric(self) -> RubricJudging | None:
         return RubricJudging(self.rubric, self.repeats, self.temperature) if self.rubric is not None else None
-
-    def needs_opponent(self) -> bool:
-        """Never."""
-        return False
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """One ask per repeat. Raises `DataError` for a task that is no turn of MT-Bench."""
@@ -122,7 +118,7 @@ class MtBenchJudging:
 
 
 @dataclass(frozen=True)
-class MtBenchPairJudging:
+class MtBenchPairJudging(Judging):
     """Each turn against another model's, in both orders; a win is a win in both of them."""
 
     prompts: Mapping[str, OfficialPrompt] | None = None
