@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import cast
 
-from backends.base import Method
+from backends.base import load_method
 from backends.config import Settings, settings_from
-from harness.catalog import load
 from harness.errors import ConfigError, did_you_mean
 from harness.types import Json
 from judges.budget import Budget
@@ -25,7 +23,7 @@ def sort_assignments(method: str, values: Mapping[str, str]) -> tuple[dict[str, 
 
     Raises `UnknownName` for the method, `ConfigError` for a key that is neither, with a suggestion.
     """
-    own = {field.name for field in fields(cast(Method, load("method", method)).options)}
+    own = {field.name for field in fields(load_method(method).options)}
     general = {field.name for field in fields(Settings)}
     settings: dict[str, Json] = {}
     options: dict[str, str] = {}

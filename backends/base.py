@@ -1,18 +1,23 @@
 """What a method is: a name, options, and stages, which turn records into examples and have something to minimise.
 
-    METHOD = Method(name="sft", summary="…", paper="…", options=Options, stages=stages)
+    METHOD = TrainMethod(name="emo", summary="…", paper="…", options=EmoOptions,
+                         stages=one_stage(EmoObjective, tokenise, SETTINGS))
 
-A stage's `examples` runs once, before anything is spent. Its `Objective` sees each micro-batch: `loss` gets the scores
-of the next tokens as `HeadLogits` (never built whole) and returns this micro-batch's share of the optimiser step's
-loss. The trainer (`backends.trainers.trainer`) does everything else: batches, gradients, checkpoints, budgets, logs.
+A method that trains nothing (merging) is a `MakeMethod`. A stage's `examples` runs once, before anything is spent. Its
+`Objective` sees each micro-batch: `loss` gets the scores of the next tokens as `HeadLogits` (never built whole) and
+returns this micro-batch's share of the optimiser step's loss. The trainer (`backends.trainers.trainer`) does everything
+else: batches, gradients, checkpoints, budgets, logs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from harness.catalog import load
+from harness.errors import UsageError
 from harness.types import Json
 
 if TYPE_CHECKING:
@@ -79,6 +84,10 @@ class Training:
 class Objective:
     """What a stage minimises. Subclasses override `loss` and whatever else they need."""
 
+    def __init__(self, options: Any = None) -> None:
+        """`options` are the method's."""
+        self.options = options
+
     def setup(self, training: Training) -> None:
         """Called once before the first step, with the student still untrained (also when training is resumed)."""
 
@@ -127,7 +136,17 @@ class Stages(Protocol):
     """Makes the stages from a method's options."""
 
     def __call__(self, options: Any) -> tuple[Stage, ...]:
-        """The stages in order, none for a method with `make`. Raises `ConfigError` for options that contradict."""
+        """The stages in order, at least one. Raises `ConfigError` for options that contradict."""
+
+
+def one_stage(
+    objective: Callable[[Any], Objective],
+    examples: ExampleMaker,
+    settings: Mapping[str, Json] | None = None,
+    needs: tuple[str, ...] = ("response",),
+) -> Stages:
+    """The stages of a method that has one, whose objective is made from its options."""
+    return lambda options: (Stage("train", needs, examples, partial(objective, options), settings or {}),)
 
 
 class Make(Protocol):
@@ -146,8 +165,18 @@ class NoOptions:
     """A method without options of its own."""
 
 
+def refuse_unused(options: Any, used: bool, where: str, *names: str) -> None:
+    """Raise `ValueError` if one of these options is not `used` and differs from its default; `where` it is used.
+
+    An option that another choice leaves without effect is a mistake: it is never ignored.
+    """
+    for option in fields(options):
+        if not used and option.name in names and getattr(options, option.name) != option.default:
+            raise ValueError(f"{option.name} has no effect here: it belongs to {where}")
+
+
 @dataclass(frozen=True)
-class Method:
+class TrainMethod:
     """A published way to train a student."""
 
     name: str
@@ -158,11 +187,34 @@ class Method:
     options: type = NoOptions
     """A frozen dataclass of the method's own options, each with a default and a docstring."""
     needs: tuple[Need, ...] = ()
-    make: Make | None = None
-    """For a method that trains nothing and has no stages."""
-    reads: Callable[[Any], tuple[str, ...]] | None = None
-    """The models that `make` reads, from its options."""
     reads_teacher: Callable[[Any], bool] | None = None
     """Whether these options read the teacher's weights; None: the method never does."""
     deviations: tuple[str, ...] = ()
     """Where this differs from the paper, one sentence each."""
+
+
+@dataclass(frozen=True)
+class MakeMethod:
+    """A published way to make a model of others without training."""
+
+    name: str
+    summary: str
+    paper: str
+    make: Make
+    reads: Callable[[Any], tuple[str, ...]]
+    """The models that `make` reads, from its options."""
+    options: type
+    needs: tuple[Need, ...] = ("models",)
+    deviations: tuple[str, ...] = ()
+
+
+Method: TypeAlias = TrainMethod | MakeMethod
+
+
+def load_method(name: str) -> Method:
+    """The method of a name. Raises `UnknownName`, and `UsageError` for a plugin's object that is none."""
+    found = load("method", name)
+    if not isinstance(found, TrainMethod | MakeMethod):
+        kind = type(found).__name__
+        raise UsageError(f"method {name!r} is of type {kind}, no TrainMethod or MakeMethod of backends.base")
+    return found

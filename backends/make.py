@@ -8,11 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from backends.base import Method
+from backends.base import MakeMethod
 from backends.config import TrainConfig
 from backends.load import canonical, find_weights, finished, load_pair
 from backends.provenance import provenance
-from harness.catalog import load
 from harness.hashing import canonical_json, short_hash
 from harness.models.hf_source import fingerprint_of
 from harness.options import parse_options
@@ -20,13 +19,11 @@ from harness.registry import CARD, MODEL, ModelCard, make_id, models_dir, write_
 from harness.types import Json
 
 
-def make_model(config: TrainConfig, results_dir: Path) -> ModelCard:
+def make_model(method: MakeMethod, config: TrainConfig, results_dir: Path) -> ModelCard:
     """Make and register a model, or return the card of one that is there; `config.student` names it in the id.
 
     Raises `ConfigError` for options that do not say what to make or models that do not fit, and what loading raises.
     """
-    method = cast(Method, load("method", config.method))
-    assert method.make is not None and method.reads is not None
     options: Any = parse_options(method.options, config.options, config.method)
     # By their whole ids, before this model's folder is there: a beginning could then mean both.
     named = {spec: canonical(spec, results_dir) for spec in method.reads(options)}

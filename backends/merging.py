@@ -3,15 +3,15 @@
 First the fine-tuned models are averaged, M_sft = sum_i w_i M_i with sum w = 1; then the result is
 drawn back to the base, M = alpha * M_base + (1 - alpha) * M_sft, and serves as the actor's initialisation for
 reinforcement learning. Both work on state dicts (name -> tensor), one tensor at a time: float32 copies are never wider
-than that. Everything is checked before anything is computed, and a merge that would not mean anything (another
-architecture, quantised weights, adapters that were not merged) raises ConfigError.
+than that; the tensors given are never changed and never shared. Everything is checked before anything is computed, and
+a merge that would not mean anything (another architecture, quantised weights, adapters that were not merged) raises
+ConfigError.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, DataError
@@ -37,17 +37,9 @@ _QUANTISED = (
 )
 
 
-@dataclass(frozen=True)
-class Merged:
-    """A merged model."""
-
-    state: dict[str, Tensor]
-    """Name -> tensor, in the data types of the models; the caller's tensors are never changed and never shared."""
-    new_rows: dict[str, int]
-    """Vocabulary tensors of which the fine-tuned models have more rows than the base -> how many are theirs alone."""
-
-
-def average_weights(states: Sequence[State], weights: Sequence[float], *, buffers: Collection[str] = ()) -> Merged:
+def average_weights(
+    states: Sequence[State], weights: Sequence[float], *, buffers: Collection[str] = ()
+) -> dict[str, Tensor]:
     """The average sum_i w_i * states_i in float32, rounded once to the models' data type.
 
     Tensors named in `buffers` and all that are not floating point are copied from the first model. A model of weight 0
@@ -60,26 +52,27 @@ def average_weights(states: Sequence[State], weights: Sequence[float], *, buffer
     for number, state in enumerate(states):
         _check_state(state, f"model {number + 1}")
         _check_match(states[0], state, f"model {number + 1}")
-    state = {
+    return {
         name: first.clone()
         if name in buffers or not first.is_floating_point()
         else _mean(name, [state[name] for state in states], weights)
         for name, first in states[0].items()
     }
-    return Merged(state, new_rows={})
 
 
 def balanced_actor(
     base: State, tuned: Sequence[State], weights: Sequence[float], *, alpha: float = 0.1, buffers: Collection[str] = ()
-) -> Merged:
+) -> tuple[dict[str, Tensor], dict[str, int]]:
     """The merge alpha * base + (1 - alpha) * sum_i w_i * tuned_i in float32, rounded once to the models' data type.
+
+    Returns the state and, for each vocabulary tensor that the tuned models have more rows of, how many.
 
     alpha 0.1 scored best in the paper, 0.5 to 0.6 kept the lengths of answers healthiest; the tuned models there are an
     instruction-tuned and a distilled one, half each. alpha 1 gives the base bit for bit. Buffers and tensors that are
     not floating point are the base's.
 
     Where the tuned models have more tokens than the base (tensors of `VOCABULARY_TENSORS`), the common rows are merged
-    and the rows for new tokens are the tuned models' average; `new_rows` tells how many, and is worth logging.
+    and the rows for new tokens are the tuned models' average.
 
     Raises ConfigError and DataError as `average_weights` does, and ConfigError for an alpha outside [0, 1].
     """
@@ -107,7 +100,7 @@ def balanced_actor(
         whole = _mean(name, theirs, weights)
         whole[:common] = _mean(name, [own, *(tensor[:common] for tensor in theirs)], shares)
         merged[name], new_rows[name] = whole, extra
-    return Merged(merged, new_rows)
+    return merged, new_rows
 
 
 def _mean(name: str, tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from backends.base import Method, Stage
+from backends.base import Stage, TrainMethod, load_method
 from backends.config import Settings, TrainConfig
 from backends.load import canonical, check_vocabulary, find_weights, load_config, load_tokenizer, rehearse_saving
 from backends.records.preflight import odd_lines, preflight
@@ -21,7 +21,6 @@ from backends.records.segments import Encoder, Tokenised, left_out_lines
 from backends.records.source import load_records
 from backends.trainers.routers import router_notes
 from backends.world import processes
-from harness.catalog import load
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
 from harness.models.hf_source import Source
@@ -70,7 +69,7 @@ class Plan:
     """A training run, resolved."""
 
     config: TrainConfig
-    method: Method
+    method: TrainMethod
     options: Any
     source: Source
     tokenizer: Any
@@ -104,12 +103,12 @@ class Plan:
 
 def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     """Resolve a config. Raises `ConfigError`, `DataError`, `UnknownName` and what loading a tokenizer raises."""
-    method = cast(Method, load("method", config.method))
+    method = load_method(config.method)
+    if not isinstance(method, TrainMethod):
+        raise ConfigError(f"{config.method} trains nothing and needs no plan")
     config = replace(config, student=canonical(config.student, results_dir))
     options: Any = parse_options(method.options, config.options, config.method)
     stages = method.stages(options)
-    if not stages:
-        raise ConfigError(f"{config.method} trains nothing and needs no plan")
     names = tuple(stage.name for stage in stages)
     settings = {stage.name: config.stage_settings(stage.name, names, stage.settings) for stage in stages}
     _one_adapter(settings)
@@ -153,7 +152,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     )
 
 
-def _architecture(config: TrainConfig, method: Method, options: Any, source: Source, results_dir: Path) -> Any:
+def _architecture(config: TrainConfig, method: TrainMethod, options: Any, source: Source, results_dir: Path) -> Any:
     """The student's config. Raises `ConfigError` where its scores, or a teacher's that are read, are not plain."""
     from backends.trainers.scores import require_plain_scores
 
@@ -174,7 +173,7 @@ def _one_adapter(settings: Mapping[str, Settings]) -> None:
             raise ConfigError(f"all stages train the same weights, but {name} differs: {told}. Set it for all at once")
 
 
-def _files(config: TrainConfig, method: Method, encoder: Encoder, results_dir: Path) -> dict[str, Json]:
+def _files(config: TrainConfig, method: TrainMethod, encoder: Encoder, results_dir: Path) -> dict[str, Json]:
     """What the files that the config names by their place hold, for the id: template, and teacher where it is read."""
     found: dict[str, Json] = {}
     if config.template not in (None, "off"):

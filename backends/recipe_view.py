@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from backends.base import Method, Stage
+from backends.base import Stage, TrainMethod, load_method
 from backends.config import Settings, TrainConfig
 from backends.memory import Work, model_config, table
 from backends.plan import micro_batches
 from backends.recipe import Recipe, architecture
-from harness.catalog import load
 from harness.options import parse_options
 
 
@@ -66,8 +65,9 @@ def value_lines(recipe: Recipe, config: TrainConfig) -> list[str]:
 def works(recipe: Recipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings, Work]]:
     """Each stage with its settings and what a device does at a time; nothing where the student's sizes are unknown."""
     sizes = _sizes(recipe, config)
-    method = cast(Method, load("method", config.method))
-    stages = method.stages(parse_options(method.options, config.options, config.method))
+    method = load_method(config.method)
+    options: Any = parse_options(method.options, config.options, config.method)
+    stages = method.stages(options) if isinstance(method, TrainMethod) else ()
     names = tuple(stage.name for stage in stages)
     for stage in stages:
         settings = config.stage_settings(stage.name, names, stage.settings)

@@ -232,7 +232,7 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "rubric": (),
     "judging": ("__call__",),
     "diversity": ("__call__",),
-    "method": ("stages", "options"),
+    "method": ("options", "deviations"),
 }
 """What a plugin's object must have, so that a wrong one is told before anything is spent."""
 

@@ -12,9 +12,9 @@ tokens of view v (so that a short answer is not drowned by a long rationale),
     scott         answer given a counterfactual rationale (α); rationale and answer (1 − α)    arXiv 2305.01879
     cascod        answer given the rationale (α); rationale (1 − α)                            arXiv 2405.19842
 
-The end of sequence is learnt in every view. The prompts' tags ("[Factual]", "predict:", …) are the data recipe's.
+The end of sequence is learnt in every view. Which rows a method's views are is its module's (`backends.methods`).
 
-    weights_BT = view_weights(mask_BT, view_B, FAMILY["cascod"], tokens_V)
+    weights_BT = view_weights(mask_BT, view_B, tokens_V, shares({"rationale": "rest", "answer": "alpha"}, 0.1))
     weighted_nll(logps_BT, mask_BT, weights_BT, reduction="sum")
 
 Shapes: B rows, T positions, V views.
@@ -22,8 +22,8 @@ Shapes: B rows, T positions, V views.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -31,59 +31,17 @@ from torch import Tensor
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError, DataError
 
-Part = Literal["rationale", "answer"]
-CotMethod = Literal["std_cot", "mt_cot", "step_by_step", "scott", "cascod"]
+Share = Literal["alpha", "rest"]
+"""Whether a view's token mean is weighted with α or with 1 − α."""
+Views: TypeAlias = Mapping[str, Share]
+"""A method's views by name, in the order of their numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """One way to make a row of a record."""
-
-    name: str
-    share: Literal["alpha", "rest"]
-    """Whether its token mean is weighted with α or with 1 − α."""
-    learns: tuple[Part, ...]
-    """Parts of the response with a loss, in order."""
-    given: tuple[Part, ...] = ()
-    """Parts of the response before them, without a loss."""
-    counterfactual: bool = False
-    """True if the rationale given is the teacher's for a wrong answer, and the answer learnt is that one."""
-
-
-@dataclass(frozen=True, slots=True)
-class CotFamily:
-    """A method: its views in the order of their numbers, and its default α."""
-
-    alpha: float
-    views: tuple[View, ...]
-
-    def shares(self, alpha: float | None = None) -> tuple[float, ...]:
-        """The weight of each view's token mean; None for the default α. Raises ConfigError outside [0, 1]."""
-        alpha = self.alpha if alpha is None else alpha
-        if not 0 <= alpha <= 1:
-            raise ConfigError(f"alpha must be from 0 to 1, not {alpha!r}")
-        return tuple(alpha if view.share == "alpha" else 1 - alpha for view in self.views)
-
-
-FAMILY: dict[CotMethod, CotFamily] = {
-    "std_cot": CotFamily(0.0, (View("response", "rest", ("rationale", "answer")),)),
-    "mt_cot": CotFamily(
-        0.5, (View("answer", "alpha", ("answer",)), View("explanation", "rest", ("rationale", "answer")))
-    ),
-    "step_by_step": CotFamily(0.5, (View("label", "alpha", ("answer",)), View("rationale", "rest", ("rationale",)))),
-    "scott": CotFamily(
-        0.5,
-        (
-            View("factual", "rest", ("rationale", "answer")),
-            View("counterfactual", "alpha", ("answer",), ("rationale",), counterfactual=True),
-        ),
-    ),
-    # 0.1 is the authors' script's; the paper's was not found.
-    "cascod": CotFamily(
-        0.1, (View("rationale", "rest", ("rationale",)), View("answer", "alpha", ("answer",), ("rationale",)))
-    ),
-}
-assert set(FAMILY) == set(get_args(CotMethod))
+def shares(views: Views, alpha: float) -> tuple[float, ...]:
+    """The weight of each view's token mean. Raises ConfigError for α outside [0, 1]."""
+    if not 0 <= alpha <= 1:
+        raise ConfigError(f"alpha must be from 0 to 1, not {alpha!r}")
+    return tuple(alpha if share == "alpha" else 1 - alpha for share in views.values())
 
 
 def view_tokens(mask_BT: Tensor, view_B: Tensor, views: int) -> Tensor:
@@ -98,20 +56,18 @@ def view_tokens(mask_BT: Tensor, view_B: Tensor, views: int) -> Tensor:
     return empty_V.index_add(0, view_B.long(), mask_BT.bool().sum(1))
 
 
-def view_weights(
-    mask_BT: Tensor, view_B: Tensor, family: CotFamily, tokens_V: Tensor, alpha: float | None = None
-) -> Tensor:
+def view_weights(mask_BT: Tensor, view_B: Tensor, tokens_V: Tensor, shares: Sequence[float]) -> Tensor:
     """Token weights (B, T), float32, whose weighted *sum* of NLLs is the loss: share_v / tokens_v on learnt tokens.
 
-    `mask_BT` marks each row's learnt tokens, `view_B` its view (index into `family.views`), `tokens_V` the learnt
-    tokens of each view in the whole optimiser step, so that accumulation steps add up to one batch. Where a step has no
-    row of a view, the others' shares grow to sum to 1: SCOTT without counterfactual data is Std-CoT.
+    `mask_BT` marks each row's learnt tokens, `view_B` its view's number, `tokens_V` the learnt tokens of each view in
+    the whole optimiser step, so that accumulation steps add up to one batch. Where a step has no row of a view, the
+    others' shares grow to sum to 1: SCOTT without counterfactual data is Std-CoT.
 
     Raises as `view_tokens` does, and DataError if nothing is learnt or a row's view is said to have no tokens.
     """
-    shares_V = torch.tensor(family.shares(alpha), dtype=torch.float64, device=mask_BT.device)
+    shares_V = torch.tensor(shares, dtype=torch.float64, device=mask_BT.device)
     check_shape("the tokens of the views", tokens_V, like=shares_V)
-    here_V = view_tokens(mask_BT, view_B, len(family.views))
+    here_V = view_tokens(mask_BT, view_B, len(shares))
     if bool((here_V > tokens_V).any()):
         raise DataError(f"this batch has {here_V.tolist()} tokens by view, the whole step only {tokens_V.tolist()}")
     present_V = torch.where(tokens_V > 0, shares_V, 0.0)

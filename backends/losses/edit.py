@@ -8,8 +8,7 @@ Cost: time n*m, one numpy pass per row; memory m*sqrt(n): every sqrt(n)-th row i
 the rows between two of them when it gets there. Two chains of 2,000 tokens take well under a second and 1 MB.
 
     from backends.losses.edit import key_tokens
-    keys = key_tokens(chosen_ids, rejected_ids)      # response tokens only
-    keys.chosen, keys.rejected, keys.share
+    chosen_T, rejected_T = key_tokens(chosen_ids, rejected_ids)      # response tokens only
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -38,21 +36,6 @@ class EditOp(NamedTuple):
     """Index in the source of the token that is matched, replaced or deleted; for "insert", where it goes in."""
     target: int
     """Index in the target of the token that is matched, put in place or inserted; for "delete", the next one's."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyTokens:
-    """Which response tokens of a dual pair the alignment leaves unmatched."""
-
-    chosen: npt.NDArray[np.bool_]
-    """One flag for each token of the right response."""
-    rejected: npt.NDArray[np.bool_]
-    """One flag for each token of the wrong response."""
-
-    @property
-    def share(self) -> float:
-        """Key tokens among all tokens of both responses, 0 to 1. Small for real twins (about 0.05 in the paper)."""
-        return float(self.chosen.sum() + self.rejected.sum()) / (len(self.chosen) + len(self.rejected))
 
 
 def edit_distance(source: Tokens, target: Tokens) -> int:
@@ -86,8 +69,10 @@ def unmatched(source: Tokens, target: Tokens) -> npt.NDArray[np.bool_]:
     return flags
 
 
-def key_tokens(chosen: Tokens, rejected: Tokens) -> KeyTokens:
-    """The key tokens of a dual pair: each response aligned as the source against the other as the target.
+def key_tokens(chosen: Tokens, rejected: Tokens) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """A flag for each token of the right and of the wrong response of a dual pair: aligning leaves it unmatched.
+
+    Each response is aligned as the source against the other as the target.
 
     Two alignments, not one, because the tie-break is not symmetric; this is the authors' way. Give response tokens
     only: no prompt, no padding. Raises `DataError` for a response without tokens.
@@ -95,7 +80,7 @@ def key_tokens(chosen: Tokens, rejected: Tokens) -> KeyTokens:
     for name, response in (("right", chosen), ("wrong", rejected)):
         if len(response) == 0:
             raise DataError(f"the {name} response of the pair has no tokens; drop the pair or check its columns")
-    return KeyTokens(unmatched(chosen, rejected), unmatched(rejected, chosen))
+    return unmatched(chosen, rejected), unmatched(rejected, chosen)
 
 
 def _ids(tokens: Tokens, name: str) -> npt.NDArray[np.int64]:

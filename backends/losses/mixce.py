@@ -13,29 +13,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from backends.losses.nll import weighted_nll
-from backends.losses.reduction import Reduction
 from harness.errors import ConfigError
 
 
-def mixce(
-    logps_BT: Tensor,
-    mask_BT: Tensor,
-    *,
-    ratio: float = 0.5,
-    reduction: Reduction = "token",
-    num_items: int | Tensor | None = None,
-) -> Tensor:
-    """MixCE of token log-probabilities (nats, `backends.losses.nll.token_logps`) where the mask is true: a scalar.
-
-    `ratio` r in [0, 1]: 1 is plain maximum likelihood, 0 the self-weighted half alone. Raises `ConfigError` for a ratio
-    outside that range, and what `reduce_tokens` raises.
-    """
-    return weighted_nll(logps_BT, mask_BT, mixce_weights(logps_BT, ratio), reduction=reduction, num_items=num_items)
-
-
 def mixce_weights(logps_BT: Tensor, ratio: float) -> Tensor:
-    """Weight `r + (1 - r) q` of each token's likelihood, without gradient: B x T in [r, 1]."""
+    """Weight `r + (1 - r) q` of each token's likelihood, without gradient: B x T in [r, 1].
+
+    `ratio` r in [0, 1]: 1 is plain maximum likelihood, 0 the self-weighted half alone; else `ConfigError`.
+    """
     if not 0.0 <= ratio <= 1.0:
         raise ConfigError(f"MixCE's ratio is between 0 and 1, got {ratio!r}")
     return ratio + (1.0 - ratio) * logps_BT.detach().exp()

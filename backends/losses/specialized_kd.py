@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,18 +23,6 @@ from harness.errors import DataError
 
 TOP_K = 5
 """Teacher tokens kept at each position: as many as the API gave the authors."""
-
-
-@dataclass(frozen=True, slots=True)
-class CarriedOver:
-    """A teacher's distributions at the student's positions; K slots of which the unused are −inf and id 0."""
-
-    logps_TK: Tensor
-    """float32, each row normalised over its used slots."""
-    ids_TK: Tensor
-    """int64, of the student's vocabulary."""
-    mask_T: Tensor
-    """bool: positions that have a distribution; the others can only learn the sample."""
 
 
 def matched_positions(student_tokens: Sequence[str], teacher_tokens: Sequence[str]) -> list[tuple[int, int]]:
@@ -56,8 +43,11 @@ def carry_over(
     vocabulary: Mapping[str, int],
     *,
     top_k: int = TOP_K,
-) -> CarriedOver:
-    """The teacher's likeliest tokens at each student position of the same text, in the student's ids.
+) -> tuple[Tensor, Tensor]:
+    """(log-probabilities T x K, ids T x K) of the teacher's likeliest tokens where the student has the same text.
+
+    The ids are the student's; unused slots are −inf and 0, each row is normalised over its used ones. A position
+    without any can only learn the sample.
 
     `teacher_top`: for each teacher token the log-probabilities (nats) of the likeliest tokens there, by text;
     `vocabulary`: text -> id of the student's tokens. The `top_k` likeliest that the student has are kept and
@@ -77,7 +67,7 @@ def carry_over(
         if kept:
             logps_TK[here, : len(kept)] = torch.tensor([top[text] for text in kept]).log_softmax(-1)
             ids_TK[here, : len(kept)] = torch.tensor([vocabulary[text] for text in kept])
-    return CarriedOver(logps_TK, ids_TK, logps_TK[:, 0] > -math.inf)
+    return logps_TK, ids_TK
 
 
 def match_distribution(

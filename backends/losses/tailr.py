@@ -14,31 +14,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backends.losses.nll import weighted_nll
-from backends.losses.reduction import Reduction
 from harness.errors import ConfigError
 
 
-def tailr(
-    logps_BT: Tensor,
-    mask_BT: Tensor,
-    *,
-    gamma: float = 0.1,
-    min_weight: float = 0.2,
-    reduction: Reduction = "token",
-    num_items: int | Tensor | None = None,
-) -> Tensor:
-    """TaiLr of token log-probabilities (nats, `backends.losses.nll.token_logps`) where the mask is true: a scalar.
+def tailr_weights(logps_BT: Tensor, gamma: float, min_weight: float) -> Tensor:
+    """Weight of each token's likelihood, without gradient: B x T in [g + (1 - g) m, 1].
 
     `gamma` g in [0, 1]: 1 is plain maximum likelihood. `min_weight` m in [0, 1] keeps tokens that the student holds
-    impossible from being forgotten. Raises `ConfigError` for values outside, and what `reduce_tokens` raises.
+    impossible from being forgotten. Raises `ConfigError` for values outside.
     """
-    weights_BT = tailr_weights(logps_BT, gamma, min_weight)
-    return weighted_nll(logps_BT, mask_BT, weights_BT, reduction=reduction, num_items=num_items)
-
-
-def tailr_weights(logps_BT: Tensor, gamma: float, min_weight: float) -> Tensor:
-    """Weight of each token's likelihood, without gradient: B x T in [g + (1 - g) m, 1]."""
     for name, value in (("gamma", gamma), ("min_weight", min_weight)):
         if not 0.0 <= value <= 1.0:
             raise ConfigError(f"TaiLr's {name} is between 0 and 1, got {value!r}")

@@ -7,7 +7,7 @@ over the pairs of the whole optimiser step.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -15,19 +15,20 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.base import ExampleMaker, Loss, Objective, Step
+from backends.base import ExampleMaker, Loss, Objective, Stage, Stages, Step
 from backends.losses.nll import head_logps, sequence_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss
-from backends.records.record import Candidate, TrainRecord
-from backends.records.segments import Encoder, Field, Tokenised, tokenise, without
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoder, Example, Field, Tokenised, Unusable, encode_or_count, example_of
 from backends.trainers.batch import Batch
 from harness.errors import DataError
 from harness.hashing import short_hash
+from harness.types import Json
 
 CHOSEN, REJECTED = 0, 1
 """Slots of a pair."""
-Source = Literal["rejected", "best_other", "best_worst"]
+PairSource = Literal["rejected", "best_other", "best_worst"]
 """Where a pair comes from: `response` against `rejected`; the candidate of the highest reward against a random one of a
 lower reward, or against the one of the lowest."""
 
@@ -36,7 +37,7 @@ lower reward, or against the one of the lowest."""
 class PairOptions:
     """Options of every method on pairs."""
 
-    pairs: Source = "rejected"
+    pairs: PairSource = "rejected"
     """rejected: `response` against `rejected`; best_other: the best of `candidates` against a random worse one, as in
     Zephyr; best_worst: against the worst. Of equal rewards the first counts; candidates that are all equal are no pair.
     """
@@ -54,29 +55,34 @@ class PairOptions:
 def pair_examples(
     encoder: Encoder,
     records: Sequence[TrainRecord],
-    source: Source = "rejected",
+    source: PairSource = "rejected",
     fields: Sequence[Field] = ("response", "rejected"),
 ) -> Tokenised:
     """Examples of two sequences, preferred and rejected; records without a better and a worse candidate are left out.
 
     Raises `DataError` as `tokenise` does, and for a record with fewer than two candidates or without their rewards.
     """
-    if source == "rejected":
-        return tokenise(encoder, records, fields)
-    equal = {record.id for record in records if len(set(_rewards(record))) == 1}
-    # What is no pair is still encoded, as a pair of equals, so that everything left out is counted in one place.
-    data = tokenise(encoder, [_paired(record, source) for record in records], fields)
-    return without(data, "no_pair", [example.id for example in data.examples if example.id in equal])
+
+    def encode(record: TrainRecord) -> tuple[Example]:
+        if source == "rejected":
+            return (example_of(encoder, record, fields),)
+        # What is no pair is still encoded, as a pair of equals: whatever else is wrong with it is told first.
+        example = example_of(encoder, _paired(record, source), fields)
+        if len(set(_rewards(record))) == 1:
+            raise Unusable("no_pair")
+        return (example,)
+
+    return encode_or_count(encode, records)
 
 
 def _rewards(record: TrainRecord) -> list[float]:
     rewards = [candidate.reward for candidate in record.candidates if candidate.reward is not None]
     if len(record.candidates) < 2 or len(rewards) < len(record.candidates):
-        raise DataError(f"record {record.id!r}: a pair needs at least two candidates, all with a reward")
+        raise DataError("a pair needs at least two candidates, all with a reward")
     return rewards
 
 
-def _paired(record: TrainRecord, source: Source) -> TrainRecord:
+def _paired(record: TrainRecord, source: PairSource) -> TrainRecord:
     rewards = _rewards(record)
     best, worst = rewards.index(max(rewards)), rewards.index(min(rewards))
     other = worst
@@ -84,11 +90,20 @@ def _paired(record: TrainRecord, source: Source) -> TrainRecord:
         lower = [number for number, reward in enumerate(rewards) if reward < rewards[best]]
         other = lower[int(short_hash(record.id), 16) % len(lower)]  # random, and the same in every run
 
-    def text(number: int) -> str:
-        candidate: Candidate = record.candidates[number]
-        return candidate.text
+    texts = [candidate.text for candidate in record.candidates]
+    return dataclasses.replace(record, response=texts[best], rejected=texts[other], structure=())
 
-    return dataclasses.replace(record, response=text(best), rejected=text(other), structure=())
+
+def pair_stage(
+    name: str, objective: Callable[[Any], Objective], options: PairOptions, settings: Mapping[str, Json]
+) -> Stage:
+    """A stage on pairs."""
+    return Stage(name, options.needs, options.examples(), partial(objective, options), settings)
+
+
+def pair_stages(name: str, objective: Callable[[Any], Objective], settings: Mapping[str, Json]) -> Stages:
+    """The one stage, called `name`, of a method that reads pairs alone."""
+    return lambda options: (pair_stage(name, objective, options, settings),)
 
 
 class PairObjective(Objective):

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stage, Step
-from backends.losses.cot_family import FAMILY, CotFamily, CotMethod, view_tokens, view_weights
+from backends.base import Loss, Objective, Stages, Step, one_stage
+from backends.losses.cot_family import Views, shares, view_tokens, view_weights
 from backends.losses.nll import head_logps, weighted_nll
 from backends.losses.positions import HeadLogits
 from backends.records.record import TrainRecord, response_text
-from backends.records.segments import CODE, Encoded, Encoder, Example, Reason, Segment, Tokenised, Unusable, usable
+from backends.records.segments import CODE, Encoded, Encoder, Example, Segment, Tokenised, Unusable, encode_or_count
 from backends.records.spans import split_response
 from backends.trainers.batch import Batch
-from harness.errors import DataError
 from harness.types import Json, Message
 
 CHAIN: tuple[Segment, ...] = ("think", "meta", "solve")
@@ -45,22 +43,23 @@ class ViewOptions:
 class ViewObjective(Objective):
     """The sum over views of share * mean negative log-likelihood of the view's tokens in the optimiser step."""
 
-    def __init__(self, family: CotFamily, alpha: float | None) -> None:
-        self.family, self.alpha = family, alpha
+    def __init__(self, options: Any, views: Views, alpha: float) -> None:
+        super().__init__(options)
+        self.views, self.alpha = views, alpha
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """Learnt tokens of each view."""
-        return {"tokens_V": view_tokens(batch.mask_RT, batch.slot_R, len(self.family.views))}
+        return {"tokens_V": view_tokens(batch.mask_RT, batch.slot_R, len(self.views))}
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share of the loss; logs each view's own mean."""
         logps_RT, tokens_V = head_logps(logits, batch.labels_RT), counts["tokens_V"]
-        weights_RT = view_weights(batch.mask_RT, batch.slot_R, self.family, tokens_V, self.alpha)
+        weights_RT = view_weights(batch.mask_RT, batch.slot_R, tokens_V, shares(self.views, self.alpha))
         value = weighted_nll(logps_RT, batch.mask_RT, weights_RT, reduction="sum")
         nll_R = -logps_RT.detach().sum(1)
         log = {
-            f"nll_{view.name}": nll_R[batch.slot_R == number].sum() / tokens_V[number].clamp(min=1)
-            for number, view in enumerate(self.family.views)
+            f"nll_{name}": nll_R[batch.slot_R == number].sum() / tokens_V[number].clamp(min=1)
+            for number, name in enumerate(self.views)
         }
         return Loss(value, log)
 
@@ -71,24 +70,16 @@ RowMaker = Callable[[Encoder, TrainRecord], Sequence[Encoded]]
 """The rows of a record in the order of its method's views. Raises `Unusable`."""
 
 
-def view_stage(method: CotMethod, rows: RowMaker, options: ViewOptions, settings: Mapping[str, Json]) -> Stage:
-    """The one stage of a method with views."""
-    objective = partial(ViewObjective, FAMILY[method], options.alpha)
-    return Stage("train", ("response",), partial(view_examples, rows), objective, settings)
+def view_stages(rows: RowMaker, views: Views, alpha: float, settings: Mapping[str, Json]) -> Stages:
+    """The one stage of a method with views; `alpha` is its default."""
 
+    def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
+        return encode_or_count(lambda record: (Example(record.id, tuple(rows(encoder, record))),), records)
 
-def view_examples(rows: RowMaker, encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
-    """The records' rows; a record of which one row is unusable is left out as a whole and counted."""
-    examples: list[Example] = []
-    left_out: dict[Reason, tuple[str, ...]] = {}
-    for record in records:
-        try:
-            examples.append(Example(record.id, tuple(rows(encoder, record))))
-        except Unusable as error:
-            left_out[error.reason] = (*left_out.get(error.reason, ()), record.id)
-        except DataError as error:
-            raise DataError(f"record {record.id!r}: {error}") from None
-    return usable(Tokenised(tuple(examples), left_out))
+    def objective(options: ViewOptions) -> ViewObjective:
+        return ViewObjective(options, views, alpha if options.alpha is None else options.alpha)
+
+    return one_stage(objective, examples, settings)
 
 
 def tagged(record: TrainRecord, *, before: str = "", after: str = "") -> TrainRecord:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backends.base import Method, Stage
-from backends.methods._views import ViewOptions, chain_alone, chain_given, view_stage, whole
+from backends.base import TrainMethod
+from backends.losses.cot_family import Views
+from backends.methods._views import ViewOptions, chain_alone, chain_given, view_stages, whole
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoded, Encoder
 from harness.types import Json
@@ -37,18 +38,16 @@ def rows(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
     return chain_alone(response), chain_given(response)
 
 
-def stages(options: ViewOptions) -> tuple[Stage, ...]:
-    """One stage on both views."""
-    return (view_stage("cascod", rows, options, SETTINGS),)
+VIEWS: Views = {"rationale": "rest", "answer": "alpha"}
+"""In the order of `rows`."""
 
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="cascod",
     summary="the rationale, then the answer given the rationale, each with its own mean",
     paper="Dai et al. 2024, Improve Student's Reasoning Generalizability through Cascading Decomposed CoTs "
     "Distillation, arXiv 2405.19842",
     options=ViewOptions,
-    stages=stages,
+    stages=view_stages(rows, VIEWS, 0.1, SETTINGS),
     needs=("teacher text",),
     deviations=(
         "one call at test time, not two: both views have the same prompt, the closing tag stands for the second "

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Method, Objective, Stage, Step
+from backends.base import Loss, Objective, Step, TrainMethod, one_stage, refuse_unused
 from backends.losses.apa import (
     RewardNorm,
     ScoreNorm,
@@ -30,9 +30,17 @@ from backends.losses.apa import (
 from backends.losses.nll import head_logps, sequence_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import row_means
-from backends.methods._options import refuse_unused
 from backends.records.record import TrainRecord
-from backends.records.segments import CODE, IGNORED, Encoder, Example, Tokenised, tokenise, without
+from backends.records.segments import (
+    CODE,
+    IGNORED,
+    Encoder,
+    Example,
+    Tokenised,
+    Unusable,
+    encode_or_count,
+    example_of,
+)
 from backends.trainers.batch import Batch
 from harness.types import Json
 
@@ -47,7 +55,7 @@ SETTINGS: dict[str, Json] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class CotdPoOptions:
     """Options of CoTD-PO."""
 
     arm: Literal["apa", "pairwise"] = "apa"
@@ -74,21 +82,22 @@ class Options:
 
 def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
     """All candidates of each record; a record whose candidates follow different chains is left out and counted."""
-    data = tokenise(encoder, records, ("candidates",), need_split=True, cue="think")
-    return without(data, "other_chain", [example.id for example in data.examples if not _one_chain(example)])
+    return encode_or_count(partial(_one_chain, encoder), records)
 
 
-def _one_chain(example: Example) -> bool:
-    """Whether all candidates are the same up to the end of the cue that ends the chain."""
+def _one_chain(encoder: Encoder, record: TrainRecord) -> tuple[Example]:
+    """All candidates are the same up to the end of the cue that ends the chain. Raises `Unusable` if not."""
+    example = example_of(encoder, record, ("candidates",), need_split=True, cue="think")
     chains = [sequence.ids_T[sequence.segments_T != CODE["answer"]] for sequence in example.sequences]
-    return all(np.array_equal(chain, chains[0]) for chain in chains)
+    if not all(np.array_equal(chain, chains[0]) for chain in chains):
+        raise Unusable("other_chain")
+    return (example,)
 
 
 class CotdPoObjective(Objective):
     """NLL of the rationale plus alpha times the answers' term, averaged over the prompts of the optimiser step."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    options: CotdPoOptions
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """The prompts."""
@@ -145,17 +154,12 @@ def _table(batch: Batch, values_R: Tensor) -> tuple[Tensor, Tensor]:
     return values_R.new_zeros(shape).index_put(where, values_R), valid_BK
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage, which is one offline iteration."""
-    return (Stage("train", ("candidates",), examples, partial(CotdPoObjective, options), SETTINGS),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="cotd_po",
     summary="the teacher's rationale, and a reward model's preferences among the student's own K answers to it",
     paper="Niu et al. 2025, CoTD-PO, EMNLP 2025 Findings 1087, Eqs. 4, 8, 9 and 11",
-    stages=stages,
-    options=Options,
+    stages=one_stage(CotdPoObjective, examples, SETTINGS, ("candidates",)),
+    options=CotdPoOptions,
     needs=("teacher text", "rewards"),
     deviations=(
         "lam 0.5 and alpha 1 are the authors' code's; the paper does not give them.",

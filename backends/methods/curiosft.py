@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Method, Objective, Stage, Step, Training
+from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage
 from backends.losses.curio import TAU_HIGH, TAU_LOW, curio_temperature, curio_values
 from backends.losses.nll import head_logps, token_logps_from_hidden
 from backends.losses.positions import HeadLogits
@@ -33,7 +32,7 @@ SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 256, "epochs":
 
 
 @dataclass(frozen=True)
-class Options:
+class CurioOptions:
     """CurioSFT's own options."""
 
     lam: float = 1.0
@@ -61,11 +60,10 @@ class Options:
 class CurioObjective(Objective):
     """CurioSFT, mean over the tokens of the optimiser step."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self._training: Training | None = None
-        self._mean: ParameterMean | None = None
-        self._synced = 0
+    options: CurioOptions
+    _training: Training | None = None
+    _mean: ParameterMean | None = None
+    _synced = 0
 
     def setup(self, training: Training) -> None:
         """The running mean starts as the untrained student."""
@@ -141,17 +139,12 @@ def _holding(mean: ParameterMean, weights: Mapping[str, Tensor]) -> Iterator[Non
                 weight.copy_(kept[name])
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage on the response."""
-    return (Stage("train", ("response",), tokenise, partial(CurioObjective, options), SETTINGS),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="curiosft",
     summary="likelihood with a pull towards a warmer running mean of the student, which keeps entropy up",
     paper="CurioSFT, arXiv 2602.02244; constants as in the authors' code",
-    options=Options,
-    stages=stages,
+    options=CurioOptions,
+    stages=one_stage(CurioObjective, tokenise, SETTINGS),
     needs=("teacher text",),
     deviations=(
         "the entropies that set the temperature are those of the 512 likeliest tokens, as in the authors' code",

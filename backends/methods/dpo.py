@@ -7,17 +7,16 @@ once and kept, two numbers a pair.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from backends.base import Method, Stage, Training
+from backends.base import Training, TrainMethod
 from backends.losses.nll import head_logps, sequence_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss, dpo_loss
-from backends.methods._pairs import CHOSEN, REJECTED, PairObjective, PairOptions
+from backends.methods._pairs import CHOSEN, REJECTED, PairObjective, PairOptions, pair_stages
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {
@@ -31,7 +30,7 @@ SETTINGS: dict[str, Json] = {
 
 
 @dataclass(frozen=True)
-class Options(PairOptions):
+class DpoOptions(PairOptions):
     """Options of DPO."""
 
     beta: float = 0.01
@@ -47,8 +46,8 @@ class DpoObjective(PairObjective):
 
     reduction: Literal["sum", "mean"] = "sum"
 
-    def __init__(self, beta: float) -> None:
-        self.beta = beta
+    def __init__(self, options: DpoOptions) -> None:
+        super().__init__(options)
         self.reference_N2 = torch.zeros(0, 2)
         """Summed log-probability of each pair's responses under the reference."""
 
@@ -67,26 +66,16 @@ class DpoObjective(PairObjective):
         """Eq. 7 of the paper."""
         reference_P2 = self.reference_N2[index_P].to(chosen_P.dtype)
         return dpo_loss(
-            chosen_P, rejected_P, reference_P2[:, CHOSEN], reference_P2[:, REJECTED], beta=self.beta
+            chosen_P, rejected_P, reference_P2[:, CHOSEN], reference_P2[:, REJECTED], beta=self.options.beta
         )  # fmt: skip
 
 
-def dpo_stage(options: Options) -> Stage:
-    """The stage on pairs."""
-    return Stage("dpo", options.needs, options.examples(), partial(DpoObjective, options.beta), SETTINGS)
-
-
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage on pairs."""
-    return (dpo_stage(options),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="dpo",
     summary="prefer a response over another, relative to the untrained student",
     paper="Rafailov et al. 2023, Direct Preference Optimization, arXiv 2305.18290, Eq. 7",
-    stages=stages,
-    options=Options,
+    stages=pair_stages("dpo", DpoObjective, SETTINGS),
+    options=DpoOptions,
     needs=("teacher text",),
     deviations=(
         "Defaults are Zephyr's (beta 0.01, learning rate 5e-7, one epoch); the paper tunes beta from 0.1 to 0.5.",

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor
 
-from backends.base import Loss, Method, Objective, Stage, Step, Training
+from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage
 from backends.losses.emo import EmoVariant, emo
 from backends.losses.positions import HeadLogits
 from backends.records.segments import tokenise
@@ -31,7 +30,7 @@ SETTINGS: dict[str, Json] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class EmoOptions:
     """EMO's own options."""
 
     variant: EmoVariant = "detach_gold"
@@ -49,9 +48,8 @@ class Options:
 class EmoObjective(Objective):
     """EMO, mean over the tokens of the optimiser step."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self._cost_VD: Tensor | None = None
+    options: EmoOptions
+    _cost_VD: Tensor | None = None
 
     def setup(self, training: Training) -> None:
         """Keep the untrained output layer, if it is going to change."""
@@ -74,17 +72,12 @@ class EmoObjective(Objective):
         return Loss(found.loss, {"nll": found.nll, "distance": found.distance})
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage on the response."""
-    return (Stage("train", ("response",), tokenise, partial(EmoObjective, options), SETTINGS),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="emo",
     summary="earth mover's distance to the reference token, in embedding space, beside the likelihood",
     paper="Ren et al. 2023, EMO: Earth Mover Distance Optimization, arXiv 2310.04691; modes as in its code",
-    options=Options,
-    stages=stages,
+    options=EmoOptions,
+    stages=one_stage(EmoObjective, tokenise, SETTINGS),
     needs=("teacher text",),
     deviations=(
         "which mode and variant the paper's tables use is not said: the defaults are its instruction tuning's",

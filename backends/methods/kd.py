@@ -17,12 +17,11 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from backends.base import Loss, Method, Objective, Stage, Step, Training
+from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, refuse_unused
 from backends.losses.divergence import Mass, stored_divergence, token_divergence
 from backends.losses.nll import head_logps, weighted_nll
 from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.losses.reduction import reduce_tokens
-from backends.methods._options import refuse_unused
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised, tokenise, tokenizer_difference
 from backends.records.teacher_top import IDS, LOGPS, same_width, with_topk
@@ -34,7 +33,7 @@ SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 64, "epochs": 
 
 
 @dataclass(frozen=True)
-class Options:
+class KdOptions:
     """Knowledge distillation's own options."""
 
     divergence: Literal["forward_kl", "reverse_kl", "jsd"] = "forward_kl"
@@ -72,11 +71,10 @@ class Options:
 class DistillObjective(Objective):
     """Divergence from the teacher, mean over the tokens of the optimiser step."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self._training: Training | None = None
-        self._teacher: Any = None
-        self._tokens = 0
+    options: KdOptions
+    _training: Training | None = None
+    _teacher: Any = None
+    _tokens = 0
 
     def setup(self, training: Training) -> None:
         """Load the teacher. Raises `ConfigError` if there is none, or if its tokens are not the student's."""
@@ -152,26 +150,21 @@ def stored_examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenis
     return replace(data, examples=same_width([with_topk(example, known[example.id]) for example in data.examples]))
 
 
-def reads_teacher(options: Options) -> bool:
-    """Stored distributions need no teacher at hand."""
-    return options.source == "teacher"
-
-
-def stages(options: Options) -> tuple[Stage, ...]:
+def stages(options: KdOptions) -> tuple[Stage, ...]:
     """One stage on the response."""
     examples = stored_examples if options.source == "stored" else tokenise
     return (Stage("train", ("response",), examples, partial(DistillObjective, options), SETTINGS),)
 
 
-METHOD = Method(
+METHOD = TrainMethod(
     name="kd",
     summary="the teacher's next-token distributions: forward or reverse KL, JSD",
     paper="Hinton et al. 2015, Distilling the Knowledge in a Neural Network, arXiv 1503.02531; "
     "Agarwal et al. 2023, arXiv 2306.13649, equation 1",
-    options=Options,
+    options=KdOptions,
     stages=stages,
     needs=("teacher logits",),
-    reads_teacher=reads_teacher,
+    reads_teacher=lambda options: options.source == "teacher",
     deviations=(
         "on the records' responses only: nothing is sampled from the student (lambda 0 of GKD)",
         "the training settings are ours",

@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Method, Objective, Stage, Step
+from backends.base import Loss, Objective, Stage, Step, TrainMethod
 from backends.losses.edit import key_tokens
 from backends.losses.krsl import NLL_GUARD, krsl_loss
 from backends.losses.nll import head_logps
 from backends.losses.positions import HeadLogits
 from backends.methods._pairs import CHOSEN, REJECTED
-from backends.methods._sft_first import SftFirstOptions, after_sft
+from backends.methods.sft import SftFirstOptions, after_sft
 from backends.records.record import TrainRecord
-from backends.records.segments import Encoded, Encoder, Example, Tokenised, tokenise
+from backends.records.segments import Encoded, Encoder, Example, Tokenised, encode_or_count, example_of
 from backends.trainers.batch import Batch
 from harness.errors import TrainingStopped
 from harness.types import Json
@@ -40,7 +40,7 @@ SETTINGS: dict[str, Json] = {**_BOTH, "learning_rate": 5e-6, "weight_decay": 0.0
 
 
 @dataclass(frozen=True)
-class Options(SftFirstOptions):
+class KrslOptions(SftFirstOptions):
     """Options of KRSL."""
 
     alpha: float = 1.0
@@ -59,14 +59,14 @@ class Options(SftFirstOptions):
 
 def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
     """Pairs of right and wrong responses with a flag for each key token."""
-    data = tokenise(encoder, records, ("response", "rejected"))
-    return dataclasses.replace(data, examples=tuple(_flagged(example) for example in data.examples))
+    return encode_or_count(lambda record: (_flagged(example_of(encoder, record, ("response", "rejected"))),), records)
 
 
 def _flagged(example: Example) -> Example:
     right, wrong = example.sequences
     keys = key_tokens(right.ids_T[right.supervised_T], wrong.ids_T[wrong.supervised_T])
-    return dataclasses.replace(example, sequences=(_with_keys(right, keys.chosen), _with_keys(wrong, keys.rejected)))
+    sequences = tuple(_with_keys(side, key) for side, key in zip((right, wrong), keys, strict=True))
+    return dataclasses.replace(example, sequences=sequences)
 
 
 def _with_keys(encoded: Encoded, key: np.ndarray[Any, np.dtype[np.bool_]]) -> Encoded:
@@ -78,8 +78,7 @@ def _with_keys(encoded: Encoded, key: np.ndarray[Any, np.dtype[np.bool_]]) -> En
 class KeyStepObjective(Objective):
     """The KRSL loss, averaged over the pairs of the optimiser step."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    options: KrslOptions
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """Pairs; response tokens and key tokens of wrong responses, for the logs."""
@@ -125,19 +124,19 @@ class KeyStepObjective(Objective):
             )
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
+def stages(options: KrslOptions) -> tuple[Stage, ...]:
     """SFT on right responses, then the key steps of the twins."""
     key_steps = Stage("key_steps", ("response", "rejected"), examples, partial(KeyStepObjective, options), SETTINGS)
     return after_sft(key_steps, options, SFT_SETTINGS)
 
 
-METHOD = Method(
+METHOD = TrainMethod(
     name="krsl",
     summary="key reasoning steps of right and wrong twins, found by edit distance (EDIT)",
     paper="Dai et al. 2025, Capture the Key in Reasoning to Enhance CoT Distillation Generalization (EDIT), "
     "arXiv 2405.19737, the KRSL objective in the form of the authors' code",
     stages=stages,
-    options=Options,
+    options=KrslOptions,
     needs=("teacher text",),
     deviations=(
         "Responses alone are aligned; the authors' code aligns them with their padding to 1,024 tokens.",

@@ -17,27 +17,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Method, Stage, Step
-from backends.losses.cot_family import CotFamily, View
+from backends.base import Loss, Stage, Step, TrainMethod
+from backends.losses.cot_family import Views
 from backends.losses.mcc_kd import consistency
 from backends.losses.positions import HeadLogits
 from backends.makers.perspectives import SIMILAR, word_jaccard
 from backends.methods._views import ViewObjective, whole
 from backends.records.record import TrainRecord, response_text
-from backends.records.segments import Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
+from backends.records.segments import Encoder, Example, Tokenised, encode_or_count
 from backends.records.spans import split_response
 from backends.trainers.batch import Batch
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 6, "epochs": 10, "lora_rank": 128}
-_PAIR = CotFamily(
-    0.5,
-    (View("first", "alpha", ("rationale", "answer")), View("second", "rest", ("rationale", "answer"))),
-)
+_PAIR: Views = {"first": "alpha", "second": "rest"}
 
 
 @dataclass(frozen=True)
-class Options:
+class MccKdOptions:
     """MCC-KD's own options."""
 
     alpha: float = 0.1
@@ -59,9 +56,8 @@ class Options:
 class ConsistencyObjective(ViewObjective):
     """Mean cross-entropy of each side of the pairs, halved, and the mean consistency of aligned answer positions."""
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(_PAIR, None)
-        self.options = options
+    def __init__(self, options: MccKdOptions) -> None:
+        super().__init__(options, _PAIR, 0.5)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """Learnt tokens of each side, and aligned answer positions."""
@@ -101,17 +97,13 @@ def _pairs(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def examples(jaccard: float, encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
     """The pairs of each record's different rationales; one that is left over, or alone, is an example by itself."""
-    found: list[Example] = []
-    left_out: dict[Reason, tuple[str, ...]] = {}
-    for record in records:
-        try:
-            rows = [whole(encoder, record, text) for text in _different(record, jaccard)]
-        except Unusable as error:
-            left_out[error.reason] = (*left_out.get(error.reason, ()), record.id)
-            continue
-        pairs: list[tuple[Encoded, ...]] = [tuple(rows[at : at + 2]) for at in range(0, len(rows), 2)]
-        found += [Example(record.id if n == 0 else f"{record.id}/{n + 1}", pair) for n, pair in enumerate(pairs)]
-    return usable(Tokenised(tuple(found), left_out))
+
+    def pairs(record: TrainRecord) -> list[Example]:
+        rows = [whole(encoder, record, text) for text in _different(record, jaccard)]
+        sides = [tuple(rows[at : at + 2]) for at in range(0, len(rows), 2)]
+        return [Example(record.id if n == 0 else f"{record.id}/{n + 1}", pair) for n, pair in enumerate(sides)]
+
+    return encode_or_count(pairs, records)
 
 
 def _different(record: TrainRecord, jaccard: float) -> list[str]:
@@ -125,17 +117,17 @@ def _different(record: TrainRecord, jaccard: float) -> list[str]:
     return list(kept)
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
+def stages(options: MccKdOptions) -> tuple[Stage, ...]:
     """One stage on pairs of rationales."""
     maker = partial(examples, options.jaccard)
     return (Stage("train", ("response", "positives"), maker, partial(ConsistencyObjective, options), SETTINGS),)
 
 
-METHOD = Method(
+METHOD = TrainMethod(
     name="mcc_kd",
     summary="two rationales of a question, and the same answer distribution after both",
     paper="Chen et al. 2023, MCC-KD: Multi-CoT Consistent Knowledge Distillation, arXiv 2310.14747",
-    options=Options,
+    options=MccKdOptions,
     stages=stages,
     needs=("teacher text",),
     deviations=(

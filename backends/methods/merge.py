@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from backends.base import Method, Stage
-from backends.merging import Merged, average_weights, balanced_actor
-from backends.methods._options import refuse_unused
+from backends.base import MakeMethod, refuse_unused
+from backends.merging import average_weights, balanced_actor
 from backends.records.segments import tokenizer_difference
 from backends.trainers.writing import writing
 from harness.errors import ConfigError
@@ -27,7 +26,7 @@ _SAME = ("model_type", "num_attention_heads", "num_key_value_heads", "head_dim",
 
 
 @dataclass(frozen=True)
-class Options:
+class MergeOptions:
     """Options of a merge."""
 
     models: tuple[str, ...] = ()
@@ -68,13 +67,13 @@ class Options:
             raise ConfigError(f"weights must be {len(self.models)} numbers that sum to 1, not {given!r}")
 
 
-def reads(options: Options) -> tuple[str, ...]:
+def reads(options: MergeOptions) -> tuple[str, ...]:
     """Every model that is read. Raises `ConfigError` for options that do not say what to merge."""
     options.check()
     return (*options.models, *(() if options.base is None else (options.base,)))
 
 
-def make(options: Options, load: Callable[[str], tuple[Any, Any]], folder: Path) -> Mapping[str, Json]:
+def make(options: MergeOptions, load: Callable[[str], tuple[Any, Any]], folder: Path) -> Mapping[str, Json]:
     """Merge the models into `folder`; the tokenizer and the settings are those of the first.
 
     Raises `ConfigError` for models of other architectures or vocabularies and for quantised ones, `DataError` where the
@@ -85,13 +84,13 @@ def make(options: Options, load: Callable[[str], tuple[Any, Any]], folder: Path)
     model, tokenizer = loaded[0]
     for spec, (other, others_tokenizer) in zip(options.models[1:], loaded[1:], strict=True):
         _check(spec, model, other, tokenizer_difference(tokenizer, others_tokenizer))
-    states = [other.state_dict() for other, _ in loaded]
+    states, new_rows = [other.state_dict() for other, _ in loaded], dict[str, int]()
     buffers = {name for name, _ in model.named_buffers()}
-    if options.mode == "average":
+    if options.base is None:  # mode=average, as the check has it
         merged = average_weights(states, options.shares, buffers=buffers)
     else:
-        merged = _with_base(options, load, model, tokenizer, states, buffers)
-    model.load_state_dict(merged.state)
+        merged, new_rows = _with_base(options, options.base, load, model, tokenizer, states, buffers)
+    model.load_state_dict(merged)
     with writing(folder, "nothing is registered"):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -101,25 +100,25 @@ def make(options: Options, load: Callable[[str], tuple[Any, Any]], folder: Path)
         "mode": options.mode,
         "base": options.base,
         "alpha": options.alpha if options.mode == "bai" else None,
-        "new_rows": dict(merged.new_rows),
+        "new_rows": new_rows,
     }
 
 
 def _with_base(
-    options: Options,
+    options: MergeOptions,
+    spec: str,
     load: Callable[[str], tuple[Any, Any]],
     model: Any,
     tokenizer: Any,
     states: list[Mapping[str, Any]],
     buffers: set[str],
-) -> Merged:
-    assert options.base is not None  # the options' own check
-    base, base_tokenizer = _load(load, options.base)
+) -> tuple[dict[str, Any], dict[str, int]]:
+    base, base_tokenizer = _load(load, spec)
     ours: dict[str, int] = base_tokenizer.get_vocab()
     theirs: dict[str, int] = tokenizer.get_vocab()
     moved = next((token for token, number in ours.items() if theirs.get(token) != number), None)
     why = None if moved is None else f"its token {moved!r} has no or another number in the tuned models"
-    _check(options.base, model, base, why)
+    _check(spec, model, base, why)
     return balanced_actor(base.state_dict(), states, options.shares, alpha=options.alpha, buffers=buffers)
 
 
@@ -139,18 +138,11 @@ def _check(spec: str, first: Any, other: Any, tokenizers: str | None) -> None:
         raise ConfigError(f"{spec!r} cannot be merged: {tokenizers}")
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
-    """None: nothing is trained."""
-    return ()
-
-
-METHOD = Method(
+METHOD = MakeMethod(
     name="merge",
     summary="average the weights of models, or balanced actor initialisation (BAI); no training",
     paper="Balanced Actor Initialization, arXiv 2509.00309; weight averaging: Wortsman et al. 2022, arXiv 2203.05482",
-    stages=stages,
-    options=Options,
-    needs=("models",),
+    options=MergeOptions,
     make=make,
     reads=reads,
     deviations=(

@@ -7,11 +7,10 @@ The reversed part is approximated by the student's own probability of the refere
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
-from backends.base import Method, Stage
+from backends.base import TrainMethod, one_stage
 from backends.losses.mixce import mixce_weights
 from backends.methods.emo import SETTINGS
 from backends.methods.sft import LikelihoodObjective
@@ -19,7 +18,7 @@ from backends.records.segments import tokenise
 
 
 @dataclass(frozen=True)
-class Options:
+class MixceOptions:
     """MixCE's own options."""
 
     ratio: float = 0.5
@@ -33,25 +32,19 @@ class Options:
 class MixceObjective(LikelihoodObjective):
     """(r + (1 - r) sg[q]) * nll, mean over the tokens of the optimiser step."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    options: MixceOptions
 
     def weights(self, logps_RT: Tensor) -> Tensor:
         """The weight r + (1 - r) q."""
         return mixce_weights(logps_RT, self.options.ratio)
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage on the response."""
-    return (Stage("train", ("response",), tokenise, partial(MixceObjective, options), SETTINGS),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="mixce",
     summary="forward and reversed cross-entropy mixed",
     paper="Zhang et al. 2023, MixCE, arXiv 2305.16958, as in the EMO repository",
-    options=Options,
-    stages=stages,
+    options=MixceOptions,
+    stages=one_stage(MixceObjective, tokenise, SETTINGS),
     needs=("teacher text",),
     deviations=(
         "the paper trains GPT-2 on plain text; the training settings are those of EMO, which compares with it",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backends.base import Method, Stage
-from backends.methods._views import ViewOptions, answer_only, tagged, view_stage, whole
+from backends.base import TrainMethod
+from backends.losses.cot_family import Views
+from backends.methods._views import ViewOptions, answer_only, tagged, view_stages, whole
 from backends.methods.cascod import SETTINGS
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoded, Encoder
@@ -19,17 +20,15 @@ def rows(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
     return answer_only(encoder, tagged(record, after="[Answer Prediction]:")), whole(encoder, record)
 
 
-def stages(options: ViewOptions) -> tuple[Stage, ...]:
-    """One stage on both views."""
-    return (view_stage("mt_cot", rows, options, SETTINGS),)
+VIEWS: Views = {"answer": "alpha", "explanation": "rest"}
+"""In the order of `rows`."""
 
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="mt_cot",
     summary="two tasks: the answer alone; the rationale and its answer",
     paper="Li et al. 2022, Explanations from Large Language Models Make Small Reasoners Better, arXiv 2210.06726",
     options=ViewOptions,
-    stages=stages,
+    stages=view_stages(rows, VIEWS, 0.5, SETTINGS),
     needs=("teacher text",),
     deviations=(
         "only the answer's task has a tag: the other one is asked as evaluation asks it",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
-from backends.base import Method, Stage
+from backends.base import TrainMethod
 from backends.losses.preference import PreferenceLoss, orpo_loss
-from backends.methods._pairs import PairObjective, PairOptions
+from backends.methods._pairs import PairObjective, PairOptions, pair_stages
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {
@@ -24,7 +23,7 @@ SETTINGS: dict[str, Json] = {
 
 
 @dataclass(frozen=True)
-class Options(PairOptions):
+class OrpoOptions(PairOptions):
     """Options of ORPO."""
 
     beta: float = 0.3
@@ -38,25 +37,19 @@ class Options(PairOptions):
 class OrpoObjective(PairObjective):
     """ORPO's loss."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    options: OrpoOptions
 
     def pair_loss(self, chosen_P: Tensor, rejected_P: Tensor, index_P: Tensor) -> PreferenceLoss:
         """Eqs. 6 and 7 of the paper."""
         return orpo_loss(chosen_P, rejected_P, beta=self.options.beta)
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage on pairs."""
-    return (Stage("orpo", options.needs, options.examples(), partial(OrpoObjective, options), SETTINGS),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="orpo",
     summary="likelihood of the preferred response and the odds ratio to the rejected one",
     paper="Hong et al. 2024, ORPO, arXiv 2403.07691, Eqs. 6 and 7; defaults of R2Vul, arXiv 2504.04699",
-    stages=stages,
-    options=Options,
+    stages=pair_stages("orpo", OrpoObjective, SETTINGS),
+    options=OrpoOptions,
     needs=("teacher text",),
     deviations=(
         "The likelihood is the response's alone; the authors' trainer adds the prompt's.",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
-from backends.base import Method, Stage
+from backends.base import Stage, TrainMethod
 from backends.losses.preference import PreferenceLoss, redi_loss
-from backends.methods._pairs import PairObjective, PairOptions
-from backends.methods._sft_first import SftFirstOptions, after_sft
+from backends.methods._pairs import PairObjective, PairOptions, pair_stage
+from backends.methods.sft import SftFirstOptions, after_sft
 from harness.types import Json
 
 SFT_SETTINGS: dict[str, Json] = {
@@ -25,7 +24,7 @@ SETTINGS: dict[str, Json] = {**SFT_SETTINGS, "learning_rate": 1e-6, "epochs": 1,
 
 
 @dataclass(frozen=True)
-class Options(PairOptions, SftFirstOptions):
+class RediOptions(PairOptions, SftFirstOptions):
     """Options of REDI."""
 
     alpha: float = 0.8
@@ -40,27 +39,26 @@ class Options(PairOptions, SftFirstOptions):
 class RediObjective(PairObjective):
     """REDI's loss."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    options: RediOptions
 
     def pair_loss(self, chosen_P: Tensor, rejected_P: Tensor, index_P: Tensor) -> PreferenceLoss:
         """Mean NLL of the preferred response less alpha times that of the rejected one."""
         return redi_loss(chosen_P, rejected_P, alpha=self.options.alpha)
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
+def stages(options: RediOptions) -> tuple[Stage, ...]:
     """SFT on the preferred responses, then the pairs."""
-    pairs = Stage("redi", options.needs, options.examples(), partial(RediObjective, options), SETTINGS)
+    pairs = pair_stage("redi", RediObjective, options, SETTINGS)
     return after_sft(pairs, options, SFT_SETTINGS, options.needs, options.examples("response"))
 
 
-METHOD = Method(
+METHOD = TrainMethod(
     name="redi",
     summary="SFT on right responses, then right ones up and wrong ones down, asymmetrically",
     paper="Xu et al. 2025, Harnessing Negative Signals: Reinforcement Distillation from Teacher Data for LLM "
     "Reasoning, arXiv 2505.24850, the asymmetric objective of stage 2",
     stages=stages,
-    options=Options,
+    options=RediOptions,
     needs=("teacher text",),
     deviations=(
         "Both stages read the same records; the paper's SFT has 78,000 right traces, its pairs are 53,000.",

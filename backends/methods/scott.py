@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backends.base import Method, Stage
-from backends.methods._views import ViewOptions, chain_given, tagged, view_stage, whole
+from backends.base import TrainMethod
+from backends.losses.cot_family import Views
+from backends.methods._views import ViewOptions, chain_given, tagged, view_stages, whole
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoded, Encoder
 from harness.types import Json
@@ -34,17 +35,15 @@ def rows(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
     return factual, chain_given(whole(encoder, tagged(record, before="[Counterfactual]"), record.rejected))
 
 
-def stages(options: ViewOptions) -> tuple[Stage, ...]:
-    """One stage on both views."""
-    return (view_stage("scott", rows, options, SETTINGS),)
+VIEWS: Views = {"factual": "rest", "counterfactual": "alpha"}
+"""In the order of `rows`."""
 
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="scott",
     summary="rationale and answer, and the answer that a counterfactual rationale leads to",
     paper="Wang et al. 2023, SCOTT: Self-Consistent Chain-of-Thought Distillation, arXiv 2305.01879",
     options=ViewOptions,
-    stages=stages,
+    stages=view_stages(rows, VIEWS, 0.5, SETTINGS),
     needs=("teacher text",),
     deviations=(
         "the teacher's contrastive decoding is the data's matter: any wrong twin is a counterfactual rationale",

@@ -1,4 +1,4 @@
-"""SFT: maximum likelihood on the teacher's responses. Also called MLE, sequence-level distillation, Std-CoT.
+"""SFT: maximum likelihood on the teacher's responses, alone or before another stage. Also MLE, SeqKD, Std-CoT.
 
 Kim and Rush 2016 (arXiv 1606.07947): training on a teacher's own samples is distillation at the level of sequences.
 Everything else here is compared with it, and reduces to it for some choice of its options.
@@ -6,16 +6,19 @@ Everything else here is compared with it, and reduces to it for some choice of i
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from backends.base import Loss, Method, NoOptions, Objective, Stage, Step
+from backends.base import ExampleMaker, Loss, Objective, Stage, Step, TrainMethod, one_stage, refuse_unused
 from backends.losses.nll import head_logps, weighted_nll
 from backends.losses.positions import HeadLogits
 from backends.records.segments import tokenise
 from backends.trainers.batch import Batch
+from harness.types import Json
 
 
 class LikelihoodObjective(Objective):
@@ -36,15 +39,39 @@ class LikelihoodObjective(Objective):
         return None
 
 
-def stages(options: NoOptions) -> tuple[Stage, ...]:
-    """One stage on the response."""
-    return (Stage("train", ("response",), tokenise, LikelihoodObjective),)
+@dataclass(frozen=True)
+class SftFirstOptions:
+    """Options of a method whose first stage is SFT."""
+
+    sft_stage: bool = True
+    """Whether to begin with SFT; without, the student must have been trained so before."""
+    sft_share: float = 0.5
+    """The SFT stage's part of a token or time budget; the paper's own lengths are in epochs."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sft_share < 1:
+            raise ValueError(f"sft_share must be above 0 and below 1, not {self.sft_share}")
+        refuse_unused(self, self.sft_stage, "sft_stage=true", "sft_share")
 
 
-METHOD = Method(
+def after_sft(
+    stage: Stage,
+    options: SftFirstOptions,
+    settings: Mapping[str, Json],
+    needs: tuple[str, ...] = ("response",),
+    examples: ExampleMaker = tokenise,
+) -> tuple[Stage, ...]:
+    """The stage after one of SFT, or alone."""
+    if not options.sft_stage:
+        return (stage,)
+    first = Stage("sft", needs, examples, LikelihoodObjective, settings, options.sft_share)
+    return (first, dataclasses.replace(stage, share=1 - options.sft_share))
+
+
+METHOD = TrainMethod(
     name="sft",
     summary="maximum likelihood on the teacher's responses (MLE, Std-CoT, SeqKD)",
     paper="Kim and Rush 2016, Sequence-Level Knowledge Distillation, arXiv 1606.07947",
-    stages=stages,
+    stages=one_stage(LikelihoodObjective, tokenise),
     needs=("teacher text",),
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
-from backends.base import Method, Stage
+from backends.base import TrainMethod
 from backends.losses.preference import PreferenceLoss, simpo_loss
-from backends.methods._pairs import PairObjective, PairOptions
+from backends.methods._pairs import PairObjective, PairOptions, pair_stages
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {
@@ -22,7 +21,7 @@ SETTINGS: dict[str, Json] = {
 
 
 @dataclass(frozen=True)
-class Options(PairOptions):
+class SimpoOptions(PairOptions):
     """Options of SimPO."""
 
     beta: float = 2.0
@@ -38,25 +37,19 @@ class Options(PairOptions):
 class SimpoObjective(PairObjective):
     """SimPO's loss."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    options: SimpoOptions
 
     def pair_loss(self, chosen_P: Tensor, rejected_P: Tensor, index_P: Tensor) -> PreferenceLoss:
         """Eq. 6 of the paper."""
         return simpo_loss(chosen_P, rejected_P, beta=self.options.beta, gamma=self.options.gamma)
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage on pairs."""
-    return (Stage("simpo", options.needs, options.examples(), partial(SimpoObjective, options), SETTINGS),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="simpo",
     summary="prefer a response by its mean log-probability, without a reference",
     paper="Meng et al. 2024, SimPO, arXiv 2405.14734, Eq. 6",
-    stages=stages,
-    options=Options,
+    stages=pair_stages("simpo", SimpoObjective, SETTINGS),
+    options=SimpoOptions,
     needs=("teacher text",),
     deviations=("One set of defaults; the paper tunes learning rate (3e-7 to 1e-6), beta and gamma for each student.",),
 )

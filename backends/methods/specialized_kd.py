@@ -16,16 +16,15 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Method, Objective, Stage, Step
+from backends.base import Loss, Objective, Stage, Step, TrainMethod, refuse_unused
 from backends.losses.nll import head_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
 from backends.losses.specialized_kd import TOP_K, carry_over, match_distribution
-from backends.methods._options import refuse_unused
 from backends.methods._views import answer_only, chain_and_answer, tagged, whole
 from backends.methods.sft import LikelihoodObjective
 from backends.records.record import TrainRecord, response_text
-from backends.records.segments import IGNORED, Encoded, Encoder, Example, Reason, Tokenised, Unusable, usable
+from backends.records.segments import IGNORED, Encoded, Encoder, Example, Tokenised, encode_or_count
 from backends.records.teacher_top import IDS, LOGPS, at_tokens, stored_top
 from backends.trainers.batch import Batch
 from harness.errors import DataError
@@ -37,7 +36,7 @@ ANSWER_CUE = "Give the answer only."
 
 
 @dataclass(frozen=True)
-class Options:
+class SpecializedKdOptions:
     """Specialised KD's own options."""
 
     formats: tuple[str, ...] = get_args(Format)
@@ -75,23 +74,24 @@ class DistributionObjective(Objective):
 # --- formats --------------------------------------------------------------------------------------------------------
 
 
-def examples(options: Options, encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
+def examples(options: SpecializedKdOptions, encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
     """Each record in each format; a format of a record that cannot be used is counted as "<record>/<format>"."""
     if len(records) < 2 and any(name.startswith("in_context") for name in options.formats):
         raise DataError("the formats in context take their exemplars from other records: at least 2 are needed")
-    found: list[Example] = []
-    left_out: dict[Reason, tuple[str, ...]] = {}
-    carry = _Carrier(encoder) if options.loss == "match_distribution" else None
-    for number, record in enumerate(records):
-        for name in options.formats:
-            shown_id = f"{record.id}/{name}"
-            try:
-                sequence = _formatted(encoder, _asked(records, number, name, options.exemplars), name)
-            except Unusable as error:
-                left_out[error.reason] = (*left_out.get(error.reason, ()), shown_id)
-                continue
-            found.append(Example(shown_id, (sequence if carry is None else carry(sequence, record, name),)))
-    return usable(Tokenised(tuple(found), left_out))
+    shown = {f"{record.id}/{name}": (number, name) for number, record in enumerate(records) for name in options.formats}
+
+    def encode(shown_id: str) -> tuple[Example]:
+        number, name = shown[shown_id]
+        asked = _asked(records, number, name, options.exemplars)
+        return (Example(shown_id, (whole(encoder, asked) if name.endswith("_cot") else answer_only(encoder, asked),)),)
+
+    data = encode_or_count(encode, shown, str)
+    if options.loss == "match_sample":
+        return data
+    carry = _Carrier(encoder)
+    known = [(example, *shown[example.id]) for example in data.examples]
+    carried = (Example(one.id, (carry(one.sequences[0], records[n], name),)) for one, n, name in known)
+    return replace(data, examples=tuple(carried))
 
 
 def _asked(records: Sequence[TrainRecord], number: int, name: str, exemplars: int) -> TrainRecord:
@@ -111,10 +111,6 @@ def _asked(records: Sequence[TrainRecord], number: int, name: str, exemplars: in
     return replace(asked, prompt=(*asked.prompt[:-1], Message(last.role, text)))
 
 
-def _formatted(encoder: Encoder, asked: TrainRecord, name: str) -> Encoded:
-    return whole(encoder, asked) if name.endswith("_cot") else answer_only(encoder, asked)
-
-
 class _Carrier:
     """Puts the teacher's stored distributions at a response's tokens, in the student's ids."""
 
@@ -132,10 +128,11 @@ class _Carrier:
         stored = stored_top(record)
         student = [self.texts[number] for number in sequence.ids_T[sequence.supervised_T].tolist()]
         try:
-            found = carry_over(student, [token for token, _ in stored], [top for _, top in stored], self.vocabulary)
+            tokens, tops = zip(*stored, strict=True)
+            logps_TK, ids_TK = carry_over(student, tokens, tops, self.vocabulary)
         except DataError as error:
             raise DataError(f"record {record.id!r}: {error}") from None
-        return at_tokens(sequence, found.logps_TK.numpy(), found.ids_TK.numpy())
+        return at_tokens(sequence, logps_TK.numpy(), ids_TK.numpy())
 
 
 def token_texts(tokenizer: Any) -> list[str]:
@@ -147,17 +144,17 @@ def token_texts(tokenizer: Any) -> list[str]:
     return found
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
+def stages(options: SpecializedKdOptions) -> tuple[Stage, ...]:
     """One stage on the mixture."""
     objective = DistributionObjective if options.loss == "match_distribution" else LikelihoodObjective
     return (Stage("train", ("response",), partial(examples, options), objective, SETTINGS),)
 
 
-METHOD = Method(
+METHOD = TrainMethod(
     name="specialized_kd",
     summary="teacher text with and without exemplars, with and without a chain, and its top five tokens",
     paper="Fu et al. 2023, Specializing Smaller Language Models towards Multi-Step Reasoning, arXiv 2301.12726",
-    options=Options,
+    options=SpecializedKdOptions,
     stages=stages,
     needs=("teacher text",),
     deviations=(

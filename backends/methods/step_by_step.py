@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backends.base import Method, Stage
-from backends.methods._views import ViewOptions, answer_only, chain_only, tagged, view_stage
+from backends.base import TrainMethod
+from backends.losses.cot_family import Views
+from backends.methods._views import ViewOptions, answer_only, chain_only, tagged, view_stages
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoded, Encoder
 from harness.types import Json
@@ -23,17 +24,15 @@ def rows(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
     return answer_only(encoder, record), chain_only(encoder, tagged(record, before="explain:"))
 
 
-def stages(options: ViewOptions) -> tuple[Stage, ...]:
-    """One stage on both views."""
-    return (view_stage("step_by_step", rows, options, SETTINGS),)
+VIEWS: Views = {"label": "alpha", "rationale": "rest"}
+"""In the order of `rows`."""
 
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="step_by_step",
     summary="the label, and the rationale as a second task that is not needed at test time",
     paper="Hsieh et al. 2023, Distilling Step-by-Step, arXiv 2305.02301",
     options=ViewOptions,
-    stages=stages,
+    stages=view_stages(rows, VIEWS, 0.5, SETTINGS),
     needs=("teacher text",),
     deviations=(
         'the label\'s task has no prefix "predict:": it is asked as evaluation asks it',

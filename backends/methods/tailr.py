@@ -6,11 +6,10 @@ Tokens that the student holds nearly impossible count less (`backends.losses.tai
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
-from backends.base import Method, Stage
+from backends.base import TrainMethod, one_stage
 from backends.losses.tailr import tailr_weights
 from backends.methods.emo import SETTINGS
 from backends.methods.sft import LikelihoodObjective
@@ -18,7 +17,7 @@ from backends.records.segments import tokenise
 
 
 @dataclass(frozen=True)
-class Options:
+class TailrOptions:
     """TaiLr's own options."""
 
     gamma: float = 0.1
@@ -35,25 +34,19 @@ class Options:
 class TailrObjective(LikelihoodObjective):
     """(g + (1 - g) sg[clip(q / ((1 - g) + g q), m, 1)]) * nll, mean over the tokens of the optimiser step."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    options: TailrOptions
 
     def weights(self, logps_RT: Tensor) -> Tensor:
         """The weight g + (1 - g) clip(q / ((1 - g) + g q), m, 1)."""
         return tailr_weights(logps_RT, self.options.gamma, self.options.min_weight)
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage on the response."""
-    return (Stage("train", ("response",), tokenise, partial(TailrObjective, options), SETTINGS),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="tailr",
     summary="likelihood tailored towards total variation distance",
     paper="Ji et al. 2023, Tailoring Language Generation Models under Total Variation Distance, arXiv 2302.13344",
-    options=Options,
-    stages=stages,
+    options=TailrOptions,
+    stages=one_stage(TailrObjective, tokenise, SETTINGS),
     needs=("teacher text",),
     deviations=(
         "form and lower bound are those of the EMO repository, and so are the training settings",

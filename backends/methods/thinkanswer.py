@@ -8,7 +8,7 @@ teacher's. The paper published no code and leaves alpha's schedule open; what is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -16,14 +16,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Method, Objective, Stage, Step, Training
+from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage, refuse_unused
 from backends.losses.embeddings import mean_embedding
 from backends.losses.positions import HeadLogits
 from backends.losses.thinkanswer import MimMode, think_answer
-from backends.methods._options import refuse_unused
 from backends.methods._views import CHAIN
-from backends.records.record import TrainRecord
-from backends.records.segments import Encoder, Tokenised, tokenise
+from backends.records.segments import tokenise
 from backends.schedules import BalancedRatio, linear
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError
@@ -40,7 +38,7 @@ SETTINGS: dict[str, Json] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class ThinkAnswerOptions:
     """ThinkAnswer's own options."""
 
     alpha_schedule: Literal["balanced", "constant", "linear"] = "balanced"
@@ -83,8 +81,10 @@ class Options:
 class ThinkAnswerObjective(Objective):
     """Mean over the responses of the optimiser step, with one alpha for all of them."""
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
+    options: ThinkAnswerOptions
+
+    def __init__(self, options: ThinkAnswerOptions) -> None:
+        super().__init__(options)
         self.ratio = BalancedRatio(rho=options.ema, low=options.alpha_min, high=options.alpha_max)
         self._layer: Any = None
         self._tied = self._learns = False
@@ -172,22 +172,12 @@ class ThinkAnswerObjective(Objective):
         self.ratio.load_state_dict(state)
 
 
-def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
-    """The responses that have a chain and an answer."""
-    return tokenise(encoder, records, need_split=True)
-
-
-def stages(options: Options) -> tuple[Stage, ...]:
-    """One stage on the response."""
-    return (Stage("train", ("response",), examples, partial(ThinkAnswerObjective, options), SETTINGS),)
-
-
-METHOD = Method(
+METHOD = TrainMethod(
     name="thinkanswer",
     summary="the answer by likelihood, the chain by similarity of expected embeddings",
     paper="ThinkAnswer Loss, EMNLP 2025 Findings 177, equations 3.2 and 3.4",
-    options=Options,
-    stages=stages,
+    options=ThinkAnswerOptions,
+    stages=one_stage(ThinkAnswerObjective, partial(tokenise, need_split=True), SETTINGS),
     needs=("teacher text",),
     deviations=(
         "the chain's embedding is the expected input embedding under teacher forcing: the paper does not say how it is "

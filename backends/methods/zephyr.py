@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.base import Method, Stage
-from backends.methods._sft_first import SftFirstOptions, after_sft
-from backends.methods.dpo import Options as DpoOptions
-from backends.methods.dpo import dpo_stage
+from backends.base import Stage, TrainMethod
+from backends.methods._pairs import pair_stage
+from backends.methods.dpo import SETTINGS, DpoObjective, DpoOptions
+from backends.methods.sft import SftFirstOptions, after_sft
 from harness.types import Json
 
 SFT_SETTINGS: dict[str, Json] = {
@@ -20,7 +20,7 @@ SFT_SETTINGS: dict[str, Json] = {
 
 
 @dataclass(frozen=True)
-class Options(DpoOptions, SftFirstOptions):
+class ZephyrOptions(DpoOptions, SftFirstOptions):
     """Options of Zephyr."""
 
     def __post_init__(self) -> None:
@@ -28,17 +28,18 @@ class Options(DpoOptions, SftFirstOptions):
         SftFirstOptions.__post_init__(self)
 
 
-def stages(options: Options) -> tuple[Stage, ...]:
+def stages(options: ZephyrOptions) -> tuple[Stage, ...]:
     """SFT on the preferred responses, then DPO on the pairs."""
-    return after_sft(dpo_stage(options), options, SFT_SETTINGS, options.needs, options.examples("response"))
+    pairs = pair_stage("dpo", DpoObjective, options, SETTINGS)
+    return after_sft(pairs, options, SFT_SETTINGS, options.needs, options.examples("response"))
 
 
-METHOD = Method(
+METHOD = TrainMethod(
     name="zephyr",
     summary="SFT, then DPO on a teacher's preferred and rejected responses (dDPO)",
     paper="Tunstall et al. 2023, Zephyr: Direct Distillation of LM Alignment, arXiv 2310.16944, section 3",
     stages=stages,
-    options=Options,
+    options=ZephyrOptions,
     needs=("teacher text",),
     deviations=(
         "Both stages read the same records; the paper takes UltraChat for SFT, UltraFeedback for the pairs.",

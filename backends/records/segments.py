@@ -13,10 +13,11 @@ counted, never cut: a response cut before its answer teaches not to answer.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from operator import attrgetter
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ CODE: dict[str, int] = {name: code for code, name in enumerate(SEGMENTS)}
 IGNORED = -100
 """Label of a token that is not supervised, as PyTorch's cross-entropy expects it."""
 
+T = TypeVar("T")
 Field = Literal["response", "rejected", "positives", "negatives", "candidates"]
 Reason = Literal[
     "too_long", "no_split", "unclosed_think", "stray_think", "special_token", "empty", "no_pair", "other_chain"
@@ -181,7 +183,7 @@ class Encoder:
         prompt = renderer.render(record.prompt)
         self.folded_system |= renderer.folded_system
         if prompt.error is not None:
-            raise DataError(f"record {record.id!r}: {prompt.error}")
+            raise DataError(prompt.error)
         said = "\n".join(turn.content for turn in record.prompt)
         held = [token for token in self._control.values() if token in said]
         if held:
@@ -250,6 +252,53 @@ class Encoder:
         ]
 
 
+def example_of(
+    encoder: Encoder,
+    record: TrainRecord,
+    fields: Sequence[Field] = ("response",),
+    *,
+    need_split: bool = False,
+    cue: Cue = "answer",
+) -> Example:
+    """The named fields of a record, encoded; its structure belongs to its `response`.
+
+    Raises `Unusable`, and `DataError` for a record without one of the fields and for a candidate without a reward.
+    """
+    prompt = encoder.prompt(record)
+    sequences = tuple(
+        encoder.encode(prompt, text, record.structure if name == "response" else (), need_split, cue)
+        for name in fields
+        for text in _texts(record, name)
+    )
+    if "rejected" in fields and "response" in fields:
+        right, wrong = (sequences[fields.index(side)] for side in ("response", "rejected"))
+        if np.array_equal(right.ids_T, wrong.ids_T):  # nothing can be preferred to itself
+            raise Unusable("no_pair")
+    return Example(record.id, sequences, _rewards(record) if "candidates" in fields else ())
+
+
+def encode_or_count(
+    encode: Callable[[T], Iterable[Example]], items: Iterable[T], name: Callable[[T], str] = attrgetter("id")
+) -> Tokenised:
+    """The examples of every item (a record, by its id); of which `Unusable` is raised is left out and counted.
+
+    A `DataError` gets the item's name in front. Raises `DataError` if nothing is left.
+    """
+    examples: list[Example] = []
+    left_out: dict[Reason, list[str]] = {}
+    for item in items:
+        try:
+            examples += encode(item)
+        except Unusable as error:
+            left_out.setdefault(error.reason, []).append(name(item))
+        except DataError as error:
+            raise DataError(f"record {name(item)!r}: {error}") from None
+    data = Tokenised(tuple(examples), {reason: tuple(ids) for reason, ids in left_out.items()})
+    if not data.examples:
+        raise DataError("no record can be trained on: " + ("; ".join(left_out_lines(data)) or "there are none"))
+    return data
+
+
 def tokenise(
     encoder: Encoder,
     records: Iterable[TrainRecord],
@@ -258,75 +307,35 @@ def tokenise(
     need_split: bool = False,
     cue: Cue = "answer",
 ) -> Tokenised:
-    """Encode the named fields of every record; the record's structure belongs to its `response`.
+    """One example of the named fields of every record; of which one sequence is unusable is left out as a whole.
 
-    A record of which one sequence is unusable is left out as a whole and counted. Raises `DataError` for a record
-    without one of the fields, for a candidate without a reward, and if nothing is left.
+    Raises `DataError` as `example_of` does, and if nothing is left.
     """
-    examples: list[Example] = []
-    left_out: dict[Reason, list[str]] = {}
-    for record in records:
-        prompt = encoder.prompt(record)
-        try:
-            sequences = [
-                encoder.encode(prompt, text, structure, need_split, cue) for text, structure in _texts(record, fields)
-            ]
-        except Unusable as error:
-            left_out.setdefault(error.reason, []).append(record.id)
-            continue
-        except DataError as error:
-            raise DataError(f"record {record.id!r}: {error}") from None
-        if "rejected" in fields and "response" in fields and _equal_sides(fields, sequences):
-            left_out.setdefault("no_pair", []).append(record.id)
-            continue
-        examples.append(Example(record.id, tuple(sequences), _rewards(record) if "candidates" in fields else ()))
-    return usable(Tokenised(tuple(examples), {reason: tuple(ids) for reason, ids in left_out.items()}))
+    return encode_or_count(
+        lambda record: (example_of(encoder, record, fields, need_split=need_split, cue=cue),), records
+    )
 
 
-def without(data: Tokenised, reason: Reason, ids: Collection[str]) -> Tokenised:
-    """The data less the records with these ids, which count as left out. Raises `DataError` if nothing is left."""
-    if not ids:
-        return data
-    examples = tuple(example for example in data.examples if example.id not in ids)
-    return usable(Tokenised(examples, {**data.left_out, reason: (*data.left_out.get(reason, ()), *ids)}))
-
-
-def usable(data: Tokenised) -> Tokenised:
-    """The data as they are. Raises `DataError` that counts what was left out if nothing is left."""
-    if not data.examples:
-        raise DataError("no record can be trained on: " + ("; ".join(left_out_lines(data)) or "there are none"))
-    return data
-
-
-def _texts(record: TrainRecord, fields: Sequence[Field]) -> Iterator[tuple[str, Sequence[ChainStep]]]:
-    for name in fields:
-        found: Sequence[str | None]
-        if name == "response":
-            found = (response_text(record),)
-        elif name == "rejected":
-            found = (record.rejected,)
-        elif name == "candidates":
-            found = [candidate.text for candidate in record.candidates]
-        else:
-            found = record.positives if name == "positives" else record.negatives
-        if not found:
-            raise DataError(f"it has no {name!r}")
-        for text in found:
-            if text is None:
-                raise DataError(f"it has no {name!r}")
-            yield text, record.structure if name == "response" else ()
-
-
-def _equal_sides(fields: Sequence[Field], sequences: Sequence[Encoded]) -> bool:
-    """Whether the response and the rejected one are the same tokens: nothing can be preferred to itself."""
-    right, wrong = (sequences[fields.index(side)] for side in ("response", "rejected"))
-    return np.array_equal(right.ids_T, wrong.ids_T)
+def _texts(record: TrainRecord, name: Field) -> Sequence[str]:
+    found: Sequence[str | None]
+    if name == "response":
+        found = (response_text(record),)
+    elif name == "rejected":
+        found = (record.rejected,)
+    elif name == "candidates":
+        found = [candidate.text for candidate in record.candidates]
+    else:
+        found = record.positives if name == "positives" else record.negatives
+    texts = [text for text in found if text is not None]
+    if not texts:
+        raise DataError(f"it has no {name!r}")
+    return texts
 
 
 def _rewards(record: TrainRecord) -> tuple[float, ...]:
     rewards = [candidate.reward for candidate in record.candidates]
     if any(reward is None for reward in rewards):
-        raise DataError(f"record {record.id!r}: candidate {rewards.index(None)} has no reward")
+        raise DataError(f"candidate {rewards.index(None)} has no reward")
     return tuple(reward for reward in rewards if reward is not None)
 
 

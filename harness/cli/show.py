@@ -92,16 +92,16 @@ def _recipe_facts(name: str) -> dict[str, Any]:
 
 def _method_facts(method: Method) -> dict[str, Any]:
     """Options and settings are the defaults; those of a stage are the paper's."""
+    from backends.base import TrainMethod
     from backends.config import Settings
 
+    stages = method.stages(method.options()) if isinstance(method, TrainMethod) else ()
     facts = {
         "paper": method.paper,
         "needs": method.needs,
         "options (--set)": _fields(method.options),
-        "stages": {
-            stage.name: {"records need": stage.needs, **stage.settings} for stage in method.stages(method.options())
-        },
-        "settings (--set, or --set STAGE.NAME)": _fields(Settings) if method.make is None else {},
+        "stages": {stage.name: {"records need": stage.needs, **stage.settings} for stage in stages},
+        "settings (--set, or --set STAGE.NAME)": _fields(Settings) if stages else {},
         "deviations": "\n".join(method.deviations),
     }
     return {name: fact for name, fact in facts.items() if fact}

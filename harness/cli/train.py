@@ -62,22 +62,20 @@ def command(
     harness train --method krsl --student smollm2 --data train.jsonl --set lora_rank=16 --set learning_rate=1e-4
     harness train --recipe thinkanswer:qwen-7b-math --data mathglm.jsonl --dry-run
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from backends.base import Method
+    from backends.base import MakeMethod, load_method
     from backends.config import Runtime
     from backends.make import make_model
     from backends.plan import left_out, plan_training
     from backends.train import train
     from backends.world import is_first
-    from harness.catalog import load
     from harness.errors import UsageError
 
     config = _config(recipe, assignments, budget, flags)
-    method = load("method", config.method)
-    assert isinstance(method, Method)
-    if method.make is not None and dry_run:
+    method = load_method(config.method)
+    if isinstance(method, MakeMethod) and dry_run:
         raise UsageError(f"{config.method} trains nothing that could be tried out: leave out --dry-run")
-    if method.make is not None:
-        card = make_model(config, results_dir)
+    if isinstance(method, MakeMethod):
+        card = make_model(method, config, results_dir)
     elif dry_run:
         _dry_run(config, recipe, results_dir, as_json)
         return
@@ -105,6 +103,7 @@ def command(
 def _config(recipe: str | None, assignments: dict[str, str], budget: str | None, flags: dict[str, Any]) -> TrainConfig:
     """The run that recipe, flags and --set describe."""
     from backends.assign import parse_budget, sort_assignments
+    from backends.base import MakeMethod, load_method
     from backends.config import TrainConfig
     from backends.recipe import apply, load_recipe
     from harness.errors import UsageError
@@ -120,7 +119,7 @@ def _config(recipe: str | None, assignments: dict[str, str], budget: str | None,
     settings, own = sort_assignments(str(method), assignments)
     if found is not None:
         return apply(found, {**given, "settings": settings, "options": own})
-    if method == "merge":  # reads models, not data
+    if isinstance(load_method(str(method)), MakeMethod):  # reads models, not data
         given.setdefault("student", "merged")
         given.setdefault("data", "")
     for name in ("student", "data"):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from backends.base import Method
+from backends.base import TrainMethod, load_method
 from backends.config import Runtime, TrainConfig
 from backends.train import train
 from harness import catalog
@@ -21,7 +21,7 @@ from tests.tiny_model import write_model
 pytestmark = pytest.mark.slow
 
 METHODS = sorted(catalog.entries("method"))
-TRAINED = [name for name in METHODS if cast(Method, catalog.load("method", name)).make is None]
+TRAINED = [name for name in METHODS if isinstance(load_method(name), TrainMethod)]
 OPTIONS: dict[str, dict[str, str]] = {}
 """What a method needs to be told on these data."""
 TEACHERS = {"kd"}
@@ -39,7 +39,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def config(student: Path, method: str, **more: object) -> TrainConfig:
-    found = cast(Method, catalog.load("method", method))
+    found = cast(TrainMethod, load_method(method))
     settings = {"batch_size": 4, "max_steps": 8, "learning_rate": 3e-3, "scheduler": "constant", "warmup": 0.0}
     settings |= {"lora_rank": None, "micro_batch": 2}
     names = [stage.name for stage in found.stages(found.options())]

@@ -4,11 +4,23 @@ import pytest
 import torch
 from torch import tensor
 
-from backends.losses.cot_family import FAMILY, view_tokens, view_weights
+from backends.losses.cot_family import shares, view_tokens, view_weights
 from backends.losses.nll import weighted_nll
+from backends.methods import cascod, mt_cot, scott, step_by_step
+from backends.methods._views import ViewOptions
 from harness.errors import ConfigError, DataError
 
 F64 = torch.float64
+
+
+def family_of(method):
+    """(views, default alpha) of a method, as its objective has them."""
+    objective = method.METHOD.stages(ViewOptions())[0].objective()
+    return objective.views, objective.alpha
+
+
+FAMILY = {method.METHOD.name: family_of(method) for method in (mt_cot, step_by_step, scott, cascod)}
+FAMILY["std_cot"] = ({"response": "rest"}, 0.0)
 
 
 def batch(seed=0, rows=4, width=7, views=2):
@@ -20,9 +32,10 @@ def batch(seed=0, rows=4, width=7, views=2):
 
 
 def loss_of(family, logps_BT, mask_BT, view_B, alpha=None, tokens_V=None):
+    views, default = family
     if tokens_V is None:
-        tokens_V = view_tokens(mask_BT, view_B, len(family.views))
-    weights_BT = view_weights(mask_BT, view_B, family, tokens_V, alpha)
+        tokens_V = view_tokens(mask_BT, view_B, len(views))
+    weights_BT = view_weights(mask_BT, view_B, tokens_V, shares(views, default if alpha is None else alpha))
     return weighted_nll(logps_BT, mask_BT, weights_BT, reduction="sum")
 
 
@@ -41,10 +54,8 @@ TABLE = {
 
 @pytest.mark.parametrize("method", FAMILY)
 def test_views_and_default_shares_are_the_documented_ones(method):
-    alpha, shares = TABLE[method]
-    family = FAMILY[method]
-    assert family.alpha == alpha
-    assert {view.name: share for view, share in zip(family.views, family.shares(), strict=True)} == shares
+    views, alpha = FAMILY[method]
+    assert (alpha, dict(zip(views, shares(views, alpha), strict=True))) == TABLE[method]
 
 
 def test_alpha_goes_to_the_answer_side():
@@ -54,16 +65,10 @@ def test_alpha_goes_to_the_answer_side():
         ("scott", "counterfactual"),
         ("cascod", "answer"),
     ):
-        family = FAMILY[method]
-        shares = {view.name: share for view, share in zip(family.views, family.shares(0.3), strict=True)}
-        assert shares[name] == pytest.approx(0.3)
-        assert sum(shares.values()) == pytest.approx(1.0)
-        assert next(view for view in family.views if view.name == name).learns == ("answer",)
-
-
-def test_only_answers_after_a_rationale_have_context():
-    given = {(method, view.name) for method, family in FAMILY.items() for view in family.views if view.given}
-    assert given == {("scott", "counterfactual"), ("cascod", "answer")}
+        views, _ = FAMILY[method]
+        found = dict(zip(views, shares(views, 0.3), strict=True))
+        assert found[name] == pytest.approx(0.3)
+        assert sum(found.values()) == pytest.approx(1.0)
 
 
 def test_by_hand():
@@ -80,7 +85,7 @@ def test_each_view_is_its_own_token_mean(method):
     logps_BT, mask_BT, view_B = batch()
     expected = sum(
         share * token_mean(logps_BT[view_B == view], mask_BT[view_B == view])
-        for view, share in enumerate(family.shares())
+        for view, share in enumerate(shares(*family))
     )
     assert loss_of(family, logps_BT, mask_BT, view_B).item() == pytest.approx(expected, rel=1e-6)
 
@@ -95,7 +100,7 @@ def test_std_cot_is_sft_by_token_mean():
 def test_shares_proportional_to_lengths_are_sft_and_equal_shares_are_not(method):
     family = FAMILY[method]
     logps_BT, mask_BT, view_B = batch(seed=3)
-    answers = next(number for number, view in enumerate(family.views) if view.share == "alpha")
+    answers = list(family[0].values()).index("alpha")
     alpha = float(mask_BT[view_B == answers].sum() / mask_BT.sum())
     sft = token_mean(logps_BT, mask_BT)
     assert loss_of(family, logps_BT, mask_BT, view_B, alpha).item() == pytest.approx(sft, rel=1e-6)
@@ -139,7 +144,7 @@ def test_padding_changes_nothing_and_weights_are_0_there():
     wide_mask = torch.cat([mask_BT, torch.zeros(4, 3, dtype=torch.bool)], 1)
     family = FAMILY["mt_cot"]
     assert loss_of(family, wide, wide_mask, view_B).item() == loss_of(family, logps_BT, mask_BT, view_B).item()
-    weights_BT = view_weights(wide_mask, view_B, family, view_tokens(wide_mask, view_B, 2))
+    weights_BT = view_weights(wide_mask, view_B, view_tokens(wide_mask, view_B, 2), shares(*family))
     assert weights_BT.dtype == torch.float32
     assert not weights_BT[~wide_mask].any()
     assert weights_BT.sum().item() == pytest.approx(1.0)
@@ -157,16 +162,16 @@ def test_what_cannot_be_is_refused():
     family = FAMILY["cascod"]
     tokens_V = view_tokens(mask_BT, view_B, 2)
     with pytest.raises(ConfigError, match=r"alpha must be from 0 to 1, not 1\.5"):
-        view_weights(mask_BT, view_B, family, tokens_V, alpha=1.5)
+        shares(family[0], 1.5)
     with pytest.raises(DataError, match="of a method with 2 views"):
         view_tokens(mask_BT, view_B + 1, 2)
     with pytest.raises(DataError, match="the whole step only"):
-        view_weights(mask_BT, view_B, family, tokens_V - 1)
+        view_weights(mask_BT, view_B, tokens_V - 1, shares(*family))
     with pytest.raises(DataError, match="no token of this optimiser step counts"):
-        view_weights(mask_BT & False, view_B, family, tokens_V * 0)
+        view_weights(mask_BT & False, view_B, tokens_V * 0, shares(*family))
     with pytest.raises(DataError, match="no token of this optimiser step counts"):
-        view_weights(mask_BT[:1], view_B[:1], family, view_tokens(mask_BT[:1], view_B[:1], 2), alpha=1.0)
+        view_weights(mask_BT[:1], view_B[:1], view_tokens(mask_BT[:1], view_B[:1], 2), shares(family[0], 1.0))
     with pytest.raises(ConfigError, match="the rows' views has the shape"):
         view_tokens(mask_BT, view_B[:2], 2)
     with pytest.raises(ConfigError, match="the tokens of the views has the shape"):
-        view_weights(mask_BT, view_B, family, tokens_V[:1])
+        view_weights(mask_BT, view_B, tokens_V[:1], shares(*family))

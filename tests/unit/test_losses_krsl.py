@@ -78,7 +78,7 @@ def test_gradcheck_through_the_logits():
 def test_identical_twins_have_no_loss_and_no_gradient():
     ids = [4, 8, 15, 16]
     keys = key_tokens(ids, ids)
-    key_BT = torch.stack([torch.from_numpy(keys.chosen), torch.from_numpy(keys.rejected)])
+    key_BT = torch.stack([torch.from_numpy(keys[0]), torch.from_numpy(keys[1])])
     logps_BT = torch.full((2, 4), -1.5, dtype=F64, requires_grad=True)
     found = krsl_loss(logps_BT, key_BT, torch.ones(2, 4).bool(), tensor([True, False]), pairs=1)
     found.loss.backward()
@@ -106,7 +106,7 @@ def test_every_token_key_is_redi_with_alpha_beta(beta):
 
 def test_disjoint_pair_of_equal_length_is_the_difference_of_the_means():
     keys = key_tokens([1, 2, 3], [4, 5, 6])
-    key_BT = torch.stack([torch.from_numpy(keys.chosen), torch.from_numpy(keys.rejected)])
+    key_BT = torch.stack([torch.from_numpy(keys[0]), torch.from_numpy(keys[1])])
     logps_BT = -rows([0.3, 0.6, 0.9], [1.0, 2.0, 6.0])
     loss = krsl_loss(logps_BT, key_BT, torch.ones(2, 3).bool(), tensor([True, False]), pairs=1).loss
     assert loss.item() == pytest.approx(0.6 - 0.025 * 3.0)
@@ -237,9 +237,9 @@ def test_the_known_wrong_step_is_among_the_key_tokens_of_twins(style):
         keys = key_tokens(words(right_text, vocabulary), words(wrong_text, vocabulary))
         first, last = spans(wrong, wrong_text)[wrong.error_step]
         total += 1
-        found += bool(keys.rejected[first:last].any())
-        key_words += keys.rejected.sum()
-        all_words += len(keys.rejected)
+        found += bool(keys[1][first:last].any())
+        key_words += keys[1].sum()
+        all_words += len(keys[1])
     assert total == 200
     assert found / total > 0.95
     assert key_words / all_words < 0.5  # and not because nearly everything is key
@@ -252,4 +252,4 @@ def test_before_the_wrong_step_nothing_is_key():
             continue
         vocabulary = {}
         keys = key_tokens(words(right_text, vocabulary), words(wrong_text, vocabulary))
-        assert not keys.rejected[: spans(wrong, wrong_text)[wrong.error_step][0]].any()
+        assert not keys[1][: spans(wrong, wrong_text)[wrong.error_step][0]].any()

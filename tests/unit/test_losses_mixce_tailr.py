@@ -7,14 +7,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.losses.mixce import mixce, mixce_weights
+from backends.losses.mixce import mixce_weights
 from backends.losses.nll import token_logps, weighted_nll
-from backends.losses.tailr import tailr, tailr_weights
+from backends.losses.tailr import tailr_weights
 from harness.errors import ConfigError, DataError
 
 F64 = torch.float64
 LOGPS = torch.tensor([[math.log(0.5), math.log(0.25), math.log(0.01)]], dtype=F64)
 ALL = torch.ones(1, 3).bool()
+
+
+def mixce(logps, mask, ratio=0.5, **more):
+    return weighted_nll(logps, mask, mixce_weights(logps, ratio), **more)
+
+
+def tailr(logps, mask, gamma=0.1, min_weight=0.2, **more):
+    return weighted_nll(logps, mask, tailr_weights(logps, gamma, min_weight), **more)
+
+
 LOSSES = [mixce, tailr]
 
 

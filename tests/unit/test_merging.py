@@ -40,42 +40,42 @@ def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
 
 def test_golden_vectors() -> None:
     merged = balanced_actor(state(0, 0), [state(1, 3), state(3, 1)], [0.5, 0.5], alpha=0.1)
-    torch.testing.assert_close(merged.state["layer.weight"], torch.tensor([1.8, 1.8]))
-    assert merged.new_rows == {}
+    torch.testing.assert_close(merged[0]["layer.weight"], torch.tensor([1.8, 1.8]))
+    assert merged[1] == {}
     merged = balanced_actor(state(0, 0), [state(1, 3), state(3, 1)], [0.5, 0.5])
-    torch.testing.assert_close(merged.state["layer.weight"], torch.tensor([1.8, 1.8]))
+    torch.testing.assert_close(merged[0]["layer.weight"], torch.tensor([1.8, 1.8]))
     averaged = average_weights([state(1, 3), state(3, 1)], [0.25, 0.75])
-    assert averaged.state["layer.weight"].tolist() == [2.5, 1.5]
+    assert averaged["layer.weight"].tolist() == [2.5, 1.5]
 
 
 def test_the_ends_are_bit_exact() -> None:
     base, one, two = model(0), model(1), model(2)
     base["model.layer.weight"][0] = -0.0
     one["model.layer.weight"][0, 0] = -0.0
-    assert same(balanced_actor(base, [one, two], [0.3, 0.7], alpha=1.0).state, base)
+    assert same(balanced_actor(base, [one, two], [0.3, 0.7], alpha=1.0)[0], base)
     buffers = ("model.rotary.inv_freq",)
-    first = balanced_actor(base, [one, two], [1.0, 0.0], alpha=0.0, buffers=buffers).state
+    first = balanced_actor(base, [one, two], [1.0, 0.0], alpha=0.0, buffers=buffers)[0]
     expected = {**one, "model.rotary.inv_freq": base["model.rotary.inv_freq"], "model.steps": base["model.steps"]}
     assert same(first, expected)
-    assert same(average_weights([one, two], [1.0, 0.0]).state, one)
+    assert same(average_weights([one, two], [1.0, 0.0]), one)
 
 
 def test_bfloat16_is_rounded_once() -> None:
     base, one, two = (state(value, dtype=torch.bfloat16) for value in (1.0, 1.0078125, 1.015625))
-    merged = balanced_actor(base, [one, two], [0.5, 0.5], alpha=0.5).state["layer.weight"]
+    merged = balanced_actor(base, [one, two], [0.5, 0.5], alpha=0.5)[0]["layer.weight"]
     # mean of the tuned is between two bfloat16 numbers; a second rounding would carry an error on
     exact = 0.5 * 1.0 + 0.25 * 1.0078125 + 0.25 * 1.015625
     assert merged.dtype == torch.bfloat16
     assert merged.item() == torch.tensor(exact).to(torch.bfloat16).item()
     tiny = [state(1.0, dtype=torch.bfloat16)] * 10
-    assert average_weights(tiny, [0.1] * 10).state["layer.weight"].item() == 1.0
+    assert average_weights(tiny, [0.1] * 10)["layer.weight"].item() == 1.0
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(-2, 2))
 def test_linear_in_each_argument(alpha: float, weight: float, factor: float) -> None:
     def merge(base: Any, one: Any, two: Any) -> Any:
         parts = [{"w": tensor} for tensor in (base, one, two)]
-        return balanced_actor(parts[0], parts[1:], [weight, 1 - weight], alpha=alpha).state["w"]
+        return balanced_actor(parts[0], parts[1:], [weight, 1 - weight], alpha=alpha)[0]["w"]
 
     base, one, two, more = torch.randn(4, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     zero = torch.zeros(5, dtype=torch.float64)
@@ -88,7 +88,7 @@ def test_linear_in_each_argument(alpha: float, weight: float, factor: float) -> 
 
 
 def test_merging_equal_models_changes_nothing() -> None:
-    merged = balanced_actor(model(1), [model(1), model(1)], [0.5, 0.5], alpha=0.3).state
+    merged = balanced_actor(model(1), [model(1), model(1)], [0.5, 0.5], alpha=0.3)[0]
     for name, tensor in model(1).items():
         torch.testing.assert_close(merged[name], tensor)
 
@@ -96,9 +96,9 @@ def test_merging_equal_models_changes_nothing() -> None:
 def test_the_callers_tensors_are_neither_changed_nor_shared() -> None:
     base, one = model(0), model(1)
     for merged in (
-        balanced_actor(base, [one], [1.0], alpha=1.0, buffers=["model.rotary.inv_freq"]).state,
-        balanced_actor(base, [one], [1.0], alpha=0.0).state,
-        average_weights([base], [1.0]).state,
+        balanced_actor(base, [one], [1.0], alpha=1.0, buffers=["model.rotary.inv_freq"])[0],
+        balanced_actor(base, [one], [1.0], alpha=0.0)[0],
+        average_weights([base], [1.0]),
     ):
         for tensor in merged.values():
             tensor.fill_(7)
@@ -108,18 +108,18 @@ def test_the_callers_tensors_are_neither_changed_nor_shared() -> None:
 def test_new_tokens_keep_the_tuned_rows() -> None:
     base, one, two = model(0), model(1, rows=6), model(2, rows=6)
     merged = balanced_actor(base, [one, two], [0.5, 0.5], alpha=0.2)
-    assert merged.new_rows == {"model.embed_tokens.weight": 2}
+    assert merged[1] == {"model.embed_tokens.weight": 2}
     name = "model.embed_tokens.weight"
     tuned = (one[name] + two[name]) / 2
-    torch.testing.assert_close(merged.state[name][:4], 0.2 * base[name] + 0.8 * tuned[:4])
-    torch.testing.assert_close(merged.state[name][4:], tuned[4:])
-    exact = balanced_actor(base, [one, two], [0.5, 0.5], alpha=1.0).state[name]
+    torch.testing.assert_close(merged[0][name][:4], 0.2 * base[name] + 0.8 * tuned[:4])
+    torch.testing.assert_close(merged[0][name][4:], tuned[4:])
+    exact = balanced_actor(base, [one, two], [0.5, 0.5], alpha=1.0)[0][name]
     assert torch.equal(exact[:4], base[name])
 
 
 def test_buffers_and_integers_are_the_bases() -> None:
     base, one = model(0), model(1)
-    merged = balanced_actor(base, [one], [1.0], alpha=0.5, buffers=["model.rotary.inv_freq"]).state
+    merged = balanced_actor(base, [one], [1.0], alpha=0.5, buffers=["model.rotary.inv_freq"])[0]
     assert merged["model.steps"].item() == 0
     assert torch.equal(merged["model.rotary.inv_freq"], base["model.rotary.inv_freq"])
 
@@ -183,4 +183,4 @@ def test_what_is_not_finite_is_told_by_name() -> None:
     with pytest.raises(DataError, match=r"layer\.weight"):
         average_weights([state(6e4, dtype=torch.float16), state(-6e4, dtype=torch.float16)], [3.0, -2.0])
     merged = average_weights([state(1.0), state(float("inf"))], [1.0, 0.0])
-    assert merged.state["layer.weight"].item() == 1.0
+    assert merged["layer.weight"].item() == 1.0

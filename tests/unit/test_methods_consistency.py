@@ -29,7 +29,7 @@ PAIRS = [
 
 
 def mcc_stage(**options):
-    return mcc_kd.METHOD.stages(mcc_kd.Options(**options))[0]
+    return mcc_kd.METHOD.stages(mcc_kd.MccKdOptions(**options))[0]
 
 
 def test_pairs_of_rationales(student):
@@ -88,7 +88,7 @@ def test_without_weight_or_pairs_it_is_sft(student):
     single = [dataclasses.replace(one, positives=(one.response,)) for one in PAIRS]
     examples = student.examples(mcc_stage().examples, single)
     taken = student.step(mcc_stage().objective(), examples)
-    right = student.step(sft.LikelihoodObjective(), student.examples(sft.stages(None)[0].examples, PAIRS))
+    right = student.step(sft.LikelihoodObjective(), student.examples(sft.METHOD.stages(None)[0].examples, PAIRS))
     assert taken.loss == pytest.approx(right.loss, rel=1e-6)
     assert taken.log["skipped"] == taken.log["consistency"] == 0.0
     pairs = student.examples(mcc_stage().examples, PAIRS[:1])
@@ -101,7 +101,7 @@ def test_without_weight_or_pairs_it_is_sft(student):
 
 
 def curio(student, examples, **options):
-    objective = curiosft.METHOD.stages(curiosft.Options(**options))[0].objective()
+    objective = curiosft.METHOD.stages(curiosft.CurioOptions(**options))[0].objective()
     objective.setup(student.training(examples))
     return objective
 
@@ -123,7 +123,7 @@ def curio_by_hand(student, reference, examples, lam, low=1.1, high=1.5):
 
 
 def test_curio_by_hand_against_the_untrained_student(student):
-    examples = student.examples(curiosft.METHOD.stages(curiosft.Options())[0].examples, RECORDS)
+    examples = student.examples(curiosft.METHOD.stages(curiosft.CurioOptions())[0].examples, RECORDS)
     taken = student.step(curio(student, examples, lam=0.7, tau_low=1.2, tau_high=2.0), examples)
 
     def untrained(ids):
@@ -138,7 +138,7 @@ def test_curio_by_hand_against_the_untrained_student(student):
 
 
 def test_curio_without_weight_is_sft_and_keeps_no_copy(student):
-    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
+    examples = student.examples(sft.METHOD.stages(None)[0].examples, RECORDS)
     objective = curio(student, examples, lam=0.0)
     taken = student.step(objective, examples)
     assert_same_step(dataclasses.replace(taken, log={}), student.step(sft.LikelihoodObjective(), examples))
@@ -146,7 +146,7 @@ def test_curio_without_weight_is_sft_and_keeps_no_copy(student):
 
 
 def test_micro_batches_add_up_for_curio(student):
-    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
+    examples = student.examples(sft.METHOD.stages(None)[0].examples, RECORDS)
     assert_invariant(student, lambda: curio(student, examples), examples)
 
 
@@ -160,7 +160,7 @@ def moved(model, seed):
 
 def test_the_reference_follows_every_few_steps(tmp_path):
     student = Student(tmp_path)
-    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
+    examples = student.examples(sft.METHOD.stages(None)[0].examples, RECORDS)
     (batch,) = student.batches(examples)
     objective = curio(student, examples, sync_every=2, ema_mix=0.75)
     reference, kept = copy.deepcopy(student.model), None
@@ -189,7 +189,7 @@ def test_the_reference_follows_every_few_steps(tmp_path):
 
 def test_the_default_reference_is_the_authors(student):
     """Their code, every 5 steps: ref <- (1 - a) ref + a actor with a = 0.99."""
-    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
+    examples = student.examples(sft.METHOD.stages(None)[0].examples, RECORDS)
     student.model = copy.deepcopy(student.model)
     objective, batch = curio(student, examples), student.batch(examples)
     reference = copy.deepcopy(dict(student.model.named_parameters()))
@@ -204,7 +204,7 @@ def test_the_default_reference_is_the_authors(student):
 
 
 def test_the_weights_come_back_when_a_pass_fails(student):
-    examples = student.examples(sft.stages(None)[0].examples, RECORDS)
+    examples = student.examples(sft.METHOD.stages(None)[0].examples, RECORDS)
     objective = curio(student, examples)
     before = [weight.clone() for weight in student.model.parameters()]
 
@@ -242,4 +242,4 @@ def test_sharded_weights_are_refused(tmp_path):
 )
 def test_bad_options(method, options, message):
     with pytest.raises(ConfigError, match=message):
-        parse_options(method.Options, options, method.METHOD.name)
+        parse_options(method.METHOD.options, options, method.METHOD.name)

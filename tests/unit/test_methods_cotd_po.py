@@ -12,7 +12,7 @@ from objective_steps import Student, assert_invariant, assert_same_step, record,
 from torch import Tensor
 
 from backends.makers.cotd import Candidates, together
-from backends.methods.cotd_po import CotdPoObjective, Options, examples
+from backends.methods.cotd_po import CotdPoObjective, CotdPoOptions, examples
 from backends.records.record import Candidate, TrainRecord
 from backends.records.segments import CODE, Encoder, Example
 from backends.records.synth import synth_records
@@ -37,7 +37,7 @@ def prompts(student: Student) -> tuple[Example, ...]:
 
 
 def objective(**options: Any) -> CotdPoObjective:
-    return CotdPoObjective(Options(**options))
+    return CotdPoObjective(CotdPoOptions(**options))
 
 
 def parts(student: Student, example: Example) -> tuple[Tensor, list[Tensor]]:
@@ -51,7 +51,7 @@ def parts(student: Student, example: Example) -> tuple[Tensor, list[Tensor]]:
     return chain, found
 
 
-def by_hand(student: Student, prompts: Sequence[Example], options: Options) -> Tensor:
+def by_hand(student: Student, prompts: Sequence[Example], options: CotdPoOptions) -> Tensor:
     losses = []
     for example in prompts:
         chain, found = parts(student, example)
@@ -89,7 +89,7 @@ def test_the_step_is_the_formula_in_value_and_gradient(
     student: Student, prompts: Sequence[Example], options: dict[str, Any]
 ) -> None:
     step = student.step(objective(**options), prompts)
-    loss = by_hand(student, prompts, Options(**options))
+    loss = by_hand(student, prompts, CotdPoOptions(**options))
     # rewards are in float32: six digits
     assert step.loss == pytest.approx(loss.item(), rel=1e-6)
     torch.testing.assert_close(step.grads, student.gradients(loss), rtol=1e-5, atol=1e-7)
@@ -228,4 +228,4 @@ def test_the_candidates_of_the_embedded_world_share_their_chain(student: Student
 @pytest.mark.parametrize(("option", "value"), [("alpha", "-1"), ("lam", "0"), ("arm", "list"), ("score_norm", "max")])
 def test_bad_options_are_refused(option: str, value: str) -> None:
     with pytest.raises(ConfigError, match=option):
-        parse_options(Options, {option: value}, "cotd_po")
+        parse_options(CotdPoOptions, {option: value}, "cotd_po")

@@ -10,7 +10,7 @@ from objective_steps import RECORDS, Student, assert_invariant, assert_same_step
 
 from backends.losses.divergence import token_divergence
 from backends.methods import kd, sft
-from backends.methods.kd import METHOD, Options
+from backends.methods.kd import METHOD, KdOptions
 from backends.records.segments import Encoder
 from backends.records.teacher_top import LOGPS
 from harness.errors import ConfigError, DataError
@@ -23,11 +23,11 @@ def teacher(tmp_path_factory):
 
 
 def examples_of(student, records=RECORDS, **options):
-    return student.examples(METHOD.stages(Options(**options))[0].examples, records)
+    return student.examples(METHOD.stages(KdOptions(**options))[0].examples, records)
 
 
 def made(student, teacher, examples, **options):
-    objective = METHOD.stages(Options(**options))[0].objective()
+    objective = METHOD.stages(KdOptions(**options))[0].objective()
     training = dataclasses.replace(
         student.training(examples), teacher="hf:t", load=lambda spec: (teacher.model, teacher.tokenizer)
     )
@@ -189,7 +189,7 @@ def test_another_tokenizer_is_refused(tmp_path, student, teacher):
 
 
 def test_no_teacher_is_refused(student):
-    objective = METHOD.stages(Options())[0].objective()
+    objective = METHOD.stages(KdOptions())[0].objective()
     with pytest.raises(ConfigError, match="--teacher"):
         objective.setup(student.training(examples_of(student)))
 
@@ -213,11 +213,11 @@ def test_micro_batches_add_up_and_padding_does_nothing(student, teacher, options
 )
 def test_bad_options(options, message):
     with pytest.raises(ConfigError, match=message):
-        parse_options(Options, options, "kd")
+        parse_options(KdOptions, options, "kd")
 
 
 def test_segments_are_those_of_sft(student):
     encoder = Encoder(student.tokenizer, 512)
-    assert kd.stages(Options())[0].examples(encoder, RECORDS).tokens == sft.stages(None)[0].examples(
+    assert kd.METHOD.stages(KdOptions())[0].examples(encoder, RECORDS).tokens == sft.METHOD.stages(None)[0].examples(
         encoder, RECORDS
     ).tokens  # fmt: skip

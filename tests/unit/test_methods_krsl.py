@@ -11,12 +11,11 @@ import pytest
 import torch
 from objective_steps import Student, assert_invariant, record
 
-from backends.base import Method, Step
+from backends.base import Step, TrainMethod, load_method
 from backends.losses.edit import key_tokens
-from backends.methods.krsl import KEY, KeyStepObjective, Options, examples
+from backends.methods.krsl import KEY, KeyStepObjective, KrslOptions, examples
 from backends.records.segments import Encoder, Example
 from backends.records.synth import synth_records
-from harness.catalog import load
 from harness.errors import ConfigError, TrainingStopped
 from harness.options import parse_options
 
@@ -33,7 +32,7 @@ def pairs(student: Student) -> tuple[Example, ...]:
 
 
 def objective(**options: Any) -> KeyStepObjective:
-    return KeyStepObjective(Options(**options))
+    return KeyStepObjective(KrslOptions(**options))
 
 
 def keys(example: Example) -> list[np.ndarray[Any, Any]]:
@@ -44,7 +43,7 @@ def test_flags_are_those_of_the_response_tokens_alone(student: Student, pairs: S
     for example in pairs:
         right, wrong = example.sequences
         found = key_tokens(right.ids_T[right.supervised_T], wrong.ids_T[wrong.supervised_T])
-        for sequence, expected in ((right, found.chosen), (wrong, found.rejected)):
+        for sequence, expected in zip((right, wrong), found, strict=True):
             flags = sequence.extras[KEY]
             assert flags.dtype == np.bool_ and flags.shape == sequence.ids_T.shape
             assert flags[sequence.supervised_T].tolist() == expected.tolist()
@@ -133,14 +132,14 @@ def test_training_stops_where_the_wrong_steps_are_unlearned() -> None:
 @pytest.mark.parametrize("option", ["alpha", "beta"])
 def test_negative_weights_are_refused(option: str) -> None:
     with pytest.raises(ConfigError, match="beta is subtracted"):
-        parse_options(Options, {option: "-0.025"}, "krsl")
+        parse_options(KrslOptions, {option: "-0.025"}, "krsl")
 
 
 @pytest.mark.parametrize("style", ["plain", "short"])
 def test_the_known_wrong_step_is_among_the_keys(student: Student, style: Any) -> None:
     records = synth_records(0, 100, (1, 2), style=style)
-    method = cast(Method, load("method", "krsl"))
-    stage = method.stages(Options())[1]
+    method = cast(TrainMethod, load_method("krsl"))
+    stage = method.stages(KrslOptions())[1]
     found, shares = 0, []
     for entry, example in zip(records, stage.examples(Encoder(student.tokenizer, 2048), records).examples, strict=True):
         assert entry.rejected is not None

@@ -19,7 +19,7 @@ def examples(student):
 
 
 def made(method, student, examples, **options):
-    stage = method.METHOD.stages(method.Options(**options))[0]
+    stage = method.METHOD.stages(method.METHOD.options(**options))[0]
     objective = stage.objective()
     objective.setup(student.training(examples))
     return objective
@@ -129,4 +129,4 @@ def test_micro_batches_add_up_and_padding_does_nothing(student, examples, method
 )
 def test_bad_options(method, options, message):
     with pytest.raises(ConfigError, match=message):
-        parse_options(method.Options, options, method.METHOD.name)
+        parse_options(method.METHOD.options, options, method.METHOD.name)

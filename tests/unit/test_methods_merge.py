@@ -12,11 +12,13 @@ import torch
 import transformers
 from tiny_model import answer, request, tiny, write_model
 
+from backends.base import load_method
 from backends.config import TrainConfig
 from backends.load import find_weights, load_pair
 from backends.make import make_model
-from backends.methods.merge import METHOD, Options, make
-from harness.errors import ConfigError
+from backends.methods.merge import METHOD, MergeOptions, make
+from backends.plan import plan_training
+from harness.errors import ConfigError, UsageError
 from harness.options import parse_options
 from harness.registry import find_card
 
@@ -36,7 +38,7 @@ def weights(spec: str) -> dict[str, torch.Tensor]:
 
 
 def merged(folder: Path, **options: str) -> dict[str, torch.Tensor]:
-    make(parse_options(Options, options, "merge"), load, folder)
+    make(parse_options(MergeOptions, options, "merge"), load, folder)
     return weights(f"hf:{folder}")
 
 
@@ -52,10 +54,10 @@ def test_an_average_is_the_average(models: dict[str, str], tmp_path: Path) -> No
 
 def test_a_merge_is_registered_with_its_parents(models: dict[str, str], tmp_path: Path) -> None:
     config = TrainConfig("merge", "both", "synth", options={"models": f"{models['a']},{models['b']}"})
-    card = make_model(config, tmp_path)
-    assert card == make_model(config, tmp_path) == find_card(tmp_path, "both-merge")[1]
+    card = make_model(METHOD, config, tmp_path)
+    assert card == make_model(METHOD, config, tmp_path) == find_card(tmp_path, "both-merge")[1]
     assert card.parents == (models["a"], models["b"])
-    again = make_model(replace(config, options={"models": f"trained:both,{models['b']}"}), tmp_path)
+    again = make_model(METHOD, replace(config, options={"models": f"trained:both,{models['b']}"}), tmp_path)
     assert again.parents == (f"trained:{card.id}", models["b"]), (
         "by its whole id: a beginning may mean two models later"
     )
@@ -77,7 +79,7 @@ def test_balanced_initialisation_draws_the_average_to_the_base(models: dict[str,
 
 
 def test_the_result_loads_and_generates_and_says_what_it_is(models: dict[str, str], tmp_path: Path) -> None:
-    told = make(Options(models=(models["a"], models["b"])), load, tmp_path / "m")
+    told = make(MergeOptions(models=(models["a"], models["b"])), load, tmp_path / "m")
     assert told["models"] == [models["a"], models["b"]] and told["weights"] == [0.5, 0.5]
     assert told["alpha"] is None and told["new_rows"] == {}
     model = tiny(tmp_path / "m")
@@ -103,7 +105,7 @@ def test_an_adapter_is_merged_before_it_is_averaged(models: dict[str, str], tmp_
 def test_other_architectures_are_refused(models: dict[str, str], tmp_path: Path) -> None:
     def refused(other: str, match: str) -> None:
         with pytest.raises(ConfigError, match=match):
-            make(Options(models=(models["a"], other)), load, tmp_path / "m")
+            make(MergeOptions(models=(models["a"], other)), load, tmp_path / "m")
         assert not (tmp_path / "m").exists()
 
     folder = Path(models["a"].removeprefix("hf:"))
@@ -139,7 +141,7 @@ def test_quantised_models_are_refused(models: dict[str, str], tmp_path: Path) ->
         return model, tokenizer
 
     with pytest.raises(ConfigError, match="quantised: merge the original weights"):
-        make(Options(models=(models["a"], models["b"])), load_quantised, tmp_path / "m")
+        make(MergeOptions(models=(models["a"], models["b"])), load_quantised, tmp_path / "m")
 
 
 @pytest.mark.parametrize(
@@ -162,8 +164,15 @@ def test_bad_options_are_refused_before_anything_is_loaded(options: dict[str, st
         raise AssertionError(spec)
 
     with pytest.raises(ConfigError, match=match):
-        make(parse_options(Options, options, "merge"), nothing, tmp_path / "m")
+        make(parse_options(MergeOptions, options, "merge"), nothing, tmp_path / "m")
 
 
-def test_it_trains_nothing() -> None:
-    assert METHOD.stages(Options()) == () and METHOD.make is make
+def test_it_trains_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="merge trains nothing and needs no plan"):
+        plan_training(TrainConfig("merge", "both", "synth"), tmp_path)
+
+
+def test_an_object_that_is_no_method_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.base.load", lambda kind, name: object())
+    with pytest.raises(UsageError, match="method 'odd' is of type object, no TrainMethod or MakeMethod"):
+        load_method("odd")

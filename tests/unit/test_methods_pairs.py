@@ -12,11 +12,10 @@ from objective_steps import Student, assert_invariant, record
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from backends.base import Method, Objective
+from backends.base import Objective, TrainMethod, load_method
 from backends.methods.dpo import DpoObjective
 from backends.records.record import Candidate, ChainStep
 from backends.records.segments import Encoder, Example
-from harness.catalog import load
 from harness.errors import ConfigError, DataError
 from harness.options import parse_options
 
@@ -30,7 +29,7 @@ RECORDS = [
 
 def made(name: str, **options: str) -> Any:
     """The last stage of a method."""
-    method = cast(Method, load("method", name))
+    method = cast(TrainMethod, load_method(name))
     return method.stages(parse_options(method.options, options, name))[-1]
 
 
@@ -218,7 +217,7 @@ def test_a_record_without_two_rewarded_candidates_is_refused(student: Student, r
 
 @pytest.mark.parametrize("name", ["zephyr", "redi", "krsl"])
 def test_sft_comes_first_and_takes_its_share(student: Student, name: str) -> None:
-    method = cast(Method, load("method", name))
+    method = cast(TrainMethod, load_method(name))
     both_stages = method.stages(parse_options(method.options, {"sft_share": "0.3"}, name))
     assert [stage.share for stage in both_stages] == [0.3, 0.7] and both_stages[0].name == "sft"
     (example,) = student.examples(both_stages[0].examples, RECORDS[:1])
@@ -228,7 +227,7 @@ def test_sft_comes_first_and_takes_its_share(student: Student, name: str) -> Non
 
 
 def test_the_sft_stage_of_candidates_learns_the_best(student: Student) -> None:
-    method = cast(Method, load("method", "redi"))
+    method = cast(TrainMethod, load_method("redi"))
     first, _ = method.stages(parse_options(method.options, {"pairs": "best_worst"}, "redi"))
     assert texts(student, student.examples(first.examples, [ranked(0, 0.0, 1.0)])) == [["answer 1"]]
 

@@ -10,7 +10,7 @@ import torch
 from objective_steps import assert_invariant, record, think
 
 from backends.methods import sft
-from backends.methods.specialized_kd import METHOD, Options, token_texts
+from backends.methods.specialized_kd import METHOD, SpecializedKdOptions, token_texts
 from backends.records.segments import Encoder
 from backends.records.teacher_top import IDS, LOGPS
 from harness.errors import ConfigError, DataError
@@ -20,7 +20,7 @@ RECORDS = [record(n, response=think(f"{n} + 1 = {n + 1}.", f"{n + 1}")) for n in
 
 
 def stage(**options):
-    return METHOD.stages(Options(**options))[0]
+    return METHOD.stages(SpecializedKdOptions(**options))[0]
 
 
 def test_each_record_in_four_formats(student):
@@ -64,7 +64,7 @@ def test_formats_that_cannot_be_used_are_counted(student):
 def test_match_sample_is_sft_on_the_mixture(student):
     examples = student.examples(stage(formats=("zero_shot_cot",)).examples, RECORDS)
     taken = student.step(stage(formats=("zero_shot_cot",)).objective(), examples)
-    right = student.step(sft.LikelihoodObjective(), student.examples(sft.stages(None)[0].examples, RECORDS))
+    right = student.step(sft.LikelihoodObjective(), student.examples(sft.METHOD.stages(None)[0].examples, RECORDS))
     assert taken.loss == pytest.approx(right.loss)
     mixture = student.examples(stage().examples, RECORDS)
     assert student.step(stage().objective(), mixture).loss == pytest.approx(
@@ -150,4 +150,4 @@ def test_texts_of_tokens(student):
 )
 def test_bad_options(options, message):
     with pytest.raises(ConfigError, match=message):
-        parse_options(Options, options, "specialized_kd")
+        parse_options(SpecializedKdOptions, options, "specialized_kd")

@@ -11,12 +11,14 @@ from objective_steps import Student, assert_invariant, record, think
 from backends.base import Step
 from backends.losses.embeddings import mean_embedding
 from backends.losses.positions import HeadLogits
-from backends.methods import sft, thinkanswer
-from backends.methods.thinkanswer import METHOD, Options
+from backends.methods import sft
+from backends.methods.thinkanswer import METHOD, ThinkAnswerOptions
 from backends.records.segments import CODE, Encoder
 from backends.records.synth import synth_records
 from harness.errors import ConfigError
 from harness.options import parse_options
+
+(STAGE,) = METHOD.stages(ThinkAnswerOptions())
 
 RECORDS = [
     record(0, response=think("1 + 2 = 3.", "3")),
@@ -27,11 +29,11 @@ RECORDS = [
 
 @pytest.fixture
 def examples(student):
-    return student.examples(METHOD.stages(Options())[0].examples, RECORDS)
+    return student.examples(STAGE.examples, RECORDS)
 
 
 def made(student, examples, **options):
-    objective = METHOD.stages(Options(**options))[0].objective()
+    objective = METHOD.stages(ThinkAnswerOptions(**options))[0].objective()
     objective.setup(student.training(examples))
     return objective
 
@@ -76,7 +78,9 @@ def test_by_hand(student, examples, center, soft_pos):
 
 
 def test_the_stages_of_a_chain_are_its_chain(student):
-    examples = student.examples(thinkanswer.examples, synth_records(0, 2, (1,), style="long"))
+    examples = student.examples(
+        METHOD.stages(ThinkAnswerOptions())[0].examples, synth_records(0, 2, (1,), style="long")
+    )
     assert {CODE["meta"], CODE["solve"]} < set(examples[0].sequences[0].segments_T.tolist())
     taken = student.step(made(student, examples), examples)
     mim, answer, chain = by_hand(student, examples)
@@ -108,7 +112,7 @@ def test_alpha_is_fixed_within_a_step_and_balanced_between_steps(student, exampl
     other = made(student, examples, ema=0.5, alpha_min=0.0, alpha_max=1.0)
     other.load_state_dict(objective.state_dict())
     assert student.step(other, examples).log["alpha"] == student.step(objective, examples).log["alpha"]
-    assert METHOD.stages(Options())[0].objective().state_dict() == {}
+    assert STAGE.objective().state_dict() == {}
 
 
 def test_alpha_is_clamped(student, examples):
@@ -189,7 +193,9 @@ def test_a_layer_whose_weight_is_replaced(tmp_path, examples):
 
 def test_segments_of_synth_records_and_responses_without_a_chain(student):
     records = synth_records(0, 1, (1,))
-    data = thinkanswer.examples(Encoder(student.tokenizer, 512), [*records, record(9, response="no chain at all")])
+    data = METHOD.stages(ThinkAnswerOptions())[0].examples(
+        Encoder(student.tokenizer, 512), [*records, record(9, response="no chain at all")]
+    )
     assert data.left_out == {"no_split": ("r9",)}
     runs = Encoder(student.tokenizer, 512).runs(data.examples[0].sequences[0])
     assert [name for name, _ in runs] == ["prompt", "think", "answer"]
@@ -210,4 +216,4 @@ def test_segments_of_synth_records_and_responses_without_a_chain(student):
 )
 def test_bad_options(options, message):
     with pytest.raises(ConfigError, match=message):
-        parse_options(Options, options, "thinkanswer")
+        parse_options(ThinkAnswerOptions, options, "thinkanswer")

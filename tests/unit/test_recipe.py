@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from backends.base import Method
+from backends.base import TrainMethod, load_method
 from backends.config import TrainConfig
 from backends.methods import krsl
 from backends.recipe import MAX_BYTES, SOURCES, apply, architecture, load_recipe, recipes
-from harness.catalog import entries, load
+from harness.catalog import entries
 from harness.errors import ConfigError, UnknownName
 from harness.options import parse_options
 
@@ -33,7 +33,7 @@ def test_a_packaged_recipe_fits_its_method(name: str) -> None:
     assert set(recipe.sources.values()) <= set(SOURCES) - {"config"}, "every value says where it comes from"
     if config.method not in entries("method"):
         pytest.skip(f"the method {config.method} is not there yet")
-    method = cast(Method, load("method", config.method))
+    method = cast(TrainMethod, load_method(config.method))
     options = parse_options(method.options, config.options, config.method)
     stages = method.stages(options)
     names = tuple(stage.name for stage in stages)
@@ -59,7 +59,7 @@ def test_edit_has_the_settings_of_the_authors_scripts() -> None:
     for stage in (first, second):
         assert (stage.lora_rank, stage.lora_alpha, stage.lora_targets) == (64, 32, "q_proj+v_proj")
         assert (stage.scheduler, stage.decay, stage.batch_size) == ("epoch_decay", 0.95, 64)
-    assert parse_options(krsl.Options, config.options, "krsl").drop_above == 20
+    assert parse_options(krsl.KrslOptions, config.options, "krsl").drop_above == 20
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith(("mle:", "emo:", "thinkanswer:"))])

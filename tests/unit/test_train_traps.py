@@ -17,12 +17,11 @@ import transformers
 from accelerate.data_loader import SeedableRandomSampler
 from click.testing import CliRunner
 
-from backends.base import Method
+from backends.base import TrainMethod, load_method
 from backends.config import Runtime, TrainConfig
 from backends.plan import left_out, plan_training
 from backends.train import train
 from backends.trainers import sharding
-from harness.catalog import load
 from harness.cli.train import command
 from harness.errors import ConfigError, PrerequisiteError, UnknownName
 from harness.models.hf_prompt import PromptRenderer
@@ -189,7 +188,7 @@ def test_training_says_what_it_leaves_out(student: Path, tmp_path: Path) -> None
 def test_options_without_effect_are_refused(
     method: str, options: dict[str, str], unused: str, used: dict[str, str]
 ) -> None:
-    own = cast(Method, load("method", method)).options
+    own = cast(TrainMethod, load_method(method)).options
     with pytest.raises(ConfigError, match=f"{unused} has no effect here: it belongs to "):
         parse_options(own, options, method)
     parse_options(own, {**options, **used}, method)

@@ -13,10 +13,9 @@ from objective_steps import record
 from tiny_model import write_model
 from torch import Tensor
 
-from backends.base import Method
+from backends.base import TrainMethod, load_method
 from backends.losses.preference import dpo_loss, orpo_loss, simpo_loss
 from backends.records.segments import Encoder
-from harness.catalog import load
 
 CPU = SimpleNamespace(device="cpu", gather=lambda x: x, gather_for_metrics=lambda x: x)
 
@@ -105,7 +104,7 @@ def test_four_steps_of_sft_are_those_of_the_stock_trainer(tmp_path: Path, monkey
     folder = write_model(tmp_path / "student")
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     records = [record(i, response="a response, longer and longer" * (1 + i % 3) + str(i)) for i in range(16)]
-    method = cast(Method, load("method", "sft"))
+    method = cast(TrainMethod, load_method("sft"))
     (stage,) = method.stages(method.options())
     examples = stage.examples(Encoder(tokenizer, 256), records).examples
 
