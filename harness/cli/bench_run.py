@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -12,24 +11,24 @@ from typing import Any, cast
 import click
 
 from backends.world import processes
+from harness.bench.dry import dry_tables
 from harness.bench.page import check_report, write_report
 from harness.bench.presets import Preset, find_preset
-from harness.bench.runner import Preflight, Say, check_arms, preflight, run_bench, unequal
+from harness.bench.runner import Say, check_arms, preflight, run_bench, unequal
 from harness.bench.spec import BenchSpec, Trainer
 from harness.cli import options
 from harness.config import RunConfig, resolve, validate
 from harness.errors import HarnessError, UsageError
 from harness.options import refuse_strays
 from harness.plain import clean
-from harness.report.table import Column, Format, Row, Table, render
-from harness.report.text import count
+from harness.report.table import Format
 from harness.run.pipeline import Outcome, run
 from harness.run.plan import SuitePlan, plan_suites, refuse_temperatures
 
 _TRAINING = (*options.TRAINING, "teacher")
 _OWN = (
     *("preset", "methods", "reference", "model", "seeds", "budget", "assignments"),
-    *("report", "dry_run", "quiet", "as_json", "form"),
+    *("report", "dry_run", "quiet", "form"),
 )
 
 
@@ -51,15 +50,14 @@ def bench(given: Mapping[str, Any]) -> None:
     from harness.bench.report import all_tables, bench_json
     from harness.bench.warned import unequal_budgets
 
-    form = cast(Format, "json" if given["as_json"] else given["form"])
+    form = cast(Format, given["form"])
     if given["report"] is not None:
         check_report(given["report"])
     say = partial(_say, given["quiet"])
     asked = ask(given, say)
     found = preflight(asked.spec, asked.trainer)
     if given["dry_run"]:
-        shown = render(dry_tables(asked, found), form, tty=form == "table" and sys.stdout.isatty())
-        click.echo(shown, nl=False)
+        options.emit(dry_tables(asked.spec, asked.plans, found), form)
         return
     evaluate = partial(_evaluate, asked.spec.evaluation, given["quiet"])
     arms = run_bench(asked.spec, asked.trainer, evaluate, say, found)
@@ -74,7 +72,7 @@ def bench(given: Mapping[str, Any]) -> None:
         if form in ("json", "csv"):
             tables = tables[: len(comparisons)]
         extra = bench_json(asked.spec, arms, comparisons)
-        click.echo(render(tables, form, tty=form == "table" and sys.stdout.isatty(), extra=extra), nl=False)
+        options.emit(tables, form, extra)
     finally:  # whether anybody reads the table or not
         check_arms(arms)
 
@@ -186,63 +184,3 @@ def _trainer(given: Mapping[str, Any], spec: BenchSpec) -> Trainer:
     return BackendTrainer(
         base, spec.methods, given["assignments"], Path(given["results_dir"]), lambda: TrainProgress(quiet=quiet)
     )
-
-
-def dry_tables(asked: Asked, found: Preflight) -> list[Table]:
-    """Trainings and evaluations that the command would make."""
-    trainings: list[Row] = [
-        {
-            "method": method,
-            "seed": seed,
-            "model": planned.model_id,
-            "state": "trained" if planned.finished else "to train",
-            "records": planned.records,
-            "steps": planned.steps,
-            "tokens": planned.tokens,
-        }
-        for (method, seed), planned in found.plans.items()
-    ]
-    to_train = sum(planned.tokens for planned in found.plans.values() if not planned.finished)
-    notes = [f"{method} cannot begin: {reason}" for method, reason in found.failures.items()]
-    notes += [f"{to_train:,} tokens to train in all", *unequal(found)]
-    columns = (
-        Column("method", lambda row: str(row["method"])),
-        Column("seed", lambda row: str(row["seed"]), right=True),
-        Column("model", lambda row: str(row["model"])),
-        Column("state", lambda row: str(row["state"])),
-        Column("records", lambda row: _count(row, "records"), right=True),
-        Column("steps", lambda row: _count(row, "steps"), right=True),
-        Column("tokens", lambda row: _count(row, "tokens"), right=True),
-    )
-    table = Table("Trainings (nothing is trained)", columns, tuple(trainings), tuple(notes))
-    return [table, _evaluations(asked, len(found.plans))]
-
-
-def _evaluations(asked: Asked, trained: int) -> Table:
-    models = trained + 1 + (asked.spec.teacher is not None) + len(asked.spec.models)
-    rows: list[Row] = [
-        {
-            "suite": plan.suite.name,
-            "models": models,
-            "problems": len(plan.problems),
-            "n": plan.sampling.n,
-            "requests": models * len(plan.problems) * plan.sampling.n,
-            "max_tokens": plan.sampling.max_tokens,
-            "temperature": plan.sampling.temperature,
-        }
-        for plan in asked.plans
-    ]
-    columns = (
-        Column("suite", lambda row: str(row["suite"])),
-        *(
-            Column(name.replace("_", " "), partial(_count, name=name), right=True)
-            for name in ("models", "problems", "n", "requests", "max_tokens", "temperature")
-        ),
-    )
-    notes = ("completions that are stored already are not made again",)
-    return Table("Evaluations (nothing is generated)", columns, tuple(rows), notes)
-
-
-def _count(row: Row, name: str) -> str:
-    value = row[name]
-    return count(value) if isinstance(value, int | float) else "-"

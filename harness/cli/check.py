@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from harness.cli import options
+from harness.cli.progress import Display, duration
 
 if TYPE_CHECKING:
-    from harness.grading.pool import GradingPool
-    from harness.report.table import Table
-    from harness.types import Json
+    from harness.types import Json, Suite
 
-_SHOWN = 10  # failures listed per suite on a terminal; --json has all
+_T = TypeVar("_T")
 
 
 @click.command("check")
@@ -65,109 +65,116 @@ def command(
     suite fails; with --deep a suite fails on one false positive, on one reply that could not be scored, or if less than
     99.9 % of the replies that must be right are.
     """
-    if deep:
-        _deep(suites, data_dir, limit, cases, seed, forms, beside, as_json)
-        return
-    from harness.grading.pool import GradingPool
-    from harness.report.table import render
+    from harness import catalog
+    from harness.suites import parse_suite_arg
 
-    names = _names(suites)
-    with GradingPool() as pool:
-        rows: list[dict[str, Json]] = []
-        for name in names:
-            print(f"checking {name} ...", file=sys.stderr)
-            rows.append(_row(name, data_dir, limit, pool, named=bool(suites)))
-    click.echo(
-        render([_table(rows)], "json" if as_json else "table", tty=not as_json and sys.stdout.isatty()), nl=False
-    )
-    if any(row["status"] == "failed" for row in rows):
+    asked = ",".join(suites) if suites else ",".join(sorted(catalog.entries("suite")))
+    names = [name for name, _ in parse_suite_arg(asked)]
+    if deep:
+        passed = _deep(names, data_dir, limit, cases, seed, forms, beside is not None, bool(suites), as_json)
+    else:
+        passed = _plain(names, data_dir, limit, bool(suites), as_json)
+    if not passed:
         raise click.exceptions.Exit(1)
 
 
+def _plain(names: Sequence[str], data_dir: Path | None, limit: int | None, named: bool, as_json: bool) -> bool:
+    from harness.errors import DataError
+    from harness.grading.pool import GradingPool
+    from harness.report.check import check_row, check_table
+    from harness.suites._check import check_suite
+
+    rows: list[dict[str, Json]] = []
+    with GradingPool() as pool:
+        for name in names:
+            try:
+                done, skipped = _checked(name, named, lambda suite: check_suite(suite, data_dir, limit, pool))
+                rows.append(check_row(name, done, "skipped", skipped))
+            except DataError as error:
+                rows.append(check_row(name, None, "failed", str(error)))
+    options.emit([check_table(rows)], "json" if as_json else "table")
+    return not any(row["status"] == "failed" for row in rows)
+
+
 def _deep(
-    suites: tuple[str, ...],
+    names: Sequence[str],
     data_dir: Path | None,
     limit: int | None,
     cases: int,
     seed: int,
     forms: str,
-    beside: str | None,
+    beside: bool,
+    named: bool,
     as_json: bool,
-) -> None:
-    from harness.cli import check_deep
+) -> bool:
     from harness.grading.forms import PARTS
-    from harness.report.table import render, to_json
-
-    found = check_deep.run(
-        _names(suites),
-        data_dir,
-        limit=limit,
-        at_most=cases,
-        seed=seed,
-        parts=frozenset(part for part in PARTS if forms in ("all", part)),
-        beside=beside is not None,
-        named=bool(suites),
-    )
-    shown = to_json(found.json()) if as_json else render(found.tables, "table", tty=sys.stdout.isatty())
-    click.echo(shown, nl=False)
-    if not found.passed:
-        raise click.exceptions.Exit(1)
-
-
-def _names(suites: tuple[str, ...]) -> list[str]:
-    from harness import catalog
-    from harness.suites import parse_suite_arg
-
-    return [name for name, _ in parse_suite_arg(",".join(suites))] if suites else sorted(catalog.entries("suite"))
-
-
-def _row(name: str, data_dir: Path | None, limit: int | None, pool: GradingPool, *, named: bool) -> dict[str, Json]:
-    from harness.datasets import MissingData
-    from harness.errors import DataError, PrerequisiteError
+    from harness.grading.pool import GradingPool
+    from harness.report.check import deep_failures, deep_forms, deep_suites
+    from harness.report.table import to_json
     from harness.suites import load_suite
-    from harness.suites._check import check_suite
+    from harness.suites._deep import DeepCheck, deep_check
 
-    row: dict[str, Json] = {"suite": name, "status": "ok", "problems": None, "reason": "", "failures": [], "known": []}
+    parts = frozenset(part for part in PARTS if forms in ("all", part))
+    found: list[DeepCheck] = []
+    skipped: list[str] = []
+    for name in names:
+        if load_suite(name).judging:
+            skipped.append(f"{name}: scored by a judge, it has no golds")
+            continue
+
+        def check(suite: Suite) -> DeepCheck:
+            step = _Progress(suite.name).step
+            with GradingPool() as pool:
+                return deep_check(
+                    suite,
+                    data_dir,
+                    pool,
+                    limit=limit,
+                    at_most=cases,
+                    seed=seed,
+                    parts=parts,
+                    beside=beside,
+                    progress=step,
+                )
+
+        done, reason = _checked(name, named, check)
+        if done is None:
+            skipped.append(f"{name}: {reason}")
+        else:
+            found.append(done)
+    tables = [deep_suites(found, skipped), deep_forms(found)]
+    if as_json:
+        suites, by_form = (list(table.rows) for table in tables)
+        click.echo(to_json({"rows": suites, "forms": by_form, "failures": list(deep_failures(found))}), nl=False)
+    else:
+        options.emit(tables, "table")
+    return all(one.passed for one in found)
+
+
+def _checked(name: str, named: bool, check: Callable[[Suite], _T]) -> tuple[_T | None, str]:
+    """What a check finds; or, unless the suite was named, why its data is not at hand."""
+    from harness.datasets import MissingData
+    from harness.errors import PrerequisiteError
+    from harness.suites import load_suite
+
+    print(f"checking {name} ...", file=sys.stderr)
     try:
-        done = check_suite(load_suite(name), data_dir, limit, pool)
+        return check(load_suite(name)), ""
     except (MissingData, PrerequisiteError) as error:
         if named:
             raise
-        return {**row, "status": "skipped", "reason": str(error)}
-    except DataError as error:
-        return {**row, "status": "failed", "reason": str(error)}
-    return {
-        **row,
-        "status": "failed" if done.failures else "ok",
-        "problems": done.problems,
-        "failures": [{"problem_id": f.problem_id, "reply": f.reply, "why": f.why} for f in done.failures],
-        "known": [{"problem_id": problem_id, "why": why} for problem_id, why in done.known],
-        "seconds": round(done.seconds, 2),
-    }
+        return None, str(error)
 
 
-def _table(rows: list[dict[str, Json]]) -> Table:
-    from harness.report.table import Column, Table
+class _Progress(Display):
+    """So many cases of a suite graded, and until when."""
 
-    columns = (
-        Column("suite", lambda row: str(row["suite"])),
-        Column("status", lambda row: str(row["status"])),
-        Column("problems", lambda row: "" if row["problems"] is None else str(row["problems"]), right=True),
-        Column("failures", lambda row: "" if row["problems"] is None else str(_count(row["failures"])), right=True),
-        Column("ungradable", lambda row: "" if row["problems"] is None else str(_count(row["known"])), right=True),
-        Column("seconds", lambda row: str(row.get("seconds", "")), right=True),
-        Column("reason", lambda row: str(row["reason"])),
-    )
-    notes: list[str] = []
-    for row in rows:
-        for kind in ("failures", "known"):
-            found = row[kind]
-            assert isinstance(found, list)
-            notes += [f"{row['suite']}: {item['problem_id']}: {item['why']}" for item in found[:_SHOWN]]
-            if len(found) > _SHOWN:
-                notes.append(f"{row['suite']}: {len(found) - _SHOWN} more; --json lists all")
-    return Table("Do data, targets and graders fit together?", columns, tuple(rows), tuple(notes))
+    def __init__(self, name: str) -> None:
+        super().__init__(quiet=False)
+        self._name, self._started = name, self._shown
 
-
-def _count(value: Json) -> int:
-    return len(value) if isinstance(value, list) else 0
+    def step(self, done: int, total: int) -> None:
+        """One more."""
+        if done >= total // 100 and self._due():
+            left = (total - done) * (self._shown - self._started) / done
+            self._line(f"{self._name}: {done}/{total} cases  ETA {duration(left)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -29,7 +28,6 @@ def command(
     tokenizer: str | None,
     results_dir: Path,
     form: Format,
-    as_json: bool,
 ) -> None:
     """Compare runs problem by problem; the first RUN of each suite is the reference.
 
@@ -39,12 +37,10 @@ def command(
     """
     from harness.compare import compare_runs, load_runs
     from harness.report.pairs import pair_tables
-    from harness.report.table import render
     from harness.run.locate import find_run
 
     pairs = compare_runs(load_runs([find_run(results_dir, run) for run in runs]), force=force, tokenizer=tokenizer)
-    form = "json" if as_json else form
     tables = pair_tables(pairs, show)
     if form in ("json", "csv"):
         tables = tables[:1]  # the flips are inside the rows
-    click.echo(render(tables, form, tty=form == "table" and sys.stdout.isatty()), nl=False)
+    options.emit(tables, form)

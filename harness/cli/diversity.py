@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -79,7 +78,6 @@ def command(
     bleu_tokenizer: str,
     results_dir: Path,
     form: Format,
-    as_json: bool,
 ) -> None:
     """Measure how different the stored responses of a RUN are, with intervals.
 
@@ -89,7 +87,6 @@ def command(
     """
     from harness.metrics.diversity import FORMS
     from harness.report.diversity import diversity_tables
-    from harness.report.table import render
     from harness.run.diversity import measure_runs
     from harness.run.locate import find_run
     from harness.run.responses import Choice, length_notes, on_equal_terms
@@ -101,12 +98,11 @@ def command(
     names, skipped = _names(metrics, loaded, nli)
     tools = _tools(names, embedder, embed_tokens, nli, nli_labels, bleu_tokenizer, progress)
     lines = measure_runs(loaded, names, forms, tools, progress.line)
-    form = "json" if as_json else form
     tables = diversity_tables(lines, [*notes, *skipped, *length_notes(loaded)])
     if form in ("json", "csv"):
         tables = tables[:1]  # the steps are inside the rows
     extra = {"notes": list(tables[0].notes)}
-    click.echo(render(tables, form, tty=form == "table" and sys.stdout.isatty(), extra=extra), nl=False)
+    options.emit(tables, form, extra)
 
 
 def _names(asked: Sequence[str], runs: Sequence[Responses], nli: str | None) -> tuple[list[str], list[str]]:

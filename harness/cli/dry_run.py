@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
+from harness.cli import options
 from harness.config import RunConfig
 from harness.models import load_model
-from harness.report.table import Column, Format, Table, render
+from harness.report.table import Column, Format, Table, column
 from harness.run.plan import Job, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures
 from harness.run.sent import sent_sampling
 from harness.run.store import stored_keys
@@ -18,7 +18,7 @@ from harness.types import Json, Model
 from judges.budget import Prices
 
 
-def show_plan(config: RunConfig, form: str) -> None:
+def show_plan(config: RunConfig, form: Format) -> None:
     """Print the plan of a config: requests to make, expected tokens, cost and time, and the first prompt."""
     plans = plan_suites(config)
     refuse_temperatures(plans, config)
@@ -30,25 +30,24 @@ def show_plan(config: RunConfig, form: str) -> None:
         prompt = prompt or first_prompt(jobs[0])
         rows += [_row(job, model, Path(config.results_dir)) for job in jobs]
     columns = (
-        Column("suite", lambda row: str(row["suite"])),
-        Column("model", lambda row: str(row["model"])),
+        column("suite"),
+        column("model"),
         Column("problems", lambda row: f"{row['n_problems']:,}", right=True),
-        Column("n", lambda row: str(row["n"]), right=True),
+        column("n", right=True),
         Column("to make", lambda row: f"{row['requests']:,}", right=True),
         Column("stored", lambda row: f"{row['stored']:,}", right=True),
         Column("tokens in", lambda row: f"{row['tokens_in']:,}", right=True),
         Column("tokens out", lambda row: f"{row['tokens_out']:,}", right=True),
-        Column("tokens from", lambda row: str(row["tokens_source"])),
+        column("tokens from", "tokens_source"),
         Column("cost", lambda row: "-" if row["cost"] is None else f"{row['cost']:,.2f}", right=True),
         Column("hours", lambda row: "-" if row["hours"] is None else f"{row['hours']:,.2f}", right=True),
-        Column("temperature", lambda row: str(row["temperature"]), right=True),
+        column("temperature", right=True),
         Column("max tokens", lambda row: f"{row['max_tokens']:,}", right=True),
-        Column("run", lambda row: str(row["run_id"])),
+        column("run", "run_id"),
     )
-    shape: Format = form  # type: ignore[assignment]  # click.Choice allows only these
     table = Table("Plan (nothing is generated)", columns, tuple(rows))
-    click.echo(render([table], shape, tty=sys.stdout.isatty(), extra={"first_prompt": prompt}), nl=False)
-    if shape in ("table", "md"):
+    options.emit([table], form, {"first_prompt": prompt})
+    if form in ("table", "md"):
         if any(row["hours"] is None for row in rows):
             click.echo("hours: unknown before this model's first run here; `--limit 5` measures it")
         if config.judge.names:

@@ -10,6 +10,7 @@ import click
 
 from harness.cli import options
 from harness.cli.lazy import Subcommands
+from harness.report.table import Format
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.judge:judge_run", "Judge a stored RUN; `harness judge RUN` is short for it."),
@@ -58,8 +59,7 @@ def judge_run(
     results_dir: Path,
     dry_run: bool,
     quiet: bool,
-    as_json: bool,
-    form: str,
+    form: Format,
     **flags: Any,
 ) -> None:
     """Judge the stored answers of RUN (a run id, the beginning of one, or a path); nothing is generated.
@@ -83,7 +83,6 @@ def judge_run(
             raise
         raise UsageError(f"{error}; or say `harness judge {meant[0]}`") from None
     other = find_run(results_dir, against) if against is not None else None
-    form = "json" if as_json else form
     if dry_run:
         from harness.cli.judge_preview import show_preview
 

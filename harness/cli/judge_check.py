@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli import options
+from harness.report.table import Format
 from harness.types import Json
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @options.results_dir
 @options.quiet
 @options.output_format
-def command(probes: int, seed: int, results_dir: Path, quiet: bool, as_json: bool, form: str, **flags: Any) -> None:
+def command(probes: int, seed: int, results_dir: Path, quiet: bool, form: Format, **flags: Any) -> None:
     """Try canaries on a judge prompt: a constant answer, an empty one, an echo, a hidden instruction, and others.
 
     Exit code 1 if the judge values one of them as highly as the right answer on more than a tenth of the questions.
@@ -44,7 +44,7 @@ def command(probes: int, seed: int, results_dir: Path, quiet: bool, as_json: boo
         raise ConfigError("canaries try one rubric on one judge: say --rubric NAME --judge ENGINE:NAME")
     with sigterm_interrupts():
         rows = asyncio.run(_try(config, probes, quiet=quiet))
-    _report(rows, "json" if as_json else form, f"{config.judge.rubric} by {config.judge.names[0]}")
+    _report(rows, form, f"{config.judge.rubric} by {config.judge.names[0]}")
 
 
 async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]:
@@ -90,12 +90,11 @@ async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]
     ]
 
 
-def _report(rows: list[dict[str, Json]], form: str, title: str) -> None:
+def _report(rows: list[dict[str, Json]], form: Format, title: str) -> None:
     from harness.errors import TooManyFailures
-    from harness.report.table import Format, render
 
     try:
-        click.echo(render([_table(rows, title)], cast(Format, form), tty=sys.stdout.isatty()), nl=False)
+        options.emit([_table(rows, title)], form)
     finally:
         if all(row["unscored"] == row["probes"] for row in rows):
             raise TooManyFailures(

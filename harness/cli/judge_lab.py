@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -79,8 +79,7 @@ def command(
     data_dir: Path | None,
     results_dir: Path,
     quiet: bool,
-    as_json: bool,
-    form: str,
+    form: Format,
 ) -> None:
     """Measure judge prompts on pairs of answers whose better one is known, and compare them pair by pair.
 
@@ -118,9 +117,8 @@ def command(
         report = lab(
             pairs, arms, cache, budget=spent, own_names=own_names, seed=seed, progress=JudgeProgress(quiet=quiet)
         )
-    chosen = cast(Format, "json" if as_json else form)
     try:
-        click.echo(lab_text(report, chosen, show=show, tty=chosen == "table" and sys.stdout.isatty()), nl=False)
+        click.echo(lab_text(report, form, show=show, tty=form == "table" and sys.stdout.isatty()), nl=False)
     finally:  # whether anybody reads the report or not
         _refuse_silence(report)
 

@@ -12,7 +12,7 @@ from harness.config import RunConfig
 from harness.errors import PrerequisiteError
 from harness.models import load_model
 from harness.plain import clean
-from harness.report.table import to_json
+from harness.report.table import Format, to_json
 from harness.run.judged.ask import CACHE, prepare
 from harness.types import Json
 from judges.budget import Prices
@@ -22,7 +22,7 @@ from judges.types import Ask
 _CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates
 
 
-def show_preview(directory: Path, against: Path | None, config: RunConfig, form: str) -> None:
+def show_preview(directory: Path, against: Path | None, config: RunConfig, form: Format) -> None:
     """Print the plan; no judge is asked."""
     case = prepare(directory, config, against)
     asks = [ask for task in case.open for ask in case.judging.asks(task)]

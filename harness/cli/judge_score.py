@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import options
+from harness.report.table import Format
 from harness.types import Json
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def command(
     published: Path | None,
     leaderboard: Path | None,
     data_dir: Path | None,
-    as_json: bool,
-    form: str,
+    form: Format,
 ) -> None:
     """Score the judgments in FILES by PROTOCOL, with the benchmark's published statistics and our intervals.
 
@@ -56,7 +55,6 @@ def command(
     mt_bench      <judge>_single.jsonl or <judge>_pair.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.errors import UsageError
-    from harness.report.table import Format, render
 
     if answers and protocol != "arena_hard":
         raise UsageError(f"--answers is for arena_hard's style control, {protocol} has none")
@@ -67,7 +65,7 @@ def command(
     else:
         own = protocol == "alpaca_eval"
         tables = [_alpaca(files, data_dir, published, leaderboard)] if own else _mt_bench(files)
-    click.echo(render(tables, cast(Format, "json" if as_json else form), tty=sys.stdout.isatty()), nl=False)
+    options.emit(tables, form)
 
 
 def _alpaca(files: tuple[Path, ...], data_dir: Path | None, published: Path | None, leaderboard: Path | None) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -30,7 +29,6 @@ def command(
     baseline: str | None,
     reference: bool,
     form: Format,
-    as_json: bool,
     html: Path | None,
 ) -> int:
     """Rank all stored runs, with intervals and ties.
@@ -43,15 +41,13 @@ def command(
     from harness.plain import clean
     from harness.report.board import board_tables
     from harness.report.published import find_folder, load_references
-    from harness.report.table import render
 
     results, refused, unfinished = load_results(results_dir)
     references = load_references(find_folder(results_dir)) if reference else []
     board = build(results, suites=_split(suites), models=_split(models), metrics=_split(metrics), baseline=baseline)
     tables = board_tables(board, references)
-    form = "json" if as_json else form
     if results or form == "json":
-        click.echo(render(tables, form, tty=form == "table" and sys.stdout.isatty()), nl=False)
+        options.emit(tables, form)
     else:
         click.echo(f"no finished runs in {results_dir}; try: harness run --suite synth --model mock:gold", err=True)
     if html is not None:

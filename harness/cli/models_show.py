@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,13 +25,13 @@ _SAME = frozenset({"id", "created", "seconds", "final", "fingerprint"})
 @click.command("list")
 @options.results_dir
 @options.output_format
-def list_models(results_dir: Path, form: Format, as_json: bool) -> None:
+def list_models(results_dir: Path, form: Format) -> None:
     """List all models of the registry, oldest first, with the latest score on each suite.
 
     A model whose training has not finished, or whose card is broken, is named on stderr and left out.
     """
     from harness.plain import clean
-    from harness.report.table import Column, Table, render
+    from harness.report.table import Column, Table
     from harness.report.text import count
 
     cards, problems = list_cards(results_dir)
@@ -51,12 +50,11 @@ def list_models(results_dir: Path, form: Format, as_json: bool) -> None:
         Column("created", lambda row: str(row["created"])),
         Column("scores", lambda row: _scores(cast("Sequence[Row]", row["runs"]))),
     )
-    form = "json" if as_json else form
     if rows or form == "json":
         warned = any(run["warnings"] for row in rows for run in cast("Sequence[Row]", row["runs"]))
         notes = ("! a score with warnings: `harness models show NAME` has them",) if warned else ()
         table = Table("", columns, tuple(rows), notes)
-        click.echo(render([table], form, tty=form == "table" and sys.stdout.isatty()), nl=False)
+        options.emit([table], form)
     else:
         click.echo(f"no models in {models_dir(results_dir)}: `harness train` makes one", err=True)
     for problem in problems:
@@ -104,9 +102,9 @@ def show(name: str, results_dir: Path, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Also id, time, final numbers and fingerprint.")
 @options.results_dir
 @options.output_format
-def diff(a: str, b: str, everything: bool, results_dir: Path, form: Format, as_json: bool) -> None:
+def diff(a: str, b: str, everything: bool, results_dir: Path, form: Format) -> None:
     """Show in what the cards of models A and B differ, the training config field by field."""
-    from harness.report.table import Column, Table, flatten, render
+    from harness.report.table import Column, Table, flatten
 
     cards = [find_card(results_dir, name)[1] for name in (a, b)]
     one, other = (flatten(cast("Row", asdict(card))) for card in cards)
@@ -121,11 +119,10 @@ def diff(a: str, b: str, everything: bool, results_dir: Path, form: Format, as_j
         Column(cards[0].id, lambda row: _side(row, "a")),
         Column(cards[1].id, lambda row: _side(row, "b")),
     )
-    form = "json" if as_json else form
     extra: dict[str, Json] = {"a": cards[0].id, "b": cards[1].id}
     if rows or form == "json":
         table = Table("", columns, tuple(rows))
-        click.echo(render([table], form, tty=form == "table" and sys.stdout.isatty(), extra=extra), nl=False)
+        options.emit([table], form, extra)
     else:
         click.echo(f"{cards[0].id} and {cards[1].id} were made alike", err=True)
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 
 from harness.options import key_value
 from judges.types import Aggregate, Orders, WhichPrompt
+
+if TYPE_CHECKING:
+    from harness.report.table import Format, Table
+    from harness.types import Json
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -155,7 +161,20 @@ def some(group: Mapping[str, Callable[[F], F]], *names: str) -> Callable[[F], F]
 
 
 def output_format(function: F) -> F:
-    """`--format table|md|csv|json`, with `--json` as a short form."""
+    """`--format table|md|csv|json`, with `--json` as a short form; the command gets the one that counts as `form`."""
+
+    @functools.wraps(function)
+    def command(*, form: Format, as_json: bool, **given: Any) -> Any:
+        return function(form="json" if as_json else form, **given)
+
     formats = click.Choice(["table", "md", "csv", "json"])
     chosen = click.option("--format", "form", type=formats, default="table", show_default=True, help="Output format.")
-    return chosen(as_json(function))
+    return cast(F, chosen(as_json(command)))
+
+
+def emit(tables: Sequence[Table], form: Format, extra: Mapping[str, Json] | None = None) -> None:
+    """Print a command's result on stdout, with colours and as wide as it is if that is a terminal."""
+    from harness.report.table import render
+
+    tty = form == "table" and sys.stdout.isatty()
+    click.echo(render(tables, form, tty=tty, extra=extra), nl=False)

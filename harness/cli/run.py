@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from harness.cli import options
+from harness.report.table import Format
 
 
 @click.command("run")
@@ -53,8 +54,7 @@ def command(
     data_dir: Path | None,
     dry_run: bool,
     quiet: bool,
-    as_json: bool,
-    form: str,
+    form: Format,
     **flags: Any,
 ) -> None:
     """Evaluate models on suites and print scores with intervals.
@@ -81,7 +81,6 @@ def command(
     }
     config = resolve(config_file, assignments, given, environment)
     validate(config)
-    form = "json" if as_json else form
     if dry_run:
         from harness.cli.dry_run import show_plan
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from harness.cli import options
+from harness.report.table import Format
 from harness.types import Json
 
 
@@ -19,7 +20,7 @@ from harness.types import Json
     "--show", "shown", type=click.IntRange(min=0), default=20, show_default=True, help="Changed verdicts to list."
 )
 @options.output_format
-def command(run: str, data_dir: Path | None, results_dir: Path, shown: int, as_json: bool, form: str) -> None:
+def command(run: str, data_dir: Path | None, results_dir: Path, shown: int, form: Format) -> None:
     """Grade a stored RUN again with the graders of this version; nothing is generated.
 
     RUN is a run id, the beginning of one, or a path. Prints every verdict that changed.
@@ -41,7 +42,6 @@ def command(run: str, data_dir: Path | None, results_dir: Path, shown: int, as_j
         and (before[graded.problem_id, graded.attempt].value, before[graded.problem_id, graded.attempt].status)
         != (graded.score.value, graded.score.status)
     ]
-    form = "json" if as_json else form
     extra: dict[str, Json] = {
         "changed": [
             {

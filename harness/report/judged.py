@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from harness.report.cot_table import cot_table, judged_alike
 from harness.report.runs import show_results
@@ -15,7 +14,7 @@ from harness.run.result import RunResult
 from harness.types import Json
 
 
-def show_judged(results: Sequence[RunResult], form: str, results_dir: Path) -> str:
+def show_judged(results: Sequence[RunResult], form: Format, results_dir: Path) -> str:
     """All estimates of judged runs in one format; in the table, followed by the CoT scores and how the judging went.
 
     `results_dir` holds the runs that were judged. The CoT scores are of these runs and of all others there that were
@@ -27,7 +26,7 @@ def show_judged(results: Sequence[RunResult], form: str, results_dir: Path) -> s
     table = show_results(results, form, extra=extra)
     if form in ("json", "csv"):
         return table
-    shown = render([cot], cast(Format, form), tty=sys.stdout.isatty()) if cot.rows or cot.notes else ""
+    shown = render([cot], form, tty=sys.stdout.isatty()) if cot.rows or cot.notes else ""
     return "\n".join(part for part in (table, shown, "\n".join(filter(None, map(_how, judged)))) if part)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from harness.leaderboard import ALL_METRICS, build
 from harness.metrics import described
@@ -24,7 +23,7 @@ def _metric(row: Row) -> str:
     return f"{name} [{unit}]" if unit else name
 
 
-def show_results(results: Sequence[RunResult], form: str, extra: Mapping[str, Json] | None = None) -> str:
+def show_results(results: Sequence[RunResult], form: Format, extra: Mapping[str, Json] | None = None) -> str:
     """All metrics of these runs in one format; `extra` goes into the JSON beside "rows"."""
     board = build(results, metrics=(ALL_METRICS,))
     order = {result.run_id: position for position, result in enumerate(results)}
@@ -44,4 +43,4 @@ def show_results(results: Sequence[RunResult], form: str, extra: Mapping[str, Js
         f"warning: {result.suite}, {result.model}: {w}" for result in results for w in warnings_of(result)
     )
     table = Table("", columns, rows, tuple(notes))
-    return render([table], cast(Format, form), tty=sys.stdout.isatty(), extra=extra)
+    return render([table], form, tty=sys.stdout.isatty(), extra=extra)

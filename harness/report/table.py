@@ -38,6 +38,12 @@ class Column:
     """Numbers are aligned to the right."""
 
 
+def column(title: str, key: str = "", *, right: bool = False) -> Column:
+    """A column that shows one value as it is: the row's `key`, by default the title with underscores."""
+    name = key or title.replace(" ", "_")
+    return Column(title, lambda row: str(row[name]), right)
+
+
 @dataclass(frozen=True)
 class Table:
     """A titled table with notes under it."""
