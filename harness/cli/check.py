@@ -79,6 +79,7 @@ def command(
 
 
 def _plain(names: Sequence[str], data_dir: Path | None, limit: int | None, named: bool, as_json: bool) -> bool:
+    from harness.datasets import MissingData
     from harness.errors import DataError
     from harness.grading.pool import GradingPool
     from harness.report.check import check_row, check_table
@@ -90,6 +91,8 @@ def _plain(names: Sequence[str], data_dir: Path | None, limit: int | None, named
             try:
                 done, skipped = _checked(name, named, lambda suite: check_suite(suite, data_dir, limit, pool))
                 rows.append(check_row(name, done, "skipped", skipped))
+            except MissingData:
+                raise
             except DataError as error:
                 rows.append(check_row(name, None, "failed", str(error)))
     options.emit([check_table(rows)], "json" if as_json else "table")
