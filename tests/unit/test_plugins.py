@@ -135,3 +135,14 @@ def test_it_exports_with_its_direction(harness: Cli, tmp_path: Path) -> None:
     harness("export", cheap, "--to", "lm-eval", "--out", str(tmp_path / "out"))
     (path,) = (tmp_path / "out").rglob("results_*.json")
     assert json.loads(path.read_text())["higher_is_better"]["sums"]["price"] is False
+
+
+def test_an_engine_answers_with_its_options(harness: Cli) -> None:
+    assert [row["value"] for row in harness.run(model="reckoner:x") if row["metric"] == "avg@n"] == [1.0]
+    off = harness.run("--model-arg", "off=1", "--metric", "price", model="reckoner:x")
+    assert [row["value"] for row in off if row["metric"] in ("avg@n", "price")] == [0.0, 2.0]
+    assert len({row["run_id"] for row in harness.rows("leaderboard")}) == 2, "an option that changes the answers is kept"
+    refused = ("run", "--suite", "sums", "--model", "reckoner:x", "--model-arg", "of=1")
+    assert "reckoner:x has no option 'of'. Did you mean 'off'?" in harness(*refused, code=2)
+    gate = ("gate", "--suite", "sums", "--baseline", "reckoner:x", "--candidate", "reckoner:x")
+    assert "PASS: sums avg@n: equal" in harness(*gate, "--margin", "20pp")
