@@ -18,9 +18,11 @@ from harness import catalog
 from harness.cli import options
 from harness.errors import StoreError, UnknownName, UsageError
 from harness.plain import visible_json
+from harness.types import Metric
 
 if TYPE_CHECKING:
     from backends.base import Method
+    from harness.metrics.diversity import Measure
     from harness.types import DataRef
 
 
@@ -65,7 +67,14 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
         facts["options (--model-arg)"] = _engine_options(thing)
     elif kind == "grader":
         facts["version"] = thing.version()  # type: ignore[attr-defined]
-        facts["about"] = inspect.getdoc(type(thing))
+        facts["about"] = inspect.getdoc(sys.modules[type(thing).__module__])
+    elif isinstance(thing, Metric):
+        facts |= {"unit": thing.unit, "better": "lower" if thing.lower_is_better else "higher"}
+        facts["about"] = inspect.getdoc(thing.function)
+    elif kind == "diversity":
+        measure = cast("Measure", thing)
+        facts |= {"from": measure.low, "to": measure.high, "needs": measure.needs, "source": measure.source}
+        facts["more diverse"] = "higher" if measure.higher_is_more_diverse else "lower"
     elif kind == "protocol":
         facts |= dataclasses.asdict(thing)  # type: ignore[call-overload]
     elif kind == "method":

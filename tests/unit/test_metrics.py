@@ -223,7 +223,7 @@ def test_what_a_stored_number_counts_and_which_way_is_better(
 def test_a_metric_of_the_catalog_says_its_own_name(name: str) -> None:
     metric = described(name.replace(":x", ":coherence").replace("@k", "@2"))
     assert metric.name == name.replace(":x", ":coherence")
-    assert metric.unit in ("share", "pp", "tok", "answers", "bits")
+    assert metric.unit
 
 
 def test_a_number_of_a_judge_cannot_be_computed() -> None:

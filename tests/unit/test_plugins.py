@@ -141,8 +141,17 @@ def test_an_engine_answers_with_its_options(harness: Cli) -> None:
     assert [row["value"] for row in harness.run(model="reckoner:x") if row["metric"] == "avg@n"] == [1.0]
     off = harness.run("--model-arg", "off=1", "--metric", "price", model="reckoner:x")
     assert [row["value"] for row in off if row["metric"] in ("avg@n", "price")] == [0.0, 2.0]
-    assert len({row["run_id"] for row in harness.rows("leaderboard")}) == 2, "an option that changes the answers is kept"
+    assert len({row["run_id"] for row in harness.rows("leaderboard")}) == 2, (
+        "an option that changes the answers is kept"
+    )
     refused = ("run", "--suite", "sums", "--model", "reckoner:x", "--model-arg", "of=1")
     assert "reckoner:x has no option 'of'. Did you mean 'off'?" in harness(*refused, code=2)
     gate = ("gate", "--suite", "sums", "--baseline", "reckoner:x", "--candidate", "reckoner:x")
     assert "PASS: sums avg@n: equal" in harness(*gate, "--margin", "20pp")
+
+
+def test_each_is_shown_with_its_own_words(harness: Cli) -> None:
+    price = harness("show", "price")
+    assert "unit: mct" in price and "better: lower" in price and "Mean over problems of the mean price" in price
+    assert "off: int = 0 (Added to every result)" in harness("show", "reckoner")
+    assert "summary: sums of two small numbers" in harness("show", "sums")
