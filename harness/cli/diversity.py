@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from harness.cli import options
-from harness.distribution import install_command
 from harness.report.table import Format
 
 if TYPE_CHECKING:
-    from harness.metrics.diversity import Form, Measure, Tools
-    from harness.run.responses import Responses
+    from harness.metrics.diversity import Form
     from judges.types import Part
 
-_USUAL = ("distinct-1", "distinct-2", "ead", "self-bleu", "dispersion", "vendi")
-_OF_ANSWERS = ("distinct_answers", "answer_entropy")
 _EVERY_S = 5.0
-_MODULES = {"sacrebleu": ("sacrebleu",), "embedder": ("sentence_transformers",), "nli": ("transformers",)}
 
 
 @click.command("diversity")
@@ -89,85 +83,23 @@ def command(
     from harness.report.diversity import diversity_tables
     from harness.run.diversity import measure_runs
     from harness.run.locate import find_run
+    from harness.run.measures import choose_measures, tools_for
     from harness.run.responses import Choice, length_notes, on_equal_terms
 
     forms: Sequence[Form] = FORMS if which == "both" else (which,)
     progress = _Progress()
     choice = Choice(part=part, samples=samples, keep_truncated=keep_truncated)
     loaded, notes = on_equal_terms([find_run(results_dir, run) for run in runs], choice)
-    names, skipped = _names(metrics, loaded, nli)
-    tools = _tools(names, embedder, embed_tokens, nli, nli_labels, bleu_tokenizer, progress)
+    names, skipped = choose_measures(metrics, loaded, nli)
+    tools = tools_for(
+        names, embedder, embed_tokens, nli, nli_labels, bleu_tokenizer, embedded=progress.embedded, read=progress.read
+    )
     lines = measure_runs(loaded, names, forms, tools, progress.line)
     tables = diversity_tables(lines, [*notes, *skipped, *length_notes(loaded)])
     if form in ("json", "csv"):
         tables = tables[:1]  # the steps are inside the rows
     extra = {"notes": list(tables[0].notes)}
     options.emit(tables, form, extra)
-
-
-def _names(asked: Sequence[str], runs: Sequence[Responses], nli: str | None) -> tuple[list[str], list[str]]:
-    """The measures to compute, and notes on usual ones that cannot be; one that was asked for is never left out."""
-    from harness import catalog
-    from harness.errors import UnknownName, UsageError
-    from harness.metrics import parse_metric
-
-    measures = catalog.entries("diversity")
-    if asked:
-        for name in asked:
-            if name in measures:
-                continue
-            try:
-                parse_metric(name)
-            except UnknownName:
-                raise UnknownName("measure", name, [*measures, *catalog.entries("metric")]) from None
-        if "nli" in asked and nli is None:
-            raise UsageError("nli needs a model: name a sequence-classification model with --nli hf:<folder or hub id>")
-        return [*dict.fromkeys([*asked, *(["nli"] if nli is not None else [])])], []
-    names, notes = [], []
-    for name in [*_USUAL, *(["nli"] if nli is not None else [])]:
-        needs = _measure(name).needs
-        if all(find_spec(module) is not None for module in _MODULES.get(needs, ())):
-            names.append(name)
-        else:
-            notes.append(f"{name} is left out: it needs the extra 'judge': {install_command('judge')}")
-    if all(run.attempts > 1 and any(row.score.answer is not None for row in run.graded) for run in runs):
-        names += _OF_ANSWERS
-    return names, notes
-
-
-def _measure(name: str) -> Measure:
-    from typing import cast
-
-    from harness import catalog
-
-    return cast("Measure", catalog.load("diversity", name))
-
-
-def _tools(
-    names: Sequence[str],
-    embedder: str,
-    embed_tokens: int | None,
-    nli: str | None,
-    nli_labels: str | None,
-    bleu_tokenizer: str,
-    progress: _Progress,
-) -> Tools:
-    """What the measures need and nothing else: no model is looked for that no measure reads."""
-    from harness import catalog
-    from harness.metrics.diversity import Tools
-
-    embed = entail = None
-    needs = {_measure(name).needs for name in names if name in catalog.entries("diversity")}
-    if "embedder" in needs:
-        from harness.metrics.diversity_embed import Embedder
-
-        embed = Embedder(embedder, max_tokens=embed_tokens, progress=progress.embedded)
-    if "nli" in needs and nli is not None:
-        from harness.metrics.diversity_nli import NliModel
-
-        labels = [label.strip() for label in nli_labels.split(",")] if nli_labels is not None else None
-        entail = NliModel(nli, labels=labels, progress=progress.read)
-    return Tools(embed=embed, entail=entail, bleu_tokenizer=bleu_tokenizer)
 
 
 class _Progress:
