@@ -155,3 +155,26 @@ def test_each_is_shown_with_its_own_words(harness: Cli) -> None:
     assert "unit: mct" in price and "better: lower" in price and "Mean over problems of the mean price" in price
     assert "off: int = 0 (Added to every result)" in harness("show", "reckoner")
     assert "summary: sums of two small numbers" in harness("show", "sums")
+
+
+JUDGE = ("--judge", "reckoner:judge")
+
+
+def test_a_judged_suite_is_scored_by_its_protocol(harness: Cli) -> None:
+    run = ("run", "--suite", "audited_sums", "--model", "reckoner:x", *JUDGE)
+    for off, value in (("0", 1.0), ("1", 0.0)):
+        rows = harness.rows(*run, "--model-arg", f"off={off}", "--allow-self")
+        assert [row["value"] for row in rows if row["metric"] == "audited"] == [value]
+    order = [row["value"] for row in harness.rows("leaderboard")]
+    assert order == [1.0, 0.0]
+
+
+def test_a_run_is_judged_by_its_protocol_and_by_a_panel(harness: Cli) -> None:
+    run = str(harness.run()[0]["run_id"])
+    (row,) = [row for row in harness.rows("judge", run, *JUDGE, "--judging", "auditor") if row["metric"] == "audited"]
+    assert row["value"] == 1.0
+    panel = ("judge", run, *JUDGE, "--judge", "reckoner:other", "--judging", "auditor", "--aggregate")
+    assert [row["value"] for row in harness.rows(*panel, "mean") if row["metric"] == "audited"] == [1.0]
+    assert "auditor gives points" in harness(*panel, "majority", code=2)
+    refused = harness("judge", run, *JUDGE, "--judging", "auditor", "--rubric", "rating_10", code=2)
+    assert "auditor has no rubric" in refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from harness.types import DataRef, Json, Message, Problem, Sampling, Suite
 
@@ -26,3 +27,4 @@ SUITE = Suite(
     licence="public domain",
     paper="none",
 )
+AUDITED = replace(SUITE, name="audited_sums", summary="the same, scored by a judge", judging="auditor")
