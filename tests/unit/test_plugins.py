@@ -178,3 +178,24 @@ def test_a_run_is_judged_by_its_protocol_and_by_a_panel(harness: Cli) -> None:
     assert "auditor gives points" in harness(*panel, "majority", code=2)
     refused = harness("judge", run, *JUDGE, "--judging", "auditor", "--rubric", "rating_10", code=2)
     assert "auditor has no rubric" in refused
+
+
+@pytest.mark.slow
+def test_a_method_trains_a_student_that_is_evaluated(harness: Cli, tmp_path: Path) -> None:
+    from tests.tiny_model import write_model
+
+    student = write_model(tmp_path / "student")
+    rows = [{"id": f"p{i}", "prompt": f"What is {i} + 2?", "response": f"It is {i + 2}."} for i in range(4)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train = ("train", "--student", f"hf:{student}", "--data", str(tmp_path / "rows.jsonl"), "--set", "epochs=1")
+    small = ("--set", "batch_size=4", "--precision", "float32", "--quiet", "--json")
+    cards = {}
+    for method, options in (("sft", ()), ("focal", ("--set", "gamma=0")), ("focal", ())):
+        card = json.loads(harness(*train, "--method", method, *options, *small))
+        cards[method, bool(options)] = card
+    assert cards["focal", True]["final"]["loss"] == cards["sft", False]["final"]["loss"], "it reduces to SFT"
+    assert cards["focal", False]["final"]["loss"] < cards["sft", False]["final"]["loss"]
+    assert "gamma must not be negative" in harness(*train, "--method", "focal", "--set", "gamma=-1", code=2)
+    assert cards["focal", False]["id"] in harness("models", "list")
+    row = harness.run("--limit", "2", "--max-tokens", "4", model=f"trained:{cards['focal', False]['id']}")[0]
+    assert row["trained"]["method"] == "focal"
