@@ -8,7 +8,7 @@ PARALLEL := -n 2 --dist worksteal
 # The tests start hundreds of processes; without stored byte code each would compile the project again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check lint types unit venv venv-full test-full docs clean
+.PHONY: demo test check lint types unit venv venv-full test-full docs gpu clean
 
 ## demo: a leaderboard that a real small language model earns, offline, in about two minutes
 demo: venv
@@ -60,6 +60,13 @@ venv-full: .venv-full/.stamp
 ## test-full: the tests that need vLLM or lighteval
 test-full: venv-full
 	.venv-full/bin/python -m pytest -m full
+
+# An environment with vLLM, for that part of `make gpu`: make gpu VLLM_PYTHON=…/bin/python
+VLLM_PYTHON ?= $(BIN)/python
+
+## gpu: what to measure on a GPU (engines, training steps, memory, the demo), at most ten minutes; writes gpu.json
+gpu: venv
+	$(BIN)/python -m benchmarks.gpu --vllm-python $(VLLM_PYTHON) --json gpu.json
 
 clean:
 	rm -rf $(VENV) .venv-full .pytest_cache .mypy_cache .ruff_cache .hypothesis

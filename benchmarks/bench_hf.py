@@ -15,6 +15,7 @@ import json
 import random
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ from harness.types import Message, Request
 MAX_TOKENS = 96
 
 
-def make_requests(count: int) -> list[Request]:
+def make_requests(count: int, max_tokens: int = MAX_TOKENS) -> list[Request]:
     rng = random.Random(0)
     filler = "Read the notes first: the train left late, the shop was shut, and nobody had counted the apples. "
     asks = (
@@ -40,22 +41,22 @@ def make_requests(count: int) -> list[Request]:
         text = filler * rng.choice((0, 0, 1, 4, 12)) + ask
         messages = (Message("user", text),)
         requests.append(
-            Request(str(index), messages, temperature=0.0, top_p=1.0, max_tokens=MAX_TOKENS, stop=(), seed=index)
+            Request(str(index), messages, temperature=0.0, top_p=1.0, max_tokens=max_tokens, stop=(), seed=index)
         )
     return requests
 
 
-def plain_loop(model: object, tokenizer: object, prompts: Sequence[Sequence[int]], ends: set[int], batch: int) -> int:
+def plain_loop(model: Any, prompts: Sequence[Sequence[int]], ends: set[int], batch: int, new: int = MAX_TOKENS) -> int:
     tokens = 0
     ordered = sorted(prompts, key=len, reverse=True)
     for start in range(0, len(ordered), batch):
         group = ordered[start : start + batch]
         width = max(map(len, group))
-        ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in group])
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in group])
+        ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in group], device=model.device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in group], device=model.device)
         with torch.inference_mode():
-            out = model.generate(  # type: ignore[attr-defined]
-                input_ids=ids, attention_mask=mask, max_new_tokens=MAX_TOKENS, do_sample=False, pad_token_id=0
+            out = model.generate(
+                input_ids=ids, attention_mask=mask, max_new_tokens=new, do_sample=False, pad_token_id=0
             )
         for row in out[:, width:].tolist():
             tokens += next((i + 1 for i, token in enumerate(row) if token in ends), len(row))
@@ -89,7 +90,7 @@ def main() -> None:
         started = time.perf_counter()
         ours.append(asyncio.run(engine(model, requests)) / (time.perf_counter() - started))
         started = time.perf_counter()
-        counted = plain_loop(decoder._model, decoder._tokenizer, prompts, set(decoder._end_tokens), args.batch)
+        counted = plain_loop(decoder._model, prompts, set(decoder._end_tokens), args.batch)
         plain.append(counted / (time.perf_counter() - started))
     result = {
         "benchmark": "hf",

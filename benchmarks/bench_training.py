@@ -17,14 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 METHODS = ("sft", "thinkanswer", "emo", "krsl")
 PAIRS = {"krsl"}
+TAUGHT = {"kd"}
 
 
-def main() -> None:
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What is measured, from the command line or from words."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--student", default="tiny")
     parser.add_argument("--steps", type=int, default=24)
@@ -33,8 +36,14 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--teacher", help="for methods that distil its distributions (kd)")
+    parser.add_argument("--per-level", type=int, default=200, help="problems of each of three levels")
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    parsed = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    parsed = arguments()
     if parsed.one:
         print(json.dumps(measure(parsed.one, parsed)))
         return
@@ -115,7 +124,8 @@ def plan_of(method: str, parsed: argparse.Namespace, results: Path) -> Any:
     config = TrainConfig(
         method=method,
         student=parsed.student,
-        data="synth:levels=1+2+3,per_level=200",
+        teacher=parsed.teacher if method in TAUGHT else None,
+        data=f"synth:levels=1+2+3,per_level={parsed.per_level}",
         settings={**settings, "lora_rank": None, "scheduler": "constant", "warmup": 0.0},
         options=options,
         precision=parsed.precision,
