@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -23,10 +24,8 @@ from harness.hashing import canonical_json
 from harness.stats.agreement import Level
 from harness.stats.standard_errors import mean_interval
 from harness.types import STATUSES, Completion, Estimate, Json
-from judges.pointwise import alternatives, check_sampling, judged_text, unscored
-from judges.prompts.render import render
-from judges.prompts.schema import reply_schema
-from judges.replies.parse import PARSER_VERSION, parse_reply
+from judges.pointwise import alternatives, check_sampling, rubric_ask, unscored
+from judges.replies.parse import PARSER_VERSION
 from judges.summary import mean_summary
 from judges.types import Ask, Judged, Judging, Judgment, Order, Orders, Part, Rubric, Summary, Task, Verdict
 
@@ -89,10 +88,9 @@ class PairwiseJudging(Judging):
 
         Raises `DataError` if the task has no opponent, or one with another number of turns.
         """
-        if task.opponent is None:
-            raise DataError(f"problem {task.problem_id!r} has no opponent's answer to hold this one against")
-        games = [pair_ask(self.rubric, task, task.opponent, order, self.temperature) for order in self._orders(task)]
-        return [replace(game, repeat=repeat) for game in games for repeat in range(self.repeats)]
+        ask = partial(rubric_ask, self.rubric, task, temperature=self.temperature)
+        games = [game(task, order, ask) for order in self._orders(task)]
+        return [replace(one, repeat=repeat) for one in games for repeat in range(self.repeats)]
 
     def _orders(self, task: Task) -> tuple[Order, ...]:
         if self.orders == "both":
@@ -153,32 +151,25 @@ class PairwiseJudging(Judging):
         return replace(summary, estimates={**summary.estimates, VOTE_SHARE: vote_share(judged)})
 
 
-def pair_ask(rubric: Rubric, task: Task, opponent: tuple[str, ...], order: Order, temperature: float) -> Ask:
-    """One game by a rubric of kind "pairwise"; its verdict is for the candidate, in either order."""
-    mine_first = order == "candidate_first"
-    first, second = (task.answers, opponent) if mine_first else (opponent, task.answers)
-    return Ask(
-        render(rubric, task, first=first, second=second),
-        _Reader(rubric, judged_text(task), mirrored=not mine_first),
-        order,
-        schema=reply_schema(rubric),
-        temperature=temperature,
-        max_tokens=rubric.max_tokens,
-        top_logprobs=alternatives(rubric),
-    )
+def game(task: Task, order: Order, ask: Callable[[tuple[str, ...], tuple[str, ...]], Ask]) -> Ask:
+    """One game between the answers of a task: `ask` makes the question about them in the order shown.
+
+    Its reader's verdict is for the answer shown first, which may be the opponent's; that of the game is for the
+    candidate. Raises `DataError` for a task without an opponent.
+    """
+    if task.opponent is None:
+        raise DataError(
+            f"problem {task.problem_id!r} has no opponent's answer (a baseline's or a run's) to hold this one against"
+        )
+    if order == "candidate_first":
+        return replace(ask(task.answers, task.opponent), order=order)
+    asked = ask(task.opponent, task.answers)
+    return replace(asked, order=order, parse=partial(_for_second, asked.parse))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Reads a reply for the candidate: a verdict is about the answer shown first, which may be the opponent's."""
-
-    rubric: Rubric
-    judged_text: str
-    mirrored: bool
-
-    def __call__(self, completion: Completion) -> Verdict:
-        verdict = parse_reply(self.rubric, completion, judged_text=self.judged_text)
-        return replace(verdict, value=1.0 - verdict.value) if self.mirrored else verdict
+def _for_second(parse: Callable[[Completion], Verdict], completion: Completion) -> Verdict:
+    verdict = parse(completion)
+    return replace(verdict, value=1.0 - verdict.value)
 
 
 def vote_share(judged: Sequence[Judged]) -> Estimate:

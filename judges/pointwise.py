@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.errors import UsageError
@@ -82,20 +82,8 @@ class RubricJudging(Judging):
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """One ask per repeat. Raises `DataError` if the task lacks what the rubric shows."""
-        messages = render(self.rubric, task, first=task.answers, second=task.opponent)
-        parse = partial(parse_reply, self.rubric, judged_text=judged_text(task))
-        return [
-            Ask(
-                messages,
-                parse,
-                repeat=repeat,
-                schema=reply_schema(self.rubric),
-                temperature=self.temperature,
-                max_tokens=self.rubric.max_tokens,
-                top_logprobs=alternatives(self.rubric),
-            )
-            for repeat in range(self.repeats)
-        ]
+        ask = rubric_ask(self.rubric, task, task.answers, task.opponent, self.temperature)
+        return [replace(ask, repeat=repeat) for repeat in range(self.repeats)]
 
     def rubric_id(self, task: Task) -> str:
         """`Rubric.id`."""
@@ -129,6 +117,20 @@ class RubricJudging(Judging):
         if readable is not None and readable.value < 1:
             warnings.append(f"{1 - readable.value:.1%} of the repeated judgments could not be read and are left out")
         return Summary(summary.headline, summary.estimates, summary.items, tuple(warnings))
+
+
+def rubric_ask(
+    rubric: Rubric, task: Task, first: tuple[str, ...], second: tuple[str, ...] | None, temperature: float
+) -> Ask:
+    """The question that a rubric asks; of two answers, the verdict is for the one shown first."""
+    return Ask(
+        render(rubric, task, first=first, second=second),
+        partial(parse_reply, rubric, judged_text=judged_text(task)),
+        schema=reply_schema(rubric),
+        temperature=temperature,
+        max_tokens=rubric.max_tokens,
+        top_logprobs=alternatives(rubric),
+    )
 
 
 def alternatives(rubric: Rubric) -> int:

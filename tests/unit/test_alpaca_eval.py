@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,20 @@ from harness.errors import ConfigError, DataError, MissingExtra, UnknownName
 from harness.reasoning import with_answer
 from harness.types import Completion
 from judges.ask import NO_REPLY
+from judges.prompts.official import OfficialPrompt, cut
 from judges.prompts.rubric import load_rubric
 from judges.protocols.alpaca import judging as alpaca_eval
 from judges.protocols.alpaca import prompt as alpaca_prompt
 from judges.protocols.alpaca.data import DIFFICULTY_JSONL, GAMED_CSV, SIZE, load_glm_data
 from judges.protocols.alpaca.judging import AlpacaEvalJudging, build
-from judges.protocols.alpaca.prompt import OfficialPrompt, OwnPrompt, official_prompt, read_preference
+from judges.protocols.alpaca.prompt import FIELD, TokenPrompt, filled, official_prompt, own_prompt, read_preference
 from judges.types import Judged, JudgingOptions, Judgment, Malformed, Task, Verdict
 
 pytest.importorskip("sklearn", reason="needs the extra judge")
 
-OFFICIAL = OfficialPrompt("official@1#0", (("system", "Judge."), ("user", "{instruction}|{output_1}|{output_2}")),
-                          ("m", "M"), 1.0, 1, 5)  # fmt: skip
+USER = cut("{instruction}|{output_1}|{output_2}", FIELD)
+TEXT = OfficialPrompt("official@1#0", (("system", cut("Judge.", FIELD)), ("user", USER)))
+OFFICIAL = TokenPrompt(TEXT.id, ("m", "M"), partial(filled, TEXT), True, 1.0, 1, 5)
 
 
 def own(**changed: object) -> AlpacaEvalJudging:
@@ -108,7 +111,7 @@ def test_candidates_cannot_write_the_official_prompt() -> None:
 def test_preferences_are_read(
     prompt: str, text: str, alternatives: dict[str, float] | None, value: float, label: str, soft: bool
 ) -> None:
-    used = OFFICIAL if prompt == "official" else OwnPrompt.of(load_rubric("pairwise_2"))
+    used = OFFICIAL if prompt == "official" else own_prompt(load_rubric("pairwise_2"))
     verdict = read_preference(used, reply(text, alternatives))
     assert verdict.value == pytest.approx(value, abs=1e-12)
     assert (verdict.label, verdict.soft) == (label, soft)
@@ -119,7 +122,7 @@ def test_preferences_are_read(
 @pytest.mark.parametrize("alternatives", [None, {"Both": -0.1, "The": -2.0}])
 def test_no_preference_is_not_a_half(text: str, alternatives: dict[str, float] | None) -> None:
     with pytest.raises(Malformed, match="neither"):
-        read_preference(OwnPrompt.of(load_rubric("pairwise_2")), reply(text, alternatives))
+        read_preference(own_prompt(load_rubric("pairwise_2")), reply(text, alternatives))
 
 
 def test_values_are_for_the_candidate_in_both_orders() -> None:

@@ -35,8 +35,9 @@ def said(label: str, order: Order, repeat: int = 0) -> Judgment:
     """A verdict as the parser would hand it over: from the candidate's side."""
     from judges.protocols.arena.labels import LABELS
 
-    worth = LABELS[label] if order == "candidate_first" else LABELS[label].other()
-    return Judgment("p", 0, "j", "r", order, repeat, Verdict(worth.value, label, worth.votes), label)
+    worth = LABELS[label]
+    value = worth.value if order == "candidate_first" else 1.0 - worth.value
+    return Judgment("p", 0, "j", "r", order, repeat, Verdict(value, label, worth.weight), label)
 
 
 def failed(order: Order, why: str = "no verdict") -> Judgment:

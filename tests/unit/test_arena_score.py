@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import DataError
-from judges.protocols.arena.labels import LABELS, Worth, parse_label
+from judges.protocols.arena.labels import LABELS, parse_label
 from judges.protocols.arena.score import ModelScore, Votes, bradley_terry, bradley_terry_scores, mean_scores, ratio
 from judges.types import Malformed
 
@@ -22,9 +22,10 @@ FIVE = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
 
 def votes(labels: Sequence[tuple[str, str]], model: str = "m", category: str = "") -> list[Votes]:
     """Problems p0, p1, … from the verdicts of game 1 (baseline first) and game 2 (model first)."""
+    worths = [(LABELS[first], LABELS[second]) for first, second in labels]
     return [
-        Votes.of(f"p{i}", model, "base", (LABELS[first].other(), LABELS[second]), category)
-        for i, (first, second) in enumerate(labels)
+        Votes.of(f"p{i}", model, "base", ((1.0 - one.value, one.weight), (two.value, two.weight)), category)
+        for i, (one, two) in enumerate(worths)
     ]
 
 
@@ -66,11 +67,12 @@ def test_reading_any_text_gives_a_known_label_or_none(text: str) -> None:
 def test_labels_and_their_mirror_images_agree() -> None:
     swap = str.maketrans("AB<>", "BA><")
     for label, worth in LABELS.items():
-        mirrored = label.translate(str.maketrans("AB", "BA"))
-        assert LABELS[mirrored] == worth.other(), label
-        assert LABELS[label[::-1].translate(str.maketrans("<>", "><"))] == worth, label  # "A>B" is "B<A"
+        mirrored = LABELS[label.translate(str.maketrans("AB", "BA"))]
+        assert (mirrored.value, mirrored.weight) == (1.0 - worth.value, worth.weight), label
+        same = LABELS[label[::-1].translate(str.maketrans("<>", "><"))]  # "A>B" is "B<A"
+        assert (same.value, same.weight) == (worth.value, worth.weight), label
         assert label.translate(swap) in LABELS
-    assert {LABELS[label].votes for label in FIVE} == {1, 3}
+    assert {LABELS[label].weight for label in FIVE} == {1, 3}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_seed_decides_the_interval_and_nothing_else() -> None:
 
 def test_clear_verdicts_are_not_independent_draws() -> None:
     """Three votes of one verdict and two games of one problem shrink the official interval, not ours."""
-    rows = [Votes.of(f"p{i}", "m", "base", [Worth(float(i % 2), 3), Worth(float(i % 2), 3)]) for i in range(100)]
+    rows = [Votes.of(f"p{i}", "m", "base", [(float(i % 2), 3.0), (float(i % 2), 3.0)]) for i in range(100)]
     ours, official = mean_scores(rows)[0], mean_scores(rows, emulate="official")[0]
     assert ours.se == pytest.approx(0.5 / math.sqrt(99), rel=1e-9)
     # Six equal votes each: the official draw believes in 600 independent ones, and shows the inner 90 % of them.

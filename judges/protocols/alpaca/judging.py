@@ -16,29 +16,30 @@ import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
 from harness.errors import ConfigError, DataError, MissingExtra
 from harness.stats.distributions import t_quantile
 from harness.stats.standard_errors import Array, mean_interval
-from harness.types import STATUSES, Completion, Estimate, Json
+from harness.types import STATUSES, Estimate, Json
+from judges.pairwise import game
 from judges.pointwise import check_sampling, unscored
 from judges.prompts.rubric import load_rubric
 from judges.protocols.alpaca.data import RECONSTRUCTED, SIZE, load_glm_data
 from judges.protocols.alpaca.glm import Fit, Formula, GlmData, Rows, extreme, fit_glm
 from judges.protocols.alpaca.prompt import (
     READER_VERSION,
-    OwnPrompt,
-    PairPrompt,
+    TokenPrompt,
     official_prompt,
+    own_prompt,
     read_preference,
     require_official,
 )
 from judges.protocols.alpaca.score import baseline_fit
 from judges.summary import mean_summary
-from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Order, Summary, Task, Verdict
+from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Order, Summary, Task
 
 RUBRIC = "pairwise_2"
 WIN_RATE = "win_rate"
@@ -55,7 +56,7 @@ _PARTS = {"win": "discrete_win_rate", "tie": "tie_rate", "first": "first_rate", 
 class AlpacaEvalJudging(Judging):
     """The protocol with one prompt and one way of sampling."""
 
-    prompt: PairPrompt
+    prompt: TokenPrompt
     temperature: float
     both_orders: bool = False
     """Ask in both orders, at twice the price; published scores draw one."""
@@ -86,23 +87,17 @@ class AlpacaEvalJudging(Judging):
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """One ask (for each order and repeat); none for identical answers. Raises `DataError` without an opponent."""
-        if task.opponent is None:
-            raise DataError(f"problem {task.problem_id!r} has no opponent's answer to hold this one against")
         if len(task.turns) != 1:
             raise DataError(f"problem {task.problem_id!r} has {len(task.turns)} turns; alpaca_eval judges single turns")
-        mine, other = task.answers[-1], task.opponent[-1]
-        if mine == other:
+        if _draw(task):
             return ()
-        return [self._ask(task, mine, other, order, n) for order in self._orders(task) for n in range(self.repeats)]
+        games = [game(task, order, partial(self._ask, task)) for order in self._orders(task)]
+        return [replace(one, repeat=repeat) for one in games for repeat in range(self.repeats)]
 
-    def _ask(self, task: Task, mine: str, other: str, order: Order, repeat: int) -> Ask:
-        mine_first = order == "candidate_first"
-        first, second = (mine, other) if mine_first else (other, mine)
+    def _ask(self, task: Task, first: tuple[str, ...], second: tuple[str, ...]) -> Ask:
         return Ask(
-            self.prompt.messages(task, first, second),
-            _Reader(self.prompt, mirrored=not mine_first),
-            order,
-            repeat,
+            self.prompt.messages(task, first[-1], second[-1]),
+            partial(read_preference, self.prompt),
             temperature=self.temperature,
             max_tokens=self.prompt.max_tokens,
             top_logprobs=self.prompt.top_logprobs,
@@ -123,7 +118,7 @@ class AlpacaEvalJudging(Judging):
 
         Parts: "win" (1, 0.5 or 0), "tie", "first" (preference for the answer shown first), "flip" (both orders only).
         """
-        if task.opponent is not None and task.answers[-1] == task.opponent[-1]:
+        if _draw(task):
             return Judged(
                 task.problem_id, task.attempt, 0.5, "scored", parts={"win": 0.5, "tie": 1.0}, cluster=task.cluster
             )
@@ -154,7 +149,7 @@ class AlpacaEvalJudging(Judging):
         warnings = list(plain.warnings)
         data = self.glm_data()
         rows = _rows(tasks, judged, data)
-        if all(task.opponent is not None and task.answers[-1] == task.opponent[-1] for task in tasks):
+        if all(map(_draw, tasks)):
             fit = replace(baseline_fit(len(tasks)), formula=_formula(data))
         elif int((~np.isnan(rows.preference)).sum()) < 5:
             too_few = "fewer than five preferences: no length control, the headline is the raw win rate"
@@ -183,33 +178,11 @@ def build(options: JudgingOptions) -> Judging:
         temperature=options.temperature if options.temperature is not None else prompt.temperature,
         both_orders=options.orders == "both",
         repeats=options.repeats,
-        glm_data=_Loader(options.data_dir),
+        glm_data=partial(load_glm_data, options.data_dir),
     )
 
 
-@dataclass(frozen=True)
-class _Loader:
-    """Difficulties and gamed annotations, read when they are needed."""
-
-    data_dir: Path | None
-
-    def __call__(self) -> GlmData | None:
-        return load_glm_data(self.data_dir)
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Reads a reply for the candidate: the preference is for the answer shown first, which may be the opponent's."""
-
-    prompt: PairPrompt
-    mirrored: bool
-
-    def __call__(self, completion: Completion) -> Verdict:
-        verdict = read_preference(self.prompt, completion)
-        return replace(verdict, value=1.0 - verdict.value) if self.mirrored else verdict
-
-
-def _prompt(options: JudgingOptions) -> PairPrompt:
+def _prompt(options: JudgingOptions) -> TokenPrompt:
     if options.rubric is not None and options.prompt == "official":
         raise ConfigError("a rubric and --prompt official are two prompts: leave one of them out")
     if options.rubric is None and options.prompt == "official":
@@ -218,7 +191,12 @@ def _prompt(options: JudgingOptions) -> PairPrompt:
         official = official_prompt()
         if official is not None:
             return official
-    return OwnPrompt.of(load_rubric(options.rubric or RUBRIC, options.weighting))
+    return own_prompt(load_rubric(options.rubric or RUBRIC, options.weighting))
+
+
+def _draw(task: Task) -> bool:
+    """True for identical answers: a draw by definition, that is not asked about."""
+    return task.opponent is not None and task.answers[-1] == task.opponent[-1]
 
 
 def _win(value: float) -> float:

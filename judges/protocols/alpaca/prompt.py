@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.errors import ConfigError, MissingExtra
 from harness.hashing import short_hash
 from harness.models.base import import_extra
 from harness.types import Completion, Message, Role
+from judges.prompts.official import OfficialPrompt, cut
 from judges.prompts.render import render
 from judges.replies.labels import match_token
 from judges.types import Malformed, Rubric, Task, Verdict
@@ -29,99 +30,53 @@ READER_VERSION = 1
 """Raised whenever the same reply may be read as another preference."""
 _CONFIGS = "alpaca_eval/evaluators_configs"
 _TURN = re.compile(r"<\|im_start\|>([a-z]+)[ \t]*\n(.*?)<\|im_end\|>", re.DOTALL)
-_FIELD = re.compile(r"\{(instruction|output_1|output_2)\}")
+FIELD = re.compile(r"\{(instruction|output_1|output_2)\}")
 _ROLES: Mapping[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 
 
-class PairPrompt(Protocol):
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
     """A prompt that shows two answers and wants one of two tokens."""
 
-    @property
-    def id(self) -> str:
-        """Name, version and hash, stored with every verdict."""
-
-    @property
-    def tokens(self) -> tuple[str, str]:
-        """The token for the first answer, and for the second."""
-
-    @property
-    def exact(self) -> bool:
-        """True if only these spellings of the tokens count (as published), False for " A" and "a" too."""
-
-    @property
-    def temperature(self) -> float:
-        """Its own sampling temperature."""
-
-    @property
-    def max_tokens(self) -> int:
-        """Limit of the reply."""
-
-    @property
-    def top_logprobs(self) -> int:
-        """Alternatives of the first token to ask for."""
-
-    def messages(self, task: Task, first: str, second: str) -> tuple[Message, ...]:
-        """The prompt with two answers in this order."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPrompt:
-    """A rubric of kind "pairwise" with two labels and a one-token reply."""
-
-    rubric: Rubric
-    tokens: tuple[str, str]
-    exact: bool = False
-    temperature: float = 0.0
-    top_logprobs: int = TOP_LOGPROBS
-
-    @classmethod
-    def of(cls, rubric: Rubric) -> OwnPrompt:
-        """Raises `ConfigError` if the rubric does not decide between two answers in one token."""
-        labels = {choice.value: choice.label for choice in rubric.choices}
-        if rubric.kind != "pairwise" or rubric.reply != "token" or sorted(labels) != [0.0, 1.0]:
-            raise ConfigError(
-                f"rubric {rubric.name!r} cannot judge alpaca_eval: it needs kind 'pairwise', reply 'token' and two "
-                "choices worth 1 and 0, as pairwise_2 has"
-            )
-        return cls(rubric, (labels[1.0], labels[0.0]))
-
-    @property
-    def id(self) -> str:
-        """`Rubric.id`."""
-        return self.rubric.id
-
-    @property
-    def max_tokens(self) -> int:
-        """The rubric's."""
-        return self.rubric.max_tokens
-
-    def messages(self, task: Task, first: str, second: str) -> tuple[Message, ...]:
-        """Candidate texts stand in fences longer than any in them."""
-        return render(self.rubric, task, first=(first,), second=(second,))
-
-
-@dataclass(frozen=True, slots=True)
-class OfficialPrompt:
-    """The leaderboard's prompt and parameters. Its text does not fence candidates; it is used as it is."""
-
     id: str
-    turns: tuple[tuple[Role, str], ...]
+    """Name, version and hash, stored with every verdict."""
     tokens: tuple[str, str]
+    """The token for the first answer, and for the second."""
+    messages: Callable[[Task, str, str], tuple[Message, ...]]
+    """The prompt with two answers in this order."""
+    exact: bool
+    """True if only these spellings of the tokens count (as published), False for " A" and "a" too."""
     temperature: float
+    """Its own sampling temperature."""
     max_tokens: int
     top_logprobs: int
-    exact: bool = True
+    """Alternatives of the first token to ask for."""
 
-    def messages(self, task: Task, first: str, second: str) -> tuple[Message, ...]:
-        """The turns are split before anything is filled in, so that no candidate can open a turn of its own."""
-        values = {"instruction": task.turns[-1], "output_1": first, "output_2": second}
-        return tuple(
-            Message(role, _FIELD.sub(lambda field: values[field.group(1)], text).strip()) for role, text in self.turns
+
+def own_prompt(rubric: Rubric) -> TokenPrompt:
+    """Our own: a rubric of kind "pairwise". Raises `ConfigError` if it does not decide in one token."""
+    labels = {choice.value: choice.label for choice in rubric.choices}
+    if rubric.kind != "pairwise" or rubric.reply != "token" or sorted(labels) != [0.0, 1.0]:
+        raise ConfigError(
+            f"rubric {rubric.name!r} cannot judge alpaca_eval: it needs kind 'pairwise', reply 'token' and two "
+            "choices worth 1 and 0, as pairwise_2 has"
         )
+    tokens = (labels[1.0], labels[0.0])
+    return TokenPrompt(rubric.id, tokens, partial(_rendered, rubric), False, 0.0, rubric.max_tokens, TOP_LOGPROBS)
+
+
+def _rendered(rubric: Rubric, task: Task, first: str, second: str) -> tuple[Message, ...]:
+    return render(rubric, task, first=(first,), second=(second,))
+
+
+def filled(prompt: OfficialPrompt, task: Task, first: str, second: str) -> tuple[Message, ...]:
+    """The leaderboard's prompt. Its text does not fence candidates; it is used as it is."""
+    shown = prompt.messages({"instruction": task.turns[-1], "output_1": first, "output_2": second})
+    return tuple(Message(message.role, message.content.strip()) for message in shown)
 
 
 @cache
-def official_prompt() -> OfficialPrompt | None:
+def official_prompt() -> TokenPrompt | None:
     """The installed package's prompt; None if the package is not installed.
 
     Raises `ConfigError` if it is another version than this knows how to read.
@@ -141,14 +96,17 @@ def official_prompt() -> OfficialPrompt | None:
         others = [str(token) for token in parser["denominator_tokens"] if token != first]
         if config["fn_completion_parser"] != "logprob_parser" or len(others) != 1:
             raise ValueError("not a preference between two tokens")
-        turns = tuple((_ROLES[role], body.strip()) for role, body in _TURN.findall(text))
-        fields = sorted(name for _, body in turns for name in _FIELD.findall(body))
+        # Cut into turns before anything is filled in, so that no candidate can open a turn of its own.
+        turns = tuple((_ROLES[role], cut(body.strip(), FIELD)) for role, body in _TURN.findall(text))
+        fields = sorted(name for _, parts in turns for _, name in parts if name is not None)
         if fields != ["instruction", "output_1", "output_2"]:
             raise ValueError(f"the prompt has the fields {fields}")
-        return OfficialPrompt(
-            id=f"{Path(template).stem}@alpaca-eval-{package.version}#{short_hash(text, 12)}",
-            turns=turns,
+        prompt = OfficialPrompt(f"{Path(template).stem}@alpaca-eval-{package.version}#{short_hash(text, 12)}", turns)
+        return TokenPrompt(
+            id=prompt.id,
             tokens=(first, others[0]),
+            messages=partial(filled, prompt),
+            exact=True,
             temperature=float(parameters["temperature"]),
             max_tokens=int(parameters["max_tokens"]),
             top_logprobs=int(parameters["top_logprobs"]),
@@ -159,7 +117,7 @@ def official_prompt() -> OfficialPrompt | None:
         ) from error
 
 
-def require_official() -> OfficialPrompt:
+def require_official() -> TokenPrompt:
     """As `official_prompt`; raises `MissingExtra` if the package is not installed."""
     prompt = official_prompt()
     if prompt is None:
@@ -177,7 +135,7 @@ def _annotator(folder: Path) -> Mapping[str, Any]:
         raise ValueError(f"its configuration is not YAML: {error}") from error
 
 
-def read_preference(prompt: PairPrompt, completion: Completion) -> Verdict:
+def read_preference(prompt: TokenPrompt, completion: Completion) -> Verdict:
     """The preference for the answer shown first: p(first) / (p(first) + p(second)) of the first token.
 
     Without log-probabilities it is 1 or 0 by the reply itself, and the verdict says so. Raises `Malformed` if neither
@@ -195,7 +153,7 @@ def read_preference(prompt: PairPrompt, completion: Completion) -> Verdict:
     return Verdict(1.0 if said == prompt.tokens[0] else 0.0, said, notes=("no_logprobs",))
 
 
-def _shares(prompt: PairPrompt, completion: Completion) -> dict[str, float] | None:
+def _shares(prompt: TokenPrompt, completion: Completion) -> dict[str, float] | None:
     """Log-probability of each of the two tokens; None if the first token's alternatives have neither.
 
     The alternatives say nothing where the first token opens a thought.

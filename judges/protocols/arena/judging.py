@@ -20,11 +20,11 @@ from functools import partial
 
 from harness.errors import ConfigError, DataError
 from harness.types import STATUSES, Completion, Estimate, Json
-from judges.pairwise import pair_ask
-from judges.pointwise import check_sampling, unscored
+from judges.pairwise import game
+from judges.pointwise import check_sampling, rubric_ask, unscored
 from judges.prompts.rubric import load_rubric
 from judges.protocols.arena.labels import CLEAR_VOTES, LABELS, parse_label
-from judges.protocols.arena.prompt import OfficialPrompt, find_prompt
+from judges.protocols.arena.prompt import Prompts, find_prompt
 from judges.protocols.arena.score import Ratio, Votes, ratio
 from judges.protocols.arena.style import style_of, style_scores
 from judges.replies.parse import PARSER_VERSION
@@ -64,7 +64,7 @@ class ArenaHardJudging(Judging):
     name: str = "arena_hard"
     rubric: Rubric | None = None
     """None: `official` is used."""
-    official: OfficialPrompt | None = None
+    official: Prompts | None = None
     repeats: int = 1
     temperature: float = 0.0
 
@@ -94,9 +94,8 @@ class ArenaHardJudging(Judging):
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """Two games per repeat, baseline first and model first. Raises `DataError` for a task without an opponent."""
-        if task.opponent is None:
-            raise DataError(f"problem {task.problem_id!r}: {self.name} needs the baseline's answer")
-        return [self._ask(task, task.opponent, order, repeat) for repeat in range(self.repeats) for order in GAMES]
+        games = [game(task, order, partial(self._ask, task)) for order in GAMES]
+        return [replace(one, repeat=repeat) for repeat in range(self.repeats) for one in games]
 
     def rubric_id(self, task: Task) -> str:
         """`Rubric.id`, or the official prompt's name and hash."""
@@ -170,21 +169,21 @@ class ArenaHardJudging(Judging):
 
     @property
     def _prompt_id(self) -> str:
-        if self.official is not None:
-            return self.official.id
-        assert self.rubric is not None
-        return self.rubric.id
-
-    def _ask(self, task: Task, opponent: tuple[str, ...], order: Order, repeat: int) -> Ask:
         if self.rubric is not None:
-            return replace(pair_ask(self.rubric, task, opponent, order, self.temperature), repeat=repeat)
+            return self.rubric.id
         assert self.official is not None
-        inverted = order == "opponent_first"
-        first, second = (opponent, task.answers) if inverted else (task.answers, opponent)
+        return next(iter(self.official.values())).id
+
+    def _ask(self, task: Task, first: tuple[str, ...], second: tuple[str, ...]) -> Ask:
+        if self.rubric is not None:
+            return rubric_ask(self.rubric, task, first, second, self.temperature)
+        assert self.official is not None
         category = str(task.meta.get("category") or "")
-        messages = self.official.messages(category, task.turns[-1], first[-1], second[-1])
-        parse = partial(_read_label, inverted)
-        return Ask(messages, parse, order, repeat, temperature=self.temperature, max_tokens=_MAX_TOKENS)
+        prompt = self.official.get(category, self.official.get(""))
+        if prompt is None:
+            raise ConfigError(f"{self._prompt_id} has no system prompt for the category {category!r}")
+        messages = prompt.messages({"question": task.turns[-1], "first": first[-1], "second": second[-1]})
+        return Ask(messages, _read_label, temperature=self.temperature, max_tokens=_MAX_TOKENS)
 
     def _estimate(self, found: Ratio, judged: Sequence[Judged]) -> Estimate:
         scored = [one for one in judged if one.value is not None]
@@ -285,10 +284,9 @@ def _style_estimates(
     return estimates, warnings
 
 
-def _read_label(inverted: bool, completion: Completion) -> Verdict:
+def _read_label(completion: Completion) -> Verdict:
     """A reply to the official prompt: the last verdict in brackets."""
     if completion.answer_text is None:
         raise Malformed("the reply ends inside its reasoning: there is no verdict")
     label = parse_label(completion.answer_text)
-    worth = LABELS[label].other() if inverted else LABELS[label]
-    return Verdict(worth.value, label, float(worth.votes), completion.answer_text)
+    return Verdict(LABELS[label].value, label, LABELS[label].weight, completion.answer_text)

@@ -8,46 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from harness.reasoning import split_reasoning
-from judges.types import Malformed
+from judges.types import Choice, Malformed
 
 CLEAR_VOTES = 3
 """How many votes ">>" counts for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What a verdict says about one of the two answers."""
-
-    value: float
-    """1.0 it is better, 0.5 a tie, 0.0 it is worse."""
-    votes: int
-    """1 or `CLEAR_VOTES`."""
-
-    def other(self) -> Worth:
-        """The same verdict for the other answer."""
-        return Worth(1.0 - self.value, self.votes)
-
-
-LABELS: Mapping[str, Worth] = MappingProxyType(
-    {
-        "A>>B": Worth(1.0, CLEAR_VOTES),
-        "A>B": Worth(1.0, 1),
-        "A=B": Worth(0.5, 1),
-        "B>A": Worth(0.0, 1),
-        "B>>A": Worth(0.0, CLEAR_VOTES),
-        # Judges also write these; the official scorer knows them.
-        "B=A": Worth(0.5, 1),
-        "A<B": Worth(0.0, 1),
-        "A<<B": Worth(0.0, CLEAR_VOTES),
-        "B<A": Worth(1.0, 1),
-        "B<<A": Worth(1.0, CLEAR_VOTES),
-    }
+_VALUES = {
+    "A>>B": 1.0,
+    "A>B": 1.0,
+    "A=B": 0.5,
+    "B>A": 0.0,
+    "B>>A": 0.0,
+    # Judges also write these; the official scorer knows them.
+    "B=A": 0.5,
+    "A<B": 0.0,
+    "A<<B": 0.0,
+    "B<A": 1.0,
+    "B<<A": 1.0,
+}
+LABELS: Mapping[str, Choice] = MappingProxyType(
+    {label: Choice(label, value, float(CLEAR_VOTES if len(label) == 4 else 1)) for label, value in _VALUES.items()}
 )
-"""Verdict -> its worth for A, the answer shown first."""
+"""Verdict -> its value for A, the answer shown first, and its weight in votes."""
 
 _DOUBLE = re.compile(r"\[\[([AB<>=]{1,8})\]\]")
 _SINGLE = re.compile(r"\[([AB<>=]{1,8})\]")

@@ -10,13 +10,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ConfigError, MissingExtra
 from harness.hashing import short_hash
 from harness.models.base import import_extra
-from harness.types import Message
+from judges.prompts.official import OfficialPrompt, cut
 
 _MAX_BYTES = 256 * 1024
 _FIELDS = {"QUESTION": "question", "ANSWER_A": "first", "ANSWER_B": "second"} | {
@@ -29,34 +28,11 @@ _SETTINGS = "JUDGE_SETTINGS"
 _NEEDED = {"question", "first", "second"}
 
 
-@dataclass(frozen=True)
-class OfficialPrompt:
-    """The benchmark's own prompt."""
-
-    source: str
-    """File that it was read from, without its folder."""
-    systems: Mapping[str, str]
-    """Category -> system prompt; "" is for every category that is not named."""
-    template: str
-
-    @property
-    def id(self) -> str:
-        """`official:<file>#<hash>` of the texts."""
-        texts = "\n".join([self.template, *(f"{key}\n{text}" for key, text in sorted(self.systems.items()))])
-        return f"official:{self.source}#{short_hash(texts, 12)}"
-
-    def messages(self, category: str, question: str, first: str, second: str) -> tuple[Message, ...]:
-        """What the judge is shown; raises `ConfigError` for a category without a system prompt."""
-        system = self.systems.get(category, self.systems.get(""))
-        if system is None:
-            raise ConfigError(f"{self.source} has no system prompt for the category {category!r}")
-        values = {"question": question, "first": first, "second": second}
-        # One pass: an answer that holds "{ANSWER_B}" stays exactly that.
-        user = _FIELD.sub(lambda found: values[_FIELDS[found[1]]], self.template)
-        return (Message("system", system), Message("user", user))
+Prompts = Mapping[str, OfficialPrompt]
+"""By category; "" is for every category that is not named. All have one id, that of their texts together."""
 
 
-def find_prompt(folder: Path | None, names: tuple[str, ...]) -> OfficialPrompt | None:
+def find_prompt(folder: Path | None, names: tuple[str, ...]) -> Prompts | None:
     """The official prompt in a data folder, its `config` folder, or the `config` folder beside it; None without one.
 
     A data folder that is the `data` folder of a copy of the official repository is therefore enough. A file that holds
@@ -74,7 +50,7 @@ def find_prompt(folder: Path | None, names: tuple[str, ...]) -> OfficialPrompt |
     return None
 
 
-def read_prompt(path: Path) -> OfficialPrompt:
+def read_prompt(path: Path) -> Prompts:
     """The prompt of one configuration file. Raises `ConfigError` saying what it lacks, `MissingExtra` without YAML."""
     yaml = import_extra("yaml", "reading Arena-Hard's own configuration", "judge")
     try:
@@ -91,13 +67,23 @@ def read_prompt(path: Path) -> OfficialPrompt:
         raise ConfigError(f"{path}: 'prompt_template' must be one text with fields for the question and both answers")
     system = config.get("system_prompt")
     if isinstance(system, str) and system.strip():
-        return OfficialPrompt(path.name, {"": system}, template)
+        return _prompts(path.name, {"": system}, template)
     beside = path.parent.parent / "utils" / "judge_utils.py"
     if not beside.is_file():
         raise ConfigError(
             f"{path} has no 'system_prompt', and {beside} is not there: name a complete copy of the official repository"
         )
-    return OfficialPrompt(path.name, _systems(beside), template)
+    return _prompts(path.name, _systems(beside), template)
+
+
+def _prompts(source: str, systems: Mapping[str, str], template: str) -> Prompts:
+    texts = "\n".join([template, *(f"{category}\n{text}" for category, text in sorted(systems.items()))])
+    name = f"official:{source}#{short_hash(texts, 12)}"
+    user = tuple((text, _FIELDS[field] if field is not None else None) for text, field in cut(template, _FIELD))
+    return {
+        category: OfficialPrompt(name, (("system", ((system, None),)), ("user", user)))
+        for category, system in systems.items()
+    }
 
 
 def _systems(path: Path) -> dict[str, str]:

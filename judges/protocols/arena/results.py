@@ -164,8 +164,9 @@ def _of_pairs(judge: str, pairs: Sequence[Pair]) -> Verdicts:
         for label in (first.label, second.label):
             if label not in LABELS:
                 raise DataError(f"{pair.where}: {label!r} is no verdict; known: {', '.join(LABELS)}")
-        worths = (LABELS[first.label].other(), LABELS[second.label])  # the model is B in the first game
-        votes.append(Votes.of(pair.uid, pair.model, pair.baseline, worths, pair.category))
+        one, two = LABELS[first.label], LABELS[second.label]
+        said = ((1.0 - one.value, one.weight), (two.value, two.weight))  # the model is B in the first game
+        votes.append(Votes.of(pair.uid, pair.model, pair.baseline, said, pair.category))
     return Verdicts(judge, tuple(votes), tuple(dropped), tuple(disagreements))
 
 

@@ -23,7 +23,6 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.stats.standard_errors import Mean, mean_interval
-from judges.protocols.arena.labels import Worth
 
 Array = npt.NDArray[np.float64]
 ROUNDS = 1000
@@ -47,11 +46,11 @@ class Votes:
     category: str = ""
 
     @classmethod
-    def of(cls, uid: str, model: str, baseline: str, games: Iterable[Worth], category: str = "") -> Votes:
-        """From what each game says about the model."""
+    def of(cls, uid: str, model: str, baseline: str, games: Iterable[tuple[float, float]], category: str = "") -> Votes:
+        """From what each game says about the model: value (1, 0.5 or 0) and weight in votes."""
         tally = {1.0: 0.0, 0.5: 0.0, 0.0: 0.0}
-        for game in games:
-            tally[game.value] += game.votes
+        for value, weight in games:
+            tally[value] += weight
         return cls(uid, model, baseline, tally[1.0], tally[0.5], tally[0.0], category)
 
     @property

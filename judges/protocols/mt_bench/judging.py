@@ -12,20 +12,19 @@ Source: Zheng et al. 2023, arXiv 2306.05685, and FastChat's llm_judge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal
+from typing import ClassVar
 
 from harness.errors import ConfigError, DataError
-from harness.types import Json
-from judges.pairwise import PairwiseJudging
+from harness.types import Completion, Json
+from judges.pairwise import PairwiseJudging, game
 from judges.pointwise import RubricJudging, check_sampling, unscored
+from judges.prompts.official import OfficialPrompt
 from judges.prompts.rubric import load_rubric
 from judges.protocols.mt_bench.prompts import (
     HIGH,
     LOW,
-    OfficialPrompt,
     find_prompts,
     official_prompts,
     prompt_name,
@@ -34,7 +33,7 @@ from judges.protocols.mt_bench.prompts import (
 )
 from judges.protocols.mt_bench.score import RATING, Rated, problem_ratings, rating_estimates
 from judges.summary import mean_summary
-from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Order, Rubric, Summary, Task
+from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Order, Rubric, Summary, Task, Verdict
 
 NAME, PAIR_NAME = "mt_bench", "mt_bench_pair"
 OWN_RUBRIC, OWN_PAIR_RUBRIC = "rating_10", "pairwise_5"
@@ -47,50 +46,90 @@ _RATES = {"win": "strict_win_rate", "tie": "tie_rate", "flip": "flip_rate", "fir
 
 
 @dataclass(frozen=True)
-class MtBenchJudging(Judging):
-    """Each turn rated on its own, from 1 to 10."""
+class _MtBench(Judging):
+    """What both modes share: the prompts, and the judge's sampling."""
 
     prompts: Mapping[str, OfficialPrompt] | None = None
     """The benchmark's own prompts by name; None to use the rubric."""
     rubric: Rubric | None = None
-    """A rating rubric from 1 to 10, in place of the prompts."""
+    """A rubric of the mode's kind, in place of the prompts."""
     repeats: int = 1
     temperature: float = 0.0
+    pair: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        _check_prompt(self.prompts, self.rubric)
+        if (self.prompts is None) == (self.rubric is None):
+            raise ConfigError("MT-Bench is judged by its own prompts or by a rubric: give one of them")
         check_sampling(self.repeats, self.temperature)
-        if self.rubric is not None and (self.rubric.kind, self.rubric.low, self.rubric.high) != ("rating", LOW, HIGH):
-            raise ConfigError(f"MT-Bench rates from 1 to 10; rubric {self.rubric.name!r} does not")
+        self._check_rubric()
+
+    def _check_rubric(self) -> None:
+        """Raise `ConfigError` for a rubric of another kind."""
 
     @property
     def name(self) -> str:
         """As in the catalog."""
-        return NAME
+        return PAIR_NAME if self.pair else NAME
+
+    @property
+    def _by_rubric(self) -> RubricJudging | PairwiseJudging | None:
+        if self.rubric is None:
+            return None
+        judging = PairwiseJudging if self.pair else RubricJudging
+        return judging(self.rubric, repeats=self.repeats, temperature=self.temperature)
 
     def identity(self) -> Mapping[str, Json]:
         """Prompts with their hashes (or the rubric), and the judge's sampling."""
-        return {"judging": NAME, **_identity(self.prompts, "single", self._by_rubric), **_sampling(self)}
+        sampling = {"repeats": self.repeats, "temperature": self.temperature}
+        if self._by_rubric is not None:
+            own = {key: value for key, value in self._by_rubric.identity().items() if key != "judging"}
+            return {"judging": self.name, "prompt": "own", **own, **sampling}
+        start = "pair" if self.pair else "single"
+        used = [prompt.id for name, prompt in sorted((self.prompts or {}).items()) if name.startswith(start)]
+        return {"judging": self.name, "prompt": "official", "prompts": used, "parser": READER_VERSION, **sampling}
 
-    @property
-    def _by_rubric(self) -> RubricJudging | None:
-        return RubricJudging(self.rubric, self.repeats, self.temperature) if self.rubric is not None else None
+    def needs_opponent(self) -> bool:
+        """In the pairwise mode."""
+        return self.pair
+
+    def rubric_id(self, task: Task) -> str:
+        """The rubric's id, or name and hash of the official prompt for this category and turn."""
+        return self.rubric.id if self.rubric is not None else self._official(task).id
+
+    def _official(self, task: Task) -> OfficialPrompt:
+        """The prompt for this task's category and turn."""
+        assert self.prompts is not None
+        if len(task.turns) not in (1, 2) or len(task.answers) != len(task.turns):
+            raise DataError(
+                f"problem {task.problem_id!r} has {len(task.turns)} questions and {len(task.answers)} answers; "
+                "MT-Bench judges one turn, or two"
+            )
+        return self.prompts[prompt_name(self.pair, bool(references(task)), len(task.turns))]
+
+    def _ask(self, task: Task, read: Callable[[Completion], Verdict], **answers: tuple[str, ...]) -> Ask:
+        """The official prompt's question; `answers` by their fields, "answer" or "answer_a" and "answer_b"."""
+        prompt = self._official(task)
+        values = {"question": task.turns[0]}
+        values |= {f"question_{number}": turn for number, turn in enumerate(task.turns, 1)}
+        values |= {f"ref_answer_{number}": text for number, text in enumerate(references(task), 1)}
+        for field, said in answers.items():
+            values |= {field: said[0]} | {f"{field}_{number}": answer for number, answer in enumerate(said, 1)}
+        return Ask(prompt.messages(values), read, temperature=self.temperature, max_tokens=MAX_TOKENS)
+
+
+class MtBenchJudging(_MtBench):
+    """Each turn rated on its own, from 1 to 10."""
+
+    def _check_rubric(self) -> None:
+        if self.rubric is not None and (self.rubric.kind, self.rubric.low, self.rubric.high) != ("rating", LOW, HIGH):
+            raise ConfigError(f"MT-Bench rates from 1 to 10; rubric {self.rubric.name!r} does not")
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """One ask per repeat. Raises `DataError` for a task that is no turn of MT-Bench."""
         if self._by_rubric is not None:
             return self._by_rubric.asks(with_references(task))
-        messages = _official(self.prompts, task, pair=False).messages(
-            {**_shared(task), **_answers(task.answers, "answer")}
-        )
-        return [
-            Ask(messages, read_rating, repeat=repeat, temperature=self.temperature, max_tokens=MAX_TOKENS)
-            for repeat in range(self.repeats)
-        ]
-
-    def rubric_id(self, task: Task) -> str:
-        """The rubric's id, or name and hash of the official prompt for this category and turn."""
-        return self.rubric.id if self.rubric is not None else _official(self.prompts, task, pair=False).id
+        ask = self._ask(task, read_rating, answer=task.answers)
+        return [replace(ask, repeat=repeat) for repeat in range(self.repeats)]
 
     def fold(self, task: Task, judgments: Sequence[Judgment]) -> Judged:
         """Mean rating over the readable repeats, over 10."""
@@ -117,40 +156,14 @@ class MtBenchJudging(Judging):
         return Summary(RATING, rating_estimates(rated), problem_ratings(rated), tuple(warnings))
 
 
-@dataclass(frozen=True)
-class MtBenchPairJudging(Judging):
+class MtBenchPairJudging(_MtBench):
     """Each turn against another model's, in both orders; a win is a win in both of them."""
 
-    prompts: Mapping[str, OfficialPrompt] | None = None
-    rubric: Rubric | None = None
-    """A pairwise rubric, in place of the prompts."""
-    repeats: int = 1
-    temperature: float = 0.0
+    pair = True
 
-    def __post_init__(self) -> None:
-        _check_prompt(self.prompts, self.rubric)
-        check_sampling(self.repeats, self.temperature)
+    def _check_rubric(self) -> None:
         if self.rubric is not None and self.rubric.kind != "pairwise":
             raise ConfigError(f"MT-Bench's pairwise mode needs a pairwise rubric; {self.rubric.name!r} is none")
-
-    @property
-    def name(self) -> str:
-        """As in the catalog."""
-        return PAIR_NAME
-
-    def identity(self) -> Mapping[str, Json]:
-        """Prompts with their hashes (or the rubric), and the judge's sampling."""
-        return {"judging": PAIR_NAME, **_identity(self.prompts, "pair", self._by_rubric), **_sampling(self)}
-
-    @property
-    def _by_rubric(self) -> PairwiseJudging | None:
-        if self.rubric is None:
-            return None
-        return PairwiseJudging(self.rubric, repeats=self.repeats, temperature=self.temperature)
-
-    def needs_opponent(self) -> bool:
-        """Always."""
-        return True
 
     def asks(self, task: Task) -> Sequence[Ask]:
         """Every repeat with the candidate as A, then with the opponent as A. Raises `DataError` without an opponent."""
@@ -158,22 +171,10 @@ class MtBenchPairJudging(Judging):
             return self._by_rubric.asks(with_references(task))
         if task.opponent is None or len(task.opponent) != len(task.answers):
             raise DataError(f"problem {task.problem_id!r} has no opponent's answers to the same turns")
-        prompt = _official(self.prompts, task, pair=True)
-        asks: list[Ask] = []
-        for order in _ORDERS:
-            mine_first = order == "candidate_first"
-            first, second = (task.answers, task.opponent) if mine_first else (task.opponent, task.answers)
-            values = {**_shared(task), **_answers(first, "answer_a"), **_answers(second, "answer_b")}
-            parse = partial(read_letter, mirrored=not mine_first)
-            asks += [
-                Ask(prompt.messages(values), parse, order, repeat, None, self.temperature, MAX_TOKENS)
-                for repeat in range(self.repeats)
-            ]
-        return asks
-
-    def rubric_id(self, task: Task) -> str:
-        """The rubric's id, or name and hash of the official prompt for this category and turn."""
-        return self.rubric.id if self.rubric is not None else _official(self.prompts, task, pair=True).id
+        games = [
+            game(task, order, lambda a, b: self._ask(task, read_letter, answer_a=a, answer_b=b)) for order in _ORDERS
+        ]
+        return [replace(one, repeat=repeat) for one in games for repeat in range(self.repeats)]
 
     def fold(self, task: Task, judgments: Sequence[Judgment]) -> Judged:
         """1 for a win in both orders, 0 for a loss in both, else 0.5; unscored if an order could not be read.
@@ -249,37 +250,6 @@ def _temperature(options: JudgingOptions) -> float:
     return options.temperature if options.temperature is not None else 0.0
 
 
-def _check_prompt(prompts: Mapping[str, OfficialPrompt] | None, rubric: Rubric | None) -> None:
-    if (prompts is None) == (rubric is None):
-        raise ConfigError("MT-Bench is judged by its own prompts or by a rubric: give one of them")
-
-
-def _identity(
-    prompts: Mapping[str, OfficialPrompt] | None,
-    kind: Literal["single", "pair"],
-    by_rubric: RubricJudging | PairwiseJudging | None,
-) -> dict[str, Json]:
-    if by_rubric is not None:
-        return {"prompt": "own", **{key: value for key, value in by_rubric.identity().items() if key != "judging"}}
-    used = {} if prompts is None else {name: prompt.id for name, prompt in prompts.items() if name.startswith(kind)}
-    return {"prompt": "official", "prompts": [used[name] for name in sorted(used)], "parser": READER_VERSION}
-
-
-def _sampling(judging: MtBenchJudging | MtBenchPairJudging) -> dict[str, Json]:
-    return {"repeats": judging.repeats, "temperature": judging.temperature}
-
-
-def _official(prompts: Mapping[str, OfficialPrompt] | None, task: Task, *, pair: bool) -> OfficialPrompt:
-    """The prompt for this task's category and turn."""
-    assert prompts is not None
-    if len(task.turns) not in (1, 2) or len(task.answers) != len(task.turns):
-        raise DataError(
-            f"problem {task.problem_id!r} has {len(task.turns)} questions and {len(task.answers)} answers; "
-            "MT-Bench judges one turn, or two"
-        )
-    return prompts[prompt_name(pair, bool(references(task)), len(task.turns))]
-
-
 def references(task: Task) -> tuple[str, ...]:
     """The right answers that the judge is shown, one for each turn so far; empty if there are none."""
     if task.reference is None:
@@ -297,17 +267,6 @@ def with_references(task: Task) -> Task:
     if len(shown) < 2:
         return task
     return replace(task, reference="\n\n".join(f"Turn {number}:\n{text}" for number, text in enumerate(shown, 1)))
-
-
-def _shared(task: Task) -> dict[str, str]:
-    """Fields that do not depend on who answered; all that any of the prompts may show."""
-    values = {"question": task.turns[0]}
-    values |= {f"question_{number}": turn for number, turn in enumerate(task.turns, 1)}
-    return values | {f"ref_answer_{number}": text for number, text in enumerate(references(task), 1)}
-
-
-def _answers(answers: Sequence[str], field: str) -> dict[str, str]:
-    return {field: answers[0]} | {f"{field}_{number}": answer for number, answer in enumerate(answers, 1)}
 
 
 def _rated(task: Task, judged: Judged) -> Rated:

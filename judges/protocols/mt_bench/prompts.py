@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.datasets import MissingData, data_folder
 from harness.datasets.local import read_file
 from harness.errors import DataError
 from harness.hashing import canonical_json, short_hash
-from harness.types import Completion, Json, Message
+from harness.types import Completion
+from judges.prompts.official import OfficialPrompt, Parts
 from judges.types import Malformed, Verdict
 
 FILES = ("mt_bench_judge_prompts.jsonl", "judge_prompts.jsonl")
@@ -52,29 +51,6 @@ _FIELDS: dict[str, frozenset[str]] = {
 _DOUBLE = re.compile(r"\[\[(\d{1,9}(?:\.\d{0,9})?)\]\]")
 _SINGLE = re.compile(r"\[(\d{1,9}(?:\.\d{0,9})?)\]")
 _LETTER = re.compile(r"\[\[([ABC])\]\]")
-
-
-@dataclass(frozen=True, slots=True)
-class OfficialPrompt:
-    """One prompt of the benchmark."""
-
-    name: str
-    system: str
-    template: str
-    """User message in `str.format` notation."""
-
-    @property
-    def id(self) -> str:
-        """Name and hash of the text, stored with every verdict."""
-        return f"{self.name}#{short_hash(canonical_json([self.system, self.template]), 12)}"
-
-    def messages(self, values: Mapping[str, str]) -> tuple[Message, ...]:
-        """The template filled in one pass: braces in the texts of others are only braces."""
-        filled = "".join(
-            literal + (values[field] if field is not None else "")
-            for literal, field, _, _ in string.Formatter().parse(self.template)
-        )
-        return (Message("system", self.system), Message("user", filled))
 
 
 def prompt_name(pair: bool, guided: bool, turns: int) -> str:
@@ -112,36 +88,33 @@ def read_prompts(folder: Path, name: str) -> dict[str, OfficialPrompt]:
     """All eight prompts of a file. Raises `DataError` naming the line, or what is missing."""
     prompts: dict[str, OfficialPrompt] = {}
     for raw in read_file(folder, name, None):
-        prompt = _prompt(raw.fields, raw.where)
-        if prompt.name not in _FIELDS:
+        title, system, template = (raw.fields.get(key) for key in ("name", "system_prompt", "prompt_template"))
+        if not isinstance(title, str) or not isinstance(system, str) or not isinstance(template, str):
+            raise DataError(f"{raw.where}: a judge prompt needs the texts name, system_prompt and prompt_template")
+        if title not in _FIELDS:
             continue  # FastChat's file may hold prompts of other benchmarks
-        if prompt.name in prompts:
-            raise DataError(f"{raw.where}: prompt {prompt.name!r} stands twice")
-        _check_fields(prompt, raw.where)
-        prompts[prompt.name] = prompt
+        if title in prompts:
+            raise DataError(f"{raw.where}: prompt {title!r} stands twice")
+        prompt_id = f"{title}#{short_hash(canonical_json([system, template]), 12)}"
+        user = _cut(template, title, raw.where)
+        prompts[title] = OfficialPrompt(prompt_id, (("system", ((system, None),)), ("user", user)))
     missing = [wanted for wanted in _FIELDS if wanted not in prompts]
     if missing:
         raise DataError(f"{folder / name} has no prompt {', '.join(map(repr, missing))}: get FastChat's judge_prompts")
     return prompts
 
 
-def _prompt(fields: Mapping[str, Json], where: str) -> OfficialPrompt:
-    texts = [fields.get(key) for key in ("name", "system_prompt", "prompt_template")]
-    name, system, template = texts
-    if not isinstance(name, str) or not isinstance(system, str) or not isinstance(template, str):
-        raise DataError(f"{where}: a judge prompt needs the texts name, system_prompt and prompt_template")
-    return OfficialPrompt(name, system, template)
-
-
-def _check_fields(prompt: OfficialPrompt, where: str) -> None:
+def _cut(template: str, name: str, where: str) -> Parts:
+    """A template in `str.format` notation at its fields, which must be the ones that a prompt of this name shows."""
     try:
-        parts = list(string.Formatter().parse(prompt.template))
+        parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise DataError(f"{where}: the template of {prompt.name!r} has unbalanced braces ({error})") from error
+        raise DataError(f"{where}: the template of {name!r} has unbalanced braces ({error})") from error
     shown = {field for _, field, _, _ in parts if field is not None}
-    if shown != _FIELDS[prompt.name] or any(spec or conversion for _, _, spec, conversion in parts):
-        wrong = sorted(shown ^ _FIELDS[prompt.name]) or ["formats"]
-        raise DataError(f"{where}: the template of {prompt.name!r} lacks or adds {', '.join(map(repr, wrong))}")
+    if shown != _FIELDS[name] or any(spec or conversion for _, _, spec, conversion in parts):
+        wrong = sorted(shown ^ _FIELDS[name]) or ["formats"]
+        raise DataError(f"{where}: the template of {name!r} lacks or adds {', '.join(map(repr, wrong))}")
+    return tuple((text, field) for text, field, _, _ in parts)
 
 
 def find_rating(text: str) -> float | None:
@@ -175,8 +148,8 @@ def find_letter(text: str) -> str | None:
     return next((letter for letter in "ABC" if f"[[{letter}]]" in text), None)
 
 
-def read_letter(completion: Completion, *, mirrored: bool) -> Verdict:
-    """A pairwise judge's reply, for the candidate (`mirrored`: it is B); `Malformed` for none or different ones."""
+def read_letter(completion: Completion) -> Verdict:
+    """A pairwise judge's reply, for the answer shown first; `Malformed` for no verdict or different ones."""
     text = completion.answer_text or ""
     letters = sorted(set(_LETTER.findall(text)))
     if not letters:
@@ -185,4 +158,4 @@ def read_letter(completion: Completion, *, mirrored: bool) -> Verdict:
         shown = ", ".join(f"[[{letter}]]" for letter in letters)
         raise Malformed(f"there are different verdicts in it ({shown}): write your own one only")
     value = {"A": 1.0, "B": 0.0, "C": 0.5}[letters[0]]
-    return Verdict(value=1.0 - value if mirrored else value, label=letters[0], reason=text)
+    return Verdict(value=value, label=letters[0], reason=text)
