@@ -9,8 +9,8 @@ from dataclasses import fields
 from backends.base import load_method
 from backends.config import Settings, settings_from
 from harness.errors import ConfigError, did_you_mean
+from harness.models.budget import Budget
 from harness.types import Json
-from judges.budget import Budget
 
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|min|h)", re.IGNORECASE)
 _MOST = 1e15

@@ -60,8 +60,8 @@ async def _judge(url: str, items: int, concurrency: int, cache_path: Path) -> di
     """One run: all items, one cache."""
     import harness.models.openai_client  # noqa: F401  # imported before the clock starts
     from harness.models import load_model
+    from harness.models.reply_cache import Cache
     from judges.ask import NO_REPLY, judge_tasks
-    from judges.cache import Cache
     from judges.pointwise import RubricJudging
     from judges.prompts.rubric import load_rubric
     from judges.types import Task

@@ -79,7 +79,7 @@ def check(
             config,
             metric,
             Rule(**rule, max_missing=config.max_failures),
-            lambda model: RunProgress(model, quiet=True),
+            lambda: RunProgress(quiet=True),
             lambda line: print(line, file=sys.stderr),
         )
     except HarnessError as error:

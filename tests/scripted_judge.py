@@ -16,7 +16,7 @@ import json
 import math
 import random
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,11 +167,10 @@ class ScriptedModel:
     def environment(self) -> Mapping[str, Json]:
         return dict(self.prices)
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
-        for request in requests:
-            messages = [{"role": m.role, "content": m.content} for m in request.messages]
-            text = self.judge.reply(messages, request.seed)
-            yield request, Completion(text=text, finish="stop", tokens_in=100, tokens_out=20)
+    async def answer(self, request: Request) -> Completion:
+        messages = [{"role": m.role, "content": m.content} for m in request.messages]
+        text = self.judge.reply(messages, request.seed)
+        return Completion(text=text, finish="stop", tokens_in=100, tokens_out=20)
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from harness.types import Completion, Json, Request
 
@@ -25,14 +25,11 @@ class ScriptedModel:
         """Prices, where a test gives some."""
         return self._environment
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
+    async def answer(self, request: Request) -> Completion:
         """See `harness.types.Model`."""
-        for request in requests:
-            self.asked.append(request)
-            reply = self._reply(request)
-            if isinstance(reply, str):
-                reply = Completion(text=reply, finish="stop", tokens_in=100, tokens_out=20)
-            yield request, reply
+        self.asked.append(request)
+        reply = self._reply(request)
+        return Completion(text=reply, finish="stop", tokens_in=100, tokens_out=20) if isinstance(reply, str) else reply
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -3,29 +3,26 @@
     with Cache(Path("traces.jsonl.cache.sqlite")) as cache, Asker(model, cache) as ask:
         completions = ask(queries)                      # in the order of the queries
 
-Each reply is committed to the cache (`judges.cache`, one sqlite file) as it comes, before anything is made of it. Its
-key is the whole content of the query: record, recipe, template, model, messages, sampling, attempt. Whatever stops a
-recipe, the same call goes on from there; another template, model or temperature asks anew and loses nothing. Failed
-requests are counted, come back with `finish="error"` and are asked again by the next call.
+Each reply is committed to the cache (one sqlite file) as it comes, before anything is made of it. Its key is the whole
+content of the query: record, recipe, template, model, messages, sampling, attempt. Whatever stops a recipe, the same
+call goes on from there; another template, model or temperature asks anew and loses nothing. Failed requests are
+counted, come back with `finish="error"` and are asked again by the next call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from types import TracebackType
-from typing import Protocol
 
-from harness.errors import BudgetReached, DataError
+from harness.errors import DataError
 from harness.hashing import canonical_json
+from harness.models.budget import Budget
+from harness.models.replies import Progress, Replies
+from harness.models.reply_cache import Cache
 from harness.types import Completion, Model, Problem, Request
-from judges.budget import Budget, Meter
-from judges.cache import Cache, storable
-from judges.stream import AHEAD, answer_stream
 
 _AT_ONCE = 500
 
@@ -105,19 +102,6 @@ Ask = Callable[[Sequence[Query]], list[Completion]]
 """What a recipe needs of an `Asker`: completions in the order of the queries."""
 
 
-class AskProgress(Protocol):
-    """Who is told how the asking goes."""
-
-    def start(self, what: str, total: int, stored: int) -> None:
-        """Requests to make, and replies found in the cache."""
-
-    def advance(self, completion: Completion) -> None:
-        """Called with each reply that comes."""
-
-    def finish(self) -> None:
-        """Called when this batch is done, however it ends."""
-
-
 @dataclass(slots=True)
 class Asked:
     """What an `Asker` has done so far."""
@@ -142,13 +126,13 @@ class Asker:
         cache: Cache,
         *,
         budget: Budget | None = None,
-        progress: AskProgress | None = None,
+        progress: Progress[Completion] | None = None,
         role: str = "teacher",
     ) -> None:
         """`role` is for errors. Raises `ConfigError` for a budget in money and a model without prices."""
         self.model, self.done = model, Asked()
-        self._cache, self._budget, self._progress = cache, budget, progress
-        self._meter = Meter(budget, model, f"--{role}-arg") if budget is not None else None
+        self._cache, self._progress = cache, progress
+        self._replies = Replies(model, cache, budget, f"--{role}-arg")
         self._identity = canonical_json(model.describe())
         # One loop for all calls: an engine's connections belong to the loop that they were opened in.
         self._runner = asyncio.Runner()
@@ -171,7 +155,7 @@ class Asker:
         cannot answer at all, `StoreError` if the cache fails.
         """
         keys = [query.key(self._identity) for query in queries]
-        found = self._stored(keys)
+        found = self._cache.get_many(keys)
         missing = {key: query for key, query in zip(keys, queries, strict=True) if key not in found}
         self.done.cached += len(set(keys)) - len(missing)
         if missing:
@@ -188,51 +172,21 @@ class Asker:
     def count_missing(self, queries: Sequence[Query]) -> int:
         """How many requests a call would make now."""
         keys = {query.key(self._identity) for query in queries}
-        return len(keys) - len(self._stored(list(keys)))
-
-    def _stored(self, keys: Sequence[str]) -> dict[str, Completion]:
-        found: dict[str, Completion] = {}
-        for start in range(0, len(keys), _AT_ONCE):
-            found |= self._cache.get_many(keys[start : start + _AT_ONCE])
-        return found
+        return len(keys) - len(self._cache.get_many(keys))
 
     async def _ask(self, missing: dict[str, Query]) -> dict[str, Completion]:
-        waiting = deque(missing.items())
-        names: dict[int, str] = {}
         found: dict[str, Completion] = {}
 
-        def admit(with_engine: int) -> list[tuple[Request, bool]]:
-            return [(request, False) for request in islice(self._next(waiting, names), max(0, AHEAD - with_engine))]
+        async def ask(item: tuple[str, Query]) -> None:
+            key, query = item
+            found[key] = await self._replies.ask(query.request(key))
+            self._count(found[key])
 
-        def receive(request: Request, completion: Completion) -> None:
-            completion = storable(completion)
-            key = names.pop(id(request))
-            if completion.finish != "error":
-                self._cache.put(key, self.model.name, completion)
-            if self._meter is not None:
-                self._meter.settle(request, completion)
-            found[key] = completion
-            self._count(completion)
+        def done() -> str:
+            return f"{len(found):,} of {len(missing):,} requests to {self.model.name} made"
 
-        await answer_stream(self.model, admit, receive)
-        if waiting:
-            raise BudgetReached(
-                f"stopped at the budget: {len(found):,} of {len(missing):,} requests to {self.model.name} made, spent "
-                f"{self._budget}; raise --budget and run the same command again (what is done is stored and costs "
-                "nothing)"
-            )
+        await self._replies.ask_all(missing.items(), ask, done)
         return found
-
-    def _next(self, waiting: deque[tuple[str, Query]], names: dict[int, str]) -> Iterator[Request]:
-        """The next requests, as far as the budget reaches."""
-        while waiting:
-            key, query = waiting[0]
-            request = query.request(key)
-            if self._meter is not None and not self._meter.reserve(request):
-                return
-            waiting.popleft()
-            names[id(request)] = key
-            yield request
 
     def _count(self, completion: Completion) -> None:
         done = self.done

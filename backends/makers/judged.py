@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from backends.makers.cotd import Reward
 from backends.records.record import TrainRecord
+from harness.models.budget import Budget
+from harness.models.reply_cache import Cache
 from harness.types import Model
 from judges.ask import judge_tasks
-from judges.budget import Budget
-from judges.cache import Cache
 from judges.pointwise import RubricJudging
 from judges.prompts.rubric import load_rubric
 from judges.types import Judged, Task

@@ -86,7 +86,7 @@ def _evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
     from harness.cli.progress import JudgeProgress, RunProgress
 
     chosen = replace(config, model=(model,), model_options=config.options_of(model))
-    return run(chosen, lambda name: RunProgress(name, quiet=quiet), lambda: JudgeProgress(quiet=quiet))
+    return run(chosen, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet))
 
 
 def ask(given: Mapping[str, Any], say: Say) -> Asked:

@@ -114,7 +114,7 @@ def _reward(
     if len(judge) != 1 or rubric is None:
         raise UsageError("--reward judge needs one --judge and one --rubric that looks at one answer, e.g. rating_10")
     from backends.makers.judged import judge_reward
-    from judges.cache import Cache
+    from harness.models.reply_cache import Cache
 
     plan_only = settings.dry_run and not beside(settings.out, ".cache.sqlite").exists()
     cache = stack.enter_context(Cache(None) if plan_only else open_cache(settings.out))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from backends.makers.base import Made, Recipe
     from backends.makers.templates import Template
     from backends.records.record import TrainRecord
-    from judges.budget import Budget
+    from harness.models.budget import Budget
 
 F = TypeVar("F", bound=Callable[..., Any])
 SETS = {"traces": ("unsolved",), "dual": ("stage1",)}
@@ -68,7 +68,7 @@ class Settings:
     @classmethod
     def of(cls, given: Mapping[str, Any], role: str = "teacher") -> Settings:
         """From click's parameters, which have the same names."""
-        from judges.budget import Budget
+        from harness.models.budget import Budget
 
         budget = Budget.parse(given["budget"]) if given["budget"] is not None else None
         own: dict[str, Any] = {"role": role, "budget": budget}
@@ -241,8 +241,8 @@ def carry_out(
 
 
 def open_cache(out: Path) -> Any:
-    """The replies beside an output; a `judges.cache.Cache`."""
-    from judges.cache import Cache
+    """The replies beside an output; a `harness.models.reply_cache.Cache`."""
+    from harness.models.reply_cache import Cache
 
     return Cache(beside(out, ".cache.sqlite"), what="file of replies", elsewhere="say another --out")
 
@@ -313,7 +313,7 @@ def summary(made: Made, out: Path, done: Asked | None, note: str = "") -> str:
 def show_plan(recipe: Recipe, settings: Settings) -> None:
     """What would be asked first, how much of it is stored, and one prompt."""
     from backends.makers.asking import Asker
-    from judges.cache import Cache
+    from harness.models.reply_cache import Cache
 
     queries = recipe.first()
     path = beside(settings.out, ".cache.sqlite")

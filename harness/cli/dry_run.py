@@ -9,13 +9,13 @@ import click
 from harness.cli import options
 from harness.config import RunConfig
 from harness.models import load_model
+from harness.models.budget import Prices
 from harness.report.table import Column, Format, Table, column
 from harness.run.plan import Job, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures
 from harness.run.sent import sent_sampling
 from harness.run.store import stored_keys
 from harness.run.turns import count_stored, count_turns
 from harness.types import Json, Model
-from judges.budget import Prices
 
 
 def show_plan(config: RunConfig, form: Format) -> None:

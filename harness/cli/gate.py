@@ -120,7 +120,7 @@ def command(
     try:
         rule = Rule(**settings, max_missing=config.max_failures)
         old = Named("baseline", baseline, baseline_arg)
-        verdicts = run_gate(old, new, config, metric, rule, lambda model: RunProgress(model, quiet=quiet), say)
+        verdicts = run_gate(old, new, config, metric, rule, lambda: RunProgress(quiet=quiet), say)
     except HarnessError as error:
         _tell_error(str(error), junit_file, marked)
         raise
@@ -142,7 +142,7 @@ def _save(path: Path, side: Named, config: RunConfig, metric: str | None, quiet:
     from harness.gate.resolve import find_side
     from harness.plain import clean
 
-    found = find_side(side, config, metric, lambda model: RunProgress(model, quiet=quiet))
+    found = find_side(side, config, metric, lambda: RunProgress(quiet=quiet))
     write_baseline(path, found)
     kept = f"{found.metric} of {found.model} on {len(found.values)} problems of {found.suite}"
     click.echo(f"{path}: {clean(kept, 500)}")

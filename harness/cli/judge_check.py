@@ -50,12 +50,12 @@ def command(probes: int, seed: int, results_dir: Path, quiet: bool, form: Format
 async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]:
     from harness.cli.progress import JudgeProgress
     from harness.models import load_model
+    from harness.models.budget import Budget
+    from harness.models.reply_cache import Cache
     from harness.run.judged.ask import CACHE
     from harness.run.judged.choose import rubric_judging
     from judges import canaries
     from judges.ask import judge_tasks
-    from judges.budget import Budget
-    from judges.cache import Cache
     from judges.prompts.rubric import load_rubric
 
     told = config.judge

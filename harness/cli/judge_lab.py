@@ -94,11 +94,11 @@ def command(
     from harness.cli.progress import JudgeProgress
     from harness.errors import UsageError
     from harness.models import load_model
+    from harness.models.budget import Budget
+    from harness.models.reply_cache import Cache
     from harness.report.lab import lab_text
     from harness.run.judged.ask import CACHE
     from harness.run.signals import sigterm_interrupts
-    from judges.budget import Budget
-    from judges.cache import Cache
     from judges.lab.report import lab
     from judges.lab.run import Arm
     from judges.lab.sets import load_set

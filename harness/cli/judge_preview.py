@@ -11,12 +11,13 @@ import click
 from harness.config import RunConfig
 from harness.errors import PrerequisiteError
 from harness.models import load_model
+from harness.models.budget import Prices
+from harness.models.reply_cache import Cache
 from harness.plain import clean
 from harness.report.table import Format, to_json
 from harness.run.judged.ask import CACHE, prepare
 from harness.types import Json
-from judges.budget import Prices
-from judges.cache import Cache, reply_key
+from judges.keys import reply_key
 from judges.types import Ask
 
 _CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from harness.plain import clean
 from harness.report.text import plural
-from harness.run.score import Scorer
 from harness.types import Completion
 from judges.types import Judgment
 
@@ -48,21 +47,24 @@ class Display:
 
 
 class _Meter(Display):
-    """So many of so many done, at what rate, until when; what else is worth saying is the subclass's."""
+    """So many of so many done, at what rate, until when."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    _failed = "errors"
+
+    def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet)
         self._name = ""
+        self._note: Callable[[], str] = str
         self._done = self._tokens = self._errors = self._total = 0
         self._started = self._shown
 
-    def _begin(self, name: str, total: int) -> None:
-        self._name, self._total = clean(name, 40), total
+    def _begin(self, name: str, total: int, note: Callable[[], str]) -> None:
+        self._name, self._total, self._note = clean(name, 40), total, note
         self._done = self._tokens = self._errors = 0
         self._started = self._shown = time.monotonic()
 
-    def _step(self, tokens: int, failed: bool, more: Callable[[], list[str]]) -> None:
-        """Count one; `more` is what is said beside rate and ETA, asked only when a line is shown."""
+    def _step(self, tokens: int, failed: bool) -> None:
+        """Count one, and show a line if it is time."""
         self._done += 1
         self._tokens += tokens
         self._errors += failed
@@ -71,98 +73,70 @@ class _Meter(Display):
         seconds = max(self._shown - self._started, 1e-9)
         left = (self._total - self._done) * seconds / max(self._done, 1)
         parts = [f"{self._name}: {self._done}/{self._total}", f"{self._tokens / seconds:,.0f} tokens/s"]
-        parts += [f"ETA {duration(left)}", *more()]
+        parts += [f"ETA {duration(left)}", self._note(), f"{self._errors} {self._failed}" if self._errors else ""]
         width = 20
         filled = width * self._done // max(self._total, 1)
         bar = f"[{'#' * filled}{'.' * (width - filled)}] " if self._live else ""
-        self._line(bar + "  ".join(parts))
+        self._line(bar + "  ".join(filter(None, parts)))
 
-    def _end(self, noun: str, failed: str) -> None:
+    def _end(self, noun: str) -> None:
         if self._quiet or not self._total:
             return
         seconds = time.monotonic() - self._started
         rate = self._tokens / max(seconds, 1e-9)
-        errors = f", {self._errors} {failed}" if self._errors else ""
+        errors = f", {self._errors} {self._failed}" if self._errors else ""
         done = f"{self._name}: {self._done}/{self._total} {noun} in {duration(seconds)}, {rate:,.0f} tokens/s{errors}"
         self._line(done, last=True)
 
 
 class RunProgress(_Meter):
-    """Completions done and stored, tokens/s, errors, ETA and the running score of one model."""
+    """Completions made and found in the store, errors, and what the run says of its score."""
 
-    def __init__(self, model: str, *, quiet: bool = False) -> None:
-        super().__init__(quiet=quiet)
-        self._model = model
+    _noun, _found, _to_make = "completions", "completions found in the store", "completions to make"
 
-    def start(self, total: int, stored: int) -> None:
-        """See `harness.run.generate.Progress`."""
-        self._begin(self._model, total)
-        if stored:
-            self._write(f"{self._name}: {stored} completions found in the store\n")
+    def start(self, what: str, total: int, found: int = 0, note: Callable[[], str] = str) -> None:
+        """See `harness.models.replies.Progress`."""
+        self._begin(what, total, note)
+        if found:
+            self._write(f"{self._name}: {found} {self._found}\n")
         if total:
-            self._write(f"{self._name}: {total} completions to make\n")
+            self._write(f"{self._name}: {total} {self._to_make}\n")
 
-    def advance(self, completion: Completion, scorers: Sequence[Scorer]) -> None:
-        """See `harness.run.generate.Progress`."""
-        self._step(completion.tokens_out or 0, completion.finish == "error", lambda: self._more(scorers))
-
-    def _more(self, scorers: Sequence[Scorer]) -> list[str]:
-        scored = sum(scorer.scored for scorer in scorers)
-        score = [f"score so far {100 * sum(scorer.right for scorer in scorers) / scored:.1f} %"] if scored else []
-        return score + ([f"{self._errors} errors"] if self._errors else [])
+    def advance(self, one: Completion) -> None:
+        """See `harness.models.replies.Progress`."""
+        self._step(one.tokens_out or 0, one.finish == "error")
 
     def finish(self) -> None:
-        """See `harness.run.generate.Progress`."""
-        self._end("completions", "errors")
+        """See `harness.models.replies.Progress`."""
+        self._end(self._noun)
+
+
+class AskProgress(RunProgress):
+    """As `RunProgress`, of the replies of a teacher or student."""
+
+    _noun, _found, _to_make, _failed = "replies", "replies found", "requests to make", "failed"
 
 
 class JudgeProgress(_Meter):
     """Judgments settled, how many of them came from the cache, and how many could not be read."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        super().__init__(quiet=quiet)
-        self._cached = 0
+    _failed = "unscored"
+    _cached = 0
 
-    def start(self, judge: str, total: int) -> None:
-        """See `judges.ask.JudgeProgress`."""
-        self._begin(f"judge {judge}", total)
+    def start(self, what: str, total: int, found: int = 0, note: Callable[[], str] = str) -> None:
+        """See `harness.models.replies.Progress`; what is found in the cache is told as it is settled."""
+        self._begin(f"judge {what}", total, lambda: f"{self._cached} cached" if self._cached else "")
         self._cached = 0
         self._write(f"{self._name}: {plural(total, 'judgment')}\n")
 
-    def advance(self, judgment: Judgment) -> None:
-        """See `judges.ask.JudgeProgress`."""
-        self._cached += judgment.cached
-        self._step(0 if judgment.cached else judgment.tokens_out or 0, judgment.verdict is None, self._more)
-
-    def _more(self) -> list[str]:
-        parts = [f"{self._cached} cached"] if self._cached else []
-        return parts + ([f"{self._errors} unscored"] if self._errors else [])
+    def advance(self, one: Judgment) -> None:
+        """See `harness.models.replies.Progress`."""
+        self._cached += one.cached
+        self._step(0 if one.cached else one.tokens_out or 0, one.verdict is None)
 
     def finish(self) -> None:
-        """See `judges.ask.JudgeProgress`."""
-        self._end("judgments" + (f" ({self._cached} cached)" if self._cached else ""), "unscored")
-
-
-class AskProgress(_Meter):
-    """Replies of a teacher or student, tokens/s, failures and ETA."""
-
-    def start(self, what: str, total: int, stored: int) -> None:
-        """See `backends.makers.asking.AskProgress`."""
-        self._begin(what, total)
-        if stored:
-            self._write(f"{self._name}: {stored} replies found\n")
-        self._write(f"{self._name}: {total} requests to make\n")
-
-    def advance(self, completion: Completion) -> None:
-        """See `backends.makers.asking.AskProgress`."""
-        self._step(completion.tokens_out or 0, completion.finish == "error", self._more)
-
-    def _more(self) -> list[str]:
-        return [f"{self._errors} failed"] if self._errors else []
-
-    def finish(self) -> None:
-        """See `backends.makers.asking.AskProgress`."""
-        self._end("replies", "failed")
+        """See `harness.models.replies.Progress`."""
+        self._end("judgments" + (f" ({self._cached} cached)" if self._cached else ""))
 
 
 def duration(seconds: float) -> str:

@@ -92,7 +92,7 @@ def command(
     from harness.report.runs import show_results
     from harness.run.pipeline import check_failures, run
 
-    outcome = run(config, lambda model: RunProgress(model, quiet=quiet), lambda: JudgeProgress(quiet=quiet))
+    outcome = run(config, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet))
     try:
         if outcome.results or form == "json":
             judged = any(result.judge is not None for result in outcome.results)

@@ -22,10 +22,11 @@ from harness.gate.pairs import Rule
 from harness.gate.reach import Design, check_reach
 from harness.gate.values import Side, read_side
 from harness.metrics import described
-from harness.run.generate import Progress
+from harness.models.replies import Progress
 from harness.run.locate import find_run, runs_folder
 from harness.run.sent import changed_by_options
 from harness.suites import load_suite, parse_suite_arg
+from harness.types import Completion
 
 _TAKEN = ("seed", "limit", "temperature", "top_p", "max_tokens")
 
@@ -58,7 +59,7 @@ def find_sides(
     candidate: Named,
     config: RunConfig,
     metric: str | None,
-    progress: Callable[[str], Progress],
+    progress: Callable[[], Progress[Completion]],
     check: Callable[[RunConfig, Side | None], None] = lambda config, stored: None,
 ) -> list[tuple[Side, Side]]:
     """(baseline, candidate) of every suite, in the order asked; models are evaluated.
@@ -101,7 +102,7 @@ def run_gate(
     config: RunConfig,
     metric: str | None,
     rule: Rule,
-    progress: Callable[[str], Progress],
+    progress: Callable[[], Progress[Completion]],
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Verdict]:
     """Find both sides and decide; a margin that cannot be meant, or never pass, is refused before a model is asked.
@@ -158,7 +159,7 @@ def _design(config: RunConfig, stored: Side | None) -> Design:
     )
 
 
-def find_side(side: Named, config: RunConfig, metric: str | None, progress: Callable[[str], Progress]) -> Side:
+def find_side(side: Named, config: RunConfig, metric: str | None, progress: Callable[[], Progress[Completion]]) -> Side:
     """One side alone, of exactly one suite: what is saved as a baseline."""
     stored = _stored(side, Path(config.results_dir), metric)
     if len(stored) == 1:
@@ -189,7 +190,7 @@ def _stored(side: Named, results: Path, metric: str | None) -> dict[str, Side]:
 
 
 def evaluate(
-    side: Named, config: RunConfig, like: Side | None, metric: str | None, progress: Callable[[str], Progress]
+    side: Named, config: RunConfig, like: Side | None, metric: str | None, progress: Callable[[], Progress[Completion]]
 ) -> Side:
     """Evaluate a model on one suite, sampled as `like` was; raises `DataError` if nothing could be scored."""
     from harness.run.pipeline import run

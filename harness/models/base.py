@@ -8,14 +8,15 @@ import importlib
 import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from types import ModuleType
 from typing import Any, TypeVar, overload
 
 from harness.errors import MissingExtra, ModelError
-from harness.types import Completion, Json, Message, Model, Request
+from harness.types import Completion, Json, Message, Request
 
 T = TypeVar("T")
+AHEAD = 4096
+"""Callers of an engine at once: more than any engine's concurrency, few enough for memory."""
 
 
 class Stopped(asyncio.CancelledError):
@@ -32,14 +33,15 @@ class NotBegun(asyncio.CancelledError):
 
 
 class Slots:
-    """Room for so many requests at once. Of those that wait, the one that may take longest goes first.
+    """Room for so many requests at once.
 
-    Longest first keeps one long reply from idling the engine at the end; of equals the first to come goes first.
+    Of those that wait, one that goes on with a conversation goes first, so that what was begun ends; then the one that
+    may take longest, so that one long reply does not idle the engine at the end; of equals the first to come.
     """
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
         self._open: set[str] = set()
 
@@ -66,7 +68,8 @@ class Slots:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (-request.max_tokens, next(self._numbers), turn))
+        replies = sum(message.role == "assistant" for message in request.messages)
+        heapq.heappush(self._waiting, (-replies, -request.max_tokens, next(self._numbers), turn))
         try:
             await turn
         except asyncio.CancelledError:
@@ -83,31 +86,30 @@ class Slots:
         self._free += 1
 
 
-async def bounded(items: Iterable[T], work: Callable[[T], Awaitable[None]], concurrency: int) -> None:
-    """Await `work` for every item, begun in order, at most `concurrency` at once.
+async def bounded(items: Iterable[T], work: Callable[[T], Awaitable[None]], concurrency: int | None = None) -> None:
+    """Await `work` for every item, begun in order, at most `concurrency` (`AHEAD`) at once.
 
     Memory holds that many tasks and never one for each item; an item is taken when its turn comes. The first error is
     raised once the others are cancelled, and `Stopped` if this is cancelled; whatever had finished by then goes on to
     the end of its `work` first, unless it awaits something else there.
     """
-    waiting, workers = iter(items), set[asyncio.Task[None]]()
+    waiting, workers, room = iter(items), set[asyncio.Task[None]](), concurrency or AHEAD
     ended = asyncio.get_running_loop().create_future()
-    unfinished, stopping = 0, False
+    unfinished, stopping, cancelled = 0, False, False
 
     async def serve() -> None:
-        nonlocal unfinished
+        nonlocal unfinished, stopping
         for item in waiting:
-            if len(workers) < concurrency:
+            if stopping:
+                return
+            if len(workers) < room:
                 hire()
             try:
                 await work(item)
-            except NotBegun:
+            except BaseException as error:
+                stopping = True
+                unfinished += isinstance(error, asyncio.CancelledError) and not isinstance(error, NotBegun)
                 raise
-            except asyncio.CancelledError:
-                unfinished += 1
-                raise
-            if stopping:
-                return
 
     def hire() -> None:
         worker = asyncio.create_task(serve())
@@ -130,12 +132,12 @@ async def bounded(items: Iterable[T], work: Callable[[T], Awaitable[None]], conc
     try:
         await ended
     except asyncio.CancelledError:
-        stopping = True
-        await _stop(workers)
-        raise Stopped(unfinished) from None
+        cancelled = True
     finally:
         stopping = True
         await _stop(workers)
+    if cancelled:
+        raise Stopped(unfinished)
 
 
 async def _stop(workers: set[asyncio.Task[None]]) -> None:
@@ -246,15 +248,6 @@ async def answer_concurrently(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-
-
-async def stream(model: Model, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
-    """Temporary, until every caller awaits `Model.answer`: the pairs that `Model.generate` gave."""
-    old: Any = getattr(model, "generate", None)
-    replies = old(requests) if old is not None else answer_concurrently(requests, model.answer, 256)
-    async with aclosing(replies):
-        async for pair in replies:
-            yield pair
 
 
 class AnswersOne:

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
 from harness.errors import BrokenModel, ConfigError, HarnessError, PrerequisiteError, StoreError
 from harness.models import hf, hf_source, load_model, vllm
-from harness.models.base import import_extra, stream
+from harness.models.base import import_extra
 from harness.options import parse_options
 from harness.registry import MODEL, SCHEME, ModelCard, find_card, read_card
 from harness.types import Completion, Json, Model, Request
@@ -125,10 +125,6 @@ class TrainedModel:
     async def answer(self, request: Request) -> Completion:
         """The engine's."""
         return await self.engine.answer(request)
-
-    def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        """The engine's."""
-        return stream(self.engine, requests)
 
     async def close(self) -> None:
         """The engine's."""

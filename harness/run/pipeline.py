@@ -17,8 +17,9 @@ from harness.grading.pool import GradingPool
 from harness.metrics import parse_metric
 from harness.models import load_model
 from harness.models.base import NO_ROOM, Stopped
+from harness.models.replies import Progress
 from harness.run.checked import read_checked
-from harness.run.generate import OpenJob, Progress, generate, open_jobs
+from harness.run.generate import OpenJob, generate, open_jobs
 from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
 from harness.run.replan import stored_job
 from harness.run.result import RunResult, write_result
@@ -26,10 +27,10 @@ from harness.run.score import Scorer
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import iter_records, read_graded, read_spec, write_graded
 from harness.run.summarise import summarise
-from harness.types import Graded, Model
+from harness.types import Completion, Graded, Model
 
 if TYPE_CHECKING:
-    from judges.ask import JudgeProgress
+    from judges.types import Judgment
 
 T = TypeVar("T")
 
@@ -47,11 +48,13 @@ class Outcome:
 
 
 def run(
-    config: RunConfig, progress: Callable[[str], Progress], judge_progress: Callable[[], JudgeProgress] | None = None
+    config: RunConfig,
+    progress: Callable[[], Progress[Completion]],
+    judge_progress: Callable[[], Progress[Judgment]] | None = None,
 ) -> Outcome:
     """Run a config to the end: generate, grade, and judge where a judge is named.
 
-    `progress` makes a progress display for a model's name, `judge_progress` one for judging. Raises what planning
+    `progress` makes a progress display for a model's run, `judge_progress` one for judging. Raises what planning
     raises before anything is spent, and `Interrupted` on Ctrl-C or SIGTERM, once everything generated is on disk.
     """
     validate(config)
@@ -70,7 +73,7 @@ def run(
             directories: list[Path] = []
             for model in models:
                 jobs = make_jobs(plans, model.name, model.describe(), config)
-                finished += _run_model(model, jobs, config, progress(model.name), dropped)
+                finished += _run_model(model, jobs, config, progress(), dropped)
                 directories += [job.directory for job in jobs]
             if judged:
                 from harness.run.judged.ask import judge_case, prepare
@@ -97,7 +100,7 @@ def _and_dropped(unfinished: int) -> str:
 
 
 def _run_model(
-    model: Model, jobs: Sequence[Job], config: RunConfig, progress: Progress, dropped: list[int]
+    model: Model, jobs: Sequence[Job], config: RunConfig, progress: Progress[Completion], dropped: list[int]
 ) -> list[RunResult | str]:
     """Only generation runs in the event loop: a signal during the long waits for graders must not wait for them too."""
     with (
@@ -125,7 +128,7 @@ def _run_model(
 async def _generate(
     model: Model,
     opened: Sequence[OpenJob],
-    progress: Progress,
+    progress: Progress[Completion],
     complete: Callable[[OpenJob], None],
     dropped: list[int],
 ) -> None:

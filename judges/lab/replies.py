@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.models.budget import Prices
 from harness.stats.standard_errors import mean_interval
 from harness.types import Estimate, Json
 from judges.ask import NO_REPLY
-from judges.budget import Prices
 from judges.lab.votes import Outcome
 
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.models.budget import Budget
+from harness.models.replies import Progress
+from harness.models.reply_cache import Cache
 from harness.stats.multiple import holm
 from harness.types import Estimate, Model
-from judges.ask import JudgeProgress
-from judges.budget import Budget
-from judges.cache import Cache
 from judges.lab.agreement import human_agreement
 from judges.lab.measure import Measures, measure
 from judges.lab.run import Arm
@@ -71,7 +71,7 @@ def lab(
     budget: Budget | None = None,
     own_names: Sequence[str] = (),
     seed: int = 0,
-    progress: JudgeProgress | None = None,
+    progress: Progress[Judgment] | None = None,
 ) -> LabReport:
     """Ask every arm about every pair, measure, and compare.
 
@@ -111,7 +111,7 @@ async def _ask(
     pairs: PairSet,
     cache: Cache,
     budget: Budget | None,
-    progress: JudgeProgress | None,
+    progress: Progress[Judgment] | None,
 ) -> list[list[Outcome]]:
     """One arm after the other, in one event loop: a judge that serves two rubrics keeps its connections."""
     sizes = [arm.size(pairs.pairs) for arm in arms]  # what cannot be asked is told before anything is spent

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
+from harness.models.budget import Budget
+from harness.models.reply_cache import Cache
 from harness.types import Json, Model
 from judges.ask import judge_tasks
-from judges.budget import Budget
-from judges.cache import Cache
 from judges.lab.pairs import Pair
 from judges.lab.votes import Outcome, pairwise_outcome, pointwise_outcome
 from judges.pairwise import PairwiseJudging

@@ -137,7 +137,7 @@ def test_stored_runs_are_named_by_a_beginning(tmp_path: Path) -> None:
             results_dir=str(tmp_path),
             model_options={"latency": "0"},
         )
-        run(config, lambda name: RunProgress(name, quiet=True))
+        run(config, lambda: RunProgress(quiet=True))
     done = gate(tmp_path, "--baseline", "synth_easy-mock-gold", "--candidate", "synth_easy-mock-slow", code=4)
     assert "mock:slow" in done.stdout
     assert (
@@ -214,12 +214,12 @@ def test_equal_models_are_seldom_called_a_regression(tmp_path: Path) -> None:
             results_dir=str(tmp_path),
             model_options={"accuracy": "0.6"},
         )
-        runs[seed] = run(config, lambda name: RunProgress(name, quiet=True)).results[0].run_id
+        runs[seed] = run(config, lambda: RunProgress(quiet=True)).results[0].run_id
     outcomes: Counter[str] = Counter()
     config = RunConfig(results_dir=str(tmp_path))
     for seed in range(0, 40, 2):
         names = Named("baseline", (runs[seed],)), Named("candidate", (runs[seed + 1],))
-        sides = find_sides(*names, config, None, lambda name: RunProgress(name, quiet=True))
+        sides = find_sides(*names, config, None, lambda: RunProgress(quiet=True))
         for margin in ("1pp", "5pp", "20pp"):
             outcomes[decide_all(sides, Rule(margin))[0].outcome] += 1
     assert outcomes["regress"] <= 7  # 5 % of 60 and three standard deviations

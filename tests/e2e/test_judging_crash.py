@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from judges.cache import Cache
+from harness.models.reply_cache import Cache
 
 pytestmark = pytest.mark.slow
 ITEMS, REPEATS = 60, 2
@@ -21,7 +21,7 @@ import asyncio, json, sys
 from pathlib import Path
 from harness.models import load_model
 from judges.ask import judge_tasks
-from judges.cache import Cache
+from harness.models.reply_cache import Cache
 from judges.pointwise import RubricJudging
 from judges.prompts.rubric import load_rubric
 from judges.types import Task

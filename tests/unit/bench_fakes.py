@@ -54,9 +54,9 @@ class FakeTrainer:
 
 
 class Quiet:
-    def start(self, total: int, stored: int) -> None: ...
+    def start(self, what: str, total: int, found: int, note: object) -> None: ...
 
-    def advance(self, completion: object, scorers: object) -> None: ...
+    def advance(self, one: object) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -68,7 +68,7 @@ def mock_evaluation(config: RunConfig, accuracy: Mapping[str, float]) -> Callabl
         share = next((value for part, value in accuracy.items() if part in model), 0.3)
         options = {"accuracy": str(share), "variant": model, "own": "0.5"}
         chosen = replace(config, model=("mock:gold",), model_options=options, grading_workers=1)
-        return run(chosen, lambda _: Quiet())
+        return run(chosen, Quiet)
 
     return evaluate
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.models.base import Slots
 from harness.types import Completion, Json, Message, Request
 from judges.types import Ask, Judged, Judgment, Malformed, Summary, Task, Verdict
 
@@ -63,13 +64,16 @@ def reply(text: str, tokens: int = 10, **fields: object) -> Completion:
 
 @dataclass
 class ScriptedJudge:
-    """Answers by a function of the request; takes the whole list, as batch engines do."""
+    """Answers by a function of the request, one after the other."""
 
-    answer: Callable[[Request], Completion] = lambda request: reply("7")
+    say: Callable[[Request], Completion] = lambda request: reply("7")
     prices: Mapping[str, Json] = field(default_factory=dict)
     name: str = "fake:judge"
     seen: list[Request] = field(default_factory=list)
-    calls: int = 0
+    concurrency: int = 1
+
+    def __post_init__(self) -> None:
+        self.slots = Slots(self.concurrency)
 
     def describe(self) -> Mapping[str, Json]:
         return {"engine": "fake"}
@@ -77,12 +81,13 @@ class ScriptedJudge:
     def environment(self) -> Mapping[str, Json]:
         return self.prices
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
-        self.calls += 1
-        for request in requests:
-            await asyncio.sleep(0)
-            self.seen.append(request)
-            yield request, self.answer(request)
+    async def answer(self, request: Request) -> Completion:
+        return await self.slots.use(request, self._answer)
+
+    async def _answer(self, request: Request) -> Completion:
+        await asyncio.sleep(0)
+        self.seen.append(request)
+        return self.say(request)
 
     async def close(self) -> None:
         pass

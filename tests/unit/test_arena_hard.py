@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ import pytest
 
 from harness import catalog
 from harness.errors import ConfigError, DataError, UnknownName
+from harness.models.reply_cache import Cache
 from harness.types import Completion, Json, Request
 from judges.ask import NO_REPLY, judge_tasks
-from judges.cache import Cache
 from judges.prompts.rubric import load_rubric
 from judges.protocols.arena.judging import ArenaHardJudging, build, build_v2
 from judges.protocols.arena.prompt import find_prompt, read_prompt
@@ -67,14 +67,11 @@ class Scripted:
         gap = self.better[first] - self.better[second]
         return {0: "A=B", 1: "A>B", -1: "B>A"}.get(gap, "A>>B" if gap > 0 else "B>>A")
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        for request in requests:
-            self.asked += 1
-            label = self.label(request.messages[-1].content)
-            text = (
-                f"I see.\n\n[[{label}]]" if self.style == "official" else json.dumps({"reason": "r", "verdict": label})
-            )
-            yield request, Completion(text, "stop", tokens_in=10, tokens_out=5)
+    async def answer(self, request: Request) -> Completion:
+        self.asked += 1
+        label = self.label(request.messages[-1].content)
+        text = f"I see.\n\n[[{label}]]" if self.style == "official" else json.dumps({"reason": "r", "verdict": label})
+        return Completion(text, "stop", tokens_in=10, tokens_out=5)
 
     async def close(self) -> None:
         pass

@@ -244,7 +244,7 @@ def test_the_command_prints_tables_and_writes_the_report(tmp_path: Path, fake: F
 def test_a_judge_adds_a_column(tmp_path: Path, fake: FakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     def evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
         chosen = replace(config, model=("mock:gold",), model_options={"variant": model, "think": "true"})
-        return run(chosen, lambda _: Quiet(), lambda: JudgeProgress(quiet=True))
+        return run(chosen, Quiet, lambda: JudgeProgress(quiet=True))
 
     monkeypatch.setattr(bench_run, "_evaluate", evaluate)
     done = invoke(tmp_path, "--judge", "mock:judge", "--rubric", "cot_math", "--seeds", "1", "--json")

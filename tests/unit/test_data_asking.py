@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from backends.makers.asking import Asker, Draw, Query
 from backends.makers.templates import FIELDS, asked, load_template
 from harness.errors import BudgetReached, ConfigError, DataError, ModelError, UnknownName
+from harness.models.budget import Budget
+from harness.models.reply_cache import Cache
 from harness.types import Completion, Message, Problem, Request
-from judges.budget import Budget
-from judges.cache import Cache
 from tests.scripted_model import ScriptedModel
 
 

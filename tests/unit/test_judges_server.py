@@ -15,9 +15,9 @@ from stub_server import MODEL, Reply, StubServer
 
 from harness.errors import ModelError
 from harness.models import load_model
+from harness.models.budget import Budget
+from harness.models.reply_cache import Cache
 from judges.ask import NO_REPLY, judge_tasks
-from judges.budget import Budget
-from judges.cache import Cache
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
 from judges.prompts.rubric import load_rubric

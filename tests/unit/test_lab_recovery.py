@@ -10,9 +10,9 @@ import pytest
 
 from harness.errors import BudgetReached, DataError, UsageError
 from harness.models import load_model
+from harness.models.budget import Budget
+from harness.models.reply_cache import Cache
 from harness.types import Estimate
-from judges.budget import Budget
-from judges.cache import Cache
 from judges.lab.agreement import kappa, share
 from judges.lab.bias import longer, preference, pulls, sides_with
 from judges.lab.measure import Measures, pair_values
@@ -198,11 +198,11 @@ class _Count:
         self.seen = seen
         self.told: dict[str, int] = {}
 
-    def start(self, judge: str, total: int) -> None:
-        self.told[judge] = total
+    def start(self, what: str, total: int, found: int = 0, note: object = str) -> None:
+        self.told[what] = total
 
-    def advance(self, judgment: Judgment) -> None:
-        self.seen.append(judgment)
+    def advance(self, one: Judgment) -> None:
+        self.seen.append(one)
 
     def finish(self) -> None:
         assert list(self.told.values()) == [len(self.seen)]

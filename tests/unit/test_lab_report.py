@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from harness.cli.judge_lab import command
 from harness.errors import ConfigError, DataError, HarnessError, TooManyFailures, UnknownName, UsageError
+from harness.models.reply_cache import Cache
 from harness.report.lab import lab_text
-from judges.cache import Cache
 from judges.lab.pairs import Pair
 from judges.lab.report import LabReport, lab
 from judges.lab.run import Arm

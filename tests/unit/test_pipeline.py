@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from harness import catalog
 from harness.config import RunConfig
 from harness.datasets import content_hash
 from harness.errors import ConfigError, Interrupted, StoreError, TooManyFailures, UnknownName
-from harness.models.base import Stopped
+from harness.models.base import NotBegun
 from harness.run import pipeline
 from harness.run.pipeline import Outcome, check_failures, rescore, run
 from harness.run.result import read_result
@@ -64,19 +64,18 @@ class Scripted:
     def environment(self) -> dict[str, Json]:
         return {"price_in": 1.0, "price_out": 2.0}
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-        for request in reversed(requests):
-            self.asked.append(request)
-            yield request, self.reply(request)
+    async def answer(self, request: Request) -> Completion:
+        self.asked.append(request)
+        return self.reply(request)
 
     async def close(self) -> None:
         self.closed += 1
 
 
 class Quiet:
-    def start(self, total: int, stored: int) -> None: ...
+    def start(self, what: str, total: int, found: int, note: object) -> None: ...
 
-    def advance(self, completion: Completion, scorers: object) -> None: ...
+    def advance(self, one: Completion) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -100,7 +99,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def start(model: Scripted, **changes: Any) -> Outcome:
         monkeypatch.setattr(pipeline, "load_model", lambda spec, options, results_dir: model)
         config = RunConfig(suite=("toy",), model=("scripted",), results_dir=str(tmp_path), grading_workers=1, **changes)
-        return run(config, lambda name: Quiet())
+        return run(config, Quiet)
 
     return start
 
@@ -249,21 +248,27 @@ def test_a_suite_that_is_complete_is_graded_although_others_go_on_and_are_interr
     seen: list[bool] = []
 
     class Slow(Scripted):
-        async def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[Request, Completion]]:
-            for number, request in enumerate(requests):
-                if number == 20:  # all of toy, whose completions may be longer, are there
-                    while not list(tmp_path.glob("runs/toy-*/result.json")):
-                        await asyncio.sleep(0.01)
-                    seen.append(True)
-                if number == 23:
-                    raise Stopped(3)
-                yield request, self.reply(request)
+        async def answer(self, request: Request) -> Completion:
+            self.asked.append(request)
+            number = len(self.asked)
+            if number > 20:  # all of toy, whose completions may be longer, are there
+                while not list(tmp_path.glob("runs/toy-*/result.json")):
+                    await asyncio.sleep(0.01)
+                seen.append(True)
+            if number == 26:
+                signal.raise_signal(signal.SIGINT)
+            if number > 23:
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    raise (NotBegun if number > 26 else asyncio.CancelledError) from None
+            return self.reply(request)
 
     monkeypatch.setattr(pipeline, "load_model", lambda spec, options, results_dir: Slow(right))
     config = RunConfig(suite=("later", "toy"), model=("scripted",), results_dir=str(tmp_path), grading_workers=1)
     with pytest.raises(Interrupted, match="is stored, 3 unfinished replies were dropped; run the same"):
-        run(config, lambda name: Quiet())
-    assert seen == [True]
+        run(config, Quiet)
+    assert len(seen) == 20
     (done,) = tmp_path.glob("runs/toy-*")
     assert read_result(done).estimates["avg@n"].value == 1.0
     (rest,) = tmp_path.glob("runs/later-*")
@@ -331,7 +336,7 @@ def test_a_signal_outside_generation_stops_at_once_and_before_the_next_model(
     before = signal.getsignal(signal.SIGTERM)
     config = RunConfig(suite=("toy",), model=("scripted:1", "scripted:2"), results_dir=str(tmp_path))
     with pytest.raises(Interrupted, match="resume"):
-        run(config, lambda _: Quiet())
+        run(config, Quiet)
     assert entered == [where]
     assert signal.getsignal(signal.SIGTERM) is before
     if where == "_finish":

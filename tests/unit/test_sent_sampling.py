@@ -21,9 +21,9 @@ __all__ = ["no_settings_from_outside", "server"]  # fixtures
 
 
 class Quiet:
-    def start(self, total: int, stored: int) -> None: ...
+    def start(self, what: str, total: int, found: int, note: object) -> None: ...
 
-    def advance(self, completion: object, scorers: object) -> None: ...
+    def advance(self, one: object) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -40,7 +40,7 @@ def go(server: StubServer, results: Path, **changes: Any) -> Outcome:
         max_failures=1.0,
         **changes,
     )
-    return run(config, lambda _: Quiet())
+    return run(config, Quiet)
 
 
 FORMS = [

@@ -67,10 +67,10 @@ class Counting(Quiet):
         self.started = (0, 0)
         self.made = 0
 
-    def start(self, total: int, stored: int) -> None:
-        self.started = (total, stored)
+    def start(self, what: str, total: int, found: int, note: object) -> None:
+        self.started = (total, found)
 
-    def advance(self, completion: Completion, scorers: object) -> None:
+    def advance(self, one: Completion) -> None:
         self.made += 1
 
 
@@ -115,10 +115,12 @@ def test_the_second_turn_is_asked_after_the_first_and_shows_its_answer(go: Any, 
     progress = go(model)
     assert progress.started == (20, 0)
     assert progress.made == 20
-    ids = [request.problem.id for request in model.asked]
-    assert {name.split("/")[1] for name in ids[:10]} == {"1"}
-    assert {name.split("/")[1] for name in ids[10:]} == {"2"}
-    for request in model.asked[10:]:
+    place = {(request.problem.id, request.attempt): number for number, request in enumerate(model.asked)}
+    assert len(place) == 20
+    for name, attempt in place:
+        assert name.endswith("/1") or place[name[:-1] + "1", attempt] < place[name, attempt]
+    seconds = [request for request in model.asked if request.problem.id.endswith("/2")]
+    for request in seconds:
         question = request.problem.cluster
         assert [message.role for message in request.messages] == ["user", "assistant", "user"]
         assert request.messages[1].content == f"{question}/1 attempt {request.attempt}"
@@ -139,11 +141,10 @@ def test_a_complete_run_asks_nothing_more(go: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [0, 1, 9, 10, 11, 19])
 def test_a_run_that_was_killed_makes_only_what_is_missing(go: Any, tmp_path: Path, kept: int) -> None:
     class Killed(Scripted):
-        async def generate(self, requests: Any) -> Any:
-            async for pair in super().generate(requests):
-                if len(self.asked) > kept:
-                    raise RuntimeError("killed")
-                yield pair
+        async def answer(self, request: Request) -> Completion:
+            if len(self.asked) == kept:
+                raise RuntimeError("killed")
+            return await super().answer(request)
 
     with pytest.raises(RuntimeError, match="killed"):
         go(Killed(reply))
@@ -214,7 +215,7 @@ def test_a_user_sees_no_thoughts_and_an_endless_thought_as_nothing(
 ) -> None:
     model = Scripted(lambda request: Completion(text, "length"))
     go(model)
-    assert {request.messages[1].content for request in model.asked[10:]} == {shown}
+    assert {request.messages[1].content for request in model.asked if len(request.messages) > 1} == {shown}
     answers = load_answers(the_job(tmp_path), directory(tmp_path), "answer", None)
     assert {task.answers for task in answers.tasks} == {(shown,), (shown, shown)}
     assert answers.failed == {}

@@ -28,6 +28,9 @@ from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.models import load_model
+from harness.models.budget import Budget
+from harness.models.replies import Progress
+from harness.models.reply_cache import Cache
 from harness.run.checked import read_checked
 from harness.run.judged.choose import choose_judging, refuse_self
 from harness.run.judged.tasks import Answers, baseline_answers, load_answers
@@ -41,9 +44,7 @@ from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import SPEC, read_spec, write_graded
 from harness.run.warned import CUT, cut_warning
 from harness.types import Graded, Json, Model
-from judges.ask import JudgeProgress, judge_tasks
-from judges.budget import Budget
-from judges.cache import Cache
+from judges.ask import judge_tasks
 from judges.flags import flag_answers
 from judges.panel import panel_agreement, panel_fold
 from judges.summary import graded as graded_rows
@@ -131,7 +132,7 @@ def _with_opponent(
     return replace(answers, tasks=tuple(tasks), failed=failed), name
 
 
-def judge_case(case: Case, config: RunConfig, progress: JudgeProgress) -> RunResult:
+def judge_case(case: Case, config: RunConfig, progress: Progress[Judgment]) -> RunResult:
     """Ask the judges and write the judged run.
 
     Raises `BudgetReached` once the budget is spent, `ModelError` if a judge cannot answer, `TooManyFailures` if not one
@@ -151,7 +152,7 @@ def judge_case(case: Case, config: RunConfig, progress: JudgeProgress) -> RunRes
     return _write(case, config, models, per_judge, time.monotonic() - started)
 
 
-def judge_stored(directory: Path, against: Path | None, config: RunConfig, progress: JudgeProgress) -> RunResult:
+def judge_stored(directory: Path, against: Path | None, config: RunConfig, progress: Progress[Judgment]) -> RunResult:
     """`harness judge RUN` as one call; Ctrl-C and SIGTERM raise `Interrupted` once every reply is in the cache."""
     try:
         with sigterm_interrupts():
@@ -165,7 +166,7 @@ def _opponent_spec(case: Case) -> list[dict[str, Any]]:
 
 
 async def _ask(
-    model: Model, case: Case, cache: Cache, budget: Budget | None, progress: JudgeProgress
+    model: Model, case: Case, cache: Cache, budget: Budget | None, progress: Progress[Judgment]
 ) -> list[list[Judgment]]:
     tasks = case.open
     progress.start(model.name, len(tasks) * len(case.judging.asks(tasks[0])))

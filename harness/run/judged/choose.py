@@ -11,9 +11,9 @@ from harness import catalog
 from harness.config import JudgeConfig, RunConfig
 from harness.errors import ConfigError, UsageError
 from harness.models import load_model
+from harness.models.budget import Budget
 from harness.run.same_model import Named, same_model
 from harness.types import Json, Model, Suite
-from judges.budget import Budget
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
 from judges.prompts.rubric import load_rubric

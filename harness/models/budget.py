@@ -1,7 +1,7 @@
-"""`--budget 200ktok` or `--budget 5usd`: a limit on what one command may spend on judging.
+"""`--budget 200ktok` or `--budget 5usd`: a limit on what one command may spend on asking.
 
 Tokens are those of requests made now, prompt and reply together; what comes from the cache costs nothing. Money is
-tokens at the prices that the judge was given (`--judge-arg price_in=… price_out=…`, per million tokens); the currency
+tokens at the prices that the model was given (`--judge-arg price_in=… price_out=…`, per million tokens); the currency
 is only a name. A request is started when it still fits together with all that are in flight, each at its estimate: the
 average of the replies so far, the longest possible reply while there is none. Estimates are wrong by little and either
 way, so that the limit is passed by at most what was in flight when it was reached.
@@ -9,12 +9,14 @@ way, so that the limit is passed by at most what was in flight when it was reach
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from harness.errors import ConfigError
+from harness.errors import BudgetReached, ConfigError
+from harness.models.base import NotBegun
 from harness.types import Completion, Json, Model, Request
 
 CURRENCIES = ("usd", "eur", "gbp", "chf", "cny", "jpy", "krw", "inr", "cad", "aud", "brl", "sek", "pln")
@@ -86,15 +88,15 @@ class Prices:
 
 
 class Meter:
-    """Charges one judge's requests to a budget."""
+    """Charges one model's requests to a budget."""
 
-    def __init__(self, budget: Budget, judge: Model, option: str = "--judge-arg") -> None:
-        """Raises `ConfigError` for a budget in money and a judge without prices; `option` is how those are given."""
+    def __init__(self, budget: Budget, model: Model, option: str = "--judge-arg") -> None:
+        """Raises `ConfigError` for a budget in money and a model without prices; `option` is how those are given."""
         self.budget = budget
-        prices = Prices.of(judge.environment())
+        prices = Prices.of(model.environment())
         if prices is None and budget.unit != "tok":
             raise ConfigError(
-                f"a budget in {budget.unit} needs the prices of {judge.name!r} per million tokens: "
+                f"a budget in {budget.unit} needs the prices of {model.name!r} per million tokens: "
                 f"{option} price_in=… {option} price_out=… (or give the budget in tokens: 200ktok)"
             )
         # A budget in tokens counts every token as one.
@@ -102,10 +104,38 @@ class Meter:
         self._replies = 0
         self._out = 0.0
         self._in_per_char = 1.0 / _CHARS_A_TOKEN
-        self._reserved: dict[int, float] = {}
+        self._open = 0
+        """Requests in flight."""
+        self._turn = asyncio.Lock()
+        self._ended = asyncio.Event()
 
-    def reserve(self, request: Request) -> bool:
-        """Set the request's estimate aside if it fits; says whether it does.
+    async def spend(self, request: Request, answer: Callable[[Request], Awaitable[Completion]]) -> Completion:
+        """Answer a request once it fits, and charge what it took. In order: one that does not fit holds up the next.
+
+        Raises `BudgetReached`, which says how much is spent, if it does not fit with nothing in flight.
+        """
+        try:
+            async with self._turn:
+                while (amount := self._estimate(request)) is None:
+                    if not self._open:
+                        raise BudgetReached(str(self.budget))
+                    self._ended.clear()
+                    await self._ended.wait()
+        except asyncio.CancelledError:
+            raise NotBegun from None
+        self._open += 1
+        self.budget.reserved += amount
+        try:
+            completion = await answer(request)
+            self._charge(request, completion)
+            return completion
+        finally:
+            self._open -= 1
+            self.budget.reserved = self.budget.reserved - amount if self._open else 0.0  # float sums may not cancel
+            self._ended.set()
+
+    def _estimate(self, request: Request) -> float | None:
+        """What the request may cost; None if that does not fit.
 
         While nothing is known and nothing is in flight, one request is let through: its estimate is only an upper
         bound, and a budget that is never touched would tell the user nothing.
@@ -114,15 +144,10 @@ class Meter:
         tokens_out = min(self._out / self._replies if self._replies else math.inf, request.max_tokens)
         amount = self._prices.cost(tokens_in, tokens_out)
         first = not self._replies and not self.budget.spent and not self.budget.reserved
-        if not first and not self.budget.fits(amount):
-            return False
-        self._reserved[id(request)] = amount
-        self.budget.reserved += amount
-        return True
+        return amount if first or self.budget.fits(amount) else None
 
-    def settle(self, request: Request, completion: Completion) -> None:
-        """Charge what the request really took, at an estimate where the server does not say; nothing if it failed."""
-        self.release(request)
+    def _charge(self, request: Request, completion: Completion) -> None:
+        """What the request really took, at an estimate where the server does not say; nothing if it failed."""
         chars = _chars(request)
         tokens_in, tokens_out = completion.tokens_in, completion.tokens_out
         if completion.finish == "error":
@@ -137,12 +162,6 @@ class Meter:
         self._replies += 1
         self._out += tokens_out
         self.budget.spent += self._prices.cost(tokens_in, tokens_out)
-
-    def release(self, request: Request) -> None:
-        """Give back what was set aside for a request that was not made or is done."""
-        self.budget.reserved -= self._reserved.pop(id(request), 0.0)
-        if not self._reserved:
-            self.budget.reserved = 0.0  # sums of floats need not cancel exactly
 
 
 def _chars(request: Request) -> int:

@@ -1,8 +1,8 @@
-"""Judge replies by what was asked: the same question to the same judge is never paid for twice.
+"""Replies by what was asked: the same question to the same judge or teacher is never paid for twice.
 
-One sqlite file for all runs. The key is a hash over everything that can change the reply (`reply_key`); the value is
-the reply as received, so that a better reader of replies needs no new requests. Each reply is committed as it comes: a
-`kill -9` loses only what was in flight, and several processes may use the file at once. Failed requests are not stored.
+One sqlite file. The key is a hash over everything that can change the reply (`judges.keys`, `makers.asking`); the value
+is the reply as received, so that a better reader of replies needs no new requests. Each reply is committed as it comes:
+a `kill -9` loses only what was in flight, and several processes may use the file at once. Failed requests are not kept.
 
     with Cache(Path("results/judge-cache.sqlite")) as cache:
         found = cache.get_many(keys)
@@ -13,19 +13,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
 from harness.errors import StoreError
 from harness.files import check_regular
-from harness.hashing import canonical_json
 from harness.redact import redact
-from harness.types import Completion, Json
-from judges.types import Ask
+from harness.types import Completion
 
 SCHEMA = 1
 _APPLICATION = 0x4A554447  # "JUDG": tells this file from any other sqlite database
@@ -48,41 +45,6 @@ CREATE TABLE replies (
 )
 """
 _COLUMNS = "text, finish, reasoning, opened_think, tokens_in, tokens_out, alternatives"
-
-
-def ask_seed(ask: Ask) -> int:
-    """Sampling seed of an ask, 0 <= seed < 2**31: another repeat of the same question is another seed."""
-    return _seed(_content(ask), ask.repeat)
-
-
-def reply_key(judge: Mapping[str, Json], ask: Ask) -> str:
-    """Identity of a reply, 64 hex digits: who is asked (`Model.describe()`), what, and how it is sampled."""
-    content = _content(ask)
-    # No part can run into the next: line breaks within JSON are escaped.
-    parts = (canonical_json(judge), content, str(_seed(content, ask.repeat)))
-    return sha256(_encode("\n".join(parts))).hexdigest()
-
-
-def _seed(content: str, repeat: int) -> int:
-    digest = sha256(_encode(f"{content}\n{repeat}")).digest()
-    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
-
-
-def _content(ask: Ask) -> str:
-    return canonical_json(
-        {
-            "messages": [[message.role, message.content] for message in ask.messages],
-            "temperature": float(ask.temperature),
-            "max_tokens": ask.max_tokens,
-            # As text: the order of its properties is the order in which they are written, reason before verdict.
-            "schema": json.dumps(ask.schema) if ask.schema is not None else None,
-            "top_logprobs": ask.top_logprobs,
-        }
-    )
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
 
 
 def storable(completion: Completion) -> Completion:

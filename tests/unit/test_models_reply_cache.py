@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
+from harness.models.reply_cache import Cache
 from harness.types import Completion, Message
-from judges.cache import Cache, ask_seed, reply_key
+from judges.keys import ask_seed, reply_key
 from judges.types import Ask, Verdict
 
 REPLIES = [

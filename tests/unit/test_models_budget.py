@@ -11,10 +11,10 @@ from judging_fakes import DigitJudging, ScriptedJudge, make_tasks, reply
 from test_judges_ask import BOTH, StreamingJudge
 
 from harness.errors import BudgetReached, ConfigError
+from harness.models.budget import Budget, Meter, Prices
+from harness.models.reply_cache import Cache
 from harness.types import Completion, Request
 from judges.ask import judge_tasks
-from judges.budget import Budget, Meter, Prices
-from judges.cache import Cache
 from judges.types import Judgment
 
 PRICES = {"price_in": 1.0, "price_out": 4.0}
