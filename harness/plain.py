@@ -47,3 +47,8 @@ def visible_json(text: str) -> str:
 def _escaped(match: re.Match[str]) -> str:
     units = match[0].encode("utf-16-be")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def plural(number: int, noun: str) -> str:
+    """A count with its noun: "1 pair", "1,200 pairs"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

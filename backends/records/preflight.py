@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from backends.records.segments import Encoder, Tokenised, left_out_lines, plural
+from backends.records.segments import Encoder, Tokenised, left_out_lines
 from harness.models.base import SYSTEM_FOLDED
 from harness.models.hf_template import TemplateRefusal, render
+from harness.plain import plural
 from harness.reasoning import unread_words
 from harness.types import Message
 
@@ -41,12 +42,12 @@ def odd_lines(encoder: Encoder, data: Tokenised) -> list[str]:
     lines = []
     if begun_ids:
         lines.append(
-            f"{len(begun_ids)} {plural(begun_ids)} with a closing think tag that nothing opened: the opening tag was "
+            f"{plural(len(begun_ids), 'record')} with a closing think tag that nothing opened: the opening tag was "
             f"put in front, the first {begun_ids[0]!r}"
         )
     if control:
         lines.append(
-            f"{len(control)} {plural(control)} with a control token in the text of the prompt, which the model reads "
+            f"{plural(len(control), 'record')} with a control token in the text of the prompt, which the model reads "
             f"as one: the first {control[0]!r} with {encoder.control_prompts[control[0]]!r}"
         )
     if encoder.unread:

@@ -36,6 +36,7 @@ from backends.records.spans import (
 from harness.errors import ConfigError, DataError
 from harness.markup import tag_tokens, unknown_markup
 from harness.models.hf_prompt import Prompt, PromptRenderer
+from harness.plain import plural
 from harness.reasoning import reply_tags
 
 Segment = Literal["prompt", "think", "answer", "meta", "solve", "pad"]
@@ -342,14 +343,9 @@ def _rewards(record: TrainRecord) -> tuple[float, ...]:
 def left_out_lines(data: Tokenised) -> list[str]:
     """What was left out, one line for each reason."""
     return [
-        f"left out {len(ids)} {plural(ids)} {_WHY[reason]}, the first {ids[0]!r}"
+        f"left out {plural(len(ids), 'record')} {_WHY[reason]}, the first {ids[0]!r}"
         for reason, ids in data.left_out.items()
     ]
-
-
-def plural(ids: Sequence[str]) -> str:
-    """The word for so many records."""
-    return "record" if len(ids) == 1 else "records"
 
 
 # --- tokenizers -------------------------------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from harness.bench.report import all_tables
 from harness.bench.spec import Arm, BenchSpec
 from harness.errors import UsageError
 from harness.files import iter_lines, parse_json, write_output
+from harness.plain import plural
 from harness.registry import models_dir
 from harness.report.html import page
 from harness.report.table import to_markdown
-from harness.report.text import markdown, plural
+from harness.report.text import markdown
 
 SUFFIXES = (".html", ".md")
 _MAX_LINES = 200_000

@@ -21,8 +21,8 @@ from harness.cli.data_run import (
     summary,
     write_made,
 )
+from harness.plain import plural
 from harness.report.table import to_json
-from harness.report.text import plural
 from harness.types import Json, Problem
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness.cli import options
-from harness.report.text import plural
+from harness.plain import plural
 from harness.types import Json, Model
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from harness.plain import clean
-from harness.report.text import plural
+from harness.plain import clean, plural
 from harness.types import Completion
 from judges.types import Judgment
 

@@ -13,9 +13,8 @@ from harness.gate.decide import Asked, Verdict
 from harness.gate.needs import Need
 from harness.gate.units import amount, unit_of
 from harness.gate.values import Side
-from harness.plain import clean
+from harness.plain import clean, plural
 from harness.redact import mask_fields
-from harness.report.text import plural
 
 
 def need_lines(verdict: Verdict) -> list[str]:

@@ -11,9 +11,8 @@ from pathlib import Path
 from harness.gate.advice import need_lines
 from harness.gate.decide import Outcome, Verdict, overall
 from harness.gate.report import Questions, change, flip_change, headline, note_line
-from harness.plain import clean
+from harness.plain import clean, plural
 from harness.redact import redact
-from harness.report.text import plural
 
 _LEVELS: dict[Outcome, str] = {"pass": "notice", "regress": "error", "inconclusive": "warning"}
 _NAMED = 5  # flipped problems in an annotation, which a page shows in full

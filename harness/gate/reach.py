@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from harness.errors import UsageError
 from harness.gate.needs import Spread, best_margin
 from harness.gate.pairs import Rule
+from harness.plain import plural
 from harness.power import ASSUMED, ASSUMED_ELSEWHERE, SMALLEST_DELTA_SD
-from harness.report.text import plural
 
 
 @dataclass(frozen=True)

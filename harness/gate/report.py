@@ -9,8 +9,8 @@ from harness.gate.advice import need_lines
 from harness.gate.decide import EXIT_CODES, Flip, Verdict, overall
 from harness.gate.units import unit_of
 from harness.gate.values import Side
-from harness.plain import clean
-from harness.report.text import p_value, plural
+from harness.plain import clean, plural
+from harness.report.text import p_value
 from harness.types import Json
 
 Questions = Mapping[tuple[str, str], str]

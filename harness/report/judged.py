@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.plain import plural
 from harness.report.cot_table import cot_table, judged_alike
 from harness.report.runs import show_results
 from harness.report.table import Format, render
-from harness.report.text import plural
 from harness.run.result import RunResult
 from harness.types import Json
 

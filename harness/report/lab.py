@@ -10,10 +10,10 @@ import dataclasses
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from harness.plain import clean
+from harness.plain import clean, plural
 from harness.report.lab_json import change_row, difference_of, lab_json, plain
 from harness.report.table import Column, Format, Row, Table, render
-from harness.report.text import p_value, percent, plural, signed, with_interval
+from harness.report.text import p_value, percent, signed, with_interval
 from harness.stats.decision import disagreement
 from harness.types import Estimate, Json
 from judges.lab.measure import Measures

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.compare import Pair, pair_row
+from harness.plain import plural
 from harness.report.table import Column, Row, Table
-from harness.report.text import p_value, plural, signed
+from harness.report.text import p_value, signed
 from harness.types import Json
 
 

@@ -58,11 +58,6 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def plural(number: int, noun: str) -> str:
-    """A count with its noun: "1 pair", "1,200 pairs"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def count(number: float | None) -> str:
     """A large number in few characters: 1234567 -> "1.2M"; "-" for a missing one."""
     if number is None:
