@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from harness.gate.decide import Asked, Verdict
 from harness.gate.needs import Need
-from harness.gate.units import amount, unit_of
 from harness.gate.values import Side
 from harness.plain import clean, plural
 from harness.redact import mask_fields
@@ -23,7 +22,7 @@ def need_lines(verdict: Verdict) -> list[str]:
     for need in verdict.needs:
         sign = -1.0 if verdict.candidate.lower_is_better else 1.0
         truth = (
-            f"if the true difference is {amount(sign * need.effect, verdict)}"
+            f"if the true difference is {verdict.amount(sign * need.effect)}"
             if need.effect
             else "if there is no difference"
         )
@@ -39,7 +38,7 @@ def _ways(need: Need, verdict: Verdict) -> str:
     if need.n is not None:
         more = f"{plural(need.n, 'sample')} of each problem"
         return f"{more}, or {problems}" if problems else more
-    floor = amount(need.floor, verdict, sign=False)
+    floor = verdict.amount(need.floor, sign=False)
     why = (
         f"no number of samples of these {verdict.n_problems} is enough, they show no less than {floor} from the margin"
     )
@@ -73,7 +72,7 @@ def _commands(verdict: Verdict) -> list[str]:
             words += _options(verdict.asked, role, f"--{role}-arg")
         note = _unknown(verdict, "--baseline-arg, --candidate-arg").removeprefix("; ")
         return [gate_command(verdict, words), *([f"({note})"] if note else [])]
-    scale, unit = unit_of(verdict)
+    scale, unit = verdict.unit
     shows = [need.shows for need in verdict.needs if need.effect == 0.0]
     if not shows or (unit == "pp" and shows[0] >= 1.0):
         return []

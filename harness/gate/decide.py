@@ -23,6 +23,7 @@ from harness.gate.margin import Margin
 from harness.gate.needs import Need, needs
 from harness.gate.pairs import MOST_CUT, SAME, Pairs, Rule, mean_of, pair
 from harness.gate.values import Side, Value
+from harness.metrics import described
 from harness.stats.bounded import lower_bound, shortfall_p
 from harness.stats.multiple import holm
 from harness.stats.standard_errors import Array
@@ -92,6 +93,20 @@ class Verdict:
     needs: tuple[Need, ...]
     """What would decide an inconclusive verdict."""
     asked: Asked = Asked()
+
+    @property
+    def unit(self) -> tuple[float, str]:
+        """(factor, name) of its own unit: points of a share, percent of the baseline, or the metric's own."""
+        if self.margin.relative:
+            return 100.0, "%"
+        if self.baseline.share and self.candidate.share:
+            return 100.0, "pp"
+        return 1.0, described(self.baseline.metric).own_unit
+
+    def amount(self, value: float, *, sign: bool = True) -> str:
+        """A number in its own unit: "+1.2 pp", "-3.0 %" of the baseline, "+20.0 tok"."""
+        scale, unit = self.unit
+        return f"{scale * value:+.1f} {unit}".rstrip() if sign else f"{scale * value:.3g} {unit}".rstrip()
 
 
 def decide_all(sides: Sequence[tuple[Side, Side]], rule: Rule) -> list[Verdict]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 from harness.gate.advice import need_lines
 from harness.gate.decide import EXIT_CODES, Flip, Verdict, overall
-from harness.gate.units import unit_of
 from harness.gate.values import Side
 from harness.plain import clean, plural
 from harness.report.text import p_value
@@ -38,7 +37,7 @@ def change(verdict: Verdict) -> str:
 
     The same in the report, the summary, JUnit and annotations. The interval is of the loss, or of the gain.
     """
-    scale, unit = unit_of(verdict)
+    scale, unit = verdict.unit
     worse = verdict.effect < 0.0
     seen, low, high = (scale * x for x in (verdict.effect, verdict.low, verdict.high))
     seen, low, high = (-seen, 0.0 - high, 0.0 - low) if worse else (seen, low, high)
