@@ -21,7 +21,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.run.result import Item, RunResult, write_result
+from harness.run.result import Item, RunResult
+from harness.run.store import write_result
 from harness.types import STATUSES, Estimate
 
 _FLOOR = (

@@ -34,7 +34,7 @@ from harness.gate.decide import decide_all
 from harness.gate.needs import Spread, need
 from harness.gate.pairs import Rule
 from harness.gate.values import Side, Value, read_side
-from harness.run.store import read_graded
+from harness.run.folder import RunFolder
 from harness.stats.bounded import shortfall_p
 from harness.stats.distributions import t_quantile
 
@@ -256,11 +256,11 @@ def show_power(reps: int) -> None:
 # real runs ------------------------------------------------------------------------------------------------------------
 
 
-def halves(directory: Path, n: int, generator: np.random.Generator) -> tuple[Side, Side]:
+def halves(folder: RunFolder, n: int, generator: np.random.Generator) -> tuple[Side, Side]:
     """Two runs of n samples each, drawn without overlap from a stored run's samples."""
-    side = read_side(directory)
+    side = read_side(folder)
     found: dict[str, dict[int, float]] = {}
-    for row in read_graded(directory):
+    for row in folder.graded:
         if row.score.value is not None:
             found.setdefault(row.problem_id, {})[row.attempt] = row.score.value
     attempts = generator.permutation(side.n)[: 2 * n]
@@ -276,20 +276,20 @@ def halves(directory: Path, n: int, generator: np.random.Generator) -> tuple[Sid
     return sides[0], sides[1]
 
 
-def real(directory: Path, n: int, margin: str, reps: int, seed: int = 0) -> Counter[str]:
+def real(folder: RunFolder, n: int, margin: str, reps: int, seed: int = 0) -> Counter[str]:
     """Verdicts on `reps` random splits of a run."""
     generator = np.random.default_rng(seed)
     rule = Rule(margin)
-    return Counter(decide_all([halves(directory, n, generator)], rule)[0].outcome for _ in range(reps))
+    return Counter(decide_all([halves(folder, n, generator)], rule)[0].outcome for _ in range(reps))
 
 
-def show_real(directory: Path, reps: int) -> None:
-    side = read_side(directory)
+def show_real(folder: RunFolder, reps: int) -> None:
+    side = read_side(folder)
     print(f"\n## real A/A: {side.run_id}, {len(side.values)} problems, {side.n} samples, {reps} random splits")
     print("n of each   margin   pass   regress   inconclusive")
     for n in sorted({1, min(4, side.n // 2), side.n // 2}):
         for margin in (1, 5, 10):
-            found = real(directory, n, f"{margin}pp", reps)
+            found = real(folder, n, f"{margin}pp", reps)
             shares = [100 * found[outcome] / reps for outcome in ("pass", "regress", "inconclusive")]
             print(f"{n:9d} {margin:5d} pp {shares[0]:7.1f} {shares[1]:8.1f} {shares[2]:12.1f}")
 
@@ -301,7 +301,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, action="append", help="A stored run to split into A/A pairs; nothing else.")
     arguments = parser.parse_args()
     for directory in arguments.run or ():
-        show_real(directory, max(100, arguments.reps // 4))
+        show_real(RunFolder(directory), max(100, arguments.reps // 4))
     parts = arguments.part or ([] if arguments.run else ["exact", "error", "equal", "power"])
     if "exact" in parts:
         show_exact()

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 from harness.errors import UsageError
 from harness.leaderboard import display_names
 from harness.metrics import described
 from harness.metrics.length import TokenReduction
-from harness.reduction import Reduction, Side, reduction
-from harness.run.checked import read_checked
+from harness.reduction import Reduction, reduction
+from harness.run.folder import RunFolder
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
 from harness.stats.decision import decide, disagreement
@@ -28,16 +27,6 @@ _SAME = 1e-9  # as `harness.stats.paired`: 0.3 - 0.1 * 3 is a tie
 _CLOSE = 1e-6
 _RESAMPLES = 10_000
 """Draws of the paired bootstrap, seeded: the interval that assumes least, shown as a check on the analytic one."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A run with its place, for what is not in the result file (token counts per attempt)."""
-
-    directory: Path
-    result: RunResult
-    name: str
-    """The model, and what tells this run from another one of it in the same comparison."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +48,10 @@ class Flip:
 class Pair:
     """One run held against the reference of its suite."""
 
-    reference: Loaded
-    other: Loaded
+    reference: RunFolder
+    other: RunFolder
+    names: tuple[str, str]
+    """The two models, and what tells each run from another one of it in the same comparison."""
     outcome: Paired
     p_holm: float
     flips: tuple[Flip, ...]
@@ -72,36 +63,21 @@ class Pair:
     notes: tuple[str, ...] = field(default=())
 
 
-def load_runs(directories: Sequence[Path]) -> list[Loaded]:
-    """Read the runs; raises `UsageError` for fewer than two or one given twice, `StoreError` for a damaged one."""
-    resolved = [directory.resolve() for directory in directories]
-    for position, directory in enumerate(resolved):
-        if directory in resolved[:position]:
-            raise UsageError(f"{directories[position].name} is given twice: a run is always equal to itself")
-    if len(directories) < 2:
-        raise UsageError("give at least two runs to compare")
-    results = [read_checked(directory) for directory in directories]
-    names = _names(results)
-    return [Loaded(*run) for run in zip(directories, results, names, strict=True)]
-
-
-def _names(results: Sequence[RunResult]) -> list[str]:
-    """Display names inside each suite: one model on two suites is no case of two runs of one name."""
-    names: dict[int, str] = {}
-    for suite in {result.suite for result in results}:
-        members = [result for result in results if result.suite == suite]
-        names |= dict(zip((id(member) for member in members), display_names(members), strict=True))
-    return [names[id(result)] for result in results]
-
-
-def compare_runs(runs: Sequence[Loaded], *, force: bool = False, tokenizer: str | None = None) -> list[Pair]:
+def compare_runs(runs: Sequence[RunFolder], *, force: bool = False, tokenizer: str | None = None) -> list[Pair]:
     """Every run against the first one of its suite; Holm over all pairs.
 
     `force` compares runs of different suite versions or tools all the same, where problems have the same ids;
     `tokenizer` is the one to count tokens with, in place of the runs' own (`harness.run.tokenizers.named`). Raises
-    `UsageError` saying in what runs differ, or if two runs have no scored problem in common.
+    `UsageError` for fewer than two runs or one given twice, saying in what runs differ, or if two runs have no scored
+    problem in common; `StoreError` for a damaged one.
     """
-    by_suite: dict[str, list[Loaded]] = {}
+    resolved = [run.path.resolve() for run in runs]
+    for position, path in enumerate(resolved):
+        if path in resolved[:position]:
+            raise UsageError(f"{runs[position].name} is given twice: a run is always equal to itself")
+    if len(runs) < 2:
+        raise UsageError("give at least two runs to compare")
+    by_suite: dict[str, list[RunFolder]] = {}
     for run in runs:
         by_suite.setdefault(run.result.suite, []).append(run)
     alone = [members[0].result for members in by_suite.values() if len(members) == 1]
@@ -110,12 +86,18 @@ def compare_runs(runs: Sequence[Loaded], *, force: bool = False, tokenizer: str 
             f"run {alone[0].run_id} is the only one of suite {alone[0].suite!r}; the suites given are "
             f"{', '.join(by_suite)}: compare runs of one suite, or two of each"
         )
-    pairs = [_pair(members[0], other, force, tokenizer) for members in by_suite.values() for other in members[1:]]
+    pairs = [pair for members in by_suite.values() for pair in _pairs(members, force, tokenizer)]
     adjusted = holm([pair.outcome.p for pair in pairs])
     return [replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)]
 
 
-def _pair(reference: Loaded, other: Loaded, force: bool, tokenizer: str | None) -> Pair:
+def _pairs(runs: Sequence[RunFolder], force: bool, tokenizer: str | None) -> list[Pair]:
+    """The runs of one suite after the first, each with the first."""
+    first, *others = zip(runs, display_names([run.result for run in runs]), strict=True)
+    return [_pair(first[0], other, (first[1], name), force, tokenizer) for other, name in others]
+
+
+def _pair(reference: RunFolder, other: RunFolder, names: tuple[str, str], force: bool, tokenizer: str | None) -> Pair:
     a, b = reference.result, other.result
     different = differences(a, b)
     if different and not force:
@@ -133,17 +115,18 @@ def _pair(reference: Loaded, other: Loaded, force: bool, tokenizer: str | None) 
     return Pair(
         reference=reference,
         other=other,
+        names=names,
         outcome=replace(outcome, wins=wins, losses=len(flips) - wins, ties=len(common) - len(flips)),
         p_holm=outcome.p,
         flips=tuple(sorted(flips, key=lambda flip: (-abs(flip.change), flip.problem_id))),
         only_reference=len(left.keys() - right.keys()),
         only_other=len(right.keys() - left.keys()),
-        reduction=reduction(Side(reference.directory, a), Side(other.directory, b), tokenizer),
+        reduction=reduction(reference, other, tokenizer),
         notes=tuple(_notes(a, b, different)),
     )
 
 
-def _worths(run: Loaded) -> dict[str, float]:
+def _worths(run: RunFolder) -> dict[str, float]:
     """Problem -> what its answers are worth, of the problems that are scored.
 
     A judged run whose headline is no plain mean (a share of votes, a win rate at equal length) stores each problem's
@@ -153,10 +136,8 @@ def _worths(run: Loaded) -> dict[str, float]:
     items = {key: item.mean for key, item in run.result.items.items() if item.mean is not None}
     if run.result.judge is None:
         return items
-    from harness.run.store import read_graded
-
     found: dict[str, list[float]] = {}
-    for row in read_graded(run.directory):
+    for row in run.graded:
         if row.score.value is not None:
             found.setdefault(row.problem_id, []).append(row.score.value)
     scores = {key: sum(values) / len(values) for key, values in found.items()}
@@ -279,8 +260,8 @@ def pair_row(pair: Pair, show: int | None) -> Mapping[str, Json]:
         "run": b.run_id,
         "reference_model": a.model,
         "model": b.model,
-        "reference_name": pair.reference.name,
-        "name": pair.other.name,
+        "reference_name": pair.names[0],
+        "name": pair.names[1],
         "delta": outcome.diff,
         "low": outcome.low,
         "high": outcome.high,

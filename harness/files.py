@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import stat
@@ -117,6 +118,11 @@ def _whole(digits: str) -> int:
     if not -_LARGEST_WHOLE <= value < _LARGEST_WHOLE:
         raise ValueError(f"a whole number of {len(digits)} digits")
     return value
+
+
+def is_number(value: object) -> bool:
+    """True for a finite number out of JSON; a truth value is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def iter_lines(path: Path) -> Iterator[bytes]:

@@ -19,8 +19,8 @@ from typing import TypeAlias
 from harness.errors import StoreError, UnknownName, UsageError
 from harness.metrics import described, is_listed
 from harness.ranking import Aligned
-from harness.run.checked import read_checked
-from harness.run.locate import JUDGED, list_runs
+from harness.run.folder import JUDGED, RESULT
+from harness.run.locate import list_runs
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
 from harness.stats.multiple import holm, rank_groups
@@ -134,15 +134,15 @@ def load_results(results_dir: Path) -> tuple[list[RunResult], tuple[str, ...], t
     refused: list[str] = []
     unfinished: list[str] = []
     with _no_collection():
-        directories = list_runs(results_dir)
-        judged = {directory.name.partition(JUDGED)[0] for directory in directories if JUDGED in directory.name}
-        for directory in directories:
-            if not (directory / "result.json").exists():
-                if directory.name not in judged:  # answers that only judges score: their runs carry the results
-                    unfinished.append(directory.name)
+        folders = list_runs(results_dir)
+        judged = {folder.name.partition(JUDGED)[0] for folder in folders if JUDGED in folder.name}
+        for folder in folders:
+            if not folder.has(RESULT):
+                if folder.name not in judged:  # answers that only judges score: their runs carry the results
+                    unfinished.append(folder.name)
                 continue
             try:
-                results.append(read_checked(directory))
+                results.append(folder.result)
             except (StoreError, OSError) as error:
                 refused.append(str(error))
     return results, tuple(refused), tuple(unfinished)

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from harness.errors import DataError, HarnessError, UsageError
 from harness.metrics.length import TokenReduction, token_reduction
 from harness.models.base import named_markup
 from harness.reasoning import with_answer
-from harness.run.result import RunResult
-from harness.run.store import iter_records, read_graded
+from harness.run.folder import RunFolder
 from harness.run.tokenizers import Tokenizer, mark_of, named, of_run
 from harness.types import Completion, Graded
 
@@ -35,20 +33,7 @@ class Reduction:
     """What counted the chains; with a named tokenizer also the replies."""
 
 
-@dataclass(frozen=True)
-class Side:
-    """One of the two runs."""
-
-    directory: Path
-    result: RunResult
-
-    @property
-    def results_dir(self) -> Path:
-        """Where its runs and models are."""
-        return self.directory.resolve().parent.parent
-
-
-def reduction(reference: Side, other: Side, tokenizer: str | None) -> Reduction:
+def reduction(reference: RunFolder, other: RunFolder, tokenizer: str | None) -> Reduction:
     """Token reduction of `other` on the problems that both have; what cannot be counted is said, not raised.
 
     Raises `UsageError` and `ModelError` for a tokenizer that was named and cannot be had.
@@ -88,7 +73,7 @@ def _rates(rows: _Rows) -> TokenReduction:
     return token_reduction(rows[1], rows[0])
 
 
-def _shared(reference: Side, other: Side) -> Tokenizer | None:
+def _shared(reference: RunFolder, other: RunFolder) -> Tokenizer | None:
     """The tokenizer of both runs, None if it is one and does not lie here; `UsageError` if there are two."""
     sides = [(side.result, of_run(side.result, side.results_dir)) for side in (reference, other)]
     marks = {mark_of(result, tokenizer) for result, tokenizer in sides}
@@ -100,18 +85,18 @@ def _shared(reference: Side, other: Side) -> Tokenizer | None:
     return sides[1][1]
 
 
-def _common(reference: Side, other: Side) -> _Rows:
-    left, right = read_graded(reference.directory), read_graded(other.directory)
+def _common(reference: RunFolder, other: RunFolder) -> _Rows:
+    left, right = reference.graded, other.graded
     common = {row.problem_id for row in left} & {row.problem_id for row in right}
     return [row for row in left if row.problem_id in common], [row for row in right if row.problem_id in common]
 
 
-def _texts(side: Side, most: int | None) -> _Texts:
+def _texts(side: RunFolder, most: int | None) -> _Texts:
     """The stored texts; raises `StoreError` for a damaged file, `DataError` for more characters than `most`."""
     markup = named_markup(side.result.model_identity)
     found: dict[tuple[str, int], tuple[str, str]] = {}
     size = 0
-    for record in iter_records(side.directory):
+    for record in side.records:
         if record.completion.finish == "error":
             continue
         chain, whole = _chain(replace(record.completion, markup=markup))

@@ -14,9 +14,8 @@ from harness.bench.spec import Member
 from harness.errors import DataError
 from harness.metrics import described
 from harness.metrics.diversity_answers import distinct_answers
-from harness.run.locate import runs_folder
+from harness.run.folder import RunFolder
 from harness.run.result import RunResult
-from harness.run.store import read_graded
 from harness.stats.seeds import Cells
 from harness.types import Graded
 
@@ -84,7 +83,7 @@ def read_scored(member: Member, suite: str, n: int, results_dir: Path) -> Scored
 
 
 def _rows(result: RunResult, n: int, results_dir: Path) -> list[Graded]:
-    return [row for row in read_graded(runs_folder(results_dir) / result.run_id) if row.attempt < n]
+    return [row for row in RunFolder.of(results_dir, result.run_id).graded if row.attempt < n]
 
 
 def _of_rows(rows: Sequence[Graded]) -> dict[str, Samples]:

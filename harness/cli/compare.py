@@ -35,11 +35,11 @@ def command(
     wins and losses, tokens saved (of all that was generated, and of the chain of thought) if one tokenizer counted
     both, and the problems on which the runs differ, biggest change first.
     """
-    from harness.compare import compare_runs, load_runs
+    from harness.compare import compare_runs
     from harness.report.pairs import pair_tables
     from harness.run.locate import find_run
 
-    pairs = compare_runs(load_runs([find_run(results_dir, run) for run in runs]), force=force, tokenizer=tokenizer)
+    pairs = compare_runs([find_run(results_dir, run) for run in runs], force=force, tokenizer=tokenizer)
     tables = pair_tables(pairs, show)
     if form in ("json", "csv"):
         tables = tables[:1]  # the flips are inside the rows

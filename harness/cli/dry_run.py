@@ -11,9 +11,9 @@ from harness.config import RunConfig
 from harness.models import load_model
 from harness.models.budget import Prices
 from harness.report.table import Column, Format, Table, column
+from harness.run.folder import RunFolder
 from harness.run.plan import Job, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures
 from harness.run.sent import sent_sampling
-from harness.run.store import stored_keys
 from harness.run.turns import count_stored, count_turns
 from harness.types import Json, Model
 
@@ -62,12 +62,12 @@ def show_plan(config: RunConfig, form: Format) -> None:
 def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
     sampling = job.spec.sampling
     sent = sent_sampling(job.spec, job.problems)
-    done = stored_keys(job.directory)
+    done = RunFolder(job.directory).usable()
     stored = sum(
         done.get((problem.id, attempt)) == job.prompt_hashes[problem.id] for problem, attempt in job.attempts()
     )
     if job.suite.follow_up is not None:
-        stored = count_stored(job, job.directory)
+        stored = count_stored(job)
     each = expect(job, results_dir)
     requests = count_turns(job) - stored
     tokens_in, tokens_out = round(each.tokens_in * requests), round(each.tokens_out * requests)

@@ -38,18 +38,17 @@ def command(run: str, tool: str, out: Path, texts: bool, data_dir: Path | None, 
     from harness.interop.labels import LABELS, export_labels
     from harness.run.locate import find_run
 
-    directory = find_run(results_dir, run)
-    folder = str(data_dir) if data_dir is not None else None
-    config = RunConfig(data_dir=folder, results_dir=str(results_dir))
+    stored = find_run(results_dir, run)
+    config = RunConfig(data_dir=str(data_dir) if data_dir is not None else None, results_dir=str(results_dir))
     if tool in BENCHMARKS:
-        paths = export_benchmark(directory, tool, out, config)
+        paths = export_benchmark(stored, tool, out, config)
     elif tool == LABELS:
-        path, left_out = export_labels(directory, out, config)
+        path, left_out = export_labels(stored, out, config)
         paths = [path]
         if left_out:
             click.echo(f"note: {left_out} texts without a usable reply are left out", err=True)
     else:
-        paths = export_run(directory, tool, out, texts=texts)
+        paths = export_run(stored, tool, out, texts=texts)
     for path in paths:
         click.echo(str(path))
     return 0

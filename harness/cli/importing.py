@@ -47,7 +47,7 @@ def command(
     from harness.report.table import to_json
     from harness.types import Json
 
-    outcome = import_path(path, results_dir, tool=tool, metric=metric, data_dir=data_dir)
+    runs, refused = import_path(path, results_dir, tool=tool, metric=metric, data_dir=data_dir)
     if as_json:
         rows: list[dict[str, Json]] = [
             {
@@ -59,17 +59,17 @@ def command(
                 "n_items": len(run.result.items),
                 "warnings": list(run.result.warnings),
             }
-            for run in outcome.runs
+            for run in runs
         ]
-        click.echo(to_json({"rows": rows, "refused": list(outcome.refused)}), nl=False)
-    elif outcome.runs:
-        for line in describe(outcome.runs):
+        click.echo(to_json({"rows": rows, "refused": refused}), nl=False)
+    elif runs:
+        for line in describe(runs):
             click.echo(clean(line, 500))
-    for warning in dict.fromkeys(warning for run in outcome.runs for warning in run.result.warnings):
+    for warning in dict.fromkeys(warning for run in runs for warning in run.result.warnings):
         click.echo(f"note: {clean(warning, 500)}", err=True)
-    for problem in outcome.refused:
+    for problem in refused:
         click.echo(f"error: left out: {clean(problem, 1000)}", err=True)
-    return 2 if outcome.refused else 0
+    return 2 if refused else 0
 
 
 def _import_answers(path: Path, benchmark: str, results_dir: Path, data_dir: Path | None, as_json: bool) -> None:

@@ -76,7 +76,7 @@ def judge_run(
     config = resolve(None, (), {**flags, **folders})
     validate_settings(config)
     try:
-        directory = find_run(results_dir, run)
+        stored = find_run(results_dir, run)
     except UsageError as error:
         meant = difflib.get_close_matches(run, SUBCOMMANDS, n=1, cutoff=0.7)
         if not meant:
@@ -86,7 +86,7 @@ def judge_run(
     if dry_run:
         from harness.cli.judge_preview import show_preview
 
-        show_preview(directory, other, config, form)
+        show_preview(stored, other, config, form)
         return
 
     from harness.cli.progress import JudgeProgress
@@ -94,8 +94,8 @@ def judge_run(
     from harness.run.judged.ask import judge_stored
     from harness.run.pipeline import Outcome, check_failures
 
-    result = judge_stored(directory, other, config, JudgeProgress(quiet=quiet))
+    result = judge_stored(stored, other, config, JudgeProgress(quiet=quiet))
     try:
-        click.echo(show_judged([result], form, directory.absolute().parent.parent), nl=False)
+        click.echo(show_judged([result], form, stored.path.absolute().parent.parent), nl=False)
     finally:
         check_failures(Outcome((result,), ()), config.max_failures)

@@ -15,6 +15,7 @@ from harness.models.budget import Prices
 from harness.models.reply_cache import Cache
 from harness.plain import clean
 from harness.report.table import Format, to_json
+from harness.run.folder import RunFolder
 from harness.run.judged.ask import CACHE, prepare
 from harness.types import Json
 from judges.keys import reply_key
@@ -23,14 +24,14 @@ from judges.types import Ask
 _CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates
 
 
-def show_preview(directory: Path, against: Path | None, config: RunConfig, form: Format) -> None:
+def show_preview(folder: RunFolder, against: RunFolder | None, config: RunConfig, form: Format) -> None:
     """Print the plan; no judge is asked."""
-    case = prepare(directory, config, against)
+    case = prepare(folder, config, against)
     asks = [ask for task in case.open for ask in case.judging.asks(task)]
     plans = [_plan(name, asks, config) for name in config.judge.names]
     costs = [plan["cost_at_most"] for plan in plans]
     facts: dict[str, Json] = {
-        "run": directory.name,
+        "run": folder.name,
         "against": case.opponent,
         "answers": len(case.answers.tasks),
         "failed": len(case.answers.failed),

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness import catalog
 from harness.cli import options
 from harness.errors import UnknownName
+
+if TYPE_CHECKING:
+    from harness.run.folder import RunFolder
 
 AGAIN = "unfinished: run the same command again"
 IMPORTED = "imported: judge it with `harness judge`"
@@ -58,13 +62,14 @@ def _entries(kind: str) -> list[tuple[str, str]]:
 
 
 def _runs(results_dir: Path) -> list[tuple[str, str]]:
-    from harness.run.locate import JUDGED, list_runs
+    from harness.run.folder import JUDGED, RESULT
+    from harness.run.locate import list_runs
 
     runs = list_runs(results_dir)
     judged = {run.name.partition(JUDGED)[0] for run in runs if JUDGED in run.name}
 
-    def state(run: Path) -> str:
-        if (run / "result.json").exists():
+    def state(run: RunFolder) -> str:
+        if run.has(RESULT):
             return "finished"
         if run.name in judged:
             return "judged"  # answers that only judges score: their runs carry the results
@@ -73,13 +78,11 @@ def _runs(results_dir: Path) -> list[tuple[str, str]]:
     return [(run.name, state(run)) for run in runs]
 
 
-def of_a_file(run: Path) -> bool:
+def of_a_file(run: RunFolder) -> bool:
     """True for answers that `harness import` made a run of: no command generates them again, a judge comes next."""
     from harness.errors import StoreError
-    from harness.run.store import read_spec
 
     try:
-        identity = read_spec(run).get("model_identity")
+        return run.spec.model_identity.get("engine") == "file"
     except StoreError:  # a list of runs does not stop at a damaged one
         return False
-    return isinstance(identity, dict) and identity.get("engine") == "file"

@@ -82,16 +82,15 @@ def command(
 def _stored(results_dir: Path, names: tuple[str, ...], models: tuple[str, ...]) -> list[RunResult]:
     """The runs named, then the newest of each suite for every model named."""
     from harness.errors import StoreError, UnknownName
-    from harness.run.checked import read_checked
     from harness.run.locate import find_run, list_runs
 
-    found = [read_checked(find_run(results_dir, name)) for name in names]
+    found = [find_run(results_dir, name).result for name in names]
     if not models:
         return found
     everything: list[RunResult] = []
-    for directory in list_runs(results_dir):
+    for folder in list_runs(results_dir):
         try:
-            everything.append(read_checked(directory))
+            everything.append(folder.result)
         except StoreError:  # unfinished or damaged: `leaderboard` names it, planning does not need it
             continue
     for model in models:

@@ -31,9 +31,9 @@ def command(run: str, data_dir: Path | None, results_dir: Path, shown: int, form
     from harness.run.locate import find_run
     from harness.run.pipeline import rescore
 
-    directory = find_run(results_dir, run)
+    folder = find_run(results_dir, run)
     config = RunConfig(data_dir=str(data_dir) if data_dir is not None else None, results_dir=str(results_dir))
-    old, new, result = rescore(directory, config)
+    old, new, result = rescore(folder, config)
     before = {(graded.problem_id, graded.attempt): graded.score for graded in old}
     changed = [
         (graded, before[graded.problem_id, graded.attempt])

@@ -200,27 +200,24 @@ def _attribute_docs(cls: type) -> dict[str, str]:
 def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path | None) -> dict[str, Any]:
     from harness.cli.listing import AGAIN, IMPORTED, of_a_file
     from harness.cli.show_problem import listed, problem_facts
-    from harness.run.checked import read_checked
-    from harness.run.locate import JUDGED, find_run
-    from harness.run.store import read_spec
+    from harness.run.folder import JUDGED, RESULT
+    from harness.run.locate import find_run
 
     try:
-        directory = find_run(results_dir, name)
+        folder = find_run(results_dir, name)
     except (UsageError, StoreError) as error:
         names = {known for kind in catalog.KINDS for known in catalog.entries(kind)}
         raise UnknownName("name or run", name, names) from error
     if problem is not None:
-        return problem_facts(directory, problem, data_dir)
-    facts: dict[str, Any] = {"directory": str(directory), "spec": read_spec(directory)}
-    if (directory / "result.json").exists():
-        facts["result"] = {
-            key: value for key, value in dataclasses.asdict(read_checked(directory)).items() if key != "items"
-        }
-        facts["problems"] = f"{listed(sorted(read_checked(directory).items))} (--problem ID)"
-    elif any(directory.parent.glob(f"{glob.escape(directory.name + JUDGED)}*")):
+        return problem_facts(folder, problem, data_dir)
+    facts: dict[str, Any] = {"directory": str(folder), "spec": folder.spec_json}
+    if folder.has(RESULT):
+        facts["result"] = {key: value for key, value in dataclasses.asdict(folder.result).items() if key != "items"}
+        facts["problems"] = f"{listed(sorted(folder.result.items))} (--problem ID)"
+    elif any(folder.path.parent.glob(f"{glob.escape(folder.name + JUDGED)}*")):
         facts["result"] = "in the judged runs: only judges score these answers (`harness list runs`)"
     else:
-        facts["result"] = IMPORTED if of_a_file(directory) else AGAIN
+        facts["result"] = IMPORTED if of_a_file(folder) else AGAIN
     return facts
 
 

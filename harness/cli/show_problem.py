@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from harness.run.folder import RunFolder
     from harness.types import Completion, Problem
     from judges.types import Judgment
 
@@ -17,27 +18,25 @@ _LISTED = 12
 """Ids named in an error."""
 
 
-def problem_facts(directory: Path, name: str, data_dir: Path | None) -> dict[str, Any]:
+def problem_facts(folder: RunFolder, name: str, data_dir: Path | None) -> dict[str, Any]:
     """Question, gold, options, replies with their thought, and verdicts; `name` is an id or an ending of one.
 
     Raises `UsageError` listing ids if none or several match, `StoreError` for a damaged run.
     """
-    from harness.run.judged.write import VERDICTS, read_judgments
-    from harness.run.store import SCORES, iter_records, read_graded, read_spec
+    from harness.run.folder import SCORES, VERDICTS
 
-    spec = read_spec(directory)
-    if (directory / VERDICTS).exists():
-        rows = read_judgments(directory)
-        wanted = find_id(name, (row.problem_id for row in rows), directory, "judgment")
-        facts = _asked(directory, spec, wanted, data_dir)
-        return facts | _judged(directory, spec, [row for row in rows if row.problem_id == wanted], data_dir)
-    stored = list(iter_records(directory))
-    graded = read_graded(directory) if (directory / SCORES).exists() else []  # a judged suite's answers are not graded
+    if folder.has(VERDICTS):
+        rows = folder.judgments
+        wanted = find_id(name, (row.problem_id for row in rows), folder.name, "judgment")
+        facts = _asked(folder, wanted, data_dir)
+        return facts | _judged(folder, [row for row in rows if row.problem_id == wanted], data_dir)
+    stored = list(folder.records)
+    graded = folder.graded if folder.has(SCORES) else []  # a judged suite's answers are not graded
     ids = [record.problem_id for record in stored] or [row.problem_id for row in graded]
-    wanted = find_id(name, ids, directory, "completion")
+    wanted = find_id(name, ids, folder.name, "completion")
     records = {record.attempt: record for record in stored if record.problem_id == wanted}
     scores = {row.attempt: row.score for row in graded if row.problem_id == wanted}
-    facts = _asked(directory, spec, wanted, data_dir)
+    facts = _asked(folder, wanted, data_dir)
     if not records:  # an import without replies
         return facts | {f"attempt {attempt}": dataclasses.asdict(score) for attempt, score in sorted(scores.items())}
     return facts | {
@@ -52,7 +51,7 @@ def problem_facts(directory: Path, name: str, data_dir: Path | None) -> dict[str
     }
 
 
-def find_id(name: str, ids: Iterable[str], directory: Path, what: str) -> str:
+def find_id(name: str, ids: Iterable[str], run: str, what: str) -> str:
     """The id itself, or the only one that ends in `name`, or that holds it."""
     known = list(dict.fromkeys(ids))
     if name in known:
@@ -62,7 +61,7 @@ def find_id(name: str, ids: Iterable[str], directory: Path, what: str) -> str:
             return matches[0]
         if matches and name:
             raise UsageError(f"{name!r} is part of {len(matches)} problem ids: {listed(matches)}. Write more of it")
-    raise UsageError(f"{directory.name} has no {what} for problem {name!r}; its {len(known)} problems: {listed(known)}")
+    raise UsageError(f"{run} has no {what} for problem {name!r}; its {len(known)} problems: {listed(known)}")
 
 
 def listed(ids: Sequence[str]) -> str:
@@ -71,10 +70,10 @@ def listed(ids: Sequence[str]) -> str:
     return ", ".join(ids[:_LISTED]) + more
 
 
-def _asked(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> dict[str, Any]:
+def _asked(folder: RunFolder, wanted: str, data_dir: Path | None) -> dict[str, Any]:
     """What was asked, the gold answer and the options; or why they are not at hand."""
     try:
-        problem = _problem(directory, spec, wanted, data_dir)
+        problem = _problem(folder, wanted, data_dir)
     except HarnessError as error:
         return {"problem": wanted, "question": f"not at hand: {error}"}
     if problem is None:
@@ -91,21 +90,19 @@ def _asked(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _problem(directory: Path, spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> Problem | None:
+def _problem(folder: RunFolder, wanted: str, data_dir: Path | None) -> Problem | None:
     """The problem as the run's replies were made to it; of a conversation, what the first attempt was asked."""
     from harness.config import RunConfig
     from harness.run.replan import stored_job
-    from harness.run.store import iter_records, read_spec
-    from harness.run.turns import by_key, walk
+    from harness.run.turns import walk
     from harness.suites import load_suite
 
-    origin = directory.parent / str(spec.get("judged_from", directory.name))
-    stored = read_spec(origin)
-    own = not stored.get("imported_from")
-    if own and data_dir is None and load_suite(str(stored.get("suite"))).data.generate is None:
+    origin = folder.beside(folder.spec.judged_from) if folder.spec.judged_from is not None else folder
+    own = origin.spec.imported_from is None
+    if own and data_dir is None and load_suite(origin.spec.suite).data.generate is None:
         raise UsageError("say --data-dir, the folder with the suite's data")  # the hub is not asked unasked
-    job = stored_job(origin, stored, RunConfig(data_dir=str(data_dir) if data_dir is not None else None))
-    replies = by_key(iter_records(origin))
+    job = stored_job(origin, RunConfig(data_dir=str(data_dir) if data_dir is not None else None))
+    replies = origin.latest
     attempt = min((attempt for _, attempt in replies), default=0)
     turns = (problem for first in job.problems for problem, _ in walk(job.suite, first, attempt, replies))
     return next((problem for problem in turns if problem.id == wanted), None)
@@ -123,42 +120,37 @@ def _reply(completion: Completion) -> dict[str, Any]:
     return {"thought": read.reasoning, "answer": read.answer_text if read.answer_text is not None else "(never given)"}
 
 
-def _judged(
-    directory: Path, spec: Mapping[str, Any], rows: Sequence[Judgment], data_dir: Path | None
-) -> dict[str, Any]:
+def _judged(folder: RunFolder, rows: Sequence[Judgment], data_dir: Path | None) -> dict[str, Any]:
     """The answers that were judged, A and B where there are two, and what every judge said."""
     wanted = rows[0].problem_id
-    against = spec.get("against")
-    own = _answers(directory.parent / str(spec.get("judged_from")), wanted)
+    spec = folder.spec
+    against = spec.against
+    own = _answers(folder.beside(str(spec.judged_from)), wanted)
     facts: dict[str, Any] = {}
     name = "A" if against is not None else "answer"
-    facts |= {f"{name} ({spec.get('model')}), attempt {attempt}": text for attempt, text in own.items()}
+    facts |= {f"{name} ({spec.model}), attempt {attempt}": text for attempt, text in own.items()}
     if against == "baseline":
-        facts["B (the suite's baseline)"] = _baseline(spec, wanted, data_dir)
-    elif isinstance(against, str):
-        facts |= {
-            f"B ({against}), attempt {n}": text for n, text in _answers(directory.parent / against, wanted).items()
-        }
+        facts["B (the suite's baseline)"] = _baseline(spec.suite, wanted, data_dir)
+    elif against is not None:
+        facts |= {f"B ({against}), attempt {n}": text for n, text in _answers(folder.beside(against), wanted).items()}
     return facts | {f"judgment {number}": dataclasses.asdict(row) for number, row in enumerate(rows, start=1)}
 
 
-def _answers(directory: Path, wanted: str) -> dict[int, Any]:
+def _answers(folder: RunFolder, wanted: str) -> dict[int, Any]:
     """Attempt -> the reply as it is read, of a run beside this one; why not, if it cannot be read."""
-    from harness.run.store import iter_records
-
     try:
-        records = [record for record in iter_records(directory) if record.problem_id == wanted]
+        records = [record for record in folder.records if record.problem_id == wanted]
     except StoreError as error:
         return {0: f"not at hand: {error}"}
     return {record.attempt: _reply(record.completion) for record in records} or {0: "not at hand: its run is gone"}
 
 
-def _baseline(spec: Mapping[str, Any], wanted: str, data_dir: Path | None) -> str:
+def _baseline(name: str, wanted: str, data_dir: Path | None) -> str:
     from harness.datasets import load_rows
     from harness.suites import load_suite
 
     try:
-        suite = load_suite(str(spec.get("suite")))
+        suite = load_suite(name)
         if data_dir is None or suite.baseline is None:
             return "not at hand: say --data-dir"
         rows = {str(row["id"]): str(row["output"]) for row in load_rows(suite.baseline, data_dir)}

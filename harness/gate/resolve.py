@@ -23,7 +23,8 @@ from harness.gate.reach import Design, check_reach
 from harness.gate.values import Side, read_side
 from harness.metrics import described
 from harness.models.replies import Progress
-from harness.run.locate import find_run, runs_folder
+from harness.run.folder import RunFolder
+from harness.run.locate import find_run
 from harness.run.sent import changed_by_options
 from harness.suites import load_suite, parse_suite_arg
 from harness.types import Completion
@@ -219,7 +220,7 @@ def evaluate(
     outcome = run(config, progress)
     if not outcome.results:
         raise DataError("; ".join(outcome.failures) or f"{side.model} gave no answer that could be scored")
-    return read_side(runs_folder(Path(config.results_dir)) / outcome.results[0].run_id, metric)
+    return read_side(RunFolder.of(Path(config.results_dir), outcome.results[0].run_id), metric)
 
 
 def _sampled_as(config: RunConfig, like: Side) -> RunConfig:

@@ -7,13 +7,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 from harness.errors import DataError, UsageError
 from harness.metrics import described, estimate, find_metric
-from harness.run.checked import read_checked
+from harness.run.folder import RunFolder
 from harness.run.result import RunResult
-from harness.run.store import read_graded
 from harness.run.warned import cut_share, warnings_of
 from harness.types import Graded, Json, Metric
 
@@ -76,16 +74,16 @@ class Side:
         return described(self.metric).lower_is_better
 
 
-def read_side(directory: Path, metric: str | None = None) -> Side:
+def read_side(folder: RunFolder, metric: str | None = None) -> Side:
     """A stored run's values of a metric (None: its headline).
 
     Raises `StoreError` for a run that is unfinished or damaged, `UsageError` for a metric that is no mean over problems
     or that these samples do not support, `DataError` if no problem has a value.
     """
-    result = read_checked(directory)
+    result = folder.result
     name = metric or result.headline
     foreign = result.judge is not None or result.imported_from is not None
-    values = _stored_values(result, name) if foreign else _graded_values(read_graded(directory), name)
+    values = _stored_values(result, name) if foreign else _graded_values(folder.graded, name)
     known = [value.mean for value in values.values() if value.mean is not None]
     if not known:
         raise DataError(f"{result.run_id}: no problem has a value of {name}")

@@ -18,12 +18,12 @@ from harness.errors import DataError, StoreError, UsageError
 from harness.files import write_output
 from harness.interop.common import safe_name
 from harness.reasoning import with_answer
+from harness.run.folder import RunFolder
 from harness.run.judged.tasks import baseline_answers, load_answers
-from harness.run.judged.write import read_judgments
 from harness.run.plan import Job, make_jobs, plan_suites
 from harness.run.replan import stored_job
 from harness.run.spec import make_request, prompt_hash
-from harness.run.store import SPEC, RunStore, read_graded, read_spec
+from harness.run.store import RunStore
 from harness.run.turns import follow_up
 from harness.suites import load_suite
 from harness.suites.arena_hard import V2_BASELINES
@@ -123,33 +123,30 @@ def _mt_bench_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ..
     return found
 
 
-def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConfig) -> list[Path]:
+def export_benchmark(folder: RunFolder, benchmark: str, out: Path, config: RunConfig) -> list[Path]:
     """Write a run's answers, and, of a judged run, its judgments too, as the benchmark's own files below `out`.
 
     Raises `UsageError` if the run is of another suite or was judged in another way than the benchmark's files can hold.
     """
-    spec = read_spec(directory)
-    origin = spec.get("judged_from", directory.name)
-    if not isinstance(origin, str) or not isinstance(spec.get("judging", {}), Mapping):
-        raise StoreError(f"{directory / SPEC} is damaged: write it again with the same `harness judge`")
-    base = directory.parent / origin if origin != directory.name else directory
-    job = stored_job(base, read_spec(base), config)
+    spec = folder.spec
+    base = folder.beside(spec.judged_from) if spec.judged_from is not None else folder
+    job = stored_job(base, config)
     if job.suite.name.removesuffix("_v2") != benchmark:
-        raise UsageError(f"{directory.name} is a run of {job.suite.name}, not of {benchmark}")
+        raise UsageError(f"{folder.name} is a run of {job.suite.name}, not of {benchmark}")
     judging = load_suite(job.suite.name).judging
-    answers = load_answers(job, base, "answer", 1)
+    answers = load_answers(job, "answer", 1)
     tasks = [task for task in answers.tasks if (task.problem_id, task.attempt) not in answers.failed]
     judged: list[Judged] = []
     judgments: list[Judgment] = []
-    if base != directory:
-        in_pairs = (benchmark, spec["judging"].get("judging")) == ("mt_bench", mt_bench.PAIR_NAME)
-        own = spec["judging"].get("judging") == judging and spec.get("against") in (None, "baseline")
+    if base is not folder:
+        in_pairs = (benchmark, spec.judging.get("judging")) == ("mt_bench", mt_bench.PAIR_NAME)
+        own = spec.judging.get("judging") == judging and spec.against in (None, "baseline")
         if not own and not in_pairs:
             raise UsageError(
-                f"{directory.name} was not judged by the protocol of {benchmark}: export the answers alone, {base.name}"
+                f"{folder.name} was not judged by the protocol of {benchmark}: export the answers alone, {base.name}"
             )
-        judgments = read_judgments(directory)
-        rows = {(row.problem_id, row.attempt): row.score for row in read_graded(directory)}
+        judgments = folder.judgments
+        rows = {(row.problem_id, row.attempt): row.score for row in folder.graded}
         known = {task.problem_id for task in answers.tasks}
         if (
             not any(judgment.repeat == 0 for judgment in judgments)
@@ -157,7 +154,7 @@ def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConf
             or any((task.problem_id, task.attempt) not in rows for task in tasks)
         ):
             raise StoreError(
-                f"{directory} lacks verdicts or scores of its answers: write it again with the same `harness judge`"
+                f"{folder} lacks verdicts or scores of its answers: write it again with the same `harness judge`"
             )
         judged = [
             Judged(task.problem_id, task.attempt, score.value, score.status)
@@ -165,7 +162,7 @@ def export_benchmark(directory: Path, benchmark: str, out: Path, config: RunConf
             for score in [rows[task.problem_id, task.attempt]]
         ]
         if in_pairs:
-            opponent: Json = read_spec(base.parent / spec["against"])["model"]
+            opponent = base.beside(spec.against or "").spec.model
             tasks = [replace(task, meta={**task.meta, "opponent_model": opponent}) for task in tasks]
         elif job.suite.baseline is not None:
             opponents = baseline_answers(job, Path(config.data_dir) if config.data_dir is not None else None)

@@ -15,16 +15,16 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.files import read_json as read_json_file
-from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.plain import clean
 from harness.redact import mask_fields, mask_pairs, redact
-from harness.run.kept import write_problems
-from harness.run.result import Item, RunResult, write_result
-from harness.run.store import write_graded, write_records
+from harness.run.folder import RunFolder
+from harness.run.result import Item, RunResult
+from harness.run.spec import RunSpec
+from harness.run.store import write_graded, write_problems, write_records, write_result, write_spec
 from harness.stats.distributions import Z95, t_quantile
 from harness.stats.standard_errors import mean_interval, wilson
-from harness.types import STATUSES, Estimate, Graded, Json, Problem, Record, Score
+from harness.types import STATUSES, Estimate, Graded, Json, Problem, Record, Sampling, Score
 
 Tool = Literal["lighteval", "lm-eval"]
 TOOLS: tuple[Tool, ...] = ("lighteval", "lm-eval")
@@ -300,28 +300,27 @@ def write_run(
     graded: Sequence[Graded],
     problems: Sequence[Problem] = (),
     records: Sequence[Record] = (),
-) -> Path:
+) -> RunFolder:
     """Write an imported run as `<results>/runs/<run_id>/`: spec, prompts and replies, scores, and the result last."""
-    directory = results_dir / "runs" / result.run_id
-    directory.mkdir(parents=True, exist_ok=True)
-    spec: dict[str, Json] = {
-        "schema": 1,
-        "imported_from": result.imported_from,
-        "suite": result.suite,
-        "suite_version": result.suite_version,
-        "data_sha256": result.data_sha256,
-        "model": result.model,
-        "model_identity": dict(result.model_identity),
-        **{key: result.sampling.get(key) for key in ("temperature", "top_p", "max_tokens", "stop")},
-        "seed": result.seed,
-        "limit": result.limit,
-        "protocol": None,
-    }
-    write_atomically(directory / "spec.json", json.dumps(spec, ensure_ascii=False, indent=1) + "\n")
+    folder = RunFolder.of(results_dir, result.run_id)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    sampled = {key: result.sampling.get(key) for key in ("temperature", "top_p", "max_tokens", "stop")}
+    spec = RunSpec(
+        suite=result.suite,
+        suite_version=result.suite_version,
+        data_sha256=result.data_sha256,
+        model=result.model,
+        model_identity=result.model_identity,
+        sampling=Sampling(),
+        limit=result.limit,
+        imported_from=result.imported_from,
+        recorded={**sampled, "seed": result.seed},
+    )
+    write_spec(folder.path, spec)
     if problems:
-        write_problems(directory, problems)
-        write_records(directory, records)
+        write_problems(folder.path, problems)
+        write_records(folder.path, records)
     if graded:
-        write_graded(directory, graded)
-    write_result(directory, result)
-    return directory
+        write_graded(folder.path, graded)
+    write_result(folder.path, result)
+    return folder

@@ -20,13 +20,12 @@ from harness.interop.lm_eval import doc_hash
 from harness.interop.replies import CONFIDENTIAL
 from harness.metrics import described
 from harness.report.table import finite
-from harness.run.checked import read_checked
+from harness.run.folder import RunFolder
 from harness.run.result import RunResult
-from harness.run.store import iter_records, read_graded
 from harness.types import Graded, Json
 
 
-def export_run(directory: Path, tool: str, out: Path, *, texts: bool = True) -> list[Path]:
+def export_run(folder: RunFolder, tool: str, out: Path, *, texts: bool = True) -> list[Path]:
     """Write one run in a tool's format below `out`; returns the files.
 
     `texts` also exports completions (lm-eval samples), except of suites that must not be shown in plain text.
@@ -34,11 +33,11 @@ def export_run(directory: Path, tool: str, out: Path, *, texts: bool = True) -> 
     """
     if tool not in TOOLS:
         raise UnknownName("tool", tool, TOOLS)
-    result = read_checked(directory)
+    result = folder.result
     if tool == "lighteval":
         return [_lighteval(result, out)]
-    replies = _replies(directory) if texts and result.suite not in CONFIDENTIAL else {}
-    return _lm_eval(result, read_graded(directory), replies, out)
+    replies = _replies(folder) if texts and result.suite not in CONFIDENTIAL else {}
+    return _lm_eval(result, folder.graded, replies, out)
 
 
 def _folder(result: RunResult, out: Path) -> Path:
@@ -151,9 +150,9 @@ def _samples(
         }
 
 
-def _replies(directory: Path) -> dict[tuple[str, int], str]:
+def _replies(folder: RunFolder) -> dict[tuple[str, int], str]:
     try:
-        return {(record.problem_id, record.attempt): record.completion.text for record in iter_records(directory)}
+        return {(record.problem_id, record.attempt): record.completion.text for record in folder.records}
     except StoreError as error:
         raise StoreError(f"the completions cannot be exported ({error}); --no-texts leaves them out") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DataError, UnknownName, UsageError
@@ -11,25 +10,9 @@ from harness.interop import lighteval, lm_eval
 from harness.interop.common import TOOLS, ForeignRun, Tool, read_json, to_result, write_run
 from harness.interop.mapping import locate
 from harness.interop.replies import replies
-from harness.run.result import RunResult
+from harness.run.folder import RunFolder
 
 _MAX_FILES = 5000
-
-
-@dataclass(frozen=True)
-class Imported:
-    """One run that was written."""
-
-    directory: Path
-    result: RunResult
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an import did, and which files it refused."""
-
-    runs: tuple[Imported, ...]
-    refused: tuple[str, ...]
 
 
 def find_files(path: Path) -> list[Path]:
@@ -63,8 +46,8 @@ def read_file(path: Path, tool: Tool | None) -> list[ForeignRun]:
 
 def import_path(
     path: Path, results_dir: Path, *, tool: str | None = None, metric: str | None = None, data_dir: Path | None = None
-) -> Outcome:
-    """Import everything below `path`; a file that cannot be read is refused by name and the others are imported.
+) -> tuple[list[RunFolder], list[str]]:
+    """(runs, refused files): all below `path`; a file that cannot be read is refused by name, the others are imported.
 
     `metric` is the one to rank and pair on (default: each task's first). Raises `DataError` if there is nothing to
     read, `UnknownName` for a tool or a metric that no task has.
@@ -81,19 +64,18 @@ def import_path(
             refused.append(str(error))
     if metric is not None and foreign and not any(metric in run.metrics for run in foreign):
         raise UnknownName("metric among the files", metric, {name for run in foreign for name in run.metrics})
-    runs = [_write(run, results_dir, metric, data_dir) for run in foreign]
-    return Outcome(tuple(runs), tuple(refused))
+    return [_write(run, results_dir, metric, data_dir) for run in foreign], refused
 
 
-def _write(run: ForeignRun, results_dir: Path, metric: str | None, data_dir: Path | None) -> Imported:
+def _write(run: ForeignRun, results_dir: Path, metric: str | None, data_dir: Path | None) -> RunFolder:
     headline = metric if metric is not None and metric in run.metrics else next(iter(run.metrics))
     mapped = locate(run, data_dir)
     result, graded = to_result(run, mapped, headline)
     problems, records = replies(run, mapped, data_dir)
-    return Imported(write_run(results_dir, result, graded, problems, records), result)
+    return write_run(results_dir, result, graded, problems, records)
 
 
-def describe(imported: Sequence[Imported]) -> list[str]:
+def describe(imported: Sequence[RunFolder]) -> list[str]:
     """One line per run for a person."""
     if not imported:
         raise UsageError("nothing was imported")

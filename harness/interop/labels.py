@@ -20,36 +20,33 @@ from harness.files import write_output
 from harness.grading.labels import all_valid, read_labels
 from harness.interop.common import safe_name
 from harness.reasoning import with_answer
+from harness.run.folder import RunFolder
 from harness.run.replan import stored_job
-from harness.run.store import iter_records, read_spec
-from harness.run.turns import by_key
 from harness.suites.text_quality import PREFIX
 from harness.types import Completion, Json
 
 LABELS = "labels"
 
 
-def export_labels(directory: Path, out: Path, config: RunConfig) -> tuple[Path, int]:
+def export_labels(folder: RunFolder, out: Path, config: RunConfig) -> tuple[Path, int]:
     """Write one labelled file below `out`; returns it and the number of texts that are left out.
 
     Raises `UsageError` for a run of another suite, `DataError` if no reply is usable, `StoreError` for a run that does
     not fit its texts any more.
     """
-    spec = read_spec(directory)
-    if not str(spec["suite"]).startswith(f"{PREFIX}:"):
-        raise UsageError(f"{directory.name} is a run of {spec['suite']}: labels come from runs of {PREFIX}:<file>")
-    job = stored_job(directory, spec, config)
+    suite = folder.spec.suite
+    if not suite.startswith(f"{PREFIX}:"):
+        raise UsageError(f"{folder.name} is a run of {suite}: labels come from runs of {PREFIX}:<file>")
+    job = stored_job(folder, config)
     rows: dict[str, dict[str, Json]] = {}
     texts = {problem.id: str(problem.meta["text"]) for problem in job.problems}
-    for (problem_id, _), record in sorted(by_key(iter_records(directory)).items()):
+    for (problem_id, _), record in sorted(folder.latest.items()):
         if record.prompt_hash != job.prompt_hashes.get(problem_id):
-            raise StoreError(f"{directory}: the reply to {problem_id!r} was made from another prompt: run it again")
+            raise StoreError(f"{folder}: the reply to {problem_id!r} was made from another prompt: run it again")
         if problem_id not in rows and (found := _row(record.completion)) is not None:
             rows[problem_id] = {"id": problem_id, "text": texts[problem_id], **found}
     if not rows:
-        raise DataError(
-            f"{directory}: no reply gives all 18 indicators a value of their sets: there is nothing to export"
-        )
+        raise DataError(f"{folder}: no reply gives all 18 indicators a value of their sets: there is nothing to export")
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{safe_name(job.spec.model)}.jsonl"
     write_output(path, "".join(json.dumps(rows[key], ensure_ascii=False) + "\n" for key in texts if key in rows))

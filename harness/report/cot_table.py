@@ -18,8 +18,7 @@ from harness.errors import HarnessError, StoreError
 from harness.leaderboard import group_key, load_results
 from harness.report.table import Column, Row, Table
 from harness.report.text import with_interval
-from harness.run.checked import read_checked
-from harness.run.locate import runs_folder
+from harness.run.folder import RunFolder
 from harness.run.result import RunResult
 from harness.types import Json
 from judges.pointwise import INVENTED, READABLE
@@ -131,7 +130,7 @@ def _row(result: RunResult, dimensions: Sequence[Dimension], results_dir: Path) 
 def _of_base(result: RunResult, results_dir: Path) -> tuple[float | None, float | None, list[str]]:
     """(format accuracy, EM, notes) of the run whose answers were judged, in percent; None where there is none."""
     try:
-        base = read_checked(runs_folder(results_dir) / str(result.judging.get("judged_from")))
+        base = RunFolder.of(results_dir, str(result.judging.get("judged_from"))).result
     except StoreError as error:
         return None, None, [f"{result.model}: no format accuracy, EM and average: {error}"]
     notes: list[str] = []

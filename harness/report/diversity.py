@@ -37,7 +37,7 @@ def _row(line: Line, adjusted: Iterator[float]) -> Row:
     return {
         "metric": line.scores.measure,
         "form": line.scores.form,
-        "run": line.run.directory.name,
+        "run": line.run.folder.name,
         "model": line.run.model,
         **_numbers(line.scores.estimate),
         "undefined": counts.get("undefined", 0),

@@ -46,7 +46,7 @@ def _flips(pair: Pair, show: int) -> Table:
     notes = (f"and {more} more; --show {len(pair.flips)} lists all",) if more else ()
     title = (
         f"{pair.other.result.suite}: {len(pair.flips)} of {plural(pair.outcome.n_problems, 'problem')} differ, "
-        f"{pair.reference.name} (first) to {pair.other.name} (second)"
+        f"{pair.names[0]} (first) to {pair.names[1]} (second)"
     )
     return Table(title, columns, rows, notes)
 

@@ -66,7 +66,7 @@ def measure_runs(
     texts = [name for name in names if name in catalog.entries("diversity")]
     if texts and "within" in forms and max(len(found) for found in runs[0].texts.values()) < 2:
         raise UsageError(  # before anything is embedded
-            f"{texts[0]} within a prompt needs at least 2 usable responses to a prompt, and {runs[0].directory.name} "
+            f"{texts[0]} within a prompt needs at least 2 usable responses to a prompt, and {runs[0].folder.name} "
             "has one each: run it with --n 4 (or another number), or ask for --form across"
         )
     for name in names:
@@ -91,9 +91,7 @@ def _lines(runs: Sequence[Responses], found: Sequence[Sequence[Scores]], higher:
 def graded_scores(run: Responses, name: str) -> Scores:
     """A metric of graded answers with its value on each problem. Raises `UsageError` if the run has no grades."""
     if not run.graded:
-        raise UsageError(
-            f"{name} needs graded answers, and {run.directory.name} has none: grade it with `harness score`"
-        )
+        raise UsageError(f"{name} needs graded answers, and {run.folder.name} has none: grade it with `harness score`")
     by_problem: dict[str, list[Graded]] = {}
     for row in run.graded:
         by_problem.setdefault(row.problem_id, []).append(row)
@@ -132,7 +130,7 @@ def difference(scores: Scores, reference: Scores, clusters: Mapping[str, str]) -
 def _scores(run: Responses, measure: Measure, forms: Sequence[Form], tools: Tools, report: Report) -> list[Scores]:
     corpus = run.corpus()
     prints = {form: _fingerprint(corpus, measure, form, tools) for form in forms}
-    known = _stored(run.directory)
+    known = _stored(run.folder.path)
     found = {form: _from_json(known.get(f"{measure.name}/{form}"), prints[form]) for form in forms}
     if any(scores is None for scores in found.values()):
         report(f"{run.model}: {measure.name}")
@@ -148,7 +146,7 @@ def _scores(run: Responses, measure: Measure, forms: Sequence[Form], tools: Tool
                 **_to_json(scores),
             }
         text = json.dumps({"schema": _SCHEMA, "scores": known}, ensure_ascii=False, allow_nan=False)
-        write_atomically(run.directory / FILE, text + "\n")
+        write_atomically(run.folder.path / FILE, text + "\n")
     return [scores for scores in found.values() if scores is not None]
 
 

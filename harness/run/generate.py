@@ -15,9 +15,10 @@ from harness.grading.pool import GradingPool
 from harness.models.base import bounded
 from harness.models.replies import Progress
 from harness.run.plan import Job
+from harness.run.rows import as_stored
 from harness.run.score import Scorer
 from harness.run.spec import make_request, prompt_hash
-from harness.run.store import RunStore, as_stored
+from harness.run.store import RunStore
 from harness.run.turns import NOT_ASKED, by_key, count_turns, follow_up, later_turns, walk
 from harness.types import Completion, Model, Problem, Record
 

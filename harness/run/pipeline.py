@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.config import RunConfig, validate
@@ -18,14 +17,14 @@ from harness.metrics import parse_metric
 from harness.models import load_model
 from harness.models.base import NO_ROOM, Stopped
 from harness.models.replies import Progress
-from harness.run.checked import read_checked
+from harness.run.folder import RunFolder
 from harness.run.generate import OpenJob, generate, open_jobs
 from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
 from harness.run.replan import stored_job
-from harness.run.result import RunResult, write_result
+from harness.run.result import RunResult
 from harness.run.score import Scorer
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
-from harness.run.store import iter_records, read_graded, read_spec, write_graded
+from harness.run.store import write_graded, write_result
 from harness.run.summarise import summarise
 from harness.types import Completion, Graded, Model
 
@@ -70,20 +69,20 @@ def run(
                 from harness.run.judged.choose import check_judging  # only here: most runs are graded
 
                 check_judging([plan.suite for plan in plans], models, config)
-            directories: list[Path] = []
+            folders: list[RunFolder] = []
             for model in models:
                 jobs = make_jobs(plans, model.name, model.describe(), config)
                 finished += _run_model(model, jobs, config, progress(), dropped)
-                directories += [job.directory for job in jobs]
+                folders += [RunFolder(job.directory) for job in jobs]
             if judged:
                 from harness.run.judged.ask import judge_case, prepare
 
                 assert judge_progress is not None
-                for path in directories:
+                for folder in folders:
                     try:
-                        finished.append(judge_case(prepare(path, config), config, judge_progress()))
+                        finished.append(judge_case(prepare(folder, config), config, judge_progress()))
                     except (DataError, TooManyFailures) as error:  # nothing is scored; the others may be fine
-                        finished.append(f"{path.name}: {error}")
+                        finished.append(f"{folder.name}: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise Interrupted(
             f"interrupted: everything finished is stored{_and_dropped(sum(dropped))}; "
@@ -162,14 +161,14 @@ def _finish(opened: OpenJob, model: Model, seconds: float) -> RunResult | str | 
     if all(row.score.value is None for row in graded):
         why = next((row.score.why for row in graded), "nothing was generated")
         return f"{job.suite.name} by {job.spec.model}: none of {len(graded)} samples has a score: {why}"
-    old = _readable(read_checked, directory)
+    old = _readable(lambda: RunFolder(directory).result)
     environment = model.environment() if opened.missing or old is None else old.environment
     past = old.totals.get("seconds") if old is not None else None
     total_seconds = seconds + (past if isinstance(past, int | float) else 0.0)
     # What an earlier call reported stays, even if this one asked for less: the samples behind it are still there.
     job = replace(job, metrics=(*job.metrics, *_reported(old)))
     notes = opened.scorer.unread.notes()
-    result = summarise(job, graded, job.spec.model_identity, environment, total_seconds, notes)
+    result = summarise(job, graded, environment, total_seconds, notes)
     write_graded(directory, graded)
     write_result(directory, result)
     if not any(row.score.status == "error" for row in graded):
@@ -177,40 +176,39 @@ def _finish(opened: OpenJob, model: Model, seconds: float) -> RunResult | str | 
     return result
 
 
-def rescore(directory: Path, config: RunConfig) -> tuple[list[Graded], list[Graded], RunResult]:
+def rescore(folder: RunFolder, config: RunConfig) -> tuple[list[Graded], list[Graded], RunResult]:
     """Grade a stored run again; nothing is generated. Returns (old attempts, new attempts, new result).
 
     The old attempts are empty if the run was never graded, or if its scores are damaged. Raises `StoreError` if the run
     is of another suite version, data or prompt than this code has, since its answers then belong to other questions;
     `DataError` if the suite's data cannot be loaded.
     """
-    stored = read_spec(directory)
-    job = stored_job(directory, stored, config)
+    job = stored_job(folder, config)
     if job.suite.judging:
-        raise UsageError(f"{job.suite.name} is judged, not graded: say `harness judge {directory.name} --judge NAME`")
+        raise UsageError(f"{job.suite.name} is judged, not graded: say `harness judge {folder.name} --judge NAME`")
     if ungraded := next((problem.id for problem in job.problems if not problem.grader), None):
         raise UsageError(
-            f"{directory.name} is of a task that is none of our suites, so that nothing here grades {ungraded!r}: "
+            f"{folder.name} is of a task that is none of our suites, so that nothing here grades {ungraded!r}: "
             "judge it with a rubric, or import it with --data-dir, so that its problems can be found in ours"
         )
-    old_graded, old_result = _readable(read_graded, directory) or [], _readable(read_checked, directory)
+    old_graded, old_result = _readable(lambda: folder.graded) or [], _readable(lambda: folder.result)
     with GradingPool(workers=config.grading_workers, timeout=config.grading_timeout) as pool:
         scorer = Scorer(job, pool)
-        foreign = Counter(scorer.add_record(record) for record in iter_records(directory))[False]
+        foreign = Counter(scorer.add_record(record) for record in folder.records)[False]
         if foreign:
             raise StoreError(
-                f"{directory}: {foreign} stored completions answer other prompts than suite {job.suite.name!r} has now"
+                f"{folder}: {foreign} stored completions answer other prompts than suite {job.suite.name!r} has now"
             )
         graded = scorer.finish()
     job = replace(job, metrics=_reported(old_result))
     environment = old_result.environment if old_result else {}
-    result = summarise(job, graded, stored["model_identity"], environment, None, scorer.unread.notes())
+    result = summarise(job, graded, environment, None, scorer.unread.notes())
     if old_result is not None:
         result = replace(result, totals=old_result.totals)
     if old_result is not None and old_result.imported_from is not None:
         result = _still_imported(result, old_result)
-    write_graded(directory, graded)
-    write_result(directory, result)
+    write_graded(folder.path, graded)
+    write_result(folder.path, result)
     return old_graded, graded, result
 
 
@@ -231,10 +229,10 @@ def _still_imported(result: RunResult, old: RunResult) -> RunResult:
     )
 
 
-def _readable(read: Callable[[Path], T], directory: Path) -> T | None:
-    """What a reader finds, or None where there is nothing (readable) yet: scoring writes it anew."""
+def _readable(read: Callable[[], T]) -> T | None:
+    """What a run folder holds, or None where there is nothing (readable) yet: scoring writes it anew."""
     try:
-        return read(directory)
+        return read()
     except StoreError:
         return None
 

@@ -11,7 +11,6 @@ from harness.config import RunConfig
 from harness.datasets import pinned
 from harness.errors import ConfigError, StoreError
 from harness.metrics import parse_metric
-from harness.run.checked import read_checked
 from harness.run.locate import list_runs
 from harness.run.presets import SamplingPreset
 from harness.run.result import RunResult
@@ -210,9 +209,9 @@ def expect(job: Job, results_dir: Path) -> Expectation:
 def _results_of(model: str, results_dir: Path) -> list[RunResult]:
     """Readable results of a model, oldest first."""
     found: list[RunResult] = []
-    for directory in list_runs(results_dir) if results_dir.is_dir() else []:
+    for folder in list_runs(results_dir) if results_dir.is_dir() else []:
         try:
-            result = read_checked(directory)
+            result = folder.result
         except StoreError:  # unfinished or damaged: says nothing about speed, and the board names it
             continue
         if result.model == model:

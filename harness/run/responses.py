@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from harness.errors import DataError, StoreError, UsageError
 from harness.metrics.diversity import Corpus
 from harness.metrics.diversity_text import words
+from harness.run.folder import SCORES, RunFolder
 from harness.run.judged.tasks import answer_part
-from harness.run.store import SCORES, iter_records, read_graded, read_spec
 from harness.types import Graded
 from judges.types import Part
 
@@ -39,7 +38,7 @@ class Choice:
 class Responses:
     """The stored responses of one run."""
 
-    directory: Path
+    folder: RunFolder
     model: str
     """The model's name; the run's id where two of the runs are of one model."""
     suite: str
@@ -59,14 +58,14 @@ class Responses:
         return Corpus(texts, {problem: len(found) for problem, found in self.texts.items()}, clusters)
 
 
-def read_responses(directory: Path, choice: Choice) -> Responses:
+def read_responses(folder: RunFolder, choice: Choice) -> Responses:
     """The responses of one run. Raises `StoreError` for a run without completions, `DataError` if none is usable."""
-    spec = read_spec(directory)
-    if origin := spec.get("judged_from"):
-        raise StoreError(f"{directory} is what a judge said of run {origin}: name that run instead")
-    latest = {(record.problem_id, record.attempt): record.completion for record in iter_records(directory)}
+    spec = folder.spec
+    if spec.judged_from is not None:
+        raise StoreError(f"{folder} is what a judge said of run {spec.judged_from}: name that run instead")
+    latest = {key: record.completion for key, record in folder.latest.items()}
     if not latest:
-        raise StoreError(f"{directory} holds no completions, so there are no texts to measure")
+        raise StoreError(f"{folder} holds no completions, so there are no texts to measure")
     attempts = min(max(attempt for _, attempt in latest) + 1, choice.samples or 1_000_000_000)
     texts: dict[str, list[str]] = {}
     left_out = Counter({"failed": 0, "truncated": 0, "empty": 0})
@@ -84,13 +83,13 @@ def read_responses(directory: Path, choice: Choice) -> Responses:
     if not texts:
         counts = ", ".join(f"{number} {reason}" for reason, number in left_out.items() if number)
         raise DataError(
-            f"{directory}: no completion is usable ({counts}); --keep-truncated counts cut ones, --part looks elsewhere"
+            f"{folder}: no completion is usable ({counts}); --keep-truncated counts cut ones, --part looks elsewhere"
         )
-    graded = read_graded(directory) if (directory / SCORES).exists() else []
+    graded = folder.graded if folder.has(SCORES) else []
     return Responses(
-        directory=directory,
-        model=str(spec.get("model", directory.name)),
-        suite=str(spec.get("suite", "")),
+        folder=folder,
+        model=spec.model,
+        suite=spec.suite,
         attempts=attempts,
         texts={problem: tuple(found) for problem, found in sorted(texts.items())},
         left_out=dict(left_out),
@@ -98,27 +97,27 @@ def read_responses(directory: Path, choice: Choice) -> Responses:
     )
 
 
-def on_equal_terms(directories: Sequence[Path], choice: Choice) -> tuple[list[Responses], list[str]]:
+def on_equal_terms(folders: Sequence[RunFolder], choice: Choice) -> tuple[list[Responses], list[str]]:
     """The responses of all runs over the same problems, with equally many of each problem; and what that cost.
 
     Raises `UsageError` for runs of different suites or data, or without a common problem.
     """
-    if len({directory.resolve() for directory in directories}) < len(directories):
+    if len({folder.path.resolve() for folder in folders}) < len(folders):
         raise UsageError("a run is given twice: it is always as diverse as itself")
-    specs = [read_spec(directory) for directory in directories]
-    for spec, directory in zip(specs, directories, strict=True):
-        if different := [name for name in _SAME if spec.get(name) != specs[0].get(name)]:
+    first = folders[0]
+    for folder in folders:
+        if different := [name for name in _SAME if getattr(folder.spec, name) != getattr(first.spec, name)]:
             raise UsageError(
-                f"{directory.name} and {directories[0].name} differ in {', '.join(different)}: diversity is compared "
+                f"{folder.name} and {first.name} differ in {', '.join(different)}: diversity is compared "
                 "on the same prompts, so give runs of one suite"
             )
-    runs = [read_responses(directory, choice) for directory in directories]
+    runs = [read_responses(folder, choice) for folder in folders]
     names = Counter(run.model for run in runs)
     least = min(run.attempts for run in runs)
     notes = []
     if any(run.attempts != least for run in runs):
         notes.append(f"runs have different n: the first {least} samples of each are compared")
-        runs = [read_responses(directory, replace(choice, samples=least)) for directory in directories]
+        runs = [read_responses(folder, replace(choice, samples=least)) for folder in folders]
     common = set(runs[0].texts).intersection(*(run.texts for run in runs))
     if not common:
         raise UsageError("the runs have no problem in common that each of them answered")
@@ -129,7 +128,7 @@ def on_equal_terms(directories: Sequence[Path], choice: Choice) -> tuple[list[Re
     equal = [
         replace(
             run,
-            model=run.model if names[run.model] == 1 else run.directory.name,
+            model=run.model if names[run.model] == 1 else run.folder.name,
             texts={problem: run.texts[problem][:size] for problem, size in sizes.items()},
             graded=tuple(row for row in run.graded if row.problem_id in common),
         )

@@ -1,26 +1,15 @@
-"""`result.json`: the small file that is all a leaderboard reads.
+"""`result.json`: the outcome of a run, the small file that is all a leaderboard reads.
 
-A run directory `<results>/runs/<run_id>/` holds
-
-    spec.json        what was asked (written first)
-    records.jsonl    completions, appended as they finish; compacted to records.parquet when the run is complete
-    scores.jsonl     one `Graded` per line, no texts; rewritten by scoring
-    result.json      this file, written to a temporary name and renamed
-    log.txt          warnings and errors, redacted
+JSON that parses can still hold anything: whatever is not of the documented shape is refused by name.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError
-from harness.files import read_json, write_atomically
-from harness.run.locate import written_by
 from harness.types import Estimate, Json
 
 SCHEMA = 1
@@ -77,13 +66,27 @@ class RunResult:
     schema: int = field(default=SCHEMA)
 
 
-def write_result(directory: Path, result: RunResult) -> None:
-    """Write `result.json` into a run directory; an unknown or infinite error is null there, since JSON has neither."""
+def result_to_json(result: RunResult) -> dict[str, Any]:
+    """As stored in result.json; an unknown or infinite error is null there, since JSON has neither."""
     raw = asdict(result)
     for estimate in raw["estimates"].values():
         for name in _OPEN:
             estimate[name] = estimate[name] if math.isfinite(estimate[name]) else None
-    write_atomically(directory / "result.json", json.dumps(raw, ensure_ascii=False, allow_nan=False) + "\n")
+    return raw
+
+
+def result_from_json(raw: dict[str, Any]) -> RunResult:
+    """Inverse of `result_to_json`.
+
+    Raises ValueError, KeyError, TypeError or AttributeError saying what is wrong with a file that is not one.
+    """
+    raw["estimates"] = {name: _estimate(value) for name, value in raw["estimates"].items()}
+    raw["items"] = {name: Item(**value) for name, value in raw["items"].items()}
+    raw["warnings"] = tuple(raw.get("warnings", ()))
+    result = RunResult(**raw)
+    if problem := _problem(result):
+        raise ValueError(problem)
+    return result
 
 
 def _estimate(raw: dict[str, Any]) -> Estimate:
@@ -92,21 +95,43 @@ def _estimate(raw: dict[str, Any]) -> Estimate:
     return Estimate(**{**raw, **known, "bounds": tuple(raw["bounds"]) if raw.get("bounds") else None})
 
 
-def read_result(directory: Path) -> RunResult:
-    """Read `result.json`; raises `StoreError` naming the file if it is absent, torn or of another schema."""
-    path = directory / "result.json"
-    try:
-        raw: dict[str, Any] = read_json(path)
-        if raw["schema"] != SCHEMA:
-            raise StoreError(f"{path} has schema {raw['schema']!r}, this version reads {SCHEMA}: score the run again")
-        raw["estimates"] = {name: _estimate(value) for name, value in raw["estimates"].items()}
-        raw["items"] = {name: Item(**value) for name, value in raw["items"].items()}
-        raw["warnings"] = tuple(raw.get("warnings", ()))
-        return RunResult(**raw)
-    except FileNotFoundError:
-        raise StoreError(f"{path} does not exist: finish the run with the same `harness run` command") from None
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        how = written_by(directory)
-        raise StoreError(f"{path} is not a result file ({error}): write it again with {how}") from error
+def _problem(result: RunResult) -> str:
+    """What is wrong, or an empty text."""
+    for name in ("run_id", "suite", "suite_version", "model", "headline", "data_sha256", "finished"):
+        if not isinstance(getattr(result, name), str):
+            return f"{name} is not a text"
+    for name in ("protocol", "imported_from", "judge"):
+        if not isinstance(getattr(result, name), str | None):
+            return f"{name} is not a text"
+    for name in ("sampling", "graders", "totals", "model_identity", "environment", "judging"):
+        if not isinstance(getattr(result, name), Mapping):
+            return f"{name} is not a table"
+    if not all(isinstance(version, str) for version in result.graders.values()):
+        return "a grader's version is not a text"
+    if not all(isinstance(warning, str) for warning in result.warnings):
+        return "a warning is not a text"
+    if not isinstance(result.n, int) or not (result.limit is None or isinstance(result.limit, int)):
+        return "n or limit is not a number"
+    if result.headline not in result.estimates:
+        return f"it has no estimate of its headline {result.headline!r}"
+    bad = next((name for name, estimate in result.estimates.items() if not _is_estimate(estimate)), None)
+    if bad is not None:
+        return f"the estimate of {bad!r} is not made of numbers"
+    for key, item in result.items.items():
+        mean = item.mean
+        if mean is not None and (type(mean) is not float or not math.isfinite(mean)) and type(mean) is not int:
+            return f"the value of problem {key!r} is not a number"
+        if type(item.n) is not int or type(item.cluster) is not str:
+            return f"problem {key!r} has no count or cluster"
+    return ""
+
+
+def _is_estimate(estimate: Estimate) -> bool:
+    numbers = (estimate.value, estimate.low, estimate.high, estimate.se, *(estimate.bounds or ()))
+    counts = (estimate.n_problems, estimate.n_samples, *estimate.counts.values())
+    return (
+        (estimate.bounds is None or len(estimate.bounds) == 2)
+        and all(isinstance(number, int | float) for number in numbers)
+        and math.isfinite(estimate.value)  # low, high and se may be: another tool did not state them
+        and all(isinstance(count, int) for count in counts)
+    )

@@ -21,7 +21,6 @@ from harness.types import Estimate, Graded, Json
 def summarise(
     job: Job,
     graded: Sequence[Graded],
-    identity: Mapping[str, Json],
     environment: Mapping[str, Json],
     seconds: float | None,
     notes: Sequence[str] = (),
@@ -53,7 +52,7 @@ def summarise(
         sampling=sent_sampling(job.spec, job.problems),
         data_sha256=job.spec.data_sha256,
         graders=grader_versions(job),
-        model_identity=dict(identity),
+        model_identity=dict(job.spec.model_identity),
         environment={"harness": __version__, **environment},
         totals={
             "tokens_in": sum(tokens_in) if tokens_in else None,

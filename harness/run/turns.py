@@ -9,12 +9,11 @@ answers: a run that is opened again walks its conversations anew, and a later tu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
 from harness.reasoning import with_answer
+from harness.run.folder import Key, RunFolder
 from harness.run.plan import Job
 from harness.run.spec import prompt_hash
-from harness.run.store import Key, iter_records
 from harness.types import Completion, Problem, Record, Suite
 
 NOT_ASKED = Completion(text="", finish="error", error="not asked: the turn before has no answer")
@@ -57,9 +56,9 @@ def count_turns(job: Job) -> int:
     return turns * job.spec.sampling.n
 
 
-def count_stored(job: Job, directory: Path) -> int:
+def count_stored(job: Job) -> int:
     """Completions of the job that are there and need not be made again. Raises `StoreError` if they cannot be read."""
-    stored = by_key(iter_records(directory))
+    stored = RunFolder(job.directory).latest
     return sum(
         record is not None and record.completion.finish != "error"
         for problem, attempt in job.attempts()

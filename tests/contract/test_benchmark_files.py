@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from harness.cli.main import cli
 from harness.errors import DataError, StoreError, UnknownName, UsageError
-from harness.run.checked import read_checked
+from harness.run.folder import RunFolder
 
 
 class Commands:
@@ -32,7 +32,7 @@ class Commands:
         (run,) = [path.name for path in (self.results / "runs").iterdir()]
         self("judge", run, "--judge", "mock:judge", "--prompt", "own", "--quiet")
         (path,) = [path for path in (self.results / "runs").iterdir() if "@" in path.name]
-        result = read_checked(path)
+        result = RunFolder(path).result
         return result.estimates[result.headline].value
 
 
@@ -82,7 +82,7 @@ def test_the_null_model_is_named_beside_its_score(harness: Commands, tmp_path: P
     harness("import", str(file), "--from", "alpaca_eval")
     harness.judged()
     (path,) = [path for path in (harness.results / "runs").iterdir() if "@" in path.name]
-    assert any("constant answer: 805 of 805" in warning for warning in read_checked(path).warnings)
+    assert any("constant answer: 805 of 805" in warning for warning in RunFolder(path).result.warnings)
 
 
 def test_outputs_that_do_not_align_are_refused(harness: Commands, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_mt_bench(harness: Commands, tmp_path: Path) -> None:
         "run", "--suite", "mt_bench", "--model", "mock:garbled", "--judge", "mock:judge", "--prompt", "own", "--quiet"
     )
     (path,) = [path for path in (harness.results / "runs").iterdir() if "@" in path.name]
-    ours = read_checked(path).estimates["rating"].value
+    ours = RunFolder(path).result.estimates["rating"].value
     answers, judgments = harness("export", "mock-garbled@", "--to", "mt_bench", "--out", str(tmp_path)).splitlines()
     scored = json.loads(harness("judge", "score", "mt_bench", judgments, "--json"))["rows"][0]
     assert scored["rating"] == pytest.approx(ours) and scored["n"] == 160
@@ -129,7 +129,7 @@ def test_mt_bench_in_pairs(harness: Commands, tmp_path: Path) -> None:
     _, judgments = harness("export", path.name, "--to", "mt_bench", "--out", str(tmp_path)).splitlines()
     assert judgments.endswith("_pair.jsonl")
     rows = {row["model"]: row for row in json.loads(harness("judge", "score", "mt_bench", judgments, "--json"))["rows"]}
-    ours = read_checked(path).estimates["win_rate"].value
+    ours = RunFolder(path).result.estimates["win_rate"].value
     assert rows["mock:garbled"]["adjusted_win_rate"] == pytest.approx(ours)
     assert rows["mock:wrong"]["adjusted_win_rate"] == pytest.approx(1 - ours)
 

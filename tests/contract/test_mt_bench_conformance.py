@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.run.store import RECORDS, iter_records
+from harness.run.folder import RECORDS, RunFolder
 from harness.suites import load_problems, load_suite
 from harness.types import Completion
 from judges.protocols.mt_bench.files import CATEGORIES, category_of, read_rows, read_single
@@ -167,13 +167,13 @@ def test_a_killed_run_goes_on_and_is_judged_in_full(after: int, tmp_path: Path, 
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     (directory,) = (tmp_path / "runs").iterdir()
-    survived = {(record.problem_id, record.attempt): record for record in iter_records(directory)}
+    survived = {(record.problem_id, record.attempt): record for record in RunFolder(directory).records}
     assert len(survived) >= after
 
     again = start(tmp_path, shared_data, 0.0)
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
-    records = list(iter_records(directory))
+    records = list(RunFolder(directory).records)
     assert len(records) == len({record.problem_id for record in records}) == 160, "every turn once, none twice"
     kept = {(record.problem_id, record.attempt): record for record in records}
     assert all(kept[key] == record for key, record in survived.items())

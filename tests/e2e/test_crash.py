@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.run.store import COMPACTED, RECORDS, SCORES, iter_records, read_graded
+from harness.run.folder import COMPACTED, RECORDS, SCORES, RunFolder
 
 COMMAND = [
     sys.executable,
@@ -82,17 +82,17 @@ def test_kill_9_loses_nothing_that_was_on_disk(after: int, tmp_path: Path, untou
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    survived = {(r.problem_id, r.attempt): r for r in iter_records(run_directory(tmp_path))}
+    survived = {(r.problem_id, r.attempt): r for r in RunFolder(run_directory(tmp_path)).records}
     assert len(survived) >= on_disk >= after
 
     outcome = finish(tmp_path)
-    records = list(iter_records(run_directory(tmp_path)))
+    records = list(RunFolder(run_directory(tmp_path)).records)
     keys = [(r.problem_id, r.attempt) for r in records]
     assert len(keys) == len(set(keys)) == 160, "every sample once, none twice"
     for record in records:  # what survived was kept, not made again
         before = survived.get((record.problem_id, record.attempt))
         assert before is None or before == record
-    assert read_graded(run_directory(tmp_path)) == read_graded(untouched)
+    assert RunFolder(run_directory(tmp_path)).graded == RunFolder(untouched).graded
     rows = outcome["rows"]
     assert isinstance(rows, list)
     assert rows[0]["n_samples"] == 160
@@ -109,15 +109,15 @@ def test_a_polite_stop_is_clean_and_resumable(kind: signal.Signals, tmp_path: Pa
     assert "run the same command again to resume" in err
     assert "8 unfinished replies were dropped" in err  # the slow model answers eight at once
     assert "Traceback" not in err
-    assert len(list(iter_records(run_directory(tmp_path)))) >= 20
+    assert len(list(RunFolder(run_directory(tmp_path)).records)) >= 20
     finish(tmp_path)
-    assert read_graded(run_directory(tmp_path)) == read_graded(untouched)
+    assert RunFolder(run_directory(tmp_path)).graded == RunFolder(untouched).graded
 
 
 @pytest.mark.slow
 def test_raising_n_makes_only_what_is_missing(tmp_path: Path) -> None:
     finish(tmp_path, "--n", "1")
-    first = {(r.problem_id, r.attempt): r for r in iter_records(run_directory(tmp_path))}
+    first = {(r.problem_id, r.attempt): r for r in RunFolder(run_directory(tmp_path)).records}
     assert len(first) == 40
     dry = subprocess.run(
         [*COMMAND, *MODEL, "--results-dir", str(tmp_path), "--n", "4", "--dry-run", "--json"],
@@ -128,7 +128,7 @@ def test_raising_n_makes_only_what_is_missing(tmp_path: Path) -> None:
     plan = json.loads(dry.stdout)["rows"][0]
     assert (plan["requests"], plan["stored"]) == (120, 40)
     finish(tmp_path, "--n", "4")
-    now = {(r.problem_id, r.attempt): r for r in iter_records(run_directory(tmp_path))}
+    now = {(r.problem_id, r.attempt): r for r in RunFolder(run_directory(tmp_path)).records}
     assert len(now) == 160
     assert all(now[key] == record for key, record in first.items())
 
@@ -165,7 +165,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path: Path, un
     assert done.returncode == 3, done.stderr
     assert "free some space and run the same command again" in done.stderr
     assert "Traceback" not in done.stderr
-    survived = len(list(iter_records(run_directory(tmp_path))))
+    survived = len(list(RunFolder(run_directory(tmp_path)).records))
     assert 0 < survived < 160
     finish(tmp_path)
-    assert read_graded(run_directory(tmp_path)) == read_graded(untouched)
+    assert RunFolder(run_directory(tmp_path)).graded == RunFolder(untouched).graded

@@ -190,7 +190,7 @@ def test_an_interrupted_gate_resumes(tmp_path: Path) -> None:
     # What a kill leaves: some completions, no scores and no result.
     import pyarrow.parquet
 
-    from harness.run.store import record_from_json, record_to_json
+    from harness.run.rows import record_from_json, record_to_json
 
     rows = pyarrow.parquet.read_table(run_folder / "records.parquet").to_pylist()[:15]
     kept = [record_from_json({key: value for key, value in row.items() if value is not None}) for row in rows]

@@ -71,11 +71,11 @@ def run(results: Path, model: str, *options: str) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     run_id = json.loads(done.stdout)["rows"][0]["run_id"]
-    from harness.run.store import iter_records, read_spec
+    from harness.run.folder import RunFolder
 
-    directory = results / "runs" / run_id
-    texts = {record.problem_id: record.completion.text for record in iter_records(directory)}
-    return {"texts": texts, "identity": read_spec(directory)["model_identity"]}
+    folder = RunFolder.of(results, run_id)
+    texts = {record.problem_id: record.completion.text for record in folder.records}
+    return {"texts": texts, "identity": folder.spec.model_identity}
 
 
 VLLM = ("engine=vllm", "enforce_eager=true", "max_model_len=1024")

@@ -13,8 +13,8 @@ from harness.bench.spec import Arm, Kind, Member, Planned
 from harness.config import RunConfig
 from harness.errors import HarnessError
 from harness.registry import CARD, ModelCard, models_dir, read_card, write_card
+from harness.run.folder import RunFolder
 from harness.run.pipeline import Outcome, run
-from harness.run.result import read_result
 
 
 def card(name: str, method: str, seed: int) -> ModelCard:
@@ -84,7 +84,7 @@ def stored_arm(results: Path, name: str, kind: Kind, columns: Sequence[Sequence[
                 f"trained:{name}-{seed}" if trained else name,
                 seed if trained else None,
                 card(f"{name}-{seed}", name, seed) if trained else None,
-                {"toy": read_result(where)},
+                {"toy": RunFolder(where).result},
             )
         )
     return Arm(name, kind, tuple(members))

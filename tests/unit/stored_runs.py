@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.run.result import Item, RunResult, write_result
-from harness.run.store import write_graded
+from harness.run.result import Item, RunResult
+from harness.run.store import write_graded, write_result
 from harness.types import STATUSES, Estimate, Graded, Score
 
 

@@ -14,6 +14,7 @@ from harness.config import RunConfig
 from harness.datasets import content_hash, load_rows, pinned
 from harness.errors import DataError
 from harness.interop.benchmarks import export_benchmark
+from harness.run.folder import RunFolder
 from harness.suites import load_problems, load_suite
 from harness.types import DataRef
 
@@ -124,6 +125,6 @@ def test_exported_judgments_of_v2_name_the_baseline_of_their_category(folder: Pa
     (run,) = [path for path in (results / "runs").iterdir() if "@" in path.name]
     assert done.exit_code == 0, done.output
     config = RunConfig(data_dir=str(folder), results_dir=str(results))
-    _, judgments = export_benchmark(run, "arena_hard", tmp_path / "out", config)
+    _, judgments = export_benchmark(RunFolder(run), "arena_hard", tmp_path / "out", config)
     rows = [json.loads(line) for line in judgments.read_text(encoding="utf-8").splitlines()]
     assert {row["uid"]: row["baseline"] for row in rows} == {"h1": HARD, "h2": HARD, "c1": CREATIVE}

@@ -15,8 +15,9 @@ from harness.bench.runner import Preflight, check_arms, preflight, run_bench, un
 from harness.bench.spec import Arm, BenchSpec, Planned
 from harness.config import RunConfig
 from harness.errors import ConfigError, DataError, Interrupted, ModelError, TooManyFailures, TrainingStopped
+from harness.run.folder import RunFolder
 from harness.run.pipeline import Outcome
-from harness.run.result import Item, read_result
+from harness.run.result import Item
 from harness.stats import holm, paired
 
 
@@ -281,23 +282,30 @@ def test_judged_scores_are_a_measure_of_their_own(tmp_path: Path) -> None:
     base = stored_arm(tmp_path, "sft", "method", [[1.0, 0.0, 1.0]])
     values = [0.5, 0.25, 1.0]
     where = make_run(tmp_path, "mock:sft-0", values, run_id="toy-sft-0@cot", judge="cot_math by mock:judge")
-    judged = (replace(base.members[0], judged={"toy": read_result(where)}),)
+    judged = (replace(base.members[0], judged={"toy": RunFolder(where).result}),)
     found = one((replace(base, members=judged),), tmp_path)
     assert found.headline.key == "accuracy"
     assert entry(found, "sft").means["judged"].value == pytest.approx(sum(values) / 3)
     # A suite that only a judge scores, whose items are not plain means of samples: its own values count.
     items = {f"p{i:03d}": Item(value / 2, 1) for i, value in enumerate(values)}
     weighted = make_run(tmp_path, "mock:x", values, run_id="toy-x@arena", judge="arena by mock:judge", items=items)
-    alone = (replace(base.members[0], runs={}, judged={"toy": read_result(weighted)}),)
+    alone = (replace(base.members[0], runs={}, judged={"toy": RunFolder(weighted).result}),)
     found = one((replace(base, members=alone),), tmp_path)
     assert found.headline.key == "judged"
     assert entry(found, "sft").means["judged"].value == pytest.approx(sum(values) / 6)
     assert math.isclose(entry(found, "sft").means["tokens_out"].value, 100.0)
     # Ratings from 1 to 10: shares of the scale.
     ratings = {f"p{i:03d}": Item(10 * value, 1) for i, value in enumerate(values)}
-    rated = make_run(tmp_path, "mock:y", values, run_id="toy-y@rate", judge="r by j", items=ratings, headline="rating")
-    stored = read_result(rated)
-    stored = replace(stored, estimates={"rating": replace(stored.estimates["avg@n"], value=5.8)})
-    alone = (replace(base.members[0], runs={}, judged={"toy": stored}),)
+    rated = make_run(
+        tmp_path,
+        "mock:y",
+        values,
+        run_id="toy-y@rate",
+        judge="r by j",
+        items=ratings,
+        headline="rating",
+        estimates={"rating": replace(RunFolder(where).result.estimates["avg@n"], value=5.8)},
+    )
+    alone = (replace(base.members[0], runs={}, judged={"toy": RunFolder(rated).result}),)
     found = one((replace(base, members=alone),), tmp_path)
     assert entry(found, "sft").means["judged"].value == pytest.approx(sum(values) / 3)

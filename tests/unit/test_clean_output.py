@@ -15,7 +15,7 @@ from stored_runs import make_run
 from harness.cli.main import cli
 from harness.errors import HarnessError
 from harness.registry import ModelCard, models_dir, write_card
-from harness.run.judged.write import write_judgments
+from harness.run.store import write_judgments
 from judges.types import Judgment, Mark, Verdict
 
 EVIL = "evil\x1b[31m\x9b2J\u202e\u2066\u200b\u2028\n::error file=x::pwned\r\n::warning::\x07\x7f"

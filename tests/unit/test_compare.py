@@ -10,9 +10,10 @@ from click.testing import CliRunner, Result
 from stored_runs import coin, make_run
 
 from harness.cli.compare import command
-from harness.compare import Pair, compare_runs, load_runs
+from harness.compare import Pair, compare_runs
 from harness.errors import StoreError, UsageError
 from harness.metrics.length import TokenReduction
+from harness.run.folder import RunFolder
 from harness.run.locate import find_run
 from harness.run.result import Item
 from harness.types import Estimate
@@ -20,7 +21,7 @@ from judges.protocols.arena.score import ratio
 
 
 def pairs(*directories: Path, force: bool = False) -> list[Pair]:
-    return compare_runs(load_runs(list(directories)), force=force)
+    return compare_runs([RunFolder(directory) for directory in directories], force=force)
 
 
 def run(results: Path, *args: str) -> Result:
@@ -161,7 +162,7 @@ def test_runs_are_named_by_id_beginning_or_path(tmp_path: Path) -> None:
     a = make_run(tmp_path, "mock:alpha", [1.0], run_id="toy-alpha-123")
     make_run(tmp_path, "mock:beta", [1.0], run_id="toy-beta-456")
     for name in ("toy-alpha-123", "toy-a", "alpha", str(a), str(a / "result.json")):
-        assert find_run(tmp_path, name) == a
+        assert find_run(tmp_path, name).path == a
     with pytest.raises(UsageError, match="2 runs: toy-alpha-123, toy-beta-456"):
         find_run(tmp_path, "toy")
     with pytest.raises(UsageError, match="Did you mean 'toy-alpha-123'"):

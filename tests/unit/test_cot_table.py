@@ -15,7 +15,8 @@ from stored_runs import make_run
 from harness.report.cot_table import cot_table
 from harness.report.judged import show_judged
 from harness.report.table import Table, render
-from harness.run.result import RunResult, read_result
+from harness.run.folder import RunFolder
+from harness.run.result import RunResult
 from harness.types import Estimate
 from judges.prompts.rubric import load_rubric
 
@@ -48,7 +49,7 @@ def judged_run(folder: Path, rubric: str, points: Sequence[float], model: str = 
         "judge": f"{loaded.id} by mock:judge",
         "judging": {"judged_from": BASE, "judging": {"judging": "rubric", "rubric": loaded.id}},
     }
-    return read_result(make_run(folder, model, [1.0], run_id=f"{BASE}@{loaded.name}-{model}", **(facts | changes)))
+    return RunFolder(make_run(folder, model, [1.0], run_id=f"{BASE}@{loaded.name}-{model}", **(facts | changes))).result
 
 
 def shown(table: Table) -> dict[str, str]:

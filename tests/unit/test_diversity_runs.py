@@ -14,21 +14,23 @@ from harness.cli.main import entry
 from harness.errors import DataError, StoreError, UsageError
 from harness.metrics.diversity import FORMS, Tools
 from harness.run.diversity import FILE, measure_runs
+from harness.run.folder import RunFolder
 from harness.run.responses import Choice, length_notes, on_equal_terms, read_responses
-from harness.run.store import record_to_json, write_graded
-from harness.types import Completion, Graded, Record, Score
+from harness.run.rows import record_to_json
+from harness.run.spec import RunSpec
+from harness.run.store import write_graded, write_spec
+from harness.types import Completion, Graded, Record, Sampling, Score
 
 Reply = str | Completion
 
 
 def write_run(
     results: Path, model: str, replies: Mapping[str, Sequence[Reply]], *, suite: str = "toy", grade: bool = False
-) -> Path:
-    """A run directory with these replies per problem; grades take the reply itself as the answer."""
+) -> RunFolder:
+    """A run folder with these replies per problem; grades take the reply itself as the answer."""
     directory = results / "runs" / f"{suite}-{model}"
     directory.mkdir(parents=True)
-    spec = {"suite": suite, "suite_version": "1", "data_sha256": "d", "model": model}
-    (directory / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+    write_spec(directory, RunSpec(suite, "1", "d", model, {}, Sampling(), None))
     with (directory / "records.jsonl").open("w", encoding="utf-8") as stream:
         for problem, texts in replies.items():
             for attempt, reply in enumerate(texts):
@@ -44,7 +46,7 @@ def write_run(
                 for attempt, reply in enumerate(texts)
             ],
         )
-    return directory
+    return RunFolder(directory)
 
 
 def many(count: int, *texts: str) -> dict[str, list[Reply]]:
@@ -77,9 +79,9 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     run = read_responses(write_run(tmp_path, "m", {"p": replies}), Choice())
     assert run.texts == {"p": ("good one", "good two")}
     assert run.left_out == {"failed": 1, "truncated": 1, "empty": 1}
-    kept = read_responses(run.directory, Choice(keep_truncated=True, part="reasoning"))
+    kept = read_responses(run.folder, Choice(keep_truncated=True, part="reasoning"))
     assert kept.texts == {"p": ("good one", "only thoughts", "cut off", "why")}
-    assert read_responses(run.directory, Choice(samples=1)).texts == {"p": ("good one",)}
+    assert read_responses(run.folder, Choice(samples=1)).texts == {"p": ("good one",)}
 
 
 def test_runs_are_put_on_equal_terms(tmp_path: Path) -> None:
@@ -136,14 +138,14 @@ def test_scores_are_kept_until_texts_or_settings_change(tmp_path: Path) -> None:
         return len(said)
 
     assert measured() == 1
-    stored = json.loads((directory / FILE).read_text(encoding="utf-8"))["scores"]
+    stored = json.loads((directory.path / FILE).read_text(encoding="utf-8"))["scores"]
     assert set(stored) == {"self-bleu/within", "self-bleu/across"}
     assert stored["self-bleu/within"]["settings"]["bleu_tokenizer"] == "13a"
     assert measured() == 0
     assert measured("char") == 1
-    (directory / FILE).write_text('{"schema": 1, "scores": {"self-bleu/within": 3}}', encoding="utf-8")
+    (directory.path / FILE).write_text('{"schema": 1, "scores": {"self-bleu/within": 3}}', encoding="utf-8")
     assert measured() == 1
-    (directory / FILE).write_text("torn", encoding="utf-8")
+    (directory.path / FILE).write_text("torn", encoding="utf-8")
     assert measured() == 1
     assert measured() == 0
 

@@ -25,7 +25,7 @@ def test_averages_divide_by_the_samples_that_exist_not_by_those_asked_for() -> N
     (job,) = make_jobs(plan_suites(config), "mock:gold", {}, config)
     job = replace(job, metrics=choose_metrics(job.suite, 2, ()))  # as when an interrupted run is scored
     made = [right_or_wrong(problem.id, attempt, 1.0) for problem in job.problems[:7] for attempt in range(2)]
-    result = summarise(job, made, {}, {}, None)
+    result = summarise(job, made, {}, None)
     found = result.estimates["avg@n"]
     assert (found.value, found.n_problems, found.n_samples, result.n) == (1.0, 7, 14, 0)
     assert any("3 of 10 problems have no sample" in warning for warning in result.warnings)

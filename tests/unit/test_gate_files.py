@@ -18,6 +18,7 @@ from harness.gate.decide import decide_all
 from harness.gate.pairs import Rule
 from harness.gate.resolve import Named, find_sides, is_model
 from harness.gate.values import read_side
+from harness.run.folder import RunFolder
 from harness.run.store import write_graded
 from harness.types import Graded, Score
 
@@ -41,7 +42,7 @@ def test_a_side_has_means_missing_scores_bounds_and_answers(tmp_path: Path) -> N
         attempt("p001", 0, None),
         attempt("p002", 0, 0.0, None),
     ]
-    side = read_side(graded_run(tmp_path, rows, [0.5, None, 0.0]))
+    side = read_side(RunFolder(graded_run(tmp_path, rows, [0.5, None, 0.0])))
     first, second, third = side.values.values()
     assert (first.mean, first.n, first.missing, first.cluster) == (0.5, 2, 1, "c")
     assert (first.low, first.high) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
@@ -54,22 +55,22 @@ def test_a_side_has_means_missing_scores_bounds_and_answers(tmp_path: Path) -> N
 def test_any_metric_that_is_a_mean_over_problems_can_decide(tmp_path: Path) -> None:
     rows = [attempt(f"p00{i}", a, float(a == i), tokens=10 * (a + 1)) for i in range(3) for a in range(2)]
     directory = graded_run(tmp_path, rows, [0.5, 0.5, 0.0], n=2, estimates=make_estimates(1 / 3, 15.0))
-    assert [v.mean for v in read_side(directory, "pass@2").values.values()] == [1.0, 1.0, 0.0]
-    tokens = read_side(directory, "tokens_out")
+    assert [v.mean for v in read_side(RunFolder(directory), "pass@2").values.values()] == [1.0, 1.0, 0.0]
+    tokens = read_side(RunFolder(directory), "tokens_out")
     assert [v.mean for v in tokens.values.values()] == [15.0] * 3 and tokens.lower_is_better and not tokens.share
     with pytest.raises(UsageError, match="fewer"):
-        read_side(directory, "pass@4")
+        read_side(RunFolder(directory), "pass@4")
     with pytest.raises(UsageError, match="unknown metric"):
-        read_side(directory, "accuracy!")
+        read_side(RunFolder(directory), "accuracy!")
     with pytest.raises(DataError):
-        read_side(directory, "em:coherence")
+        read_side(RunFolder(directory), "em:coherence")
 
 
 def test_a_metric_that_is_no_mean_over_problems_is_refused(tmp_path: Path) -> None:
     rows = [attempt(f"p00{i}", 0, 1.0) for i in range(3)]
     directory = graded_run(tmp_path, rows, [1.0] * 3, estimates=make_estimates(0.9, 100.0))
     with pytest.raises(UsageError, match="no mean over problems"):
-        read_side(directory)
+        read_side(RunFolder(directory))
 
 
 def make_estimates(value: float, tokens: float) -> dict[str, Any]:
@@ -84,26 +85,26 @@ def make_estimates(value: float, tokens: float) -> dict[str, Any]:
 
 def test_a_judged_run_has_its_headline_only(tmp_path: Path) -> None:
     directory = make_run(tmp_path, "m", [0.25, None, 1.0], judge="rubric by x")
-    side = read_side(directory)
+    side = read_side(RunFolder(directory))
     assert [(v.mean, v.missing) for v in side.values.values()] == [(0.25, 0), (None, 1), (1.0, 0)]
     with pytest.raises(UsageError, match="no other metric"):
-        read_side(directory, "tokens_out")
+        read_side(RunFolder(directory), "tokens_out")
 
 
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with pytest.raises(StoreError, match="harness run"):
-        read_side(tmp_path / "run")
+        read_side(RunFolder(tmp_path / "run"))
 
 
 def test_a_baseline_file_gives_the_same_verdict_as_its_run(tmp_path: Path) -> None:
     values = [1.0, 0.5, None, *[0.75] * 300]
     directory = make_run(tmp_path, "m", values, n=4)
-    run = read_side(directory)
+    run = read_side(RunFolder(directory))
     path = tmp_path / "deep" / "baseline.json"
     write_baseline(path, run)
     first = path.read_bytes()
-    write_baseline(path, read_side(directory))
+    write_baseline(path, read_side(RunFolder(directory)))
     assert path.read_bytes() == first
     stored = read_baseline(path, "avg@n")
     assert stored.model == "m" and stored.values.keys() == run.values.keys()

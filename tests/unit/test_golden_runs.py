@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from click.testing import CliRunner
 
 from harness import __version__
 from harness.cli.main import cli
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError
+from harness.run.folder import PROBLEMS, RESULT, SCORES, SPEC, VERDICTS, RunFolder
+from harness.run.result import result_to_json
+from harness.run.rows import problem_to_json
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EXPECTED: dict[str, Any] = json.loads((GOLDEN / "runs.json").read_text(encoding="utf-8"))
@@ -82,6 +86,50 @@ def observed(results: Path, command: str) -> list[Any]:
 @pytest.mark.parametrize("command", commands())
 def test_commands_say_of_old_runs_what_they_said(results: Path, command: str) -> None:
     assert observed(results, command) == EXPECTED[command]
+
+
+def rows(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_every_file_is_read_into_its_type_and_nothing_is_lost(name: str) -> None:
+    folder = RunFolder(GOLDEN / "runs" / name)
+    assert list(folder.spec.to_json().items()) == list(folder.spec_json.items())
+    if folder.has(RESULT):
+        assert plain(result_to_json(folder.result)) == json.loads((folder.path / RESULT).read_text(encoding="utf-8"))
+        assert [plain(asdict(row)) for row in folder.graded] == rows(folder.path / SCORES)
+    if folder.has(VERDICTS):
+        assert [plain(asdict(row)) for row in folder.judgments] == rows(folder.path / VERDICTS)
+    assert [plain(problem_to_json(one)) for one in folder.problems] == rows(folder.path / PROBLEMS)
+    attempts = {(row["problem_id"], row["attempt"]) for row in rows(folder.path / SCORES)}
+    records = {(record.problem_id, record.attempt): record for record in folder.records}
+    assert folder.latest == records
+    assert records.keys() == attempts or "@" in name or not attempts or not name.startswith("synth_easy")
+    assert len(records) == (0 if "@" in name else 4 if name.startswith(("mt_bench", "lm-eval")) else 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        (GRADED, {"temperature": "warm"}, r"temperature is not a number\): restore it"),
+        (GRADED, {"stop": "x"}, r"stop is not a list of texts\): restore it"),
+        (GRADED, {"model_identity": None}, "model_identity is not a table"),
+        (GRADED, {"protocol": 3}, "protocol is not a text"),
+        (POINTWISE, {"judged_from": 1}, r"judged_from or judging .*: write it again with the same `harness judge`"),
+        (PAIRWISE, {"against": []}, "against is not a text"),
+        (IDS[1], {"suite": None}, r"suite is not a text\): import the run again"),
+    ],
+)
+def test_a_damaged_spec_is_named_with_what_to_do(results: Path, name: str, change: Any, told: str) -> None:
+    folder = RunFolder.of(results, name)
+    (folder.path / SPEC).write_text(json.dumps(folder.spec_json | change), encoding="utf-8")
+    with pytest.raises(StoreError, match=rf"spec\.json is damaged \(.*{told}"):
+        _ = RunFolder.of(results, name).spec
 
 
 def files(results: Path) -> dict[str, bytes]:

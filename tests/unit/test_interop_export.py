@@ -13,16 +13,16 @@ from harness.cli.exporting import command
 from harness.errors import UnknownName
 from harness.interop.exporting import export_run
 from harness.interop.importing import import_path
-from harness.run.result import read_result
+from harness.run.folder import RunFolder
 
 
 @pytest.mark.parametrize("tool", ["lm-eval", "lighteval"])
 def test_round_trip_keeps_value_error_and_protocol(tmp_path: Path, tool: str) -> None:
     directory = make_run(tmp_path / "results", "hf:./my model", [1.0, 0.0, 0.5, 1.0], n=2)
-    export_run(directory, tool, tmp_path / "out", texts=False)
-    outcome = import_path(tmp_path / "out", tmp_path / "again")
-    assert not outcome.refused
-    back, ours = outcome.runs[0].result, read_result(directory)
+    export_run(RunFolder(directory), tool, tmp_path / "out", texts=False)
+    (imported,), refused = import_path(tmp_path / "out", tmp_path / "again")
+    assert not refused
+    back, ours = imported.result, RunFolder(directory).result
     assert back.imported_from == tool
     assert back.model == ours.model
     assert back.estimates[back.headline].value == ours.estimates["avg@n"].value
@@ -36,7 +36,7 @@ def test_round_trip_keeps_value_error_and_protocol(tmp_path: Path, tool: str) ->
 
 def test_lm_eval_samples_have_its_fields(tmp_path: Path) -> None:
     directory = make_run(tmp_path / "results", "mock:a", [1.0, None, 0.0])
-    results, samples = export_run(directory, "lm-eval", tmp_path / "out", texts=False)
+    results, samples = export_run(RunFolder(directory), "lm-eval", tmp_path / "out", texts=False)
     rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
     assert [row["doc"]["id"] for row in rows] == ["p000", "p002"]  # what was never scored is no sample of value 0
     wanted = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "avg@n"}
@@ -59,7 +59,7 @@ def test_texts_go_along_except_of_confidential_suites(tmp_path: Path) -> None:
     for suite, present in (("toy", True), ("gpqa", False)):
         directory = make_run(tmp_path / "results", "mock:a", [1.0], suite=suite)
         (directory / "records.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
-        _, samples = export_run(directory, "lm-eval", tmp_path / suite)
+        _, samples = export_run(RunFolder(directory), "lm-eval", tmp_path / suite)
         assert ("secret" in samples.read_text(encoding="utf-8")) is present
 
 

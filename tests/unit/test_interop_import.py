@@ -20,15 +20,14 @@ from harness.interop.importing import find_files, import_path
 from harness.interop.lighteval import split_key
 from harness.interop.mapping import SUITES, match
 from harness.leaderboard import build, load_results
-from harness.run.result import RunResult, read_result
-from harness.run.store import read_graded
+from harness.run.folder import RunFolder
+from harness.run.result import RunResult
 
 
 def one(path: Path, results: Path, **choices: object) -> RunResult:
-    outcome = import_path(path, results, **choices)  # type: ignore[arg-type]
-    assert not outcome.refused
-    (imported,) = outcome.runs
-    assert read_result(imported.directory).run_id == imported.result.run_id
+    (imported,), refused = import_path(path, results, **choices)  # type: ignore[arg-type]
+    assert not refused
+    assert imported.result.run_id == imported.name
     return imported.result
 
 
@@ -43,7 +42,7 @@ def test_lm_eval_totals_items_and_protocol(tmp_path: Path) -> None:
     assert (run.limit, run.seed, run.finished) == (4, 7, "2025-03-01T10:11:12.345678")
     assert run.sampling["temperature"] == 0.0
     assert run.sampling["few-shot"] == 5
-    assert len(read_graded(tmp_path / "results" / "runs" / run.run_id)) == 4
+    assert len(RunFolder(tmp_path / "results" / "runs" / run.run_id).graded) == 4
 
 
 @pytest.mark.parametrize(
@@ -60,8 +59,8 @@ def test_no_secret_of_another_tools_settings_is_stored(tmp_path: Path, args: obj
     raw["config"]["model_args"] = args
     del raw["model_name"]
     path.write_text(json.dumps(raw), encoding="utf-8")
-    run = import_path(path, tmp_path / "results").runs[0]
-    stored = "".join(file.read_text(encoding="utf-8") for file in run.directory.iterdir())
+    run = import_path(path, tmp_path / "results")[0][0]
+    stored = "".join(file.read_text(encoding="utf-8") for file in run.path.iterdir())
     assert "my-own-secret" not in stored and "org/m" in stored
 
 
@@ -105,9 +104,9 @@ def test_a_wrong_standard_error_is_replaced_and_said(tmp_path: Path) -> None:
 def test_totals_without_details_have_an_interval_and_no_ranks(tmp_path: Path) -> None:
     for model, values in (("a/a", (1.0,) * 20), ("b/b", (0.0,) * 20)):
         foreign_files.lighteval(tmp_path / "out", values, model=model, details="none", stderr=0.0)
-    outcome = import_path(tmp_path / "out", tmp_path / "results")
-    assert all("no paired tests" in " ".join(run.result.warnings) for run in outcome.runs)
-    first = outcome.runs[0].result
+    runs, _ = import_path(tmp_path / "out", tmp_path / "results")
+    assert all("no paired tests" in " ".join(run.result.warnings) for run in runs)
+    first = runs[0].result
     assert first.items == {}
     assert 0.8 < first.estimates[first.headline].low < 1.0  # 20 of 20 is not certainty
     (group,) = build(load_results(tmp_path / "results")[0]).groups
@@ -174,10 +173,10 @@ def test_bad_result_files_are_refused_by_name_and_others_imported(tmp_path: Path
     foreign_files.lm_eval(tmp_path / "out")
     bad = tmp_path / "out" / "results_bad.json"
     bad.write_text(content)
-    outcome = import_path(tmp_path / "out", tmp_path / "results")
-    assert len(outcome.runs) == 1
-    assert len(outcome.refused) == 1
-    assert "results_bad.json" in outcome.refused[0]
+    runs, refused = import_path(tmp_path / "out", tmp_path / "results")
+    assert len(runs) == 1
+    assert len(refused) == 1
+    assert "results_bad.json" in refused[0]
     done = CliRunner().invoke(
         command, [str(tmp_path / "out"), "--results-dir", str(tmp_path / "r2")], standalone_mode=False
     )
@@ -189,8 +188,8 @@ def test_size_limit_and_wrong_tool(tmp_path: Path) -> None:
     path = foreign_files.lm_eval(tmp_path / "out")
     with pytest.raises(DataError, match="more than 100 bytes"):
         read_json(path, limit=100)
-    outcome = import_path(path, tmp_path / "results", tool="lighteval")
-    assert "not a result file of lighteval" in outcome.refused[0]
+    _, refused = import_path(path, tmp_path / "results", tool="lighteval")
+    assert "not a result file of lighteval" in refused[0]
     with pytest.raises(UnknownName, match="lm-eval"):
         import_path(path, tmp_path / "results", tool="lmeval")
     (tmp_path / "nothing").mkdir()
@@ -240,9 +239,9 @@ def test_real_problems_get_our_ids(tmp_path: Path, shared_data: Path) -> None:
     questions = [row["question"] for row in rows[:4]]
     foreign_files.lm_eval(tmp_path / "out", questions=questions)
     foreign_files.lighteval(tmp_path / "out", questions=questions)
-    outcome = import_path(tmp_path / "out", tmp_path / "results", data_dir=shared_data)
-    assert {run.result.suite for run in outcome.runs} == {"gsm8k"}
-    assert {frozenset(run.result.items) for run in outcome.runs} == {frozenset(str(row["id"]) for row in rows[:4])}
+    runs, _ = import_path(tmp_path / "out", tmp_path / "results", data_dir=shared_data)
+    assert {run.result.suite for run in runs} == {"gsm8k"}
+    assert {frozenset(run.result.items) for run in runs} == {frozenset(str(row["id"]) for row in rows[:4])}
     strange = foreign_files.lm_eval(tmp_path / "out2", questions=[*questions[:3], "No such question"])
     run = one(strange, tmp_path / "results2", data_dir=shared_data)
     assert run.suite == "lm-eval:gsm8k"
@@ -292,9 +291,9 @@ def test_no_strange_value_breaks_the_import(tool: str, data: st.DataObject) -> N
         inner[place[-1]] = "@@@"
         text = json.dumps(raw).replace('"@@@"', data.draw(STRANGE))
         path.write_text(text, encoding="utf-8")
-        for imported in import_path(path, folder / "r").runs:
-            assert read_result(imported.directory) is not None
-            assert imported.directory.parent == folder / "r" / "runs"
+        for imported in import_path(path, folder / "r")[0]:
+            assert imported.result is not None and imported.spec is not None
+            assert imported.path.parent == folder / "r" / "runs"
         build(load_results(folder / "r")[0] if (folder / "r").exists() else [])
 
 

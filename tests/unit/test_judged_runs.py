@@ -12,9 +12,8 @@ import pytest
 
 from harness.cli.main import entry
 from harness.errors import StoreError
-from harness.run.checked import read_checked
-from harness.run.judged.write import read_judgments
-from harness.run.store import RECORDS, read_graded
+from harness.run.folder import RECORDS, RunFolder
+from harness.run.rows import record_to_json
 from harness.types import Completion, Request
 from tests.scripted_model import ScriptedModel
 
@@ -92,14 +91,14 @@ def test_points_become_a_run_of_their_own(harness: Call, judge: Any, tmp_path: P
     models = judge(lambda request: verdict(5, 4, 3, 2, 1))
     code, out, _ = harness("judge", GOLD, *COT)
     assert code == 0
-    result = read_checked(judged(tmp_path))
+    result = RunFolder(judged(tmp_path)).result
     assert result.headline == "cot_math"
     assert result.estimates["cot_math"].value == pytest.approx((25 + 16 + 12 + 8 + 3) / 100)
     assert result.estimates["cot_math.calculation_accuracy"].value == pytest.approx(0.4)
     assert result.judge is not None and "cot_math@" in result.judge and "by openai:j" in result.judge
     assert len(models[0].asked) == 8
     assert all(request.schema is not None for request in models[0].asked)
-    assert [row.score.value for row in read_graded(judged(tmp_path))] == [pytest.approx(0.64)] * 8
+    assert [row.score.value for row in RunFolder(judged(tmp_path)).graded] == [pytest.approx(0.64)] * 8
     assert "64.0" in out
 
     code, _, _ = harness("judge", GOLD, *COT)
@@ -112,12 +111,12 @@ def test_points_become_a_run_of_their_own(harness: Call, judge: Any, tmp_path: P
 def test_an_unreadable_judge_is_counted_and_never_zero(harness: Call, judge: Any, tmp_path: Path) -> None:
     models = judge(lambda request: verdict(5, 5, 5, 5, 5) if len(models[0].asked) <= 5 else "no idea")
     code, _, err = harness("judge", GOLD, *COT)
-    result = read_checked(judged(tmp_path))
+    result = RunFolder(judged(tmp_path)).result
     assert code == 1 and "have no score" in err and "scores.jsonl" in err
     assert result.estimates["cot_math"].value == 1.0
     assert result.estimates["cot_math"].counts["unscored"] == 3
     assert result.judging["judgments"]["retried"] == 3  # type: ignore[index, call-overload]
-    assert [row.why for row in read_judgments(judged(tmp_path)) if row.verdict is None]
+    assert [row.why for row in RunFolder(judged(tmp_path)).judgments if row.verdict is None]
 
 
 def test_a_judge_that_cannot_be_read_at_all_is_a_failure_and_takes_nothing_away(
@@ -134,14 +133,14 @@ def test_a_judge_that_cannot_be_read_at_all_is_a_failure_and_takes_nothing_away(
     judge(lambda request: Completion("", "error", error="HTTP 500"))
     code, _, err = harness("judge", GOLD, *COT)
     assert code == 1 and "HTTP 500" in err and "are kept" in err
-    assert all(row.verdict is not None for row in read_judgments(judged(tmp_path)))
+    assert all(row.verdict is not None for row in RunFolder(judged(tmp_path)).judgments)
 
 
 def test_a_judge_that_likes_the_first_answer_prefers_nobody(harness: Call, judge: Any, tmp_path: Path) -> None:
     judge(lambda request: preference("A>B"))
     arguments = ("judge", GOLD, "--against", WRONG, "--rubric", "pairwise_5", "--judge", "openai:j", "--quiet")
     code, _, _ = harness(*arguments)
-    result = read_checked(judged(tmp_path))
+    result = RunFolder(judged(tmp_path)).result
     assert code == 0
     assert result.estimates["win_rate"].value == pytest.approx(0.5)
     assert result.estimates["flip_rate"].value == 1.0
@@ -195,9 +194,9 @@ def test_a_budget_stops_and_a_larger_one_goes_on(harness: Call, judge: Any, tmp_
 def test_a_panel_is_the_mean_of_its_judges(harness: Call, judge: Any, tmp_path: Path) -> None:
     models: list[ScriptedModel] = judge(lambda request: verdict(5, 5, 5, 5, 5))
     code, _, _ = harness("judge", GOLD, *COT, "--judge", "openai:k", "--json")
-    result = read_checked(judged(tmp_path))
+    result = RunFolder(judged(tmp_path)).result
     assert code == 0 and [len(model.asked) for model in models] == [8, 8]
-    assert len(read_judgments(judged(tmp_path))) == 16
+    assert len(RunFolder(judged(tmp_path)).judgments) == 16
     assert result.estimates["cot_math"].value == 1.0 and "agreement" in result.judging
 
 
@@ -206,7 +205,7 @@ def test_the_order_of_a_panel_changes_nothing(harness: Call, judge: Any, tmp_pat
     for panel in (("--judge", "openai:k"), ("--judge", "openai:a")):
         assert harness("judge", GOLD, "--rubric", "cot_math", *panel, "--judge", "openai:j", "--quiet")[0] == 0
     assert harness("judge", GOLD, "--rubric", "cot_math", "--judge", "openai:j", *panel, "--quiet")[0] == 0
-    runs = [read_checked(path) for path in (tmp_path / "results" / "runs").iterdir() if "@" in path.name]
+    runs = [RunFolder(path).result for path in (tmp_path / "results" / "runs").iterdir() if "@" in path.name]
     assert sorted("a + openai:j" in str(run.judge) for run in runs) == [False, True]
 
 
@@ -217,7 +216,7 @@ def test_one_name_with_other_options_is_another_judge(
     assert harness("judge", GOLD, *COT)[0] == 0
     monkeypatch.setattr(ScriptedModel, "describe", lambda self: {"engine": "scripted", "effort": "high"})
     assert harness("judge", WRONG, *COT)[0] == 0
-    labels = {read_checked(judged(tmp_path, f"{name}")).judge for name in (GOLD, WRONG)}
+    labels = {RunFolder(judged(tmp_path, f"{name}")).result.judge for name in (GOLD, WRONG)}
     assert len(labels) == 2
     code, _, err = harness("compare", *(judged(tmp_path, name).name for name in (GOLD, WRONG)))
     assert code == 2 and "judge" in err
@@ -228,7 +227,7 @@ def test_failed_answers_are_errors_not_zeros(harness: Call, judge: Any, tmp_path
     spoil(run)
     models = judge(lambda request: verdict(5, 5, 5, 5, 5))
     harness("judge", GOLD, *COT)
-    result = read_checked(judged(tmp_path))
+    result = RunFolder(judged(tmp_path)).result
     assert len(models[0].asked) == 7
     assert result.estimates["cot_math"].value == 1.0 and result.estimates["cot_math"].counts["error"] == 1
 
@@ -239,7 +238,8 @@ def test_an_opponent_without_an_answer_is_no_empty_answer(harness: Call, tmp_pat
 
     runs = {name: next((tmp_path / "results" / "runs").glob(f"{name}-*")) for name in (GOLD, WRONG)}
     spoil(runs[WRONG])
-    case = prepare(runs[GOLD], RunConfig(judge=JudgeConfig("pairwise_5", names=("openai:j",))), runs[WRONG])
+    config = RunConfig(judge=JudgeConfig("pairwise_5", names=("openai:j",)))
+    case = prepare(RunFolder(runs[GOLD]), config, RunFolder(runs[WRONG]))
     assert [task.opponent is None for task in case.answers.tasks].count(True) == len(case.answers.failed) == 1
     assert len(case.open) == 7 and all(task.opponent is not None for task in case.open)
 
@@ -250,15 +250,14 @@ def test_answers_that_the_limit_cut_are_said_of_the_judged_run(harness: Call, ju
     judge(lambda request: verdict(5, 5, 5, 5, 5))
     harness("judge", GOLD, *COT)
     warning = "12.5% of the samples were cut by the limit of"
-    assert any(found.startswith(warning) for found in read_checked(judged(tmp_path)).warnings)
+    assert any(found.startswith(warning) for found in RunFolder(judged(tmp_path)).result.warnings)
     assert warning in harness("leaderboard")[1]
 
 
 def spoil(run: Path, **changes: str) -> None:
     """Make the last stored completion a failed one, or what `changes` say."""
-    from harness.run.store import iter_records, record_to_json
 
-    rows = [record_to_json(record) for record in iter_records(run)]
+    rows = [record_to_json(record) for record in RunFolder(run).records]
     rows[-1] |= changes or {"finish": "error", "text": "", "error": "HTTP 500"}
     (run / "records.parquet").unlink()
     (run / RECORDS).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -268,7 +267,7 @@ def test_a_judged_run_is_shown_and_not_graded(harness: Call, judge: Any, tmp_pat
     judge(lambda request: verdict(5, 4, 3, 2, 1))
     harness("judge", GOLD, *COT)
     name = judged(tmp_path).name
-    problem = read_judgments(judged(tmp_path))[0].problem_id
+    problem = RunFolder(judged(tmp_path)).judgments[0].problem_id
     code, out, _ = harness("show", name, "--problem", problem)
     assert code == 0 and "reasoning_correctness" in out
     code, _, err = harness("score", name)
@@ -310,9 +309,9 @@ def test_damage_is_mended_by_the_command_that_wrote_it(harness: Call, judge: Any
     code, _, err = harness("compare", name, WRONG)
     assert code == 2 and "`harness judge`" in err
     with pytest.raises(StoreError, match="`harness judge`"):
-        read_graded(judged(tmp_path))
+        _ = RunFolder(judged(tmp_path)).graded
     assert harness("judge", GOLD, *COT)[0] == 0
-    assert read_checked(judged(tmp_path)).headline == "cot_math" and len(read_graded(judged(tmp_path))) == 8
+    assert RunFolder(judged(tmp_path)).result.headline == "cot_math" and len(RunFolder(judged(tmp_path)).graded) == 8
 
 
 def test_the_preview_asks_nobody(harness: Call, judge: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from harness.cli.main import entry
 from harness.config import JudgeConfig, RunConfig, validate_settings
 from harness.errors import ConfigError
-from harness.run.checked import read_checked
+from harness.run.folder import RunFolder
 from tests.scripted_model import ScriptedModel
 
 Call = Callable[..., tuple[int, str]]
@@ -52,7 +52,7 @@ RATING = ("judge", "synth_easy", "--rubric", "rating_10", "--judge", "openai:j")
 
 def judged(results: Path) -> dict[int | None, Any]:
     """Judged runs by their limit."""
-    found = [read_checked(path) for path in (results / "runs").iterdir() if "@" in path.name]
+    found = [RunFolder(path).result for path in (results / "runs").iterdir() if "@" in path.name]
     assert len({result.limit for result in found}) == len(found)
     return {result.limit: result for result in found}
 

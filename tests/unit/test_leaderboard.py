@@ -16,7 +16,9 @@ from stored_runs import coin, make_run
 from harness.cli.leaderboard import command
 from harness.errors import StoreError, UnknownName
 from harness.leaderboard import Standing, build, load_results
-from harness.run.result import Item, read_result, write_result
+from harness.run.folder import RunFolder
+from harness.run.result import Item
+from harness.run.store import write_result
 from harness.types import Estimate
 
 ESTIMATE = Estimate(0.5, 0.4, 0.6, 0.05, 2, 2)
@@ -183,7 +185,7 @@ def test_filters_and_unknown_names(tmp_path: Path) -> None:
 def test_other_metrics_have_no_ranks_and_fewer_tokens_is_better(tmp_path: Path) -> None:
     for model, tokens in (("mock:a", 50.0), ("mock:b", 20.0)):
         directory = make_run(tmp_path, model, [1.0] * 5)
-        result = read_result(directory)
+        result = RunFolder(directory).result
         few = replace(result.estimates["tokens_out"], value=tokens, low=tokens - 1, high=tokens + 1)
         write_result(directory, replace(result, estimates={**result.estimates, "tokens_out": few}))
     found = standings(tmp_path, metrics=["tokens_out"])

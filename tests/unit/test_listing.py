@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from harness.cli.listing import AGAIN, IMPORTED
 from harness.cli.main import cli
+from harness.run.spec import RunSpec
+from harness.types import Sampling
 
 MOCK = {"engine": "mock"}
 FILE = {"engine": "file", "model": "m"}
 
 
+def spec_of(identity: Any) -> str:
+    return json.dumps(
+        RunSpec("toy", "1", "0" * 64, "file:m", {}, Sampling(), None).to_json() | {"model_identity": identity}
+    )
+
+
 @pytest.mark.parametrize(
     ("spec", "judged", "expected"),
     [
-        (json.dumps({"model_identity": MOCK}), False, AGAIN),
-        (json.dumps({"model_identity": FILE}), False, IMPORTED),
-        (json.dumps({"model_identity": FILE}), True, "judged"),
-        (json.dumps({"model_identity": ["file"]}), False, AGAIN),
+        (spec_of(MOCK), False, AGAIN),
+        (spec_of(FILE), False, IMPORTED),
+        (spec_of(FILE), True, "judged"),
+        (spec_of(["file"]), False, AGAIN),
         ("{", False, AGAIN),
     ],
 )
@@ -35,7 +44,7 @@ def test_the_state_of_a_run_without_a_result(tmp_path: Path, spec: str, judged: 
 
 def test_show_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "runs" / "a-run").mkdir(parents=True)
-    (tmp_path / "runs" / "a-run" / "spec.json").write_text(json.dumps({"model_identity": FILE}), encoding="utf-8")
+    (tmp_path / "runs" / "a-run" / "spec.json").write_text(spec_of(FILE), encoding="utf-8")
     out = CliRunner().invoke(cli, ["show", "a-run", "--results-dir", str(tmp_path), "--json"]).output
     assert json.loads(out)["result"] == IMPORTED
 

@@ -18,9 +18,8 @@ from harness.datasets import content_hash
 from harness.errors import ConfigError, Interrupted, StoreError, TooManyFailures, UnknownName
 from harness.models.base import NotBegun
 from harness.run import pipeline
+from harness.run.folder import RECORDS, SCORES, RunFolder
 from harness.run.pipeline import Outcome, check_failures, rescore, run
-from harness.run.result import read_result
-from harness.run.store import RECORDS, SCORES, iter_records, read_graded
 from harness.types import Completion, DataRef, Json, Message, Problem, Request, Sampling, Suite
 
 ROWS = [{"id": f"q{i}", "question": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(10)]
@@ -118,7 +117,7 @@ def test_a_run_scores_stores_and_counts(go: Any, tmp_path: Path) -> None:
     assert result.estimates["avg@n"].counts["scored"] == 20
     assert (result.n, result.totals["tokens_out"]) == (2, 60)
     assert result.totals["cost"] == pytest.approx((20 * 5 * 1.0 + 60 * 2.0) / 1e6)
-    assert read_result(directory(tmp_path)) == result
+    assert RunFolder(directory(tmp_path)).result == result
     assert model.closed == 1
     assert len({(r.problem.id, r.attempt, r.seed) for r in model.asked}) == 20
 
@@ -129,9 +128,9 @@ def test_unknown_markup_is_a_warning_of_the_result_and_known_once_it_is_named(go
 
     (result,) = go(Scripted(thinking)).results
     assert result.estimates["avg@n"].value == 0.0
-    (warning,) = [line for line in read_result(directory(tmp_path)).warnings if "markup" in line]
+    (warning,) = [line for line in RunFolder(directory(tmp_path)).result.warnings if "markup" in line]
     assert warning.startswith("20 replies seem to hold a thought in unknown markup, <mull>…</mull>")
-    _, _, again = rescore(directory(tmp_path), RunConfig(suite=("toy",), model=("scripted",)))
+    _, _, again = rescore(RunFolder(directory(tmp_path)), RunConfig(suite=("toy",), model=("scripted",)))
     assert warning in again.warnings
 
 
@@ -142,8 +141,8 @@ def test_markup_that_the_user_named_is_stored_with_each_reply(go: Any, tmp_path:
 
     (result,) = go(Scripted(thinking)).results
     assert result.estimates["avg@n"].value == 1.0 and result.warnings == ()
-    assert {record.completion.markup for record in iter_records(directory(tmp_path))} == {"<mull>…</mull>"}
-    _, _, again = rescore(directory(tmp_path), RunConfig(suite=("toy",), model=("scripted",)))
+    assert {record.completion.markup for record in RunFolder(directory(tmp_path)).records} == {"<mull>…</mull>"}
+    _, _, again = rescore(RunFolder(directory(tmp_path)), RunConfig(suite=("toy",), model=("scripted",)))
     assert again.estimates["avg@n"].value == 1.0
 
 
@@ -221,7 +220,7 @@ def test_statuses_of_unfinished_answers(go: Any, tmp_path: Path) -> None:
         "q4": Completion("<think>easy</think> \\boxed{8} and then I go on and", "length"),
     }
     go(Scripted(lambda r: replies.get(r.problem.id, right(r))), n=1)
-    scores = {row.problem_id: row.score for row in read_graded(directory(tmp_path))}
+    scores = {row.problem_id: row.score for row in RunFolder(directory(tmp_path)).graded}
     assert [scores[q].status for q in replies] == ["truncated", "no_answer", "no_answer", "truncated", "scored"]
     assert [scores[q].value for q in replies] == [0.0, 0.0, 0.0, 0.0, 1.0]
 
@@ -235,7 +234,7 @@ def test_an_interrupt_keeps_what_was_made(go: Any, tmp_path: Path) -> None:
     model = Scripted(reply)
     with pytest.raises(Interrupted, match="resume"):
         go(model)
-    assert len(list(iter_records(directory(tmp_path)))) == 7
+    assert len(list(RunFolder(directory(tmp_path)).records)) == 7
     rest = Scripted(right)
     go(rest)
     assert len(rest.asked) == 13
@@ -270,9 +269,9 @@ def test_a_suite_that_is_complete_is_graded_although_others_go_on_and_are_interr
         run(config, Quiet)
     assert len(seen) == 20
     (done,) = tmp_path.glob("runs/toy-*")
-    assert read_result(done).estimates["avg@n"].value == 1.0
+    assert RunFolder(done).result.estimates["avg@n"].value == 1.0
     (rest,) = tmp_path.glob("runs/later-*")
-    assert len(list(iter_records(rest))) == 3 and not (rest / "result.json").exists()
+    assert len(list(RunFolder(rest).records)) == 3 and not (rest / "result.json").exists()
 
 
 def test_more_than_one_sample_at_temperature_zero_is_refused(go: Any) -> None:
@@ -296,16 +295,16 @@ def test_rescore_says_what_changed_and_generates_nothing(go: Any, tmp_path: Path
     scores = (folder / SCORES).read_text()
     (folder / SCORES).write_text(scores.replace('"value":1.0', '"value":0.0', 1))
     config = RunConfig(results_dir=str(tmp_path), grading_workers=1)
-    old, new, result = rescore(folder, config)
+    old, new, result = rescore(RunFolder(folder), config)
     assert [a.score.value for a in old].count(0.0) == 1
     assert [a.score.value for a in new].count(0.0) == 0
     assert "pass@2" in result.estimates
     assert (folder / SCORES).read_text() == scores
     (folder / SCORES).unlink()
     (folder / "result.json").write_text("{")
-    old, new, result = rescore(folder, config)
+    old, new, result = rescore(RunFolder(folder), config)
     assert (old, len(new)) == ([], 20)
-    assert read_result(folder) == result
+    assert RunFolder(folder).result == result
 
 
 def test_answers_to_other_questions_are_not_regraded(go: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +313,7 @@ def test_answers_to_other_questions_are_not_regraded(go: Any, tmp_path: Path, mo
     go(Scripted(right))
     monkeypatch.setitem(globals(), "TOY", dataclasses.replace(TOY, version="2"))
     with pytest.raises(StoreError, match="suite_version '1'"):
-        rescore(directory(tmp_path), RunConfig(results_dir=str(tmp_path), grading_workers=1))
+        rescore(RunFolder(directory(tmp_path)), RunConfig(results_dir=str(tmp_path), grading_workers=1))
 
 
 @pytest.mark.timeout(40)  # the stuck call would sleep longer
@@ -341,4 +340,4 @@ def test_a_signal_outside_generation_stops_at_once_and_before_the_next_model(
     assert signal.getsignal(signal.SIGTERM) is before
     if where == "_finish":
         (directory,) = (tmp_path / "runs").iterdir()
-        assert len(list(iter_records(directory))) == 20
+        assert len(list(RunFolder(directory).records)) == 20

@@ -25,7 +25,8 @@ from harness.power import (
     parse_difference,
     problems_needed,
 )
-from harness.run.result import Item, RunResult, write_result
+from harness.run.result import Item, RunResult
+from harness.run.store import write_result
 from harness.types import Estimate
 
 # Percentage points at 80 % power with normal quantiles; ours are Student's, so up to 5 % larger on 30 problems, and for

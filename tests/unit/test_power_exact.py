@@ -16,7 +16,7 @@ from stored_runs import coin, make_run
 
 from harness.cli.power import command
 from harness.power import ASSUMED_ELSEWHERE, Noise, mde, measured
-from harness.run.result import read_result
+from harness.run.folder import RunFolder
 from harness.stats.distributions import binomial_two_sided
 from harness.stats.exact import fewest, least_share, mcnemar_power
 
@@ -45,7 +45,7 @@ def test_the_power_is_the_sum_over_all_outcomes(problems: int, differing: float,
 def test_a_pilot_at_100_percent_claims_no_more_than_the_exact_test_finds(tmp_path: Path) -> None:
     assert least_share(100, 0.05, 0.8) == pytest.approx(0.0779, abs=1e-4)  # six of a hundred, four times in five
     for value in (0.0, 1.0):
-        noise = measured([read_result(make_run(tmp_path / str(value), "m", [value] * 100))], ASSUMED_ELSEWHERE)
+        noise = measured([RunFolder(make_run(tmp_path / str(value), "m", [value] * 100)).result], ASSUMED_ELSEWHERE)
         assert 0.0 < noise.mean < 1.0
         assert 0.0779 <= mde(100, 1, noise) < 0.11
 

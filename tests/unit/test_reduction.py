@@ -15,9 +15,9 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from harness.cli.compare import command
 from harness.errors import UsageError
 from harness.metrics.length import TokenReduction
-from harness.reduction import Reduction, Side, reduction
-from harness.run.result import read_result
-from harness.run.store import record_to_json
+from harness.reduction import Reduction, reduction
+from harness.run.folder import RunFolder
+from harness.run.rows import record_to_json
 from harness.run.tokenizers import named
 from harness.types import Completion, Record
 
@@ -32,7 +32,9 @@ def tokenizer(folder: Path, pattern: str = r"\S+", indent: int | None = None) ->
     return folder
 
 
-def run(results: Path, model: str, texts: Sequence[str | Completion], place: Path | None = None, **facts: Any) -> Side:
+def run(
+    results: Path, model: str, texts: Sequence[str | Completion], place: Path | None = None, **facts: Any
+) -> RunFolder:
     """A stored run with these replies; its own count of tokens is the number of words."""
     identity = {"engine": "hf", "model": str(place) if place is not None else model, **facts.pop("identity", {})}
     directory = make_run(results, model, [1.0] * len(texts), model_identity=identity, **facts)
@@ -43,7 +45,7 @@ def run(results: Path, model: str, texts: Sequence[str | Completion], place: Pat
     (directory / "records.jsonl").write_text(
         "".join(json.dumps(record_to_json(record)) + "\n" for record in records), encoding="utf-8"
     )
-    return Side(directory, read_result(directory))
+    return RunFolder(directory)
 
 
 def think(words: int, answer: int = 1) -> str:

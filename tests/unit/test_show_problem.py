@@ -12,9 +12,8 @@ from click.testing import CliRunner, Result
 
 from harness.cli.main import cli
 from harness.errors import StoreError, UsageError
-from harness.run.kept import KEPT, read_problems
+from harness.run.folder import PROBLEMS, RECORDS, SCORES, RunFolder
 from harness.run.locate import list_runs
-from harness.run.store import RECORDS, iter_records
 
 
 def harness(results: Path, *args: str) -> Result:
@@ -49,7 +48,7 @@ def run_of(results: Path, part: str) -> str:
 
 
 def first_id(results: Path) -> str:
-    return sorted({record.problem_id for record in iter_records(results / "runs" / run_of(results, "gold"))})[0]
+    return sorted({record.problem_id for record in RunFolder(results / "runs" / run_of(results, "gold")).records})[0]
 
 
 def test_question_gold_thought_and_answer_are_shown(results: Path) -> None:
@@ -144,7 +143,7 @@ def test_replies_to_problems_of_our_suites_are_graded_by_our_grader(tmp_path: Pa
     board = json.loads(harness(results, "leaderboard", "--json").stdout)["rows"]
     (row,) = [row for row in board if row["metric"] == "avg@n"]
     assert row["value"] == 0.75 and row["imported_from"] == "lm-eval"
-    stored = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    stored = json.loads((run.path / "result.json").read_text(encoding="utf-8"))
     assert "exact_match,strict-match" in stored["estimates"]  # what the tool measured stands beside it
     assert stored["sampling"]["stop"] == ["Question:", "</s>"]  # and so does what it sampled with
 
@@ -172,7 +171,7 @@ def test_texts_of_a_confidential_suite_are_not_kept(tmp_path: Path) -> None:
     results = tmp_path / "results"
     assert harness(results, "import", str(tmp_path / "out")).exception is None
     (run,) = list_runs(results)
-    assert (run / "scores.jsonl").exists() and not (run / RECORDS).exists() and not (run / KEPT).exists()
+    assert run.has(SCORES) and not run.has(RECORDS) and not run.has(PROBLEMS)
 
 
 def test_an_import_that_calls_itself_a_conversation_is_shown(tmp_path: Path) -> None:
@@ -181,8 +180,8 @@ def test_an_import_that_calls_itself_a_conversation_is_shown(tmp_path: Path) -> 
     results = tmp_path / "results"
     assert harness(results, "import", str(tmp_path / "out")).exception is None
     (run,) = list_runs(results)
-    spec = json.loads((run / "spec.json").read_text(encoding="utf-8"))
-    (run / "spec.json").write_text(json.dumps({**spec, "suite": "mt_bench"}), encoding="utf-8")
+    spec = json.loads((run.path / "spec.json").read_text(encoding="utf-8"))
+    (run.path / "spec.json").write_text(json.dumps({**spec, "suite": "mt_bench"}), encoding="utf-8")
     assert shown(results, run.name, "1")["question"].startswith("Question: ")
     with pytest.raises(UsageError, match="rubric"):
         raise harness(results, "judge", "run", run.name, "--judge", "mock:judge").exception or AssertionError("judged")
@@ -190,6 +189,6 @@ def test_an_import_that_calls_itself_a_conversation_is_shown(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"id": 1}', '{"id": "a", "messages": [{"role": "x"}]}'])
 def test_damaged_prompts_are_named(tmp_path: Path, line: str) -> None:
-    (tmp_path / KEPT).write_text(line + "\n", encoding="utf-8")
+    (tmp_path / PROBLEMS).write_text(line + "\n", encoding="utf-8")
     with pytest.raises(StoreError, match=r"problems\.jsonl, line 1 is damaged"):
-        read_problems(tmp_path)
+        _ = RunFolder(tmp_path).problems

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from harness.errors import PrerequisiteError, StoreError
 from harness.run import store
+from harness.run.folder import RECORDS, SCORES, SPEC, RunFolder
+from harness.run.rows import record_to_json
 from harness.run.spec import RunSpec, request_seed
-from harness.run.store import RunStore, iter_records, read_graded, stored_keys, write_graded
+from harness.run.store import RunStore, write_graded
 from harness.types import Completion, Graded, Record, Sampling, Score
 
 
@@ -39,20 +41,20 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     with RunStore(tmp_path / "run", make_spec()) as run:
         for record in records:
             run.append(record)
-    assert list(iter_records(tmp_path / "run")) == records
+    assert list(RunFolder(tmp_path / "run").records) == records
 
 
 def test_a_torn_last_line_is_dropped_and_made_again(tmp_path: Path) -> None:
     with RunStore(tmp_path, make_spec()) as run:
         run.append(make_record("p1"))
         run.append(make_record("p2"))
-    path = tmp_path / store.RECORDS
+    path = tmp_path / RECORDS
     path.write_bytes(path.read_bytes()[:-7])
     with RunStore(tmp_path, make_spec()) as run:
         assert run.done(("p1", 0), "abcd")
         assert not run.done(("p2", 0), "abcd")
         run.append(make_record("p2"))
-    assert [record.problem_id for record in iter_records(tmp_path)] == ["p1", "p2"]
+    assert [record.problem_id for record in RunFolder(tmp_path).records] == ["p1", "p2"]
     assert "torn last line" in (tmp_path / store.LOG).read_text()
 
 
@@ -60,7 +62,7 @@ def test_damage_before_the_last_line_is_refused_with_its_place(tmp_path: Path) -
     with RunStore(tmp_path, make_spec()) as run:
         for problem in ("p1", "p2", "p3"):
             run.append(make_record(problem))
-    path = tmp_path / store.RECORDS
+    path = tmp_path / RECORDS
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b'{"half": \n' + lines[2])
     before = path.read_bytes()
@@ -82,8 +84,8 @@ def test_compaction_keeps_every_record_and_the_latest_of_a_retry(tmp_path: Path)
     with RunStore(tmp_path, make_spec()) as run:
         assert [record.completion.text for record in run.current()] == ["second try", "hello", "hello"]
         run.compact()
-    assert not (tmp_path / store.RECORDS).exists()
-    assert set(stored_keys(tmp_path)) == {("p1", 0), ("p2", 0), ("p3", 0)}
+    assert not (tmp_path / RECORDS).exists()
+    assert set(RunFolder(tmp_path).usable()) == {("p1", 0), ("p2", 0), ("p3", 0)}
 
 
 def test_a_kill_between_compaction_and_removal_loses_and_doubles_nothing(tmp_path: Path) -> None:
@@ -91,9 +93,9 @@ def test_a_kill_between_compaction_and_removal_loses_and_doubles_nothing(tmp_pat
         run.append(make_record("p1"))
         run.append(make_record("p2"))
         run.sync()
-        lines = (tmp_path / store.RECORDS).read_bytes()
+        lines = (tmp_path / RECORDS).read_bytes()
         run.compact()
-    (tmp_path / store.RECORDS).write_bytes(lines)
+    (tmp_path / RECORDS).write_bytes(lines)
     with RunStore(tmp_path, make_spec()) as run:
         assert [record.problem_id for record in run.current()] == ["p1", "p2"]
 
@@ -124,7 +126,7 @@ def test_a_directory_of_another_spec_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
     (tmp_path / store.COMPACTED).write_bytes(b"PAR1 not really")
     with pytest.raises(StoreError, match=r"records\.parquet"):
-        list(iter_records(tmp_path))
+        list(RunFolder(tmp_path).records)
 
 
 def test_a_full_disk_says_so_and_what_was_written_stays(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_a_full_disk_says_so_and_what_was_written_stays(tmp_path: Path) -> None:
         # Stands for the records file on a full disk.
         run._stream = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
         run.append(make_record("p2"))
-    assert [record.problem_id for record in iter_records(tmp_path)] == ["p1"]
+    assert [record.problem_id for record in RunFolder(tmp_path).records] == ["p1"]
 
 
 def test_secrets_do_not_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,10 +160,10 @@ def test_graded_round_trip_and_damage(tmp_path: Path) -> None:
         Graded("p1", 1, Score(1.0, "scored", "4"), formats={"boxed": True}),
     ]
     write_graded(tmp_path, graded)
-    assert read_graded(tmp_path) == sorted(graded, key=lambda row: (row.problem_id, row.attempt))
-    (tmp_path / store.SCORES).write_text('{"problem_id": "p1"}\n')
+    assert RunFolder(tmp_path).graded == sorted(graded, key=lambda row: (row.problem_id, row.attempt))
+    (tmp_path / SCORES).write_text('{"problem_id": "p1"}\n')
     with pytest.raises(StoreError, match="line 1"):
-        read_graded(tmp_path)
+        _ = RunFolder(tmp_path).graded
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -173,7 +175,7 @@ def test_whatever_the_text_and_wherever_it_tears_the_prefix_survives(
     with RunStore(folder, make_spec()) as run:
         for index, text in enumerate(texts):
             run.append(make_record(f"p{index}", text=text))
-    path = folder / store.RECORDS
+    path = folder / RECORDS
     data = path.read_bytes()
     kept = data[: max(0, len(data) - cut)]
     path.write_bytes(kept)
@@ -183,30 +185,30 @@ def test_whatever_the_text_and_wherever_it_tears_the_prefix_survives(
 
 
 def test_the_store_reads_only_its_own_schema(tmp_path: Path) -> None:
-    row = {**store.record_to_json(make_record()), "v": 99}
-    (tmp_path / store.RECORDS).write_text(json.dumps(row) + "\n" + json.dumps(row) + "\n")
+    row = {**record_to_json(make_record()), "v": 99}
+    (tmp_path / RECORDS).write_text(json.dumps(row) + "\n" + json.dumps(row) + "\n")
     with pytest.raises(StoreError, match="schema 99"):
-        list(iter_records(tmp_path))
+        list(RunFolder(tmp_path).records)
 
 
 @pytest.mark.parametrize(
     "text", ["", "null", "[]", "{", "[" * 100_000, "9" * 6000, "\ufeff{"], ids=lambda text: text[:5]
 )
 def test_a_damaged_spec_or_score_file_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / store.SPEC).write_text(text)
+    (tmp_path / SPEC).write_text(text)
     with pytest.raises(StoreError, match=r"spec\.json"):
-        store.read_spec(tmp_path)
+        _ = RunFolder(tmp_path).spec_json
     if text:  # no line at all is a file without scores
-        (tmp_path / store.SCORES).write_text(text)
+        (tmp_path / SCORES).write_text(text)
         with pytest.raises(StoreError, match=r"scores\.jsonl, line 1"):
-            read_graded(tmp_path)
+            _ = RunFolder(tmp_path).graded
 
 
-@pytest.mark.parametrize("name", [store.SPEC, store.SCORES])
+@pytest.mark.parametrize("name", [SPEC, SCORES])
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(StoreError, match=f"{name} cannot be read"):
-        (store.read_spec if name == store.SPEC else read_graded)(tmp_path)
+        _ = RunFolder(tmp_path).spec if name == SPEC else RunFolder(tmp_path).graded
 
 
 @pytest.mark.parametrize(
@@ -227,10 +229,10 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path, name: str) -> None
 )
 def test_a_score_line_of_another_shape_is_refused_with_its_place(tmp_path: Path, field: str, value: object) -> None:
     write_graded(tmp_path, [Graded("p1", 0, Score(1.0, "scored")), Graded("p2", 0, Score(0.0, "scored"))])
-    first, second = (tmp_path / store.SCORES).read_text().splitlines()
-    (tmp_path / store.SCORES).write_text(f"{first}\n{json.dumps({**json.loads(second), field: value})}\n")
+    first, second = (tmp_path / SCORES).read_text().splitlines()
+    (tmp_path / SCORES).write_text(f"{first}\n{json.dumps({**json.loads(second), field: value})}\n")
     with pytest.raises(StoreError, match=r"scores\.jsonl, line 2"):
-        read_graded(tmp_path)
+        _ = RunFolder(tmp_path).graded
 
 
 @pytest.mark.parametrize(
@@ -251,15 +253,15 @@ def test_a_score_line_of_another_shape_is_refused_with_its_place(tmp_path: Path,
 def test_a_record_of_another_shape_is_refused_with_its_place(tmp_path: Path, field: str, value: object) -> None:
     with RunStore(tmp_path, make_spec()) as run:
         run.append(make_record())
-    path = tmp_path / store.RECORDS
+    path = tmp_path / RECORDS
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}) + "\n")
     with pytest.raises(StoreError, match=r"records\.jsonl, line 1"):
-        list(iter_records(tmp_path))
+        list(RunFolder(tmp_path).records)
 
 
 def test_text_without_a_utf8_form_costs_no_file(tmp_path: Path) -> None:
     write_graded(tmp_path, [Graded("p1", 0, Score(0.0, "scored", answer="4\ud800"))])
-    assert read_graded(tmp_path)[0].score.answer == "4?"
+    assert RunFolder(tmp_path).graded[0].score.answer == "4?"
     with RunStore(tmp_path, make_spec()) as run:
         run.log("said \udcff")
     assert "said" in (tmp_path / store.LOG).read_text()

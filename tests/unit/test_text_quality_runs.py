@@ -13,9 +13,8 @@ import pytest
 
 from harness.cli.main import entry
 from harness.grading.indicators import INDICATORS
-from harness.run.checked import read_checked
+from harness.run.folder import RunFolder
 from harness.run.result import RunResult
-from harness.run.store import read_graded
 
 Call = Callable[..., tuple[int, str, str]]
 COUNT = 40
@@ -54,7 +53,7 @@ def result(tmp_path: Path, part: str) -> RunResult:
     """The one run whose id has this part."""
     found = [path for path in (tmp_path / "results" / "runs").iterdir() if part in path.name]
     assert len(found) == 1
-    return read_checked(found[0])
+    return RunFolder(found[0]).result
 
 
 @pytest.mark.usefixtures("texts")
@@ -128,7 +127,9 @@ def test_check_knows_such_files(harness: Call) -> None:
 def test_a_teachers_replies_become_labels(harness: Call, tmp_path: Path) -> None:
     teacher = ("--model", "mock:gold", "--model-arg", "accuracy=0.7", "--model-arg", "think=true", "--quiet")
     assert harness("run", "--suite", "text_quality:bare.jsonl", *teacher)[0] == 0
-    usable = [row.problem_id for row in read_graded(next((tmp_path / "results" / "runs").iterdir())) if row.score.value]
+    usable = [
+        row.problem_id for row in RunFolder(next((tmp_path / "results" / "runs").iterdir())).graded if row.score.value
+    ]
     assert 0 < len(usable) < COUNT
 
     code, out, err = harness("export", "text_quality-bare", "--to", "labels", "--out", "made")
@@ -146,7 +147,7 @@ def test_a_teachers_replies_become_labels(harness: Call, tmp_path: Path) -> None
 def test_of_several_samples_the_first_counts(harness: Call, tmp_path: Path) -> None:
     teacher = ("--model", "mock:gold", "--model-arg", "accuracy=0.5", "--temperature", "0.6", "--quiet")
     assert harness("run", "--suite", "text_quality:gold.jsonl:2", *teacher)[0] == 0
-    rows = read_graded(next((tmp_path / "results" / "runs").iterdir()))
+    rows = RunFolder(next((tmp_path / "results" / "runs").iterdir())).graded
     first = {row.problem_id: json.loads(row.score.answer or "") for row in rows if row.attempt == 0}
     second = {row.problem_id: json.loads(row.score.answer or "") for row in rows if row.attempt == 1}
     assert first != second

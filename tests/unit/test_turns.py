@@ -14,13 +14,14 @@ from harness import catalog
 from harness.config import RunConfig
 from harness.datasets import content_hash
 from harness.errors import ConfigError
+from harness.run.folder import RECORDS, RunFolder
 from harness.run.judged.tasks import load_answers
 from harness.run.pipeline import _run_model
 from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
 from harness.run.replan import stored_job
 from harness.run.spec import make_request, prompt_hash
-from harness.run.store import RECORDS, RunStore, iter_records, read_spec
-from harness.run.turns import by_key, count_stored, count_turns, walk
+from harness.run.store import RunStore
+from harness.run.turns import count_stored, count_turns, walk
 from harness.types import Completion, DataRef, Message, Problem, Record, Request, Sampling, Suite
 
 QUESTIONS = 5
@@ -107,7 +108,7 @@ def the_job(results: Path) -> Job:
 
 
 def stored(results: Path) -> dict[tuple[str, int], Record]:
-    return by_key(iter_records(directory(results)))
+    return RunFolder(directory(results)).latest
 
 
 def test_the_second_turn_is_asked_after_the_first_and_shows_its_answer(go: Any, tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_a_complete_run_asks_nothing_more(go: Any, tmp_path: Path) -> None:
     again = Scripted(reply)
     assert go(again).started == (0, 20)
     assert again.asked == []
-    assert (count_turns(the_job(tmp_path)), count_stored(the_job(tmp_path), directory(tmp_path))) == (20, 20)
+    assert (count_turns(the_job(tmp_path)), count_stored(the_job(tmp_path))) == (20, 20)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 9, 10, 11, 19])
@@ -149,7 +150,7 @@ def test_a_run_that_was_killed_makes_only_what_is_missing(go: Any, tmp_path: Pat
     with pytest.raises(RuntimeError, match="killed"):
         go(Killed(reply))
     assert len(stored(tmp_path)) == kept
-    assert count_stored(the_job(tmp_path), directory(tmp_path)) == kept
+    assert count_stored(the_job(tmp_path)) == kept
     model = Scripted(reply)
     progress = go(model)
     assert progress.started == (20 - kept, kept)
@@ -182,7 +183,7 @@ def test_a_second_turn_after_another_first_answer_is_stale_and_made_again(go: An
     (request,) = model.asked
     assert (request.problem.id, request.attempt) == (f"{first.cluster}/2", 1)
     assert request.messages[1].content == "another answer"
-    assert count_stored(job, job.directory) == 20
+    assert count_stored(job) == 20
 
 
 def test_after_a_failed_first_turn_the_second_is_counted_as_failed_and_made_later(go: Any, tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ def test_after_a_failed_first_turn_the_second_is_counted_as_failed_and_made_late
     failed = {key: record.completion.error for key, record in stored(tmp_path).items() if record.completion.error}
     assert sorted(failed) == [("q2/1", 0), ("q2/1", 1), ("q2/2", 0), ("q2/2", 1)]
     assert "not asked" in failed["q2/2", 0]
-    answers = load_answers(the_job(tmp_path), directory(tmp_path), "answer", None)
+    answers = load_answers(the_job(tmp_path), "answer", None)
     assert len(answers.tasks) == 20
     assert sorted(answers.failed) == sorted(failed)
     well = Scripted(reply)
@@ -216,7 +217,7 @@ def test_a_user_sees_no_thoughts_and_an_endless_thought_as_nothing(
     model = Scripted(lambda request: Completion(text, "length"))
     go(model)
     assert {request.messages[1].content for request in model.asked if len(request.messages) > 1} == {shown}
-    answers = load_answers(the_job(tmp_path), directory(tmp_path), "answer", None)
+    answers = load_answers(the_job(tmp_path), "answer", None)
     assert {task.answers for task in answers.tasks} == {(shown,), (shown, shown)}
     assert answers.failed == {}
 
@@ -228,12 +229,12 @@ def test_what_the_store_changes_in_an_answer_changes_nothing_later(go: Any, tmp_
     go(Scripted(lambda request: Completion(text, "stop")))
     again = Scripted(reply)
     assert go(again).started == (0, 20)
-    assert load_answers(the_job(tmp_path), directory(tmp_path), "answer", None).failed == {}
+    assert load_answers(the_job(tmp_path), "answer", None).failed == {}
 
 
 def test_judging_sees_both_turns_and_only_the_last_answer_is_new(go: Any, tmp_path: Path) -> None:
     go(Scripted(reply), n=1)
-    answers = load_answers(the_job(tmp_path), directory(tmp_path), "answer", None)
+    answers = load_answers(the_job(tmp_path), "answer", None)
     first, following = answers.tasks[:2]
     assert first.turns == ("Count to 0.",)
     assert following.turns == ("Count to 0.", "Backwards.")
@@ -280,8 +281,8 @@ def test_what_makes_no_sense_is_refused_before_anything_is_asked(
 def test_what_was_stored_can_be_planned_again_although_its_temperature_is_named(go: Any, tmp_path: Path) -> None:
     go(Scripted(reply), suite="cool")
     found = directory(tmp_path)
-    job = stored_job(found, read_spec(found), RunConfig())
-    assert len(load_answers(job, found, "answer", None).tasks) == 10
+    job = stored_job(RunFolder(found), RunConfig())
+    assert len(load_answers(job, "answer", None).tasks) == 10
 
 
 def test_a_suite_of_one_turn_walks_as_before(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from harness.cli.main import cli
 from harness.config import RunConfig
 from harness.report.table import render
 from harness.report.text import markdown
-from harness.run.result import read_result
+from harness.run.folder import RunFolder
 from harness.run.warned import warnings_of
 from harness.stats.multiple import rank_groups
 
@@ -155,7 +155,7 @@ def test_results_without_the_field_are_read(tmp_path: Path) -> None:
     raw = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     del raw["warnings"]
     (directory / "result.json").write_text(json.dumps(raw), encoding="utf-8")
-    assert len(warnings_of(read_result(directory))) == 1  # what the counts say
+    assert len(warnings_of(RunFolder(directory).result)) == 1  # what the counts say
 
 
 def test_a_lower_score_is_never_ranked_above_a_higher_one() -> None:

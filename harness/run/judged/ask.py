@@ -9,7 +9,6 @@ never paid for again, by whichever run or rubric.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections import Counter
@@ -17,31 +16,28 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness import __version__
 from harness.clock import utc_now
 from harness.config import RunConfig
 from harness.datasets import pinned
 from harness.errors import ConfigError, DataError, Interrupted, StoreError, TooManyFailures, UsageError
-from harness.files import write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.metrics import estimate
 from harness.models import load_model
 from harness.models.budget import Budget
 from harness.models.replies import Progress
 from harness.models.reply_cache import Cache
-from harness.run.checked import read_checked
+from harness.run.folder import JUDGED, RESULT, VERDICTS, RunFolder
 from harness.run.judged.choose import choose_judging, refuse_self
 from harness.run.judged.tasks import Answers, baseline_answers, load_answers
-from harness.run.judged.write import VERDICTS, write_judgments
-from harness.run.locate import JUDGED
 from harness.run.plan import Job
 from harness.run.replan import stored_job
-from harness.run.result import Item, RunResult, write_result
+from harness.run.result import Item, RunResult
 from harness.run.sent import sent_sampling
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
-from harness.run.store import SPEC, read_spec, write_graded
+from harness.run.spec import RunSpec
+from harness.run.store import write_graded, write_judgments, write_result, write_spec
 from harness.run.warned import CUT, cut_warning
 from harness.types import Graded, Json, Model
 from judges.ask import judge_tasks
@@ -57,16 +53,15 @@ CACHE = "judgments.sqlite"
 class Case:
     """Everything about one judging before a judge is asked."""
 
-    base: Path
-    spec: Mapping[str, Any]
-    """spec.json of the run whose answers are judged."""
+    base: RunFolder
+    """The run whose answers are judged."""
     job: Job
     judging: Judging
     answers: Answers
     opponent: str | None
     """Who the answers are held against: another run's id, or "baseline"."""
-    against: Path | None = None
-    """That run's directory."""
+    against: RunFolder | None = None
+    """That run."""
 
     @property
     def open(self) -> list[Task]:
@@ -74,41 +69,35 @@ class Case:
         return [task for task in self.answers.tasks if (task.problem_id, task.attempt) not in self.answers.failed]
 
 
-def prepare(directory: Path, config: RunConfig, against: Path | None = None) -> Case:
+def prepare(folder: RunFolder, config: RunConfig, against: RunFolder | None = None) -> Case:
     """Read a run (and its opponent) and choose how to judge it; nothing is asked.
 
     Raises `ConfigError` if neither suite nor user says how to judge, or if the way chosen needs an opponent and there
     is none; `StoreError`, `DataError` for a run that cannot be judged.
     """
-    spec = read_spec(directory)
-    stored = spec.get("limit", "")  # of another type, it is damage that `stored_job` names
-    if config.limit is not None and (stored is None or (type(stored) is int and config.limit < stored)):
-        spec["limit"] = config.limit
-    job = stored_job(directory, spec, config)
-    spec["limit"] = job.spec.limit  # a limit that leaves nothing out is none
+    job = stored_job(folder, config, config.limit)
     judging = choose_judging(job.suite, config)
     part = judging.part
-    answers = load_answers(job, directory, part, config.judge.samples)
+    answers = load_answers(job, part, config.judge.samples)
     opponent = None
     if judging.needs_opponent():
         answers, opponent = _with_opponent(job, answers, config, against, part)
     elif against is not None:
         raise UsageError(f"--against: {judging.name} judges one answer at a time; name a pairwise rubric")
-    return Case(directory, spec, job, judging, answers, opponent, against)
+    return Case(folder, job, judging, answers, opponent, against)
 
 
 def _with_opponent(
-    job: Job, answers: Answers, config: RunConfig, against: Path | None, part: Part
+    job: Job, answers: Answers, config: RunConfig, against: RunFolder | None, part: Part
 ) -> tuple[Answers, str]:
     """The same answers, each with the other side's answer to the same question."""
     failed = dict(answers.failed)
     others: dict[tuple[str, int], tuple[str, ...]] = {}
     if against is not None:
-        other_spec = read_spec(against)
-        other_job = stored_job(against, other_spec, config)
+        other_job = stored_job(against, config)
         if (other_job.suite.name, other_job.spec.data_sha256) != (job.suite.name, job.spec.data_sha256):
             raise UsageError(f"--against {against.name} is a run of {other_job.suite.name}, not of {job.suite.name}")
-        found = load_answers(other_job, against, part, config.judge.samples)
+        found = load_answers(other_job, part, config.judge.samples)
         others = {(task.problem_id, task.attempt): task.answers for task in found.tasks}
         name = against.name
         for key, why in found.failed.items():
@@ -143,8 +132,8 @@ def judge_case(case: Case, config: RunConfig, progress: Progress[Judgment]) -> R
     models = [load_model(name, told.options_of(name), config.results_dir) for name in sorted(told.names)]
     if not models:
         raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
-    identities = [(spec["model"], spec["model_identity"]) for spec in (case.spec, *_opponent_spec(case))]
-    refuse_self(models, identities, told.allow_self)
+    specs = [case.job.spec, *([case.against.spec] if case.against is not None else [])]
+    refuse_self(models, [(spec.model, spec.model_identity) for spec in specs], told.allow_self)
     budget = Budget.parse(told.budget) if told.budget is not None else None
     started = time.monotonic()
     with Cache(Path(config.results_dir) / CACHE) as cache:
@@ -152,17 +141,15 @@ def judge_case(case: Case, config: RunConfig, progress: Progress[Judgment]) -> R
     return _write(case, config, models, per_judge, time.monotonic() - started)
 
 
-def judge_stored(directory: Path, against: Path | None, config: RunConfig, progress: Progress[Judgment]) -> RunResult:
+def judge_stored(
+    folder: RunFolder, against: RunFolder | None, config: RunConfig, progress: Progress[Judgment]
+) -> RunResult:
     """`harness judge RUN` as one call; Ctrl-C and SIGTERM raise `Interrupted` once every reply is in the cache."""
     try:
         with sigterm_interrupts():
-            return judge_case(prepare(directory, config, against), config, progress)
+            return judge_case(prepare(folder, config, against), config, progress)
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise Interrupted("interrupted: every judgment so far is stored; run the same command again to go on") from None
-
-
-def _opponent_spec(case: Case) -> list[dict[str, Any]]:
-    return [read_spec(case.against)] if case.against is not None else []
 
 
 async def _ask(
@@ -186,16 +173,16 @@ def _write(
     folded = [_fold(case, judgments) for judgments in per_judge]
     judged = folded[0] if len(folded) == 1 else panel_fold(folded, config.judge.aggregate)
     spec = _spec(case, config, models)
-    directory = case.base.parent / _run_id(case, models, spec)
+    folder = case.base.beside(_run_id(case, models, spec))
     nothing = all(one.value is None for one in judged)
-    if nothing and (directory / "result.json").exists():  # made while the judge could be asked: better than no verdicts
+    if nothing and folder.has(RESULT):  # made while the judge could be asked: better than no verdicts
         raise TooManyFailures(f"{_no_score(judged)}; the verdicts of an earlier command are kept")
     flat = [judgment for judgments in per_judge for per_task in judgments for judgment in per_task]
-    directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / SPEC, json.dumps(spec, ensure_ascii=False, indent=1) + "\n")
-    write_judgments(directory, flat)  # before any number: what the judge said is there even if none follows from it
+    folder.path.mkdir(parents=True, exist_ok=True)
+    write_spec(folder.path, spec)
+    write_judgments(folder.path, flat)  # before any number: what the judge said is there even if none follows from it
     if nothing:
-        raise TooManyFailures(f"{_no_score(judged)}; the judge's own words are in {VERDICTS} of {directory.name}")
+        raise TooManyFailures(f"{_no_score(judged)}; the judge's own words are in {VERDICTS} of {folder.name}")
     summary = case.judging.summarise(tasks, judged)
     rows = [
         replace(row, tokens_in=tokens[0], tokens_out=tokens[1])
@@ -209,10 +196,10 @@ def _write(
             "aggregate": config.judge.aggregate,
             "agreement": dict(panel_agreement(folded, case.judging.level)),
         }
-    facts = {**spec, "judgments": _counts(flat), "seconds": round(seconds, 3), **agreement}
-    result = _result(case, summary, rows, judged, directory.name, facts, warnings, models)
-    write_graded(directory, rows)
-    write_result(directory, result)
+    facts = {**spec.to_json(), "judgments": _counts(flat), "seconds": round(seconds, 3), **agreement}
+    result = _result(case, summary, rows, judged, folder.name, facts, warnings, models)
+    write_graded(folder.path, rows)
+    write_result(folder.path, result)
     return result
 
 
@@ -233,14 +220,12 @@ def _fold(case: Case, judgments: Sequence[Sequence[Judgment]]) -> list[Judged]:
     return judged
 
 
-def _spec(case: Case, config: RunConfig, models: Sequence[Model]) -> dict[str, Json]:
+def _spec(case: Case, config: RunConfig, models: Sequence[Model]) -> RunSpec:
     """What makes this judged run its own."""
     data_dir = Path(config.data_dir) if config.data_dir is not None else None
     own = case.job.suite.baseline if case.opponent == "baseline" else None
     baseline = pinned(own, data_dir) if own is not None else None
-    return {
-        **{name: value for name, value in case.spec.items() if name != "protocol"},
-        "protocol": case.spec.get("protocol"),
+    judged: dict[str, Json] = {
         "judged_from": case.base.name,
         "judging": dict(case.judging.identity()),
         "judges": [{"name": model.name, **model.describe()} for model in models],
@@ -249,12 +234,13 @@ def _spec(case: Case, config: RunConfig, models: Sequence[Model]) -> dict[str, J
         "baseline_sha256": baseline.sha256 if baseline is not None else None,
         "samples": config.judge.samples,
     }
+    return replace(case.job.spec, judged=judged)
 
 
-def _run_id(case: Case, models: Sequence[Model], spec: Mapping[str, Json]) -> str:
+def _run_id(case: Case, models: Sequence[Model], spec: RunSpec) -> str:
     names = "+".join(model.name for model in models)
     slug = re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{case.judging.name}-{names}").strip("-.")[:60]
-    return f"{case.base.name}{JUDGED}{slug}-{short_hash(canonical_json(spec), 10)}"
+    return f"{case.base.name}{JUDGED}{slug}-{short_hash(canonical_json(spec.to_json()), 10)}"
 
 
 def _label(case: Case, models: Sequence[Model], config_aggregate: Json) -> str:
@@ -325,7 +311,7 @@ def _result(
     clusters = {item.problem_id: item.cluster for item in judged}
     base: RunResult | None = None
     with suppress(StoreError):
-        base = read_checked(case.base)
+        base = case.base.result
     imported = base if base is not None and base.imported_from is not None else None
     return RunResult(
         run_id=run_id,
@@ -348,7 +334,7 @@ def _result(
         totals=base.totals if base is not None else {},
         finished=utc_now(),
         imported_from=imported.imported_from if imported else None,
-        protocol=case.spec.get("protocol"),
+        protocol=spec.protocol,
         judge=_label(case, models, facts["aggregate"]),
         judging=dict(facts),
         warnings=tuple(warnings),

@@ -9,9 +9,9 @@ from pathlib import Path
 from harness.datasets import load_rows
 from harness.errors import DataError, StoreError, UsageError
 from harness.reasoning import Unread, with_answer
+from harness.run.folder import Key, RunFolder
 from harness.run.plan import Job
-from harness.run.store import Key, iter_records
-from harness.run.turns import by_key, walk
+from harness.run.turns import walk
 from harness.types import Completion, Message, Problem
 from judges.types import Part, Task
 
@@ -32,12 +32,13 @@ class Answers:
     """What is to be said of how the replies were read."""
 
 
-def load_answers(job: Job, directory: Path, part: Part, samples: int | None) -> Answers:
+def load_answers(job: Job, part: Part, samples: int | None) -> Answers:
     """The stored answers of a run, at most `samples` per problem, as tasks without an opponent.
 
     Raises `StoreError` if a completion belongs to another prompt, `DataError` if there is none.
     """
-    stored = by_key(iter_records(directory))
+    directory = job.directory
+    stored = RunFolder(directory).latest
     tasks: list[Task] = []
     failed: dict[Key, str] = {}
     tokens: dict[Key, tuple[int | None, int | None]] = {}

@@ -1,0 +1,236 @@
+"""The one door to a stored run: `RunFolder(path)` reads what a run directory holds, typed, and only what is asked for.
+
+A run directory `<results>/runs/<run_id>/` holds
+
+    spec.json        what was asked (written first)
+    records.jsonl    completions, appended as they finish; compacted to records.parquet when the run is complete
+    scores.jsonl     one `Graded` per line, no texts; rewritten by scoring
+    verdicts.jsonl   of a judged run: every judgment with the judge's own words
+    problems.jsonl   of an imported run: what the other tool asked
+    result.json      the outcome; written to a temporary name and renamed
+    log.txt          warnings and errors, redacted
+
+`harness.run.store` writes it. Anything unreadable raises `StoreError` naming the file, the line and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.errors import StoreError
+from harness.files import iter_lines, open_binary, parse_json, read_json
+from harness.run.result import SCHEMA, RunResult, result_from_json
+from harness.run.rows import graded_from_json, judgment_from_json, problem_from_json, record_from_json
+from harness.run.spec import RunSpec, spec_from_json
+from harness.types import Graded, Problem, Record
+
+if TYPE_CHECKING:
+    from judges.types import Judgment
+
+SPEC, RESULT, LOG = "spec.json", "result.json", "log.txt"
+RECORDS, COMPACTED, SCORES = "records.jsonl", "records.parquet", "scores.jsonl"
+VERDICTS, PROBLEMS = "verdicts.jsonl", "problems.jsonl"
+RUNS = "runs"
+JUDGED = "@"
+"""In the id of a judged run: stands between the id of the run judged and what judged it. No other id has it."""
+PARQUET_BATCH = 2000
+"""Rows a row group: bounds the memory of compacting long chains of thought."""
+Key = tuple[str, int]
+"""Problem id and attempt."""
+T = TypeVar("T")
+
+
+class RunFolder:
+    """What a run directory holds. Each property reads its file when it is first asked for, and raises `StoreError`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, results_dir: Path, run_id: str) -> RunFolder:
+        """The folder of a run, by its id."""
+        return cls(results_dir / RUNS / run_id)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    @property
+    def results_dir(self) -> Path:
+        """Where its runs and models are."""
+        return self.path.resolve().parent.parent
+
+    def beside(self, run_id: str) -> RunFolder:
+        """Another run of the same results folder."""
+        return RunFolder(self.path.parent / run_id)
+
+    def has(self, file: str) -> bool:
+        """True if there is such a file: `RESULT` for a finished run, `SCORES` for a graded one."""
+        return (self.path / file).exists()
+
+    @cached_property
+    def spec_json(self) -> dict[str, Any]:
+        """spec.json as it is written, for people; whoever wants to know something asks `spec`."""
+        path = self.path / SPEC
+        try:
+            spec = read_json(path)
+        except FileNotFoundError:
+            raise StoreError(f"{self.path} is not a run directory: it has no {SPEC}") from None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged ({error}): {_RESTORE}") from error
+        if not isinstance(spec, dict):
+            raise StoreError(f"{path} is damaged: {_RESTORE}")
+        return spec
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What was asked, by whom it was imported and how it was judged."""
+        raw = self.spec_json
+        try:
+            return spec_from_json(raw)
+        except ValueError as error:
+            again = "import the run again" if raw.get("imported_from") else _RESTORE
+            again = "write it again with the same `harness judge`" if "judged_from" in raw else again
+            raise StoreError(f"{self.path / SPEC} is damaged ({error}): {again}") from error
+
+    @cached_property
+    def result(self) -> RunResult:
+        """The outcome."""
+        path = self.path / RESULT
+        try:
+            raw: dict[str, Any] = read_json(path)
+            if raw["schema"] != SCHEMA:
+                raise StoreError(
+                    f"{path} has schema {raw['schema']!r}, this version reads {SCHEMA}: score the run again"
+                )
+            return result_from_json(raw)
+        except FileNotFoundError:
+            raise StoreError(f"{path} does not exist: finish the run with the same `harness run` command") from None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise StoreError(f"{path} is not a result file ({error}): write it again with {self._command}") from error
+
+    @property
+    def _command(self) -> str:
+        """What writes scores and result of this run again."""
+        return "`harness judge`" if JUDGED in self.name else "`harness score`"
+
+    @cached_property
+    def graded(self) -> list[Graded]:
+        """Every graded attempt, by problem and attempt."""
+        path = self.path / SCORES
+        if not os.path.lexists(path):
+            raise StoreError(f"{path} does not exist: finish the run, or grade it with {self._command}")
+        return self._rows(SCORES, graded_from_json, f"write it again with {self._command}")
+
+    @cached_property
+    def judgments(self) -> list[Judgment]:
+        """Of a judged run: every judgment."""
+        return self._rows(VERDICTS, judgment_from_json, "write it again with the same `harness judge`")
+
+    @cached_property
+    def problems(self) -> list[Problem]:
+        """Of an imported run: what was asked; empty if nothing was kept."""
+        if not os.path.lexists(self.path / PROBLEMS):
+            return []
+        return self._rows(PROBLEMS, problem_from_json, "import the run again")
+
+    def _rows(self, file: str, read: Callable[[dict[str, Any]], T], again: str) -> list[T]:
+        path = self.path / file
+        rows: list[T] = []
+        try:
+            for line in iter_lines(path):
+                rows.append(read(parse_json(line)))
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path}, line {len(rows) + 1} is damaged ({error}): {again}") from error
+        return rows
+
+    @property
+    def records(self) -> Iterator[Record]:
+        """Stream every stored completion in the order written; where a key comes twice (a retry), the later one counts.
+
+        A torn last line, which a kill can leave, is no damage: it is left out.
+        """
+        yield from read_compacted(self.path)
+        for record, _ in read_lines(self.path):
+            yield record
+
+    @property
+    def latest(self) -> dict[Key, Record]:
+        """The completions that count."""
+        return {(record.problem_id, record.attempt): record for record in self.records}
+
+    def usable(self) -> dict[Key, str]:
+        """Key -> prompt hash of the completions that count and did not fail; no text stays in memory."""
+        keys: dict[Key, str] = {}
+        for record in self.records:
+            key = (record.problem_id, record.attempt)
+            if record.completion.finish != "error":
+                keys[key] = record.prompt_hash
+            else:
+                keys.pop(key, None)
+        return keys
+
+
+_RESTORE = "restore it, or move the folder away to start again"
+
+
+def read_compacted(directory: Path) -> Iterator[Record]:
+    """The records of records.parquet, if there is one."""
+    path = directory / COMPACTED
+    if not os.path.lexists(path):
+        return
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        # An open file, since pyarrow itself refuses paths that are not UTF-8.
+        with open_binary(path) as stream, pyarrow.parquet.ParquetFile(stream) as file:
+            for batch in file.iter_batches(batch_size=PARQUET_BATCH):
+                for row in batch.to_pylist():
+                    yield record_from_json({key: value for key, value in row.items() if value is not None})
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}): {_RESTORE}") from error
+
+
+def read_lines(directory: Path) -> Iterator[tuple[Record, int]]:
+    """The records of records.jsonl with the byte offset after each line; stops before a torn last line only."""
+    path = directory / RECORDS
+    if not os.path.lexists(path):
+        return
+    offset = number = 0
+    lines = iter_lines(path)
+    while True:
+        number += 1
+        line = b""
+        try:
+            line = next(lines, b"")
+            if not line:
+                return
+            record = record_from_json(parse_json(line))
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            if line and not line.endswith(b"\n"):
+                return
+            raise StoreError(
+                f"{path}, line {number} is not a record ({error!r}): nothing was changed. "
+                "Repair or delete that line, or move the folder away to start again"
+            ) from error
+        if not line.endswith(b"\n"):  # complete JSON without its newline, which was lost: do it again to be sure
+            return
+        offset += len(line)
+        yield record, offset
