@@ -8,99 +8,59 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from harness.plain import clean, plural
-from harness.report.lab_json import change_row, difference_of, lab_json, plain
+from harness.report.lab_json import difference_of, lab_json, plain
 from harness.report.table import Column, Format, Row, Table, render
 from harness.report.text import p_value, percent, signed, with_interval
 from harness.stats.decision import disagreement
 from harness.types import Estimate, Json
-from judges.lab.measure import Measures
-from judges.lab.report import ArmReport, Comparison, LabReport
+from judges.lab.report import ArmReport, LabReport
+from judges.lab.versus import Versus
 
-Getter = Callable[[Measures], "Estimate | float | None"]
 _SHARE, _PLAIN = 100.0, 1.0
 _DETECTABLE = 1.96 + 0.84  # standard errors: 80 % power at a two-sided 5 %
 _DIFF_LINES = 80
 
 
-@dataclasses.dataclass(frozen=True)
-class _Line:
-    """One measure: its row in the table."""
-
-    key: str
-    title: str
-    get: Getter
-    scale: float = _SHARE
-    compare: str = ""
-    """Name in `Versus.differences`, where the measure is compared pair by pair."""
-
-
-def _share(name: str) -> Getter:
-    return lambda measures: measures.shares.get(name)
-
-
-def _preference(name: str, part: str) -> Getter:
-    def get(measures: Measures) -> Estimate | None:
-        found = measures.preferences.get(name)
-        return None if found is None else {"judge": found.judge, "human": found.human, "excess": found.excess}[part]
-
-    return get
-
-
-def _pull(name: str) -> Getter:
-    def get(measures: Measures) -> Estimate | None:
-        found = getattr(measures.pulls, name) if measures.pulls is not None else None
-        if found is None or measures.pulls is None:
-            return None
-        return Estimate(found.value, found.low, found.high, found.se, measures.pulls.n_pairs, measures.pulls.n_pairs)
-
-    return get
-
-
-def _pct(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
-
-
-_LINES: tuple[_Line, ...] = (
-    _Line("accuracy", "agrees with the label, per vote (a flip is half)", _share("accuracy"), compare="accuracy"),
-    _Line("strict", "agrees over all votes on a pair (a flip is wrong)", _share("strict"), compare="strict"),
-    _Line("person", "agrees with a single person's vote", _share("person"), compare="person"),
-    _Line("person_decided", "… where neither sees a tie", _share("person_decided"), compare="person_decided"),
-    _Line("kappa", "Cohen's kappa with the label", lambda m: m.kappa, _PLAIN),
-    _Line("alpha", "Krippendorff's alpha with the label", lambda m: m.alpha, _PLAIN),
-    _Line("flips", "verdict changes with the order", _share("flips"), compare="flips"),
-    _Line("reversed", "… from winner to loser", _share("reversed"), compare="reversed"),
-    _Line("first", "prefers the answer shown first (fair: 50)", _share("first"), compare="first"),
-    _Line("ties", "sees a tie", _share("ties"), compare="ties"),
-    _Line(
-        "right_longer", "agrees where the label is the longer answer", _share("right_longer"), compare="right_longer"
-    ),
-    _Line("right_shorter", "… where it is the shorter", _share("right_shorter"), compare="right_shorter"),
-    _Line("longer", "prefers the longer answer", _preference("longer", "judge"), compare="longer"),
-    _Line("longer_human", "… the labels do", _preference("longer", "human")),
-    _Line("longer_excess", "… in excess of the labels", _preference("longer", "excess")),
-    _Line("lists", "prefers the answer with a list", _preference("lists", "judge"), compare="lists"),
-    _Line("lists_human", "… the labels do", _preference("lists", "human")),
-    _Line("lists_excess", "… in excess of the labels", _preference("lists", "excess")),
-    _Line("own", "prefers its own answer", _preference("own", "judge"), compare="own"),
-    _Line("own_human", "… the labels do", _preference("own", "human")),
-    _Line("own_excess", "… in excess of the labels", _preference("own", "excess")),
-    _Line("pull_label", "log odds for the labelled answer", _pull("label"), _PLAIN),
-    _Line("pull_length", "log odds for twice the length", _pull("length"), _PLAIN),
-    _Line("pull_lists", "log odds for the only list", _pull("lists"), _PLAIN),
-    _Line("pull_first", "log odds for being first", _pull("first"), _PLAIN),
-    _Line("malformed", "first reply malformed", lambda m: m.replies.malformed),
-    _Line("unscored", "judgments unreadable twice", lambda m: _pct(m.replies.unscored, m.replies.judgments)),
-    _Line("errors", "judgments without a reply", lambda m: _pct(m.replies.errors, m.replies.judgments)),
-    _Line("missing", "pairs without a verdict", lambda m: _pct(m.pairs - m.scored, m.pairs)),
-    _Line("tokens_in", "prompt tokens per judgment", lambda m: m.replies.tokens_in, _PLAIN),
-    _Line("tokens_out", "reply tokens per judgment", lambda m: m.replies.tokens_out, _PLAIN),
-    _Line("tokens_per_1000", "tokens per 1,000 judgments", lambda m: m.replies.tokens_per_1000, _PLAIN),
-    _Line("cost_per_1000", "cost per 1,000 judgments", lambda m: m.replies.cost_per_1000, _PLAIN),
-    _Line("cost_per_1000_pairs", "cost per 1,000 pairs", lambda m: m.replies.cost_per_1000_pairs, _PLAIN),
+_LINES = (
+    ("accuracy", "agrees with the label, per vote (a flip is half)", _SHARE),
+    ("strict", "agrees over all votes on a pair (a flip is wrong)", _SHARE),
+    ("person", "agrees with a single person's vote", _SHARE),
+    ("person_decided", "… where neither sees a tie", _SHARE),
+    ("kappa", "Cohen's kappa with the label", _PLAIN),
+    ("alpha", "Krippendorff's alpha with the label", _PLAIN),
+    ("flips", "verdict changes with the order", _SHARE),
+    ("reversed", "… from winner to loser", _SHARE),
+    ("first", "prefers the answer shown first (fair: 50)", _SHARE),
+    ("ties", "sees a tie", _SHARE),
+    ("right_longer", "agrees where the label is the longer answer", _SHARE),
+    ("right_shorter", "… where it is the shorter", _SHARE),
+    ("longer", "prefers the longer answer", _SHARE),
+    ("longer_human", "… the labels do", _SHARE),
+    ("longer_excess", "… in excess of the labels", _SHARE),
+    ("lists", "prefers the answer with a list", _SHARE),
+    ("lists_human", "… the labels do", _SHARE),
+    ("lists_excess", "… in excess of the labels", _SHARE),
+    ("own", "prefers its own answer", _SHARE),
+    ("own_human", "… the labels do", _SHARE),
+    ("own_excess", "… in excess of the labels", _SHARE),
+    ("pull_label", "log odds for the labelled answer", _PLAIN),
+    ("pull_length", "log odds for twice the length", _PLAIN),
+    ("pull_lists", "log odds for the only list", _PLAIN),
+    ("pull_first", "log odds for being first", _PLAIN),
+    ("malformed", "first reply malformed", _SHARE),
+    ("unscored", "judgments unreadable twice", _SHARE),
+    ("errors", "judgments without a reply", _SHARE),
+    ("missing", "pairs without a verdict", _SHARE),
+    ("tokens_in", "prompt tokens per judgment", _PLAIN),
+    ("tokens_out", "reply tokens per judgment", _PLAIN),
+    ("tokens_per_1000", "tokens per 1,000 judgments", _PLAIN),
+    ("cost_per_1000", "cost per 1,000 judgments", _PLAIN),
+    ("cost_per_1000_pairs", "cost per 1,000 pairs", _PLAIN),
 )
+"""Name in `Measures.values` and in `Versus.differences`, title of the row, and scale."""
 
 
 def lab_text(report: LabReport, form: Format, *, show: int, tty: bool = False) -> str:
@@ -140,16 +100,17 @@ def lab_tables(report: LabReport, show: int) -> list[Table]:
 
 def _measures(report: LabReport) -> Table:
     rows: list[Row] = []
-    for line in (*_LINES, *_notes_lines(report)):
-        found = {arm.name: plain(line.get(arm.measures)) for arm in report.arms}
+    noted = sorted({name for arm in report.arms for name in arm.measures.replies.notes})
+    notes = [(f"note:{name}", f"verdicts with {name.replace('_', ' ')}", _SHARE) for name in noted]
+    for key, title, scale in (*_LINES, *notes):
+        absent = 0.0 if key.startswith("note:") else None
+        found = {arm.name: plain(arm.measures.values.get(key, absent)) for arm in report.arms}
         if all(value is None for value in found.values()):
             continue
         differences: dict[str, Json] = {
-            f"{one.second} - {one.first}": difference_of(one, line.compare) for one in report.comparisons
+            f"{one.second} - {one.first}": difference_of(one, key) for one in report.comparisons
         }
-        rows.append(
-            {"measure": line.key, "title": line.title, "scale": line.scale, "arms": found, "differences": differences}
-        )
+        rows.append({"measure": key, "title": title, "scale": scale, "arms": found, "differences": differences})
     columns = [Column("", lambda row: str(row["title"]))]
     columns += [_arm_column(arm.name) for arm in report.arms]
     if len(report.comparisons) == 1:
@@ -157,16 +118,6 @@ def _measures(report: LabReport) -> Table:
         columns += _difference_columns(f"{only.second} - {only.first}")
     title = f"{report.pairs.name}: {plural(len(report.pairs.pairs), 'pair')}, labels of {report.pairs.source}"
     return Table(title, tuple(columns), tuple(rows), tuple(_notes(report)))
-
-
-def _notes_lines(report: LabReport) -> list[_Line]:
-    """A row for every kind of note that any verdict has."""
-    names = sorted({name for arm in report.arms for name in arm.measures.replies.notes})
-
-    def getter(name: str) -> Getter:
-        return lambda measures: measures.replies.notes.get(name, 0.0)
-
-    return [_Line(f"note:{name}", f"verdicts with {name.replace('_', ' ')}", getter(name)) for name in names]
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:
@@ -231,7 +182,7 @@ def _comparisons(report: LabReport) -> Table:
             "first": one.first,
             "second": one.second,
             "p_holm": one.p_holm,
-            "differences": {name: difference_of(one, name) for name in one.result.differences},
+            "differences": {name: difference_of(one, name) for name in one.differences},
         }
         for one in report.comparisons
     ]
@@ -258,7 +209,8 @@ def _notes(report: LabReport) -> list[str]:
     for arm in report.arms:
         missing = arm.measures.pairs - arm.measures.scored
         if missing:
-            bounds = arm.measures.shares["accuracy"].bounds if "accuracy" in arm.measures.shares else None
+            accuracy = arm.measures.values.get("accuracy")
+            bounds = accuracy.bounds if isinstance(accuracy, Estimate) else None
             could = f"; accuracy could be {percent(bounds[0])} to {percent(bounds[1])} with them" if bounds else ""
             why = ", ".join(f"{clean(reason, 80)} ({n})" for reason, n in list(arm.measures.replies.why.items())[:3])
             notes.append(f"{arm.name}: {plural(missing, 'pair')} without a verdict left out{could}; why: {why}")
@@ -268,7 +220,7 @@ def _notes(report: LabReport) -> list[str]:
             notes.append(
                 f"{arm.name}: repeats at temperature 0 agree with each other more than they would when sampled"
             )
-    if any(arm.measures.pulls is not None for arm in report.arms):
+    if any("pull_label" in arm.measures.values for arm in report.arms):
         notes += [
             "log odds: one logistic regression of all votes on label, length (log2), lists and position together; "
             "0 is no influence, 0.7 doubles the odds",
@@ -277,20 +229,20 @@ def _notes(report: LabReport) -> list[str]:
         ]
     notes += [note for comparison in report.comparisons for note in _disagreements(comparison)]
     for comparison in report.comparisons:
-        accuracy = comparison.result.differences.get("accuracy")
-        if accuracy is not None and accuracy.p > 0.05 and accuracy.se > 0:
+        gain = comparison.differences.get("accuracy")
+        if gain is not None and gain.p > 0.05 and gain.se > 0:
             notes.append(
                 f"{comparison.second} - {comparison.first}: with these pairs, a true difference in agreement below "
-                f"{percent(_DETECTABLE * accuracy.se)} points goes unnoticed more than one time in five"
+                f"{percent(_DETECTABLE * gain.se)} points goes unnoticed more than one time in five"
             )
     return notes
 
 
-def _disagreements(comparison: Comparison) -> list[str]:
+def _disagreements(comparison: Versus) -> list[str]:
     """A line for each difference whose interval and test disagree."""
     return [
         f"{comparison.second} - {comparison.first}, {name}: {why}"
-        for name, paired in comparison.result.differences.items()
+        for name, paired in comparison.differences.items()
         if (why := disagreement(paired.low, paired.high, paired.p, comparison.deciding_p(name)))
     ]
 
@@ -359,17 +311,16 @@ def _interval(value: Json, scale: float = _PLAIN) -> str:
     return f"{middle} [{low}, {high}]"
 
 
-def _changes(comparison: Comparison, show: int) -> list[Table]:
-    result = comparison.result
-    other = len(result.changes) - len(result.worse) - len(result.better)
+def _changes(comparison: Versus, show: int) -> list[Table]:
+    other = len(comparison.changes) - len(comparison.worse) - len(comparison.better)
     tables = []
-    for direction, changes in (("got worse", result.worse), ("got better", result.better)):
-        rows = tuple(change_row(change) for change in changes[:show])
+    for direction, changes in (("got worse", comparison.worse), ("got better", comparison.better)):
+        rows = tuple(dataclasses.asdict(change) for change in changes[:show])
         left = len(changes) - len(rows)
         notes = [f"and {left} more; --show {len(changes)} lists all"] if left else []
         if direction == "got better" and other:
             notes.append(f"{other} more changed from one wrong verdict to another")
-        whole = plural(result.compared, "pair")
+        whole = plural(comparison.compared, "pair")
         title = f"{len(changes)} of {whole} {direction}, {comparison.first} to {comparison.second}"
         tables.append(Table(title, _CHANGE_COLUMNS if show else (), rows, tuple(notes)))
     return tables

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from harness.stats.decision import decide, disagreement
 from harness.types import Estimate, Json
-from judges.lab.report import ArmReport, Comparison, LabReport
-from judges.lab.versus import Change
+from judges.lab.report import ArmReport, LabReport
+from judges.lab.versus import Versus
 from judges.lab.votes import Outcome
 
 
@@ -23,9 +23,9 @@ def plain(value: Estimate | float | None) -> Json:
     return value
 
 
-def difference_of(comparison: Comparison, name: str) -> Json:
+def difference_of(comparison: Versus, name: str) -> Json:
     """A paired difference with its test and decision; None where it was not measured."""
-    paired = comparison.result.differences.get(name)
+    paired = comparison.differences.get(name)
     if paired is None:
         return None
     p = comparison.deciding_p(name)
@@ -54,10 +54,10 @@ def lab_json(report: LabReport) -> dict[str, Json]:
             {
                 "first": one.first,
                 "second": one.second,
-                "compared": one.result.compared,
+                "compared": one.compared,
                 "p_holm": one.p_holm,
-                "differences": {name: difference_of(one, name) for name in one.result.differences},
-                "changes": [change_row(change) for change in one.result.changes],
+                "differences": {name: difference_of(one, name) for name in one.differences},
+                "changes": [dataclasses.asdict(change) for change in one.changes],
                 "diff": one.diff,
             }
             for one in report.comparisons
@@ -100,8 +100,3 @@ def _item_json(outcome: Outcome) -> dict[str, Json]:
         "accuracy": outcome.accuracy,
         "votes": votes,
     }
-
-
-def change_row(change: Change) -> dict[str, Json]:
-    """One pair on which two arms differ."""
-    return dataclasses.asdict(change)

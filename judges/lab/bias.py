@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from harness.types import Estimate
 from judges.lab.agreement import Value, difference, share
-from judges.lab.logistic import Coefficient, fit
+from judges.lab.logistic import fit
 from judges.lab.pairs import Pair
 from judges.lab.votes import SIGN, Outcome
 
@@ -24,18 +24,6 @@ Feature = Callable[[Pair], int]
 """+1 if `a` has more of something, -1 if `b` has, 0 if neither: pairs with 0 say nothing and are left out."""
 
 _ITEM = re.compile(r"^[ \t]{0,8}(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Preference:
-    """How often the judge, and the labels, side with the answer that has more of something."""
-
-    judge: Estimate
-    """Mean over pairs; a tie counts 1/2."""
-    human: Estimate
-    """Of the labels, on the same pairs."""
-    excess: Estimate
-    """Judge minus labels, paired."""
 
 
 def length(text: str) -> int:
@@ -74,8 +62,11 @@ def bare_name(model: str) -> str:
     return model.rpartition("/")[2].casefold()
 
 
-def preference(outcomes: Sequence[Outcome], feature: Feature) -> Preference | None:
-    """Judge and labels on the scored pairs in which the feature differs; None if there are none."""
+def preference(outcomes: Sequence[Outcome], feature: Feature) -> tuple[Estimate, Estimate, Estimate] | None:
+    """How often the judge, and the labels, side with the answer that has more of something, and the judge's excess.
+
+    Over the scored pairs in which the feature differs, a tie counting 1/2; None if there are none.
+    """
     apart = [outcome for outcome in outcomes if outcome.scored and feature(outcome.pair) != 0]
     of_judge = sides_with(feature)
 
@@ -90,7 +81,7 @@ def preference(outcomes: Sequence[Outcome], feature: Feature) -> Preference | No
     if judge is None or human is None or more is None:
         return None
     # No difference of two shares is larger: over two pairs Student's interval said "87.5 ± 158.8" points.
-    return Preference(judge, human, replace(more, low=max(-1.0, more.low), high=min(1.0, more.high)))
+    return judge, human, replace(more, low=max(-1.0, more.low), high=min(1.0, more.high))
 
 
 def sides_with(feature: Feature) -> Value:
@@ -115,23 +106,16 @@ def first(outcome: Outcome) -> float | None:
     return outcome.mean({vote: (1 + vote.first * SIGN[vote.choice]) / 2 for vote in outcome.votes})
 
 
-@dataclass(frozen=True)
-class Pulls:
-    """What one unit of each influence adds to the log odds of a vote, all others held fixed."""
-
-    label: Coefficient
-    """Being the labelled answer rather than the other: the judge's skill."""
-    length: Coefficient
-    """Being twice as long."""
-    lists: Coefficient | None
-    """Being the only one with a list; None if that never happens."""
-    first: Coefficient | None
-    """Being shown first rather than second; None for answers judged alone."""
-    n_pairs: int
+PULLS = ("label", "length", "lists", "first")
+"""Being the labelled answer rather than the other (the judge's skill), twice as long, the only one with a list, and
+shown first rather than second."""
 
 
-def pulls(outcomes: Sequence[Outcome]) -> Pulls | None:
-    """Logistic regression of the votes (a tie is half a vote for each side); None where it cannot be fitted.
+def pulls(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+    """What one unit of each of `PULLS` adds to the log odds of a vote, all others held fixed; over pairs.
+
+    By logistic regression of the votes (a tie is half a vote for each side). One that never differs is absent; all are,
+    where nothing can be fitted.
 
     Each vote's row: label (+1 or -1 for `a`; 0 a tie), log2 of the ratio of lengths, list difference, position. There
     is no intercept, since the letters a and b mean nothing. A coefficient for being one *rather than the other* is
@@ -151,11 +135,11 @@ def pulls(outcomes: Sequence[Outcome]) -> Pulls | None:
             weights.append(1 / len(outcome.votes) * len(outcome.orders))
             clusters.append(pair.cluster or f"\0{pair.id}")
     if not rows:
-        return None
+        return {}
     x = np.array(rows)
-    used = [column for column in range(4) if np.abs(x[:, column]).max() > 0]
+    used = [column for column in range(len(PULLS)) if np.abs(x[:, column]).max() > 0]
     found = fit(x[:, used], np.array(votes), np.array(weights), clusters)
     if found is None or not {0, 1} <= set(used):
-        return None
-    named = dict(zip(used, found, strict=True))
-    return Pulls(named[0], named[1], named.get(2), named.get(3), len(scored))
+        return {}
+    pairs = len(scored)
+    return {PULLS[i]: replace(one, n_problems=pairs, n_samples=pairs) for i, one in zip(used, found, strict=True)}

@@ -7,13 +7,12 @@ finite and removes the first-order bias, in ten lines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from harness.stats.distributions import t_quantile
 from harness.stats.standard_errors import cluster_codes
+from harness.types import Estimate
 
 Array = npt.NDArray[np.float64]
 
@@ -22,21 +21,12 @@ _STEP_MAX = 2.0
 _CLOSE = 1e-8
 
 
-@dataclass(frozen=True, slots=True)
-class Coefficient:
-    """A change in log odds per unit of a feature, the other features held fixed."""
-
-    value: float
-    low: float
-    high: float
-    se: float
-
-
-def fit(x: Array, y: Array, weights: Array, clusters: list[str]) -> list[Coefficient] | None:
+def fit(x: Array, y: Array, weights: Array, clusters: list[str]) -> list[Estimate] | None:
     """Coefficients of P(y) = 1 / (1 + exp(-x b)), no intercept; x is [rows, features], y in [0, 1].
 
-    Standard errors are the cluster-robust sandwich. None if the features are collinear, if there are fewer than two
-    clusters more than features, or if the fit does not settle.
+    Each is the change in log odds per unit of a feature, the others held fixed, over as many clusters. Standard errors
+    are the cluster-robust sandwich. None if the features are collinear, if there are fewer than two clusters more than
+    features, or if the fit does not settle.
     """
     features = x.shape[1]
     codes, count = cluster_codes(clusters)
@@ -63,7 +53,7 @@ def fit(x: Array, y: Array, weights: Array, clusters: list[str]) -> list[Coeffic
     variance = inverse @ (grouped.T @ grouped) @ inverse * count / (count - features)
     critical = t_quantile(count - features)
     return [
-        Coefficient(float(b), float(b - critical * se), float(b + critical * se), float(se))
+        Estimate(float(b), float(b - critical * se), float(b + critical * se), float(se), count, len(x))
         for b, se in zip(beta, np.sqrt(np.clip(np.diag(variance), 0.0, None)), strict=True)
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.types import Estimate, Json
 from judges.lab.agreement import Value, alpha, kappa, share
-from judges.lab.bias import Preference, Pulls, first, listed, longer, own, preference, pulls, sides_with
+from judges.lab.bias import first, listed, longer, own, preference, pulls, sides_with
 from judges.lab.marks import DimensionReport, dimension_reports
 from judges.lab.replies import Replies, replies
 from judges.lab.votes import SIGN, Outcome
@@ -17,17 +17,15 @@ from judges.lab.votes import SIGN, Outcome
 class Measures:
     """What one judge with one rubric is worth on a set of pairs."""
 
-    shares: Mapping[str, Estimate]
-    """Means over pairs of the values in `pair_values`, by name; one that no pair has is absent."""
-    kappa: Estimate | None
-    alpha: Estimate | None
-    preferences: Mapping[str, Preference]
-    """"longer", "lists" and "own" where the set can tell: judge, labels, excess."""
-    pulls: Pulls | None
+    values: Mapping[str, Estimate | float]
+    """Every number by its name: the means over pairs of `pair_values`, "kappa" and "alpha"; for "longer", "lists" and
+    "own" where the set can tell, the labels' own rate ("longer_human") and what the judge has in excess of it
+    ("longer_excess"); "pull_" and one of `PULLS`; what became of the replies, and their cost. The unknown is absent.
+    """
     dimensions: tuple[DimensionReport, ...]
     replies: Replies
-    subsets: Mapping[str, Mapping[str, Estimate]]
-    """Subset -> the shares again, where there is more than one."""
+    subsets: Mapping[str, Mapping[str, Estimate | float]]
+    """Subset -> the means of `pair_values` again, where there is more than one."""
     pairs: int
     scored: int
 
@@ -81,27 +79,55 @@ def measure(
     outcomes: Sequence[Outcome], environment: Mapping[str, Json], own_names: Sequence[str] = (), seed: int = 0
 ) -> Measures:
     """Measure the outcomes of one judge with one rubric; `environment` is the judge's, for its prices."""
-    features = {"longer": longer, "lists": listed} | ({"own": own(own_names)} if own_names else {})
     names = sorted({outcome.pair.subset for outcome in outcomes})
     groups = {name: [outcome for outcome in outcomes if outcome.pair.subset == name] for name in names}
+    read = replies(outcomes, environment)
+    scored = sum(outcome.scored for outcome in outcomes)
     return Measures(
-        shares=_shares(outcomes, own_names),
-        kappa=kappa(outcomes),
-        alpha=alpha(outcomes),
-        preferences={
-            name: found for name, feature in features.items() if (found := preference(outcomes, feature)) is not None
-        },
-        pulls=pulls(outcomes),
+        values=_means(outcomes, own_names)
+        | _known(kappa=kappa(outcomes), alpha=alpha(outcomes))
+        | _preferences(outcomes, own_names)
+        | {f"pull_{name}": found for name, found in pulls(outcomes).items()}
+        | _of_replies(read)
+        | {"missing": _part(len(outcomes) - scored, len(outcomes))},
         dimensions=tuple(dimension_reports(outcomes, seed)),
-        replies=replies(outcomes, environment),
-        subsets={name: _shares(group, own_names) for name, group in groups.items()} if len(names) > 1 else {},
+        replies=read,
+        subsets={name: _means(group, own_names) for name, group in groups.items()} if len(names) > 1 else {},
         pairs=len(outcomes),
-        scored=sum(outcome.scored for outcome in outcomes),
+        scored=scored,
     )
 
 
-def _shares(outcomes: Sequence[Outcome], own_names: Sequence[str]) -> dict[str, Estimate]:
-    found = {}
+def _known(**values: Estimate | float | None) -> dict[str, Estimate | float]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _preferences(outcomes: Sequence[Outcome], own_names: Sequence[str]) -> dict[str, Estimate | float]:
+    features = {"longer": longer, "lists": listed} | ({"own": own(own_names)} if own_names else {})
+    values: dict[str, Estimate | float] = {}
+    for name, feature in features.items():
+        if (found := preference(outcomes, feature)) is not None:
+            values |= dict(zip((name, f"{name}_human", f"{name}_excess"), found, strict=True))
+    return values
+
+
+def _of_replies(read: Replies) -> dict[str, Estimate | float]:
+    costs = ("tokens_in", "tokens_out", "tokens_per_1000", "cost_per_1000", "cost_per_1000_pairs")
+    return {
+        "malformed": read.malformed,
+        "unscored": _part(read.unscored, read.judgments),
+        "errors": _part(read.errors, read.judgments),
+        **_known(**{name: getattr(read, name) for name in costs}),
+        **{f"note:{name}": share for name, share in read.notes.items()},
+    }
+
+
+def _part(count: int, whole: int) -> float:
+    return count / whole if whole else 0.0
+
+
+def _means(outcomes: Sequence[Outcome], own_names: Sequence[str]) -> dict[str, Estimate | float]:
+    found: dict[str, Estimate | float] = {}
     for name, value in pair_values(own_names).items():
         asked = outcomes
         if name == "accuracy":  # a pair without a better answer is no missing value

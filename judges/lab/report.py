@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.models.budget import Budget
 from harness.models.replies import Progress
@@ -32,29 +32,12 @@ class ArmReport:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The second of two arms against the first: the same judge with another prompt, or another judge with the same."""
-
-    first: str
-    second: str
-    result: Versus
-    p_holm: float | None
-    """p of the accuracy difference, corrected for all comparisons of the report."""
-    diff: str
-    """Unified diff of the two prompts; empty if they are the same."""
-
-    def deciding_p(self, name: str) -> float | None:
-        """The p value by which the difference of that name is decided: that of accuracy is corrected."""
-        return self.p_holm if name == "accuracy" else self.result.differences[name].p
-
-
-@dataclass(frozen=True)
 class LabReport:
     """Everything that `harness judge lab` shows."""
 
     pairs: PairSet
     arms: tuple[ArmReport, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Versus, ...]
     humans: Estimate | None
     """Agreement of two people, ties included; None if the set has one vote per pair."""
     humans_decided: Estimate | None
@@ -145,28 +128,19 @@ def _names(arms: Sequence[Arm]) -> list[str]:
     return [f"{rubric} by {judge}" for rubric, judge in zip(named, judges, strict=True)]
 
 
-def _comparisons(arms: Sequence[ArmReport], own_names: Sequence[str]) -> tuple[Comparison, ...]:
+def _comparisons(arms: Sequence[ArmReport], own_names: Sequence[str]) -> tuple[Versus, ...]:
     """Every later arm against the first that differs from it in one thing: the prompt, or the judge."""
-    couples = []
+    results = []
     for position, second in enumerate(arms):
         earlier = arms[:position]
         same_judge = next((one for one in earlier if one.arm.judge is second.arm.judge), None)
         same_rubric = next((one for one in earlier if one.arm.rubric == second.arm.rubric), None)
-        couples += [(first, second) for first in (same_judge, same_rubric) if first is not None]
-    results = []
-    for first, second in couples:
-        judges = {first.arm.judge.name, second.arm.judge.name}
-        own = _own(second.arm.judge, own_names) if len(judges) == 1 else own_names  # two judges: two selves
-        results.append(versus(first.outcomes, second.outcomes, own))
-    tested = [result.differences["accuracy"].p for result in results if "accuracy" in result.differences]
-    corrected = iter(holm(tested))
-    return tuple(
-        Comparison(
-            first.name,
-            second.name,
-            result,
-            next(corrected) if "accuracy" in result.differences else None,
-            prompt_diff(first.arm.rubric, second.arm.rubric),
-        )
-        for (first, second), result in zip(couples, results, strict=True)
-    )
+        for first in (same_judge, same_rubric):
+            if first is not None:
+                judges = {first.arm.judge.name, second.arm.judge.name}
+                own = _own(second.arm.judge, own_names) if len(judges) == 1 else own_names  # two judges: two selves
+                result = versus(first.outcomes, second.outcomes, own)
+                diff = prompt_diff(first.arm.rubric, second.arm.rubric)
+                results.append(replace(result, first=first.name, second=second.name, diff=diff))
+    corrected = iter(holm([one.differences["accuracy"].p for one in results if "accuracy" in one.differences]))
+    return tuple(replace(one, p_holm=next(corrected) if "accuracy" in one.differences else None) for one in results)

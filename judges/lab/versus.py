@@ -37,7 +37,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Versus:
-    """The second of two arms against the first."""
+    """The second of two arms against the first: the same judge with another prompt, or another judge with the same."""
 
     differences: Mapping[str, Paired]
     """Name of a per-pair value -> second minus first over the pairs that both have it; "strict" by McNemar's test."""
@@ -45,6 +45,17 @@ class Versus:
     """Biggest losses first, biggest gains last."""
     compared: int
     """Pairs that both arms scored."""
+    first: str = ""
+    """Name of the arm."""
+    second: str = ""
+    p_holm: float | None = None
+    """p of the accuracy difference, corrected for all comparisons of a report; None without one."""
+    diff: str = ""
+    """Unified diff of the two prompts; empty if they are the same."""
+
+    def deciding_p(self, name: str) -> float | None:
+        """The p value by which the difference of that name is decided: that of accuracy is corrected."""
+        return self.p_holm if name == "accuracy" else self.differences[name].p
 
     @property
     def worse(self) -> tuple[Change, ...]:

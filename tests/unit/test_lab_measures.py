@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness.stats.agreement import krippendorff_alpha
+from harness.types import Estimate
 from judges.lab.agreement import alpha, kappa, share
 from judges.lab.bias import first, has_list, listed, longer, own, preference, pulls
 from judges.lab.logistic import fit
@@ -76,7 +77,7 @@ def test_a_pair_without_a_vote_in_one_order_is_missing_not_wrong() -> None:
     assert estimate is not None and estimate.value == 1.0
     assert estimate.bounds == (0.5, 1.0) and estimate.counts["unscored"] == 1
     found = measure([got], {})
-    assert found.scored == 0 and found.shares == {} and found.kappa is None and found.pulls is None
+    assert found.scored == 0 and set(found.values) == {"malformed", "unscored", "errors", "missing"}
     assert found.replies.unscored == 1 and found.replies.why == {"prose": 1}
 
 
@@ -173,13 +174,13 @@ def test_preferences_stand_beside_those_of_the_labels() -> None:
         outcome("a", "a", label="a", number=2, a="same", b="size"),
     ]
     found = preference(outcomes, longer)
-    assert found is not None and found.judge.n_problems == 2
-    assert (found.judge.value, found.human.value, found.excess.value) == (0.75, 0.5, 0.25)
-    assert -1.0 <= found.excess.low <= 0.25 <= found.excess.high <= 1.0  # over two pairs, Student's is wider
+    assert found is not None and found[0].n_problems == 2
+    assert [one.value for one in found] == [0.75, 0.5, 0.25]
+    assert -1.0 <= found[2].low <= 0.25 <= found[2].high <= 1.0  # over two pairs, Student's is wider
     lists = preference(outcomes, listed)
-    assert lists is not None and (lists.judge.value, lists.human.value, lists.judge.n_problems) == (0.5, 1.0, 1)
+    assert lists is not None and (lists[0].value, lists[1].value, lists[0].n_problems) == (0.5, 1.0, 1)
     mine = preference(outcomes, own(["JUDGE-1"]))
-    assert mine is not None and (mine.judge.value, mine.human.value, mine.excess.value) == (0.75, 0.5, 0.25)
+    assert mine is not None and [one.value for one in mine] == [0.75, 0.5, 0.25]
     assert preference(outcomes, own(["nobody", ""])) is None
     assert preference(outcomes[2:], longer) is None
 
@@ -208,7 +209,7 @@ def test_logistic_survives_a_judge_that_is_always_right_and_refuses_what_it_cann
     assert found is not None and 5 < found[0].value < 20 and abs(found[1].value) < 1
     assert fit(np.hstack([sign, 2 * sign]), y, np.ones(200), [""] * 200) is None
     assert fit(x[:3], y[:3], np.ones(3), [""] * 3) is None
-    assert pulls([outcome("a", "a", number=i, b="short") for i in range(20)]) is None  # lengths never differ
+    assert pulls([outcome("a", "a", number=i, b="short") for i in range(20)]) == {}  # lengths never differ
 
 
 def test_reliability_is_krippendorffs_alpha_with_gaps() -> None:
@@ -275,8 +276,9 @@ def test_subsets_and_ties() -> None:
         for i, (x, y) in enumerate(values)
     ]
     found = measure(outcomes, {})
-    assert set(found.subsets) == {"x", "y"} and found.subsets["x"]["accuracy"].value == 0.75
-    assert "own" not in found.preferences and found.shares["ties"].value == 0.0
+    accuracy, ties = found.subsets["x"]["accuracy"], found.values["ties"]
+    assert set(found.subsets) == {"x", "y"} and isinstance(accuracy, Estimate) and accuracy.value == 0.75
+    assert "own" not in found.values and isinstance(ties, Estimate) and ties.value == 0.0
 
 
 def test_llmbars_own_statistics_of_gpt_4_come_out() -> None:

@@ -15,6 +15,7 @@ from harness.cli.judge_lab import command
 from harness.errors import ConfigError, DataError, HarnessError, TooManyFailures, UnknownName, UsageError
 from harness.models.reply_cache import Cache
 from harness.report.lab import lab_text
+from harness.types import Estimate
 from judges.lab.pairs import Pair
 from judges.lab.report import LabReport, lab
 from judges.lab.run import Arm
@@ -79,7 +80,8 @@ def test_a_diff_keeps_its_indentation(report: LabReport) -> None:
 def test_json_has_every_vote_and_change(report: LabReport) -> None:
     found: dict[str, Any] = json.loads(lab_text(report, "json", show=0))
     rows = {row["measure"]: row for row in found["rows"]}
-    accuracy = report.arms[0].measures.shares["accuracy"]
+    accuracy = report.arms[0].measures.values["accuracy"]
+    assert isinstance(accuracy, Estimate)
     assert rows["accuracy"]["arms"]["pairwise_5"]["value"] == accuracy.value
     assert rows["accuracy"]["arms"]["pairwise_5"]["bounds"] == list(accuracy.bounds or ())
     assert rows["strict"]["differences"]["edited - pairwise_5"]["test"] == "mcnemar"
@@ -90,7 +92,7 @@ def test_json_has_every_vote_and_change(report: LabReport) -> None:
         "opponent_first",
     }
     (comparison,) = found["comparisons"]
-    assert len(comparison["changes"]) == len(report.comparisons[0].result.changes)
+    assert len(comparison["changes"]) == len(report.comparisons[0].changes)
     assert comparison["diff"].startswith("--- pairwise_5@1#") and found["set"]["content"] == "hash"
     assert found["human_agreement"]["all"]["value"] == pytest.approx(1 / 3)
 
@@ -191,9 +193,7 @@ def test_several_prompts_and_judges_are_compared_in_one_thing_at_a_time(edited: 
         ("pairwise_5 by s:y", "edited by s:y"),
         ("edited by s:x", "edited by s:y"),
     ]
-    assert all(
-        one.p_holm is not None and one.p_holm >= one.result.differences["accuracy"].p for one in found.comparisons
-    )
+    assert all(one.p_holm is not None and one.p_holm >= one.differences["accuracy"].p for one in found.comparisons)
     text = lab_text(found, "table", show=0)
     assert "Second minus first on the same pairs" in text and "p (Holm)" in text
     assert max(len(line) for line in text.splitlines()) <= 240
