@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.metrics import estimate
-from harness.metrics.table import Table
+from harness.metrics.attempts import Attempts
 from harness.types import Estimate, Graded, Score
 from judges.types import Judged, Summary
 
@@ -53,13 +53,13 @@ def part_estimates(judged: Sequence[Judged]) -> Mapping[str, Estimate]:
 
 def problem_means(judged: Sequence[Judged]) -> dict[str, float]:
     """Problem id -> mean value of its scored attempts; problems without one are left out."""
-    table = Table.of(graded(judged))
-    known = ~np.isnan(table.values)
-    counts = table.count(known)
-    totals = table.total(np.where(known, table.values, 0.0))
+    attempts = Attempts.of(graded(judged))
+    known = ~np.isnan(attempts.values)
+    counts = attempts.count(known)
+    totals = attempts.total(np.where(known, attempts.values, 0.0))
     return {
         problem: float(total / count)
-        for problem, total, count in zip(table.problems, totals, counts, strict=True)
+        for problem, total, count in zip(attempts.problems, totals, counts, strict=True)
         if count > 0
     }
 

@@ -15,7 +15,7 @@ from harness.bench.samples import (
     JUDGED,
     MEASURES,
     TRUNCATED,
-    Measure,
+    Quantity,
     Scored,
     cells,
     common_problems,
@@ -70,8 +70,8 @@ class SuiteComparison:
     suite: str
     reference: str | None
     """Name of the row that the others are held against; None if it has no scores here."""
-    headline: Measure
-    measures: tuple[Measure, ...]
+    headline: Quantity
+    measures: tuple[Quantity, ...]
     """Those that at least one row has."""
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
@@ -138,7 +138,7 @@ def _compare(arms: Sequence[Arm], references: Sequence[str], suite: str, n: int,
 def _entry(
     arm: Arm,
     rows: Sequence[tuple[int | None, Scored]],
-    measures: Sequence[Measure],
+    measures: Sequence[Quantity],
     versus: Mapping[str, Mapping[str, Versus]],
 ) -> Entry:
     scored = [one for _, one in rows]
@@ -154,7 +154,7 @@ def _entry(
     return Entry(arm, means, own, by_seed)
 
 
-def difference(loaded: Loaded, name: str, reference: str, measure: Measure) -> Seeded | None:
+def difference(loaded: Loaded, name: str, reference: str, measure: Quantity) -> Seeded | None:
     """Row `name` minus row `reference`; None if they have no seed or no problem in common."""
     left, right = loaded[name], loaded[reference]
     seeds = {seed for seed, _ in left} & {seed for seed, _ in right}
@@ -181,7 +181,7 @@ def _corrected(gaps: Mapping[str, Seeded]) -> dict[str, Versus]:
     return {name: Versus(gap, p) for (name, gap), p in zip(gaps.items(), adjusted, strict=True)}
 
 
-def _ranked(entries: Sequence[Entry], loaded: Loaded, headline: Measure) -> tuple[Entry, ...]:
+def _ranked(entries: Sequence[Entry], loaded: Loaded, headline: Quantity) -> tuple[Entry, ...]:
     """Ranks by the headline; ties by Holm over all pairs. The order of the rows stays."""
     key = headline.key
     order = sorted((e for e in entries if key in e.means), key=lambda e: -e.means[key].value)

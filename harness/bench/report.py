@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from harness.bench.compare import Entry, SuiteComparison, Versus
-from harness.bench.samples import TOKENS, Measure
+from harness.bench.samples import TOKENS, Quantity
 from harness.bench.spec import Arm, BenchSpec
 from harness.bench.warned import run_warnings
 from harness.plain import clean
@@ -90,7 +90,7 @@ def _row(found: SuiteComparison, entry: Entry) -> Row:
     }
 
 
-def _measure_json(entry: Entry, measure: Measure) -> Json:
+def _measure_json(entry: Entry, measure: Quantity) -> Json:
     versus = entry.versus.get(measure.key)
     return {
         **seeded_json(entry.means[measure.key]),
@@ -132,20 +132,20 @@ def _number(row: Row, key: str) -> float | None:
     return _total(row, key)
 
 
-def _of(row: Row, measure: Measure) -> Mapping[str, Json]:
+def _of(row: Row, measure: Quantity) -> Mapping[str, Json]:
     measures = row["measures"]
     found = measures.get(measure.key) if isinstance(measures, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
-def _mean_text(measure: Measure, row: Row) -> str:
+def _mean_text(measure: Quantity, row: Row) -> str:
     numbers = [_total(_of(row, measure), name) for name in ("value", "low", "high")]
     if numbers[0] is None or numbers[1] is None or numbers[2] is None:
         return "failed" if row["failures"] and not row["measures"] else "-"
     return with_interval(numbers[0], numbers[1], numbers[2], 100.0 if measure.share else 1.0)
 
 
-def _versus_text(measure: Measure, row: Row) -> str:
+def _versus_text(measure: Quantity, row: Row) -> str:
     versus = _of(row, measure).get("versus")
     if not isinstance(versus, Mapping):
         return "-"
@@ -156,12 +156,12 @@ def _versus_text(measure: Measure, row: Row) -> str:
     return f"{signed(value, scale)} [{signed(low, scale)}, {signed(high, scale)}]"
 
 
-def _p_text(measure: Measure, row: Row) -> str:
+def _p_text(measure: Quantity, row: Row) -> str:
     versus = _of(row, measure).get("versus")
     return p_value(_total(versus, "p_holm")) if isinstance(versus, Mapping) else "-"
 
 
-def _decision_text(measure: Measure, row: Row) -> str:
+def _decision_text(measure: Quantity, row: Row) -> str:
     versus = _of(row, measure).get("versus")
     return str(versus["decision"]) if isinstance(versus, Mapping) else "-"
 
@@ -212,7 +212,7 @@ def _shares(seeded: Seeded) -> dict[str, Json]:
     return found
 
 
-def _points(source: str, measure: Measure, row: Row) -> str:
+def _points(source: str, measure: Quantity, row: Row) -> str:
     value = row.get(source)
     if isinstance(value, int | float):
         return f"{(100.0 if measure.share else 1.0) * value:.2f}"

@@ -26,7 +26,7 @@ FORMATS = ("think", "boxed", "json")
 
 
 @dataclass(frozen=True)
-class Measure:
+class Quantity:
     """One column of the comparison."""
 
     key: str
@@ -35,12 +35,12 @@ class Measure:
     """Between 0 and 1, shown in percent."""
 
 
-ACCURACY = Measure("accuracy", "accuracy", share=True)
-FORMAT = Measure("format", "format", share=True)
-JUDGED = Measure("judged", "judged", share=True)
-DIVERSITY = Measure("distinct_answers", "distinct answers", share=False)
-TOKENS = Measure("tokens_out", "tokens", share=False)
-TRUNCATED = Measure("truncated", "cut by the limit", share=True)
+ACCURACY = Quantity("accuracy", "accuracy", share=True)
+FORMAT = Quantity("format", "format", share=True)
+JUDGED = Quantity("judged", "judged", share=True)
+DIVERSITY = Quantity("distinct_answers", "distinct answers", share=False)
+TOKENS = Quantity("tokens_out", "tokens", share=False)
+TRUNCATED = Quantity("truncated", "cut by the limit", share=True)
 MEASURES = (ACCURACY, FORMAT, JUDGED, DIVERSITY, TOKENS, TRUNCATED)
 
 

@@ -22,7 +22,7 @@ from itertools import islice
 
 from harness.answers import answer_phrases
 from harness.grading.following import upright
-from harness.grading.values import Value, values
+from harness.grading.values import FoundValue, values
 from harness.sentences import math_segments
 
 _WINDOW = 80
@@ -140,7 +140,7 @@ _SO = re.compile(r"\b(?:so|thus|hence|therefore|giving|which\s+gives|so\s+that)\
 class Claim:
     """What a sentence claims: one value, or several that are one list."""
 
-    values: tuple[Value, ...]
+    values: tuple[FoundValue, ...]
     aside: bool = False
     """Whether it is only a condition or a part, for want of a better one."""
 
@@ -178,7 +178,7 @@ def claim(sentence: str, *, direct: bool = False, formula: bool = False) -> Clai
     groups = _lists(sentence, values(sentence, formulas, formula=formula))
     if not groups:
         letter = None if formula else _LONE_LETTER.search(sentence)
-        return Claim((Value(letter.start(1), letter.end(1), letter[1], numeric=False),)) if letter else None
+        return Claim((FoundValue(letter.start(1), letter.end(1), letter[1], numeric=False),)) if letter else None
     if direct:
         first = _first(sentence, groups)
         if first is not None:
@@ -252,9 +252,9 @@ def _first(sentence: str, groups: list[Claim]) -> Claim | None:
     return group
 
 
-def _lists(sentence: str, found: list[Value]) -> list[Claim]:
+def _lists(sentence: str, found: list[FoundValue]) -> list[Claim]:
     """The values of a sentence, those that are joined to a list together."""
-    groups: list[list[Value]] = []
+    groups: list[list[FoundValue]] = []
     for number, value in enumerate(found):
         if groups and _is_joined(sentence, groups[-1], value, found[number + 1 : number + 2]):
             groups[-1].append(value)
@@ -263,7 +263,7 @@ def _lists(sentence: str, found: list[Value]) -> list[Claim]:
     return [Claim(tuple(_spoken(sentence, value) for value in group)) for group in groups]
 
 
-def _spoken(sentence: str, value: Value) -> Value:
+def _spoken(sentence: str, value: FoundValue) -> FoundValue:
     """A value that words before it change ("half of 6"), or that holds only if something else did, answers nothing."""
     changed = _CHANGED.search(sentence[max(0, value.start - _WINDOW) : value.start])
     if _is_result(sentence, Claim((value,))):
@@ -273,7 +273,7 @@ def _spoken(sentence: str, value: Value) -> Value:
     return value
 
 
-def _is_joined(sentence: str, group: list[Value], value: Value, following: list[Value]) -> bool:
+def _is_joined(sentence: str, group: list[FoundValue], value: FoundValue, following: list[FoundValue]) -> bool:
     last = group[-1]
     between = sentence[last.end : value.start]
     joined = _JOINED.fullmatch(between)
@@ -306,7 +306,7 @@ def predicate(sentence: str, found: Claim) -> str:
     return sentence[turns[-1].end() if turns else 0 :].strip(" :,")
 
 
-def _has_name(value: Value) -> bool:
+def _has_name(value: FoundValue) -> bool:
     """Whether an equation names its value: "x = 3", not "a + b = 3"."""
     return _PLAIN_NAME.fullmatch(value.tex.partition("=")[0]) is not None
 

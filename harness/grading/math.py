@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from harness.grading.base import MAX_ANSWER, BaseGrader, boxed_reply, right, wrong
 from harness.grading.latex import canonical, vote_key
-from harness.grading.mathclaim import Claim, read_claim
+from harness.grading.mathclaim import MathClaim, read_claim
 from harness.grading.mathfallback import library_equal
 from harness.grading.mathfind import find_answer
 from harness.grading.mathjudge import claims_equal
@@ -31,11 +31,11 @@ from harness.types import Extracted, Problem, Score
 
 
 @lru_cache(maxsize=4096)
-def _gold_claim(gold: str) -> Claim | None:
+def _gold_claim(gold: str) -> MathClaim | None:
     return _claim(gold)
 
 
-def _claim(text: str) -> Claim | None:
+def _claim(text: str) -> MathClaim | None:
     try:
         return read_claim(text)
     except (Unreadable, RecursionError):

@@ -14,13 +14,13 @@ from harness.grading.latex import unwrap
 from harness.grading.mathnode import Node
 from harness.grading.mathpoints import both_signs, is_constant, real_value
 from harness.grading.mathsame import last_digit
-from harness.grading.mathtext import Token, Unreadable, tokens
+from harness.grading.mathtext import TexToken, Unreadable, tokens
 from harness.grading.mathtree import parse
 from harness.grading.mathwords import CURRENCY, spelled
 from harness.grading.spelled import spelled_number
 from harness.grading.units import MULTIPLIERS, REMARK, is_unit, unit_key
 
-_LEADING = tuple(Token("rel", text, gap) for text in ("=", "~") for gap in (False, True))
+_LEADING = tuple(TexToken("rel", text, gap) for text in ("=", "~") for gap in (False, True))
 _ROUGHLY = frozenset({"about", "approximately", "approx", "exactly", "roughly", "around"})
 CONCLUSIONS = ("=>", "<=>")
 _BRACES = 4
@@ -29,7 +29,7 @@ _CURRENCIES = frozenset(CURRENCY.values()) | {"Rs", "Rs.", "USD", "US", "EUR"}
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class MathSide:
     """One side of a claim."""
 
     node: Node | None
@@ -43,23 +43,23 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class MathItem:
     """Sides and the relations between them: one side for a bare value."""
 
-    sides: tuple[Value, ...]
+    sides: tuple[MathSide, ...]
     relations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class MathClaim:
     """The items of an answer in the order in which they are written."""
 
-    items: tuple[Item, ...]
+    items: tuple[MathItem, ...]
     either: bool = False
     """Whether "or" stands between them."""
 
 
-def read_tokens(text: str) -> list[Token]:
+def read_tokens(text: str) -> list[TexToken]:
     """The tokens of a bare answer in LaTeX, plain notation or words, its delimiters off. Raises `Unreadable`."""
     body = unwrap(text)
     if "\\begin" not in body:
@@ -77,7 +77,7 @@ def read_tokens(text: str) -> list[Token]:
     return tokens(spelled(body if number is None else str(number)))
 
 
-def read_claim(text: str) -> Claim:
+def read_claim(text: str) -> MathClaim:
     """The claim of a bare answer. Raises `Unreadable`."""
     return claim_of(read_tokens(text))
 
@@ -105,21 +105,21 @@ def _units_outside(body: str) -> str:
     return body
 
 
-def claim_of(found: list[Token]) -> Claim:
+def claim_of(found: list[TexToken]) -> MathClaim:
     """The claim that these tokens make. Raises `Unreadable`."""
     found = _condition(_unbraced(found))
     if any(token.text in CONCLUSIONS for token in found):  # what follows from the rest is what is claimed
-        found = _split([Token("rel", "=>") if token.text in CONCLUSIONS else token for token in found], "=>")[-1][0]
+        found = _split([TexToken("rel", "=>") if token.text in CONCLUSIONS else token for token in found], "=>")[-1][0]
     while len(found) > 1 and (found[0] in _LEADING or found[0].text.lower() in _ROUGHLY):
         found = found[1:]
     parts = _split(found, "sep")
     items = tuple(item for part, _ in parts if part for item in _items(part))
     if not items:
         raise Unreadable("nothing is claimed")
-    return Claim(items, any(token is not None and token.text == "or" for _, token in parts))
+    return MathClaim(items, any(token is not None and token.text == "or" for _, token in parts))
 
 
-def _condition(found: list[Token]) -> list[Token]:
+def _condition(found: list[TexToken]) -> list[TexToken]:
     r"""What holds in `\{x \mid x > 2\}`; other tokens as they are."""
     if len(found) < 5 or found[0].text != "\\{" or _closes(found) != len(found) - 1 or found[1].kind != "letter":
         return found
@@ -129,7 +129,7 @@ def _condition(found: list[Token]) -> list[Token]:
     return found
 
 
-def _unbraced(found: list[Token]) -> list[Token]:
+def _unbraced(found: list[TexToken]) -> list[TexToken]:
     """Without braces around the whole: `{1,2,3}` is a list; and without brackets around an equation."""
     for _ in range(_BRACES):
         if len(found) < 3 or found[0].kind != "open" or _closes(found) != len(found) - 1:
@@ -141,7 +141,7 @@ def _unbraced(found: list[Token]) -> list[Token]:
     return found
 
 
-def _closes(found: list[Token]) -> int:
+def _closes(found: list[TexToken]) -> int:
     """The place of the bracket that closes the first one."""
     depth = 0
     for place, token in enumerate(found):
@@ -151,9 +151,9 @@ def _closes(found: list[Token]) -> int:
     return -1
 
 
-def _split(found: list[Token], kind: str) -> list[tuple[list[Token], Token | None]]:
+def _split(found: list[TexToken], kind: str) -> list[tuple[list[TexToken], TexToken | None]]:
     """The parts between tokens of a kind outside brackets, each with the token that ends it."""
-    parts: list[tuple[list[Token], Token | None]] = []
+    parts: list[tuple[list[TexToken], TexToken | None]] = []
     depth = start = 0
     for place, token in enumerate(found):
         depth += (token.kind == "open") - (token.kind == "close")
@@ -169,7 +169,7 @@ def _split(found: list[Token], kind: str) -> list[tuple[list[Token], Token | Non
     return parts
 
 
-def _items(found: list[Token]) -> list[Item]:
+def _items(found: list[TexToken]) -> list[MathItem]:
     r"""The item that tokens spell; two where `\pm` stands in it."""
     parts = _split(_unbraced(found), "rel")
     relations = tuple(token.text for _, token in parts if token is not None)
@@ -177,14 +177,14 @@ def _items(found: list[Token]) -> list[Item]:
     relations = _rounded(sides, relations)
     signs = [side for side in sides if side.node is not None and len(both_signs(side.node)) > 1]
     if not signs or any(side.node is not None and side.node.op == "set" for side in signs):
-        return [Item(tuple(sides), relations)]
+        return [MathItem(tuple(sides), relations)]
     return [
-        Item(tuple(_signed(side, place) for side in sides), relations)
+        MathItem(tuple(_signed(side, place) for side in sides), relations)
         for place in range(2)
     ]  # fmt: skip
 
 
-def _rounded(sides: list[Value], relations: tuple[str, ...]) -> tuple[str, ...]:
+def _rounded(sides: list[MathSide], relations: tuple[str, ...]) -> tuple[str, ...]:
     """`1/3 = 0.333` says that 0.333 rounds 1/3."""
     nodes = [side.node for side in sides[-2:]]
     if relations[-1:] != ("=",) or any(node is None for node in nodes):
@@ -198,24 +198,24 @@ def _rounded(sides: list[Value], relations: tuple[str, ...]) -> tuple[str, ...]:
     return (*relations[:-1], "~")
 
 
-def _signed(side: Value, place: int) -> Value:
+def _signed(side: MathSide, place: int) -> MathSide:
     if side.node is None:
         return side
     signs = both_signs(side.node)
     return side if len(signs) == 1 else replace(side, node=signs[place])
 
 
-def _value(found: list[Token], related: bool) -> Value:
+def _value(found: list[TexToken], related: bool) -> MathSide:
     """The value that tokens spell; a word is a name where it stands in a relation."""
     if not found:
         raise Unreadable("a side is empty")
     spelling = re.sub(r"[^\w]|_", "", _ARTICLE.sub("", "".join(token.text for token in found))).lower()
     spelling = "-" + spelling if found[0].text == "-" else spelling
     if related and len(found) == 1 and found[0].kind == "word":
-        return Value(Node("var", name=found[0].text), spelling)
+        return MathSide(Node("var", name=found[0].text), spelling)
     words = all(token.kind == "word" for token in found) or (_is_label(found) and not related)
     if words and not (len(found) == 1 and found[0].text in _CURRENCIES):
-        return Value(None, spelling, remark=REMARK.search(" ".join(token.text for token in found)) is not None)
+        return MathSide(None, spelling, remark=REMARK.search(" ".join(token.text for token in found)) is not None)
     found, currency = _without_currency(found)
     body, unit, percent = _with_unit(found)
     node = parse(body)
@@ -231,10 +231,10 @@ def _value(found: list[Token], related: bool) -> Value:
     if said.lower().startswith(("percent", "pct")):
         percent, said = True, ""
     key = unit_key(f"{currency} {said}".strip())
-    return Value(node, spelling, key, percent, REMARK.search(said) is not None)
+    return MathSide(node, spelling, key, percent, REMARK.search(said) is not None)
 
 
-def _is_label(found: list[Token]) -> bool:
+def _is_label(found: list[TexToken]) -> bool:
     r"""`(\text{C})` and `\text{A} B` are words as well."""
     if not any(token.kind == "word" for token in found):
         return False
@@ -244,7 +244,7 @@ def _is_label(found: list[Token]) -> bool:
     )
 
 
-def _without_currency(found: list[Token]) -> tuple[list[Token], str]:
+def _without_currency(found: list[TexToken]) -> tuple[list[TexToken], str]:
     """The tokens without a currency sign in front, and the sign."""
     place = 1 if found[0].text in ("-", "+") and len(found) > 2 else 0
     if found[place].kind == "word" and found[place].text in _CURRENCIES:
@@ -252,7 +252,7 @@ def _without_currency(found: list[Token]) -> tuple[list[Token], str]:
     return found, ""
 
 
-def _with_unit(found: list[Token]) -> tuple[list[Token], str, bool]:
+def _with_unit(found: list[TexToken]) -> tuple[list[TexToken], str, bool]:
     """(the tokens of the value, the unit behind it as text, whether a percent sign stands between)."""
     depth = 0
     for place, token in enumerate(found):
@@ -275,11 +275,11 @@ def _with_unit(found: list[Token]) -> tuple[list[Token], str, bool]:
     return found, "", False
 
 
-def _ends_value(token: Token) -> bool:
+def _ends_value(token: TexToken) -> bool:
     return token.kind in ("num", "letter", "const", "close") or token.text in ("!", "'") or token.kind == "env"
 
 
-def _degree(rest: list[Token]) -> int:
+def _degree(rest: list[TexToken]) -> int:
     """How many tokens at the start are a degree sign."""
     texts = [token.text for token in rest[:4]]
     if texts[:1] in (["deg"], ["circ"]) and rest[0].kind == "op":
@@ -289,7 +289,7 @@ def _degree(rest: list[Token]) -> int:
     return 4 if texts in (["^", "{", "circ", "}"], ["^", "{", "deg", "}"]) else 0
 
 
-def _is_frac_unit(rest: list[Token]) -> bool:
+def _is_frac_unit(rest: list[TexToken]) -> bool:
     r"""`5 \frac{\text{m}}{\text{s}}` and `5 {\text{cm}}`, but not the fraction in `4\frac13 \text{ g}`."""
     opening = 1 if rest[0].text == "frac" else 0
     if len(rest) < opening + 2 or rest[opening].text != "{" or rest[opening + 1].kind != "word":
@@ -297,7 +297,7 @@ def _is_frac_unit(rest: list[Token]) -> bool:
     return all(_unitish(token) for token in rest[opening:])
 
 
-def _counts_again(rest: list[Token]) -> bool:
+def _counts_again(rest: list[TexToken]) -> bool:
     """Whether a number follows that is no exponent: "7 hours 20 minutes" is no unit."""
     return any(
         token.kind == "num" and not any(before.text == "^" for before in rest[max(0, place - 3) : place])
@@ -305,13 +305,13 @@ def _counts_again(rest: list[Token]) -> bool:
     )
 
 
-def _unitish(token: Token) -> bool:
+def _unitish(token: TexToken) -> bool:
     if token.kind == "letter":
         return len(token.text) == 1
     return token.kind in ("word", "num") or token.text in ("^", "/", "*", "-", "circ", "deg", "{", "}", "(", ")", ".")
 
 
-def _said(rest: list[Token]) -> str:
+def _said(rest: list[TexToken]) -> str:
     r"""The words of a unit; `\frac{\text{m}}{\text{s}}` as m/s."""
     texts = [token.text for token in rest]
     if texts[:1] == ["frac"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.grading.mathtext import Token, Unreadable
+from harness.grading.mathtext import TexToken, Unreadable
 
 MAX_DEPTH = 60
 
@@ -10,10 +10,10 @@ MAX_DEPTH = 60
 class Cursor:
     """Where a parser stands in a list of tokens, how deep it is, and how many bars are open."""
 
-    def __init__(self, found: list[Token]) -> None:
+    def __init__(self, found: list[TexToken]) -> None:
         self.found, self.place, self.depth, self.bars = found, 0, 0, 0
 
-    def peek(self, ahead: int = 0) -> Token | None:
+    def peek(self, ahead: int = 0) -> TexToken | None:
         """The token so many places ahead; None behind the end."""
         place = self.place + ahead
         return self.found[place] if place < len(self.found) else None
@@ -23,7 +23,7 @@ class Cursor:
         token = self.peek()
         return token is not None and token.kind == kind and (not texts or token.text in texts)
 
-    def take(self) -> Token:
+    def take(self) -> TexToken:
         """The next token, left behind."""
         token = self.peek()
         if token is None:
@@ -31,7 +31,7 @@ class Cursor:
         self.place += 1
         return token
 
-    def expect(self, kind: str, *texts: str) -> Token:
+    def expect(self, kind: str, *texts: str) -> TexToken:
         """The next token, which must be this one."""
         if self.at(kind, *texts):
             return self.take()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.grading.mathclaim import Item
+from harness.grading.mathclaim import MathItem
 from harness.grading.mathnode import Node
 from harness.grading.mathpoints import is_constant
 from harness.grading.mathsame import STRUCTURES
 
 
-def as_set(item: Item) -> tuple[str, Node] | None:
+def as_set(item: MathItem) -> tuple[str, Node] | None:
     r"""(variable, set) of an interval, of `x \in S`, and of inequalities for one letter; None for anything else."""
     nodes = [side.node for side in item.sides]
     if any(node is None for node in nodes) or any(side.unit for side in item.sides):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.grading.mathclaim import Claim, Item, Value
+from harness.grading.mathclaim import MathClaim, MathItem, MathSide
 from harness.grading.mathintervals import as_set
 from harness.grading.mathnode import Node
 from harness.grading.mathpoints import Kind, agree, both_signs, difference, is_constant, mentions
@@ -19,7 +19,7 @@ from harness.grading.units import same_unit
 _FLIPPED = {">": "<", ">=": "<="}
 
 
-def claims_equal(gold: Claim, answer: Claim) -> bool:
+def claims_equal(gold: MathClaim, answer: MathClaim) -> bool:
     """Whether the answer claims what the gold claims. Raises `Undecided`."""
     golds, answers = _spread(gold), _spread(answer)
     if any(_is_domain(item) for item in (*golds, *answers)):
@@ -31,7 +31,7 @@ def claims_equal(gold: Claim, answer: Claim) -> bool:
     return _lists_equal(golds, answers)
 
 
-def _spread(claim: Claim) -> list[Item]:
+def _spread(claim: MathClaim) -> list[MathItem]:
     r"""The items; those of a set, where a set (or `x = {…}`, `x \in {…}`) is all there is."""
     only = claim.items[0]
     node = only.sides[-1].node
@@ -41,10 +41,10 @@ def _spread(claim: Claim) -> list[Item]:
         return list(claim.items)
     elements = [replace(only.sides[-1], node=part) for arg in node.args for part in both_signs(arg)]
     named = ("=",) if only.relations else ()
-    return [Item((*only.sides[:-1], element), named) for element in elements]
+    return [MathItem((*only.sides[:-1], element), named) for element in elements]
 
 
-def _is_domain(item: Item) -> bool:
+def _is_domain(item: MathItem) -> bool:
     r"""`k \\in \\mathbb{Z}`: says what a letter stands for."""
     if item.relations != ("in",):
         return False
@@ -52,14 +52,14 @@ def _is_domain(item: Item) -> bool:
     return node is not None and node.op == "var" and node.name.startswith("mathbb(")
 
 
-def _without_domains(golds: list[Item], answers: list[Item]) -> tuple[list[Item], list[Item]]:
+def _without_domains(golds: list[MathItem], answers: list[MathItem]) -> tuple[list[MathItem], list[MathItem]]:
     """Such items count only where both sides have them beside others."""
     if all(any(_is_domain(item) for item in items) for items in (golds, answers)):
         return golds, answers
     return [i for i in golds if not _is_domain(i)] or golds, [i for i in answers if not _is_domain(i)] or answers
 
 
-def _one_against_list(gold: Claim, golds: list[Item], answer: Claim, answers: list[Item]) -> bool:
+def _one_against_list(gold: MathClaim, golds: list[MathItem], answer: MathClaim, answers: list[MathItem]) -> bool:
     """A tuple against its elements in their order; a union of intervals against inequalities joined by "or"."""
     one, many = (golds[0], answers) if len(golds) == 1 else (answers[0], golds)
     either = answer.either if len(golds) == 1 else gold.either
@@ -83,15 +83,15 @@ def _one_against_list(gold: Claim, golds: list[Item], answer: Claim, answers: li
     return False
 
 
-def _letters(item: Item) -> list[Value]:
+def _letters(item: MathItem) -> list[MathSide]:
     """The names in `(x,y) = (1,2)`."""
     node = item.sides[0].node
     if not item.relations or node is None or node.op != "tuple" or any(arg.op != "var" for arg in node.args):
         return []
-    return [Value(arg, re.sub(r"\W|_", "", arg.name).lower()) for arg in node.args]
+    return [MathSide(arg, re.sub(r"\W|_", "", arg.name).lower()) for arg in node.args]
 
 
-def value_of(item: Item) -> Value | None:
+def value_of(item: MathItem) -> MathSide | None:
     """The value that an item claims, without its name; None if it is no such claim."""
     if not item.relations:
         return item.sides[0]
@@ -99,11 +99,11 @@ def value_of(item: Item) -> Value | None:
     return named[1] if named else None
 
 
-def _bare(item: Item) -> Node | None:
+def _bare(item: MathItem) -> Node | None:
     return None if item.relations else item.sides[0].node
 
 
-def _lists_equal(golds: list[Item], answers: list[Item]) -> bool:
+def _lists_equal(golds: list[MathItem], answers: list[MathItem]) -> bool:
     named = [_names(items) for items in (golds, answers)]
     if all(len(set(names)) > 1 and "" not in names for names in named):
         return unordered(_groups(golds, named[0]), _groups(answers, named[1]), _group_equal)
@@ -117,7 +117,7 @@ def _lists_equal(golds: list[Item], answers: list[Item]) -> bool:
     return unordered(golds, answers, items_equal)
 
 
-def _repeats(golds: list[Item], answers: list[Item]) -> bool:
+def _repeats(golds: list[MathItem], answers: list[MathItem]) -> bool:
     """Whether the answer is the gold with elements said twice, none of which the gold says twice."""
     return all(any(items_equal(gold, answer) for gold in golds) for answer in answers) and all(
         any(items_equal(gold, answer) for answer in answers)
@@ -126,7 +126,7 @@ def _repeats(golds: list[Item], answers: list[Item]) -> bool:
     )
 
 
-def _names(items: Sequence[Item]) -> list[str]:
+def _names(items: Sequence[MathItem]) -> list[str]:
     """The name of each item's value; a value without one that follows a named one has that name."""
     names: list[str] = []
     for item in items:
@@ -135,9 +135,9 @@ def _names(items: Sequence[Item]) -> list[str]:
     return names
 
 
-def _groups(items: list[Item], names: list[str]) -> list[list[Item]]:
+def _groups(items: list[MathItem], names: list[str]) -> list[list[MathItem]]:
     """`p=5, q=2; p=7, q=2` as two groups: a new one begins where a name comes again."""
-    groups: list[list[Item]] = []
+    groups: list[list[MathItem]] = []
     seen: set[str] = set()
     for item, name in zip(items, names, strict=True):
         if not groups or name in seen:
@@ -148,11 +148,11 @@ def _groups(items: list[Item], names: list[str]) -> list[list[Item]]:
     return groups
 
 
-def _group_equal(golds: list[Item], answers: list[Item]) -> bool:
+def _group_equal(golds: list[MathItem], answers: list[MathItem]) -> bool:
     return unordered(golds, answers, items_equal)
 
 
-def items_equal(gold: Item, answer: Item) -> bool:
+def items_equal(gold: MathItem, answer: MathItem) -> bool:
     """Whether two items say the same. Raises `Undecided`."""
     if not gold.relations and not answer.relations:
         return values_equal(gold.sides[0], answer.sides[0])
@@ -177,7 +177,7 @@ def items_equal(gold: Item, answer: Item) -> bool:
     return _relations_equal(gold, answer)
 
 
-def values_equal(gold: Value, answer: Value) -> bool:
+def values_equal(gold: MathSide, answer: MathSide) -> bool:
     """Whether two values with their units are equal. Raises `Undecided`."""
     if answer.remark and not gold.remark:
         return False
@@ -198,11 +198,11 @@ def values_equal(gold: Value, answer: Value) -> bool:
     return same(gold.node, answer.node) or same(gold.node, Node("percent", (answer.node,)))
 
 
-def _is_letter(value: Value) -> bool:
+def _is_letter(value: MathSide) -> bool:
     return len(value.spelling) == 1 and value.node is not None and value.node.op == "var"
 
 
-def _same_letter(gold: Value, answer: Value) -> bool:
+def _same_letter(gold: MathSide, answer: MathSide) -> bool:
     """An option letter is the same in lower case; any other letter is a variable."""
     assert gold.node is not None and answer.node is not None
     return gold.node.name == answer.node.name or (
@@ -210,12 +210,12 @@ def _same_letter(gold: Value, answer: Value) -> bool:
     )
 
 
-def _in_radians(value: Value) -> Node:
+def _in_radians(value: MathSide) -> Node:
     assert value.node is not None
     return Node("degree", (value.node,)) if value.unit == "deg" else value.node
 
 
-def _assignment(item: Item) -> tuple[Value, Value] | None:
+def _assignment(item: MathItem) -> tuple[MathSide, MathSide] | None:
     """(name, value) of "name = … = value" and of "value = name"; None for anything else."""
     relations = item.relations
     if not relations or any(relation != "=" for relation in relations):
@@ -228,17 +228,17 @@ def _assignment(item: Item) -> tuple[Value, Value] | None:
     return None
 
 
-def _chain_names(item: Item) -> frozenset[str]:
+def _chain_names(item: MathItem) -> frozenset[str]:
     """The letters that a chain gives one value: p and q in `p = q = 3`."""
     nodes = [side.node for side in item.sides[:-1]]
     return frozenset(node.name for node in nodes if node is not None and node.op == "var")
 
 
-def _is_name(value: Value) -> bool:
+def _is_name(value: MathSide) -> bool:
     return value.node is None or value.node.op in ("var", "app")
 
 
-def _is_value_of(name: Value, value: Value) -> bool:
+def _is_value_of(name: MathSide, value: MathSide) -> bool:
     """Whether "name = value" gives one quantity its value, so that the value alone answers it; `MR=SRMC` does not."""
     node = value.node
     both_names = node is not None and (
@@ -248,7 +248,7 @@ def _is_value_of(name: Value, value: Value) -> bool:
     return _names_one(name) and not both_names
 
 
-def _names_one(value: Value) -> bool:
+def _names_one(value: MathSide) -> bool:
     """Whether a name is that of one quantity, so that its value alone answers the whole."""
     node = value.node
     if node is None or node.op in ("var", "app", "tuple", "func", "abs", "ratio", "big"):
@@ -261,7 +261,7 @@ def _names_one(value: Value) -> bool:
     )
 
 
-def _is_quantity(value: Value) -> bool:
+def _is_quantity(value: MathSide) -> bool:
     """Whether a side names a quantity (`x`, `f(2)`, `|AB|`, `m+n`) and is no curve (`2x+3y`, `x^2`)."""
     return value.node is None or _quantity(value.node)
 
@@ -279,7 +279,7 @@ def _quantity(node: Node) -> bool:
     return False
 
 
-def _same_name(gold: tuple[Value, Value], answer: tuple[Value, Value]) -> Value | None:
+def _same_name(gold: tuple[MathSide, MathSide], answer: tuple[MathSide, MathSide]) -> MathSide | None:
     """The answer's value, its function's variable renamed to the gold's, if both have the same name."""
     left, right = gold[0].node, answer[0].node
     if left is None or right is None:
@@ -308,7 +308,7 @@ def _substituted(node: Node, names: dict[str, Node]) -> Node:
     return Node(node.op, tuple(_substituted(arg, names) for arg in node.args), node.name, node.value)
 
 
-def _approximately(gold: Item, answer: Item) -> bool:
+def _approximately(gold: MathItem, answer: MathItem) -> bool:
     """`≈` has two sides, and both count where both items have them; a bare value answers either."""
     left, right = (_exact_and_rounded(item) for item in (gold, answer))
     if not gold.relations or not answer.relations:
@@ -325,16 +325,16 @@ def _approximately(gold: Item, answer: Item) -> bool:
     return values_equal(names[0], names[1]) and any(values_equal(g, a) for g in left for a in right)
 
 
-def _sides_equal(golds: Sequence[Value], answers: Sequence[Value]) -> bool:
+def _sides_equal(golds: Sequence[MathSide], answers: Sequence[MathSide]) -> bool:
     return all(values_equal(g, a) for g, a in zip(golds, answers, strict=True))
 
 
-def _before_rounding(item: Item) -> Item:
+def _before_rounding(item: MathItem) -> MathItem:
     count = item.relations.index("~") if "~" in item.relations else len(item.relations)
-    return Item(item.sides[: count + 1], item.relations[:count]) if count else item
+    return MathItem(item.sides[: count + 1], item.relations[:count]) if count else item
 
 
-def _exact_and_rounded(item: Item) -> list[Value]:
+def _exact_and_rounded(item: MathItem) -> list[MathSide]:
     """The value before `≈`, if it is no mere name, and the one behind it."""
     if "~" not in item.relations:
         named = _assignment(item)
@@ -344,7 +344,7 @@ def _exact_and_rounded(item: Item) -> list[Value]:
     return ([] if place == 0 and _is_name(before) else [before]) + [item.sides[-1]]
 
 
-def _relations_equal(gold: Item, answer: Item) -> bool:
+def _relations_equal(gold: MathItem, answer: MathItem) -> bool:
     """Chains link by link, in any order: each link up to a factor that is not zero, and positive in an inequality."""
     golds, answers = _links(gold), _links(answer)
     if golds is None or answers is None:
@@ -352,10 +352,10 @@ def _relations_equal(gold: Item, answer: Item) -> bool:
     return unordered(golds, answers, _link_equal)
 
 
-Link = tuple[str, Value, Value]
+Link = tuple[str, MathSide, MathSide]
 
 
-def _links(item: Item) -> list[Link] | None:
+def _links(item: MathItem) -> list[Link] | None:
     found = []
     for place, relation in enumerate(item.relations):
         left, right = item.sides[place], item.sides[place + 1]

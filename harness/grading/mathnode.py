@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from harness.grading.mathtext import Token, Unreadable
+from harness.grading.mathtext import TexToken, Unreadable
 
 Op = Literal[
     "num", "var", "const", "add", "neg", "mul", "div", "pow", "root", "func", "app", "abs", "floor", "ceil", "fact",
@@ -45,7 +45,7 @@ def letters_only(node: Node) -> bool:
     return node.op == "var" or (node.op == "pow" and node.args[0].op == "var")
 
 
-def mixed(left: Node, right: Node, token: Token | None) -> Node | None:
+def mixed(left: Node, right: Node, token: TexToken | None) -> Node | None:
     r"""`1\frac{4}{5}` and "2 1/2" as a sum; None if these are factors."""
     if left.op != "num" or not left.name.isdigit() or token is None:
         return None

@@ -6,7 +6,7 @@ import re
 
 from harness.grading.mathclaim import claim_of, read_tokens
 from harness.grading.mathjudge import claims_equal
-from harness.grading.mathtext import Token, Unreadable
+from harness.grading.mathtext import TexToken, Unreadable
 
 
 def segments_equal(gold: str, answer: str) -> bool:
@@ -18,9 +18,9 @@ def segments_equal(gold: str, answer: str) -> bool:
     return len(golds) == len(answers) and all(_segment_equal(g, a) for g, a in zip(golds, answers, strict=True))
 
 
-def _segments(found: list[Token]) -> list[list[Token]]:
+def _segments(found: list[TexToken]) -> list[list[TexToken]]:
     """Maximal runs of words and of anything else."""
-    runs: list[list[Token]] = []
+    runs: list[list[TexToken]] = []
     for token in found:
         if runs and (runs[-1][-1].kind == "word") == (token.kind == "word"):
             runs[-1].append(token)
@@ -29,7 +29,7 @@ def _segments(found: list[Token]) -> list[list[Token]]:
     return runs
 
 
-def _segment_equal(gold: list[Token], answer: list[Token]) -> bool:
+def _segment_equal(gold: list[TexToken], answer: list[TexToken]) -> bool:
     if (gold[0].kind == "word") != (answer[0].kind == "word"):
         return False
     texts = [[token.text for token in side] for side in (gold, answer)]

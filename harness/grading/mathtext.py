@@ -32,7 +32,7 @@ TokenKind = Literal["num", "letter", "word", "func", "const", "op", "rel", "sep"
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class TexToken:
     """One token; `gap` says whether space stood before it."""
 
     kind: TokenKind
@@ -62,9 +62,9 @@ class Unreadable(Exception):
     """The text is no mathematics that is read here."""
 
 
-def tokens(text: str) -> list[Token]:
+def tokens(text: str) -> list[TexToken]:
     """The tokens of a text that `spelled` has made plain. Raises `Unreadable`."""
-    found: list[Token] = []
+    found: list[TexToken] = []
     gap = False
     for match in _LEX.finditer(text):
         if match["space"] is not None:
@@ -77,81 +77,81 @@ def tokens(text: str) -> list[Token]:
     return found
 
 
-def _lexed(match: re.Match[str], gap: bool, before: list[Token]) -> list[Token]:
+def _lexed(match: re.Match[str], gap: bool, before: list[TexToken]) -> list[TexToken]:
     if match["text"] is not None:
         return _upright(match["inner"], match["text"], gap, before)
     if match["face"] is not None:
         return [_faced(match, gap)]
     if match["env"] is not None:
-        return [Token("env", match["env"].split("{")[0] + " " + match["envname"].rstrip("*"), gap)]
+        return [TexToken("env", match["env"].split("{")[0] + " " + match["envname"].rstrip("*"), gap)]
     if match["repeat"] is not None or match["num"] is not None:
-        return [Token("num", match[0].replace(" ", ""), gap)]
+        return [TexToken("num", match[0].replace(" ", ""), gap)]
     if match["dots"] is not None:
-        return [Token("letter", "…", gap)]
+        return [TexToken("letter", "…", gap)]
     if match["words"] is not None:
         return _words(match["words"], gap, before)
     return [_sign(match[0], gap)]
 
 
-def _sign(text: str, gap: bool) -> Token:
+def _sign(text: str, gap: bool) -> TexToken:
     """A command or a sign."""
     if text in RELATIONS and text != "\\mid":
-        return Token("rel", RELATIONS[text], gap)
+        return TexToken("rel", RELATIONS[text], gap)
     if text in OPERATORS:
-        return Token("op", OPERATORS[text], gap)
+        return TexToken("op", OPERATORS[text], gap)
     if text in OPEN:
-        return Token("open", OPEN[text], gap)
+        return TexToken("open", OPEN[text], gap)
     if text in CLOSE:
-        return Token("close", CLOSE[text], gap)
+        return TexToken("close", CLOSE[text], gap)
     if text in CONSTANTS:
-        return Token("const", CONSTANTS[text], gap)
+        return TexToken("const", CONSTANTS[text], gap)
     if text in CURRENCY:
-        return Token("word", CURRENCY[text], gap)
+        return TexToken("word", CURRENCY[text], gap)
     if text in (",", ";"):
-        return Token("sep", text, gap)
+        return TexToken("sep", text, gap)
     name = text[1:]
     if name in FUNCTIONS and name != "sqrt":
-        return Token("func", name, gap)
+        return TexToken("func", name, gap)
     if text.startswith("\\") and (name in GREEK or name in SYMBOLS):
-        return Token("letter", text, gap)
+        return TexToken("letter", text, gap)
     if text.startswith("\\") and name in COMMANDS:
-        return Token("cmd", name, gap)
+        return TexToken("cmd", name, gap)
     raise Unreadable(text)
 
 
-def _upright(inner: str, whole: str, gap: bool, before: list[Token]) -> list[Token]:
+def _upright(inner: str, whole: str, gap: bool, before: list[TexToken]) -> list[TexToken]:
     r"""The tokens of `\text{…}`, `\mathrm{…}` and their like."""
     body = inner.replace("~", " ").strip()
     if not body:
         return []
     if body.lower() in SEPARATING or body in (",", ";"):
-        return [Token("sep", SEPARATING.get(body.lower(), ","), True)]
+        return [TexToken("sep", SEPARATING.get(body.lower(), ","), True)]
     if whole.startswith(("\\mathrm", "\\operatorname", "\\rm")) and body in FUNCTIONS:
-        return [Token("func", body, gap)]
+        return [TexToken("func", body, gap)]
     if body.lower() in PLAIN_FUNCTIONS and len(body) > 2 and body.lower() != "min":
-        return [Token("func", body.lower(), gap)]
+        return [TexToken("func", body.lower(), gap)]
     if re.fullmatch(r"[-+]?[\d.,/ ]*\d", body):
         return tokens(body)
     if whole.startswith("\\mathrm") and body == "d":
-        return [Token("letter", "d", gap)]
+        return [TexToken("letter", "d", gap)]
     pieces = re.split(r"\b(?:and|or)\b|,", body)
     if len(pieces) > 1 and any(piece.strip() == "" for piece in pieces):  # "5 \text{ cm and } 3"
-        said = [Token("word", piece.strip(), True) for piece in pieces if piece.strip()]
-        return [*said, Token("sep", ",", True)] if pieces[-1].strip() == "" else [Token("sep", ",", True), *said]
-    return [Token("word", body, gap)]
+        said = [TexToken("word", piece.strip(), True) for piece in pieces if piece.strip()]
+        return [*said, TexToken("sep", ",", True)] if pieces[-1].strip() == "" else [TexToken("sep", ",", True), *said]
+    return [TexToken("word", body, gap)]
 
 
-def _faced(match: re.Match[str], gap: bool) -> Token:
+def _faced(match: re.Match[str], gap: bool) -> TexToken:
     face = match["face"][1:].split("{")[0].split()[0].rstrip("0123456789")
     inner = re.sub(r"\s", "", match["faced"] or match["faceletter"] or match["faceone"] or "")
     if face in ("mathbf", "mathit", "boldsymbol", "bm", "mathcal"):
         if len(inner) > 1 and inner.isalpha():
-            return Token("word", inner, gap)
-        return Token("num", inner, gap) if inner.isdigit() else Token("letter", inner or "?", gap)
-    return Token("letter", f"{face}({inner})", gap)
+            return TexToken("word", inner, gap)
+        return TexToken("num", inner, gap) if inner.isdigit() else TexToken("letter", inner or "?", gap)
+    return TexToken("letter", f"{face}({inner})", gap)
 
 
-def _words(phrase: str, gap: bool, before: list[Token]) -> list[Token]:
+def _words(phrase: str, gap: bool, before: list[TexToken]) -> list[TexToken]:
     """A run of letters and spaces: words where it reads like words, else functions, constants and single letters."""
     runs = re.findall(r"[^\W\d_]+|[ .\-']+", phrase)
     if any(run.lower() in SEPARATING for run in runs):
@@ -164,8 +164,8 @@ def _words(phrase: str, gap: bool, before: list[Token]) -> list[Token]:
         while lead < len(names) and _is_function(names[lead]):
             lead += 1
         if lead == 0:
-            return [Token("word", phrase, gap)]
-    found: list[Token] = []
+            return [TexToken("word", phrase, gap)]
+    found: list[TexToken] = []
     for run in runs:
         if not run[0].isalpha():
             found.extend(_sign(sign, True) for sign in run if sign in "-'")
@@ -176,9 +176,9 @@ def _words(phrase: str, gap: bool, before: list[Token]) -> list[Token]:
     return found
 
 
-def _separated(runs: list[str], gap: bool, before: list[Token]) -> list[Token]:
+def _separated(runs: list[str], gap: bool, before: list[TexToken]) -> list[TexToken]:
     """The parts between "and" and "or"."""
-    found: list[Token] = []
+    found: list[TexToken] = []
     part: list[str] = []
     for run in [*runs, "and"]:
         if run.lower() not in SEPARATING:
@@ -187,7 +187,7 @@ def _separated(runs: list[str], gap: bool, before: list[Token]) -> list[Token]:
         said = "".join(part).strip(" ")
         if said:
             found.extend(_words(said, gap or bool(found), found if found else before))
-        found.append(Token("sep", SEPARATING[run.lower()], True))
+        found.append(TexToken("sep", SEPARATING[run.lower()], True))
         part = []
     return found[:-1]
 
@@ -216,14 +216,14 @@ def _is_word(run: str, after_number: bool, gap: bool, alone: bool) -> bool:
     )
 
 
-def _letters(run: str, gap: bool) -> list[Token]:
+def _letters(run: str, gap: bool) -> list[TexToken]:
     if run in PLAIN_CONSTANTS:
-        return [Token("const", PLAIN_CONSTANTS[run], gap)]
+        return [TexToken("const", PLAIN_CONSTANTS[run], gap)]
     if run in PLAIN_FUNCTIONS:
-        return [Token("func", run, gap)]
+        return [TexToken("func", run, gap)]
     if run in GREEK:
-        return [Token("letter", "\\" + run, gap)]
+        return [TexToken("letter", "\\" + run, gap)]
     fused = re.fullmatch(r"(sin|cos|tan|ln|log|exp|sqrt|pi)([a-zA-Z])", run)
     if fused:
-        return [*_letters(fused[1], gap), Token("letter", fused[2])]
-    return [Token("letter", letter, gap and index == 0) for index, letter in enumerate(run)]
+        return [*_letters(fused[1], gap), TexToken("letter", fused[2])]
+    return [TexToken("letter", letter, gap and index == 0) for index, letter in enumerate(run)]

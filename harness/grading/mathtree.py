@@ -11,13 +11,13 @@ from fractions import Fraction
 from harness.grading.latex import NUMBER_WORDS
 from harness.grading.mathcursor import Cursor
 from harness.grading.mathnode import Node, bracketed, is_atom, letters_only, mixed, renamed, times
-from harness.grading.mathtext import Token, Unreadable
+from harness.grading.mathtext import TexToken, Unreadable
 from harness.grading.rationals import parse_rational
 
 _HEADS = frozenset(["f", "g", "h", "F", "G", "H"])
 
 
-def parse(found: list[Token]) -> Node:
+def parse(found: list[TexToken]) -> Node:
     """The tree of a whole token list. Raises `Unreadable` for anything else than one expression."""
     parser = _Parser(found)
     node = parser.sets()
@@ -149,7 +149,7 @@ class _Parser(Cursor):
             while (token := self.peek(1 + len(inside))) is not None and token.kind == "op":
                 inside.append(token.text)
             closing = self.peek(1 + len(inside))
-            if inside and closing is not None and closing == Token("close", "}", closing.gap):
+            if inside and closing is not None and closing == TexToken("close", "}", closing.gap):
                 self.place += len(inside) + 2
                 if inside in (["circ"], ["deg"]):
                     return Node("degree", (base,))
@@ -189,7 +189,7 @@ class _Parser(Cursor):
             return Node("abs", (node,))
         raise Unreadable(f"{token.text} where a value was expected")
 
-    def numeral(self, token: Token) -> Node:
+    def numeral(self, token: TexToken) -> Node:
         value = parse_rational(token.text.rstrip(".") or "0")
         if value is None:
             raise Unreadable(f"{token.text[:40]} is no number")
@@ -212,7 +212,7 @@ class _Parser(Cursor):
                 return "".join(part.lstrip("\\") for part in parts if part not in ("{", "}"))
             parts.append(token.text)
 
-    def name(self, token: Token) -> Node:
+    def name(self, token: TexToken) -> Node:
         """A variable, or a function value where a bracket with one atom follows."""
         name = token.text
         while self.at("op", "_", "'"):
@@ -335,15 +335,20 @@ class _Parser(Cursor):
         start = self.place + (1 if self.at("open", "{") else 0)
         derivative = first is not None and first.text in ("d", "\\partial") and start + 1 < len(self.found)
         if derivative and first is not None and self.found[start].text == first.text:
-            self.found = [*self.found[:start], Token("letter", first.text + "!"), *self.found[start + 1 :]]
+            self.found = [*self.found[:start], TexToken("letter", first.text + "!"), *self.found[start + 1 :]]
         return Node("div", (above, self.digit_or_group()))
 
     def digit_or_group(self) -> Node:
         r"""`\frac43` holds two digits."""
         token = self.peek()
         if token is not None and token.kind == "num" and len(token.text) > 1 and token.text.isdigit():
-            rest = Token("num", token.text[1:])
-            self.found = [*self.found[: self.place], Token("num", token.text[0]), rest, *self.found[self.place + 1 :]]
+            rest = TexToken("num", token.text[1:])
+            self.found = [
+                *self.found[: self.place],
+                TexToken("num", token.text[0]),
+                rest,
+                *self.found[self.place + 1 :],
+            ]
         return self.group_or_token()
 
     def big(self, name: str) -> Node:

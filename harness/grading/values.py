@@ -30,7 +30,7 @@ _UNIT_LETTERS = frozenset("mgshLlKCFVWNJ")
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class FoundValue:
     """One maximal expression of a sentence."""
 
     start: int
@@ -49,7 +49,7 @@ class Value:
     """A known unit that follows, as it is written; `end` is behind it."""
 
 
-def values(text: str, formulas: Sequence[tuple[int, int]] | None = None, *, formula: bool = False) -> list[Value]:
+def values(text: str, formulas: Sequence[tuple[int, int]] | None = None, *, formula: bool = False) -> list[FoundValue]:
     """All values of a sentence, in order. `formula`: it is no sentence, but what a box holds."""
     return _Reader(text, tokens(text, math_segments(text) if formulas is None else formulas), formula).values()
 
@@ -96,8 +96,8 @@ class _Reader:
         whole = MIXED.sub(improper, "".join(parts))
         return _BRACKETED.sub(r"\1", _ROOT_ARGUMENT.sub(r"\1{\2}", _ROOT_GROUP.sub(r"\1{\2}", whole)).strip())
 
-    def values(self) -> list[Value]:
-        found: list[Value] = []
+    def values(self) -> list[FoundValue]:
+        found: list[FoundValue] = []
         index = 0
         while index < len(self.tokens):
             end = self.expression(index, 0) if self.begins(index) else None
@@ -316,7 +316,7 @@ class _Reader:
             return True
         return re.match(r"\s?[-+*/×·^=)\]<>,;]|[\w(\\√]|\s[a-z]|\s?\\[a-z]", after) is not None
 
-    def completed(self, index: int, end: int) -> tuple[Value | None, int]:
+    def completed(self, index: int, end: int) -> tuple[FoundValue | None, int]:
         """The value of the tokens [index, end) and of what belongs to it behind them, and its end; None for a word."""
         if end - index == 3 and self.at(index, "number") and self.is_glued_unit(index + 1, end):
             end = index + 1
@@ -330,7 +330,7 @@ class _Reader:
             numeric or symbolic
         ):
             return (None, end)
-        value = Value(
+        value = FoundValue(
             part[0].start,
             part[-1].end,
             self.tex(index, end),
@@ -354,7 +354,7 @@ class _Reader:
         signs = [token.tex for token in part[1::2]]
         return (all(sign == "-" for sign in signs) and part[1].glued) or (len(signs) > 1 and set(signs) <= {"/", ":"})
 
-    def with_following(self, value: Value, index: int) -> tuple[Value, int]:
+    def with_following(self, value: FoundValue, index: int) -> tuple[FoundValue, int]:
         """The value with its scale word and unit, or made unreadable by what follows it."""
         number = completed_number(value.tex, self.text, value.end) if value.numeric and not value.named else None
         if number is not None:

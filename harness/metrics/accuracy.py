@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.metrics.table import Table
+from harness.metrics.attempts import Attempts
 from harness.types import Estimate, Graded, Metric
 
 
@@ -16,8 +16,8 @@ def avg_at_n(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     "no_answer" and "truncated" are wrong (0.0). Unscored samples are left out; a problem with none scored is left
     out too, and the bounds say what both could have changed. Raises `DataError` if nothing is scored.
     """
-    table = Table.of(graded)
-    return table.average(table.values, np.isnan(table.values))
+    attempts = Attempts.of(graded)
+    return attempts.average(attempts.values, np.isnan(attempts.values))
 
 
 def exact_match(graded: Sequence[Graded], k: int | None = None) -> Estimate:
@@ -26,9 +26,9 @@ def exact_match(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     Says how good the answers are where there is one; read it beside avg@n and the counts. Raises `DataError` if no
     sample has a graded answer.
     """
-    table = Table.of(graded)
-    answered = np.array([row.score.status == "scored" for row in table.rows], dtype=bool)
-    return table.average(np.where(answered, table.values, np.nan), np.isnan(table.values))
+    attempts = Attempts.of(graded)
+    answered = np.array([row.score.status == "scored" for row in attempts.rows], dtype=bool)
+    return attempts.average(np.where(answered, attempts.values, np.nan), np.isnan(attempts.values))
 
 
 AVG_AT_N = Metric("avg@n", avg_at_n)

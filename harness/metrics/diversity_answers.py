@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from harness.errors import DataError
-from harness.metrics.table import Table
+from harness.metrics.attempts import Attempts
 from harness.types import Estimate, Graded, Metric
 
 
@@ -41,9 +41,9 @@ def _entropy(votes: Counter[str]) -> float:
 
 
 def _per_problem(graded: Sequence[Graded], name: str, value: Callable[[Counter[str]], float]) -> Estimate:
-    table = Table.of(graded)
-    votes: list[Counter[str]] = [Counter() for _ in table.problems]
-    for row, code in zip(table.rows, table.codes, strict=True):
+    attempts = Attempts.of(graded)
+    votes: list[Counter[str]] = [Counter() for _ in attempts.problems]
+    for row, code in zip(attempts.rows, attempts.codes, strict=True):
         if row.score.status == "scored" and row.score.answer is not None:
             votes[code][row.score.answer] += 1
     values = np.array([value(found) if found.total() > 1 else math.nan for found in votes], dtype=np.float64)
@@ -52,7 +52,7 @@ def _per_problem(graded: Sequence[Graded], name: str, value: Callable[[Counter[s
             f"{name} needs at least two graded answers to a problem, and no problem has them: generate more samples "
             "with --n 4 (or another number)"
         )
-    return table.estimate(values, sum(found.total() for found in votes if found.total() > 1), share=False)
+    return attempts.estimate(values, sum(found.total() for found in votes if found.total() > 1), share=False)
 
 
 DISTINCT_ANSWERS = Metric("distinct_answers", distinct_answers, unit="answers")

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.errors import DataError
-from harness.metrics.table import Table
+from harness.metrics.attempts import Attempts
 from harness.types import Estimate, Graded, Metric
 
 
 def _share(graded: Sequence[Graded], check: str) -> Estimate:
-    table = Table.of(graded)
-    lost = np.array([row.score.status == "error" and check not in row.formats for row in table.rows], dtype=bool)
-    values = np.full(len(table.rows), np.nan)
-    for i, row in enumerate(table.rows):
+    attempts = Attempts.of(graded)
+    lost = np.array([row.score.status == "error" and check not in row.formats for row in attempts.rows], dtype=bool)
+    values = np.full(len(attempts.rows), np.nan)
+    for i, row in enumerate(attempts.rows):
         if lost[i]:
             continue
         if check not in row.formats:
@@ -28,7 +28,7 @@ def _share(graded: Sequence[Graded], check: str) -> Estimate:
                 "`formats` and run `harness score` on this run"
             )
         values[i] = float(row.formats[check])
-    return table.average(values, lost)
+    return attempts.average(values, lost)
 
 
 def think(graded: Sequence[Graded], k: int | None = None) -> Estimate:

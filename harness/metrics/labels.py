@@ -14,7 +14,7 @@ import numpy as np
 from harness.errors import NotMeasured
 from harness.grading.indicators import find_indicator
 from harness.grading.labels import PREFIX, VALID
-from harness.metrics.table import Table
+from harness.metrics.attempts import Attempts
 from harness.types import Estimate, Graded, Metric
 
 _Value = Callable[[Mapping[str, bool]], float | None]
@@ -22,21 +22,21 @@ _Value = Callable[[Mapping[str, bool]], float | None]
 
 
 def _average(graded: Sequence[Graded], value: _Value) -> Estimate:
-    table = Table.of(graded)
-    lost = np.array([row.score.value is None for row in table.rows], dtype=bool)
-    found = [None if row.score.value is None else value(row.formats) for row in table.rows]
+    attempts = Attempts.of(graded)
+    lost = np.array([row.score.value is None for row in attempts.rows], dtype=bool)
+    found = [None if row.score.value is None else value(row.formats) for row in attempts.rows]
     if all(one is None for one in found):
-        raise NotMeasured(_why_not(table))
-    return table.average(np.array([np.nan if one is None else one for one in found], dtype=np.float64), lost)
+        raise NotMeasured(_why_not(attempts))
+    return attempts.average(np.array([np.nan if one is None else one for one in found], dtype=np.float64), lost)
 
 
-def _why_not(table: Table) -> str:
+def _why_not(attempts: Attempts) -> str:
     """Why no reply has a value; the same words for all metrics that it keeps from being reported."""
-    if all(row.score.value is None for row in table.rows):
+    if all(row.score.value is None for row in attempts.rows):
         return "no reply was graded, so that there are no labels to compare"
-    if any(_matches(row.formats) for row in table.rows):
+    if any(_matches(row.formats) for row in attempts.rows):
         return "the data have labels for some of the indicators: only their em:<indicator> are reported"
-    if any(VALID in row.formats for row in table.rows):
+    if any(VALID in row.formats for row in attempts.rows):
         return (
             "the data have no labels: avg@n is the share of replies that are usable, not of what is right "
             "(`harness export RUN --to labels` makes labels of a teacher's replies)"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.errors import DataError, UsageError
-from harness.metrics.table import Table
+from harness.metrics.attempts import Attempts
 from harness.stats.distributions import t_quantile
 from harness.stats.standard_errors import Array, cluster_sums, mean_interval
 from harness.types import STATUSES, Estimate, Graded, Metric
@@ -23,19 +23,19 @@ def tokens_out(graded: Sequence[Graded], k: int | None = None) -> Estimate:
 
     Samples whose engine gave no count are left out. Raises `DataError` if none has one.
     """
-    table = Table.of(graded)
-    values = np.array([np.nan if r.tokens_out is None else r.tokens_out for r in table.rows], dtype=np.float64)
+    attempts = Attempts.of(graded)
+    values = np.array([np.nan if r.tokens_out is None else r.tokens_out for r in attempts.rows], dtype=np.float64)
     if np.isnan(values).all():
         raise DataError("no sample has a count of generated tokens: this engine does not report them")
-    return table.average(values, np.isnan(values), share=False)
+    return attempts.average(values, np.isnan(values), share=False)
 
 
 def truncated(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     """Share of replies that were cut by the token limit; replies that never came make the bounds."""
-    table = Table.of(graded)
-    lost = np.array([row.score.status == "error" for row in table.rows], dtype=bool)
-    cut = np.array([float(row.score.status == "truncated") for row in table.rows])
-    return table.average(np.where(lost, np.nan, cut), lost)
+    attempts = Attempts.of(graded)
+    lost = np.array([row.score.status == "error" for row in attempts.rows], dtype=bool)
+    cut = np.array([float(row.score.status == "truncated") for row in attempts.rows])
+    return attempts.average(np.where(lost, np.nan, cut), lost)
 
 
 TOKENS_OUT = Metric("tokens_out", tokens_out, unit="tok", lower_is_better=True)
@@ -59,7 +59,7 @@ def token_reduction(run: Sequence[Graded], reference: Sequence[Graded]) -> Token
     has zero tokens, has no reduction: it is left out, as `n_problems` says. Raises `UsageError` naming the problems
     that only one run has, and `DataError` if no problem is left.
     """
-    short, long = Table.of(run), Table.of(reference)
+    short, long = Attempts.of(run), Attempts.of(reference)
     unpaired = sorted(set(short.problems) ^ set(long.problems))
     if unpaired:
         more = f" and {len(unpaired) - _NAMED} more" if len(unpaired) > _NAMED else ""
@@ -84,15 +84,15 @@ def token_reduction(run: Sequence[Graded], reference: Sequence[Graded]) -> Token
     )
 
 
-def _has_tokens(table: Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.array([row.tokens_out is not None for row in table.rows], dtype=bool)
+def _has_tokens(attempts: Attempts) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.array([row.tokens_out is not None for row in attempts.rows], dtype=bool)
 
 
-def _tokens(table: Table) -> Array:
+def _tokens(attempts: Attempts) -> Array:
     """Mean tokens per sample of each problem, NaN where no sample has a count."""
-    present = _has_tokens(table)
-    totals = table.total(np.array([row.tokens_out or 0 for row in table.rows], dtype=np.float64))
-    counts = table.count(present)
+    present = _has_tokens(attempts)
+    totals = attempts.total(np.array([row.tokens_out or 0 for row in attempts.rows], dtype=np.float64))
+    counts = attempts.count(present)
     with np.errstate(invalid="ignore", divide="ignore"):
         means: Array = np.where(counts > 0, totals / counts, np.nan)
     return means

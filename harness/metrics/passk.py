@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UsageError
-from harness.metrics.table import Table
+from harness.metrics.attempts import Attempts
 from harness.stats.paired import paired_differences
 from harness.stats.standard_errors import Array
 from harness.types import Estimate, Graded, Metric
@@ -37,14 +37,14 @@ def pass_at_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
 
     Raises `UsageError` for a score that is neither 0 nor 1, for no k, or for a problem with fewer than k attempts.
     """
-    table, k = _open(graded, k, "pass@k")
-    right = table.total(np.nan_to_num(table.values))
-    lost = table.count(np.isnan(table.values))
-    values = unbiased(table.attempts - lost, right, k)
+    attempts, k = _open(graded, k, "pass@k")
+    right = attempts.total(np.nan_to_num(attempts.values))
+    lost = attempts.count(np.isnan(attempts.values))
+    values = unbiased(attempts.sizes - lost, right, k)
     bounds = None
     if lost.any():
-        bounds = (unbiased(table.attempts, right, k), unbiased(table.attempts, right + lost, k))
-    return table.estimate(values, _entered(table, values), bounds)
+        bounds = (unbiased(attempts.sizes, right, k), unbiased(attempts.sizes, right + lost, k))
+    return attempts.estimate(values, _entered(attempts, values), bounds)
 
 
 def pass_first_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
@@ -52,19 +52,21 @@ def pass_first_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
 
     Noisier than `pass_at_k` and equal in expectation. Unscored samples are skipped in the order. Raises as `pass_at_k`.
     """
-    table, k = _open(graded, k, "pass_first@k")
-    scored = ~np.isnan(table.values)
-    filled = np.nan_to_num(table.values)
-    first = scored & (table.rank(scored) < k)
-    values = np.where(table.count(scored) >= k, np.minimum(table.total(np.where(first, filled, 0.0)), 1.0), np.nan)
+    attempts, k = _open(graded, k, "pass_first@k")
+    scored = ~np.isnan(attempts.values)
+    filled = np.nan_to_num(attempts.values)
+    first = scored & (attempts.rank(scored) < k)
+    values = np.where(
+        attempts.count(scored) >= k, np.minimum(attempts.total(np.where(first, filled, 0.0)), 1.0), np.nan
+    )
     bounds = None
     if not scored.all():
-        head = table.rank(np.ones_like(scored)) < k
+        head = attempts.rank(np.ones_like(scored)) < k
         bounds = (
-            np.minimum(table.total(np.where(head, filled, 0.0)), 1.0),
-            np.minimum(table.total(np.where(head, np.where(scored, filled, 1.0), 0.0)), 1.0),
+            np.minimum(attempts.total(np.where(head, filled, 0.0)), 1.0),
+            np.minimum(attempts.total(np.where(head, np.where(scored, filled, 1.0), 0.0)), 1.0),
         )
-    return table.estimate(values, k * int((~np.isnan(values)).sum()), bounds)
+    return attempts.estimate(values, k * int((~np.isnan(values)).sum()), bounds)
 
 
 def maj_at_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
@@ -74,10 +76,10 @@ def maj_at_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     vote; a problem without any vote is wrong. Bounds: the missing samples all vote for the strongest wrong, or the
     strongest right, answer. Raises as `pass_at_k`.
     """
-    table, k = _open(graded, k, "maj@k")
-    values, low, high = _majorities(table, k)
-    missing = bool(np.isnan(table.values).any())
-    return table.estimate(values, k * int((~np.isnan(values)).sum()), (low, high) if missing else None)
+    attempts, k = _open(graded, k, "maj@k")
+    values, low, high = _majorities(attempts, k)
+    missing = bool(np.isnan(attempts.values).any())
+    return attempts.estimate(values, k * int((~np.isnan(values)).sum()), (low, high) if missing else None)
 
 
 def pass_gap_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
@@ -87,11 +89,11 @@ def pass_gap_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
     interval is that of a paired difference (`harness.stats.paired`), since both come from the same samples. No bounds.
     Raises as `pass_at_k`.
     """
-    table, k = _open(graded, k, "pass_gap@k")
-    right = table.total(np.nan_to_num(table.values))
-    scored = table.count(~np.isnan(table.values))
+    attempts, k = _open(graded, k, "pass_gap@k")
+    right = attempts.total(np.nan_to_num(attempts.values))
+    scored = attempts.count(~np.isnan(attempts.values))
     values = unbiased(scored, right, k) - unbiased(scored, right, 1)
-    estimate = _gap(table, values, _entered(table, values))
+    estimate = _gap(attempts, values, _entered(attempts, values))
     return replace(estimate, low=max(0.0, estimate.low))
 
 
@@ -100,51 +102,51 @@ def maj_gap_k(graded: Sequence[Graded], k: int | None = None) -> Estimate:
 
     From the differences on each problem, with the interval of a paired difference. No bounds. Raises as `maj_at_k`.
     """
-    table, k = _open(graded, k, "maj_gap@k")
-    scored = table.count(~np.isnan(table.values))
+    attempts, k = _open(graded, k, "maj_gap@k")
+    scored = attempts.count(~np.isnan(attempts.values))
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = table.total(np.nan_to_num(table.values)) / scored
-    values = _majorities(table, k)[0] - mean
-    return _gap(table, values, _entered(table, values))
+        mean = attempts.total(np.nan_to_num(attempts.values)) / scored
+    values = _majorities(attempts, k)[0] - mean
+    return _gap(attempts, values, _entered(attempts, values))
 
 
-def _gap(table: Table, values: Array, samples: int) -> Estimate:
+def _gap(attempts: Attempts, values: Array, samples: int) -> Estimate:
     """The mean of differences per problem (NaN: missing) with the interval of a paired difference."""
-    estimate = table.estimate(values, samples, share=False)
+    estimate = attempts.estimate(values, samples, share=False)
     known = ~np.isnan(values)
-    clusters = [cluster for cluster, keep in zip(table.clusters, known, strict=True) if keep]
+    clusters = [cluster for cluster, keep in zip(attempts.clusters, known, strict=True) if keep]
     outcome = paired_differences(values[known], clusters, mcnemar=False)
     return replace(estimate, low=min(outcome.low, estimate.value), high=max(outcome.high, estimate.value))
 
 
-def _open(graded: Sequence[Graded], k: int | None, metric: str) -> tuple[Table, int]:
+def _open(graded: Sequence[Graded], k: int | None, metric: str) -> tuple[Attempts, int]:
     if k is None:
         raise UsageError(f"{metric} needs a number for k: write {metric.replace('k', '8')!r}")
-    table = Table.of(graded)
-    table.require(k, metric)
-    strange = np.flatnonzero(~np.isnan(table.values) & (table.values != 0.0) & (table.values != 1.0))
+    attempts = Attempts.of(graded)
+    attempts.require(k, metric)
+    strange = np.flatnonzero(~np.isnan(attempts.values) & (attempts.values != 0.0) & (attempts.values != 1.0))
     if len(strange) > 0:
-        row = table.rows[strange[0]]
+        row = attempts.rows[strange[0]]
         raise UsageError(
             f"{metric} counts samples that are right or wrong; problem {row.problem_id!r} has the score "
             f"{row.score.value}: use avg@n for partial credit"
         )
-    return table, k
+    return attempts, k
 
 
-def _entered(table: Table, values: Array) -> int:
+def _entered(attempts: Attempts, values: Array) -> int:
     """Scored samples of the problems that have a value."""
-    return int(table.count(~np.isnan(table.values))[~np.isnan(values)].sum())
+    return int(attempts.count(~np.isnan(attempts.values))[~np.isnan(values)].sum())
 
 
-def _majorities(table: Table, k: int) -> tuple[Array, Array, Array]:
+def _majorities(attempts: Attempts, k: int) -> tuple[Array, Array, Array]:
     """Per problem: is the majority of the first k scored samples right (NaN: too few), and what it could have been."""
-    size = len(table.problems)
+    size = len(attempts.problems)
     values = np.full(size, np.nan)
     low, high = np.empty(size), np.empty(size)
-    ends = np.cumsum(table.attempts)
-    for i, (start, end) in enumerate(zip(ends - table.attempts, ends, strict=True)):
-        rows = table.rows[start:end]
+    ends = np.cumsum(attempts.sizes)
+    for i, (start, end) in enumerate(zip(ends - attempts.sizes, ends, strict=True)):
+        rows = attempts.rows[start:end]
         scored = [row for row in rows if row.score.value is not None]
         if len(scored) >= k:
             values[i] = _majority(scored[:k])

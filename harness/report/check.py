@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.report.table import Column, Row, Table, column
 from harness.suites._check import SuiteCheck
-from harness.suites._deep import DeepCheck, Graded
+from harness.suites._deep import DeepCheck, GradedCase
 from harness.types import Json
 
 _SHOWN = 10  # failures listed per suite on a terminal; --json has all
@@ -55,7 +55,7 @@ def _count(value: Json) -> int:
     return len(value) if isinstance(value, list) else 0
 
 
-def _counts(graded: Sequence[Graded]) -> dict[str, Json]:
+def _counts(graded: Sequence[GradedCase]) -> dict[str, Json]:
     outcomes = Counter(one.outcome for one in graded)
     row: dict[str, Json] = {"cases": len(graded), "right_forms": sum(one.case.right for one in graded)}
     row |= {name: outcomes[name] for name in ("false_negative", "false_positive", "unscored")}
@@ -86,7 +86,7 @@ def deep_suites(found: Sequence[DeepCheck], skipped: Sequence[str]) -> Table:
 
 def deep_forms(found: Sequence[DeepCheck]) -> Table:
     """A row a form, over all suites; notes on the first failing cases of each."""
-    by_form: dict[tuple[str, str, str], list[Graded]] = {}
+    by_form: dict[tuple[str, str, str], list[GradedCase]] = {}
     for check in found:
         for one in check.graded:
             by_form.setdefault((one.case.problem.grader, one.case.group, one.case.form), []).append(one)

@@ -29,8 +29,8 @@ from harness.stats.distributions import t_quantile
 from harness.stats.paired import paired_differences
 from harness.stats.standard_errors import Array, cluster_sums, clustered_se, effective_n, mean_interval, wilson
 
-Source = Literal["training seed", "question", "seed x question", "sampling"]
-SOURCES: tuple[Source, ...] = ("training seed", "question", "seed x question", "sampling")
+NoiseSource = Literal["training seed", "question", "seed x question", "sampling"]
+SOURCES: tuple[NoiseSource, ...] = ("training seed", "question", "seed x question", "sampling")
 _ROUNDING = 1e-15
 """Differences of equal mean squares come out this far from 0."""
 
@@ -57,7 +57,7 @@ class Cells:
 class Component:
     """What one or several sources of noise contribute."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[NoiseSource, ...]
     """Several where these data cannot tell them apart."""
     se: float
     """Standard error of the mean that is due to them alone."""

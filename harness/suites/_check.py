@@ -22,7 +22,7 @@ from harness.types import Completion, Problem, Score, Suite
 
 
 @dataclass(frozen=True)
-class Failure:
+class Miss:
     """One reply that did not score what it must."""
 
     problem_id: str
@@ -39,7 +39,7 @@ class SuiteCheck:
 
     suite: str
     problems: int
-    failures: tuple[Failure, ...]
+    failures: tuple[Miss, ...]
     known: tuple[tuple[str, str], ...]
     """(problem id, reason) of rows that are known to be ungradable."""
     seconds: float
@@ -62,29 +62,29 @@ def check_suite(suite: Suite, data_dir: Path | None, limit: int | None, pool: Gr
     return SuiteCheck(suite.name, len(problems), tuple(failures), tuple(known.items()), time.monotonic() - started)
 
 
-def _submit(problem: Problem, kind: str, pool: GradingPool) -> Score | Failure | Future[Score]:
+def _submit(problem: Problem, kind: str, pool: GradingPool) -> Score | Miss | Future[Score]:
     try:
         grader = get_grader(problem.grader)
         text = grader.gold_text(problem) if kind == "gold" else grader.wrong_text(problem)
         scored = score_completion(problem, Completion(text=text, finish="stop"))
     except HarnessError as error:  # a target that its grader cannot read: the failure that this command looks for
-        return Failure(problem.id, kind, None, str(error))
+        return Miss(problem.id, kind, None, str(error))
     return pool.submit(scored.grader, scored.target, scored.answer) if isinstance(scored, Pending) else scored
 
 
-def _failure(problem: Problem, kind: str, outcome: Score | Failure | Future[Score]) -> Failure | None:
-    if isinstance(outcome, Failure):
+def _failure(problem: Problem, kind: str, outcome: Score | Miss | Future[Score]) -> Miss | None:
+    if isinstance(outcome, Miss):
         return outcome
     score = outcome if isinstance(outcome, Score) else outcome.result()
     if score.value == (1.0 if kind == "gold" else 0.0):
         return None
-    return Failure(problem.id, kind, score, f"scored {score.value} ({score.status}): {score.why or 'no reason given'}")
+    return Miss(problem.id, kind, score, f"scored {score.value} ({score.status}): {score.why or 'no reason given'}")
 
 
-def _stale(known: dict[str, str], failed: Sequence[Failure]) -> list[Failure]:
+def _stale(known: dict[str, str], failed: Sequence[Miss]) -> list[Miss]:
     still = {failure.problem_id for failure in failed}
     return [
-        Failure(problem_id, "gold", None, f"listed as ungradable ({reason}) but is graded well: take it off the list")
+        Miss(problem_id, "gold", None, f"listed as ungradable ({reason}) but is graded well: take it off the list")
         for problem_id, reason in known.items()
         if problem_id not in still
     ]

@@ -25,11 +25,11 @@ from harness.types import Completion, Score, Suite
 RIGHT_BAR = 0.999
 """Share of the replies that must be right and are; below it a suite fails."""
 _BESIDE = ("math", "number", "integer")
-Outcome = Literal["agrees", "false_positive", "false_negative", "unscored"]
+CaseOutcome = Literal["agrees", "false_positive", "false_negative", "unscored"]
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradedCase:
     """One case and what became of it."""
 
     case: Case
@@ -40,7 +40,7 @@ class Graded:
     """What bare math-verify says; None where it was not asked."""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> CaseOutcome:
         """Whether the score is what it must be; a missing score is neither right nor wrong."""
         if self.score.value is None:
             return "unscored"
@@ -55,10 +55,10 @@ class DeepCheck:
 
     suite: str
     problems: int
-    graded: tuple[Graded, ...]
+    graded: tuple[GradedCase, ...]
     seconds: float
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: CaseOutcome) -> int:
         """How many cases ended so."""
         return sum(one.outcome == outcome for one in self.graded)
 
@@ -104,7 +104,7 @@ def deep_check(
     graded = []
     for done, (case, (read, outcome)) in enumerate(zip(chosen, pending, strict=True)):
         score = outcome if isinstance(outcome, Score) else outcome.result()
-        graded.append(Graded(case, score.answer or read if score.value is not None else read, score))
+        graded.append(GradedCase(case, score.answer or read if score.value is not None else read, score))
         progress(done + 1, len(chosen))
     if beside:
         graded = _with_beside(graded)
@@ -132,7 +132,7 @@ def _submit(case: Case, pool: GradingPool) -> tuple[str, Score | Future[Score]]:
     return scored.answer or "", scored
 
 
-def _with_beside(graded: Sequence[Graded]) -> list[Graded]:
+def _with_beside(graded: Sequence[GradedCase]) -> list[GradedCase]:
     from harness.grading.forms.beside import verdicts
 
     places = [place for place, one in enumerate(graded) if one.case.problem.grader in _BESIDE]

@@ -9,7 +9,7 @@ import pytest
 
 from harness.grading.forms import PARTS, Case, cases, part_of
 from harness.grading.forms.equal import EQUAL, Spelling
-from harness.grading.forms.evaluate import Unreadable, differ, equations_differ, same, values
+from harness.grading.forms.evaluate import NoFormula, differ, equations_differ, same, values
 from harness.grading.forms.gold import read_gold
 from harness.grading.forms.letters import BEFORE, BEHIND, DECLARED, NEVER
 from harness.grading.forms.sentences import STATEMENTS, TRAPS, Sentence
@@ -51,7 +51,7 @@ def test_different_formulas_differ(left: str, right: str) -> None:
 
 @pytest.mark.parametrize("text", ["", r"\text{east}", "3, 5", "x=2", r"\frac{1}{0}", "(" * 500, "1!2!,", "9!!!!", "5°"])
 def test_what_cannot_be_evaluated_makes_no_case(text: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(NoFormula):
         values(text)
     assert not same(text, text)
     assert not differ(text, "1")

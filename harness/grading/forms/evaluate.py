@@ -3,7 +3,7 @@ r"""Numeric value of a piece of LaTeX by a small parser of its own: independent 
 `harness check --deep` may call a changed formula wrong only if something other than the graders says so. This module
 evaluates a formula at fixed, odd points for its variables; two formulas are told apart by their values there. It reads
 numbers, fractions, roots, powers, elementary functions, letters with indices and juxtaposed factors. Everything else is
-`Unreadable`, and then no case is made.
+`NoFormula`, and then no case is made.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _VARIABLES = re.compile(
 )
 
 
-class Unreadable(ValueError):
+class NoFormula(ValueError):
     """The text is outside what this module can evaluate."""
 
 
-class _Parser:
+class _Evaluator:
     """Recursive descent over the tokens; every method returns a value."""
 
     def __init__(self, tokens: list[str], point: int, minus: bool) -> None:
@@ -57,7 +57,7 @@ class _Parser:
     def take(self, wanted: str = "") -> str:
         token = self.peek()
         if not token or (wanted and token != wanted):
-            raise Unreadable(f"{token!r} where {wanted or 'a value'!r} was expected")
+            raise NoFormula(f"{token!r} where {wanted or 'a value'!r} was expected")
         self.at += 1
         return token
 
@@ -114,7 +114,7 @@ class _Parser:
         if self.peek() == "!":
             self.take()
             if base.imag or base.real < 0 or base.real > 30 or base.real != int(base.real):
-                raise Unreadable("factorial of what is no small whole number")
+                raise NoFormula("factorial of what is no small whole number")
             base = complex(math.factorial(int(base.real)))
         if self.peek() != "^":
             return base
@@ -178,7 +178,7 @@ class _Parser:
         if token == "e":
             return complex(math.e)
         if not token.isalpha() and _VARIABLES.fullmatch(token) is None:
-            raise Unreadable(f"{token!r} has no value")
+            raise NoFormula(f"{token!r} has no value")
         name = token
         if self.peek() == "_":
             self.take()
@@ -195,23 +195,23 @@ class _Parser:
 
 
 def value_at(text: str, point: int, minus: bool = False) -> complex:
-    r"""The value of a formula at one point; `minus`: take `\pm` as minus. Raises `Unreadable`."""
+    r"""The value of a formula at one point; `minus`: take `\pm` as minus. Raises `NoFormula`."""
     body = _SPACE.sub(" ", text).strip()
     tokens = _TOKEN.findall(body)
     if not tokens or len(body) > _MAX_LENGTH or "".join(tokens) != re.sub(r"\s+", "", body):
-        raise Unreadable(f"{text[:60]!r} holds what has no value")
-    parser = _Parser(tokens, point, minus)
+        raise NoFormula(f"{text[:60]!r} holds what has no value")
+    parser = _Evaluator(tokens, point, minus)
     try:
         value = parser.total()
     except (ZeroDivisionError, OverflowError, ValueError, RecursionError, IndexError) as error:
-        raise Unreadable(str(error)) from error
+        raise NoFormula(str(error)) from error
     if parser.at != len(tokens) or cmath.isnan(value) or cmath.isinf(value):
-        raise Unreadable(f"{text[:60]!r} is no formula to its end")
+        raise NoFormula(f"{text[:60]!r} is no formula to its end")
     return value
 
 
 def values(text: str) -> list[complex]:
-    r"""The values of a formula at all points, those with `\pm` as minus behind. Raises `Unreadable`."""
+    r"""The values of a formula at all points, those with `\pm` as minus behind. Raises `NoFormula`."""
     signs = (False, True) if "\\pm" in text or "\\mp" in text else (False,)
     return [value_at(text, point, minus) for minus in signs for point in range(POINTS)]
 
@@ -225,7 +225,7 @@ def same(left: str, right: str) -> bool:
     """Whether two formulas have the same value at every point; False where one of them cannot be read."""
     try:
         a, b = values(left), values(right)
-    except Unreadable:
+    except NoFormula:
         return False
     return len(a) == len(b) and all(close(x, y) for x, y in zip(a, b, strict=True))
 
@@ -234,7 +234,7 @@ def differ(left: str, right: str, tolerance: float = 1e-6) -> bool:
     """Whether two formulas surely differ: at every point and in every sign; False where one of them cannot be read."""
     try:
         a, b = values(left), values(right)
-    except Unreadable:
+    except NoFormula:
         return False
     return all(not close(x, y, tolerance) for x in a[::POINTS] for y in b[::POINTS]) and all(
         not close(x, y, tolerance) for x, y in zip(a, b, strict=False)
@@ -260,7 +260,7 @@ def _ratios(left: str, right: str) -> list[complex] | None:
         return None
     try:
         a, b = ([x - y for x, y in zip(values(one), values(two), strict=True)] for one, two in sides)
-    except (Unreadable, ValueError):
+    except (NoFormula, ValueError):
         return None
     if any(abs(x) < 1e-9 for x in (*a, *b)):
         return None

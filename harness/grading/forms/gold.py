@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from harness.grading.forms.evaluate import Unreadable, values
+from harness.grading.forms.evaluate import NoFormula, values
 
 Kind = Literal["whole", "decimal", "formula", "equation", "list", "tuple", "interval", "set", "matrix", "word", "other"]
 """A bracketed pair is an interval only where infinity or two kinds of brackets show it."""
@@ -125,7 +125,7 @@ def _spans(text: str) -> tuple[tuple[int, int], ...]:
 def _evaluable(piece: str) -> bool:
     try:
         values(arithmetic(piece))
-    except Unreadable:
+    except NoFormula:
         return False
     return True
 

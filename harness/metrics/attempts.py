@@ -20,7 +20,7 @@ from harness.types import STATUSES, Estimate, Graded
 
 
 @dataclass(frozen=True)
-class Table:
+class Attempts:
     """All attempts of a run, sorted by (problem id, attempt)."""
 
     rows: tuple[Graded, ...]
@@ -31,7 +31,7 @@ class Table:
     """Index of each row's problem, shape [rows], ascending."""
 
     @classmethod
-    def of(cls, graded: Sequence[Graded]) -> Table:
+    def of(cls, graded: Sequence[Graded]) -> Attempts:
         """Sort and index; raises `DataError` if there is nothing, or an attempt stands twice."""
         if not graded:
             raise DataError("there are no graded attempts to compute a metric from")
@@ -65,7 +65,7 @@ class Table:
         return values
 
     @cached_property
-    def attempts(self) -> npt.NDArray[np.intp]:
+    def sizes(self) -> npt.NDArray[np.intp]:
         """Attempts per problem, scored or not."""
         return self.count(np.ones(len(self.rows), dtype=bool))
 
@@ -90,12 +90,12 @@ class Table:
         """Raise `UsageError` naming the first problem with fewer than k attempts, or a k below 1."""
         if k < 1:
             raise UsageError(f"{metric} needs k >= 1, not {k}")
-        short = np.flatnonzero(self.attempts < k)
+        short = np.flatnonzero(self.sizes < k)
         if len(short) > 0:
-            worst = short[np.argmin(self.attempts[short])]
+            worst = short[np.argmin(self.sizes[short])]
             raise UsageError(
                 f"{metric} with k = {k} needs {k} samples of every problem; {len(short)} of {len(self.problems)} have "
-                f"fewer, problem {self.problems[worst]!r} has {self.attempts[worst]}: use a smaller k or raise --n"
+                f"fewer, problem {self.problems[worst]!r} has {self.sizes[worst]}: use a smaller k or raise --n"
             )
 
     def estimate(
