@@ -18,8 +18,8 @@ from harness.models.budget import Budget
 from harness.models.replies import Replies
 from harness.models.reply_cache import Cache
 from harness.redact import one_line
-from harness.types import Completion, Model
-from judges.keys import ask_request, reply_key
+from harness.types import Completion, Model, Request
+from judges.keys import ask_request
 from judges.replies.reading import ask_again, read_verdict
 from judges.replies.thought import with_reply
 from judges.types import Ask, Judging, Judgment, Malformed, Task, Verdict
@@ -84,20 +84,20 @@ class _Session:
         Only keys are kept of what is missing: the messages of 100,000 asks would fill the memory.
         """
         missing: dict[str, list[Place]] = {}
-        batch: dict[Place, str] = {}
+        batch: dict[Place, Request] = {}
 
         async def look_up() -> None:
-            stored = self._cache.get_many(batch.values())
-            for place, key in batch.items():
-                if key not in stored or not await self._settle(place, key, stored, None):
-                    missing.setdefault(key, []).append(place)
+            stored = self._cache.get_many(request.id for request in batch.values())
+            for place, request in batch.items():
+                if request.id not in stored or not await self._settle(place, request, stored, None):
+                    missing.setdefault(request.id, []).append(place)
             batch.clear()
             await asyncio.sleep(0)  # an interrupt is heard here
 
         for task in range(len(self._tasks)):
             asks = self._asks(task)
             self.results.append([None] * len(asks))
-            batch |= {(task, number): reply_key(self._identity, ask) for number, ask in enumerate(asks)}
+            batch |= {(task, number): ask_request(self._identity, ask) for number, ask in enumerate(asks)}
             if len(batch) >= _PLANNED_AT_ONCE:
                 await look_up()
         await look_up()
@@ -110,26 +110,28 @@ class _Session:
         if stored is not None:
             heard[key] = stored
         for place in places:
-            await self._settle(place, key, heard, replies)
+            await self._settle(place, ask_request(self._identity, self._asks(place[0])[place[1]]), heard, replies)
 
     def _asks(self, task: int) -> Sequence[Ask]:
         if self._rendered[0] != task:
             self._rendered = (task, self._judging.asks(self._tasks[task]))
         return self._rendered[1]
 
-    async def _settle(self, place: Place, key: str, heard: dict[str, Completion], replies: Replies | None) -> bool:
+    async def _settle(
+        self, place: Place, request: Request, heard: dict[str, Completion], replies: Replies | None
+    ) -> bool:
         """Make one judgment from replies: those heard, by key, those in the cache, and new ones, which are then heard.
 
         Without `replies` nothing is asked: False if that would be needed.
         """
         ask, first, requested = self._asks(place[0])[place[1]], None, False
         while True:
-            completion = heard.get(key) if first is None else heard.get(key) or self._cache.get(key)
+            completion = heard.get(request.id) or (self._cache.get(request.id) if first is not None else None)
             if completion is None:
                 if replies is None:
                     return False
-                completion, requested = await replies.ask(ask_request(key, ask)), True
-                heard[key] = completion
+                completion, requested = await replies.ask(request), True
+                heard[request.id] = completion
             if completion.finish != "error":  # the cache keeps what was said, the judge's identity which markup it has
                 completion = with_reply(replace(completion, markup=named_markup(self._identity)))
             try:
@@ -138,7 +140,7 @@ class _Session:
                 verdict, why = None, one_line(error)
                 if first is None:
                     first, ask = completion, ask_again(ask, completion, why)
-                    key = reply_key(self._identity, ask)
+                    request = ask_request(self._identity, ask)
                     continue
             judgment = self._judgment(self._tasks[place[0]], ask, first, completion, verdict, why)
             self._finish(place, replace(judgment, cached=not requested))

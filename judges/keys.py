@@ -1,4 +1,4 @@
-"""Identity of what is asked of a judge: the key of its reply in the cache, its sampling seed, its request."""
+"""What is asked of a judge as a request, whose id is the key of its reply in the cache."""
 
 from __future__ import annotations
 
@@ -11,26 +11,13 @@ from harness.types import Json, Request
 from judges.types import Ask
 
 
-def ask_seed(ask: Ask) -> int:
-    """Sampling seed of an ask, 0 <= seed < 2**31: another repeat of the same question is another seed."""
-    return _seed(_content(ask), ask.repeat)
+def ask_request(judge: Mapping[str, Json], ask: Ask) -> Request:
+    """What the engine gets.
 
-
-def reply_key(judge: Mapping[str, Json], ask: Ask) -> str:
-    """Identity of a reply, 64 hex digits: who is asked (`Model.describe()`), what, and how it is sampled."""
-    content = _content(ask)
-    # No part can run into the next: line breaks within JSON are escaped.
-    parts = (canonical_json(judge), content, str(_seed(content, ask.repeat)))
-    return sha256(_encode("\n".join(parts))).hexdigest()
-
-
-def _seed(content: str, repeat: int) -> int:
-    digest = sha256(_encode(f"{content}\n{repeat}")).digest()
-    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
-
-
-def _content(ask: Ask) -> str:
-    return canonical_json(
+    The id, 64 hex digits, is a hash over everything that can change the reply: who is asked (`Model.describe()`), what,
+    and how it is sampled. Another repeat of the same question is another seed.
+    """
+    content = canonical_json(
         {
             "messages": [[message.role, message.content] for message in ask.messages],
             "temperature": float(ask.temperature),
@@ -40,22 +27,20 @@ def _content(ask: Ask) -> str:
             "top_logprobs": ask.top_logprobs,
         }
     )
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def ask_request(key: str, ask: Ask) -> Request:
-    """What the engine gets; `key` as of `reply_key`, which names the reply in the cache."""
+    seed = int.from_bytes(_digest(f"{content}\n{ask.repeat}")[:4], "big") & 0x7FFFFFFF
     return Request(
-        id=key,
+        # No part can run into the next: line breaks within JSON are escaped.
+        id=_digest(f"{canonical_json(judge)}\n{content}\n{seed}").hex(),
         messages=ask.messages,
         temperature=ask.temperature,
         top_p=1.0,
         max_tokens=ask.max_tokens,
         stop=(),
-        seed=ask_seed(ask),
+        seed=seed,
         schema=ask.schema,
         top_logprobs=ask.top_logprobs,
     )
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -18,7 +18,7 @@ from harness.report.table import Format, to_json
 from harness.run.folder import RunFolder
 from harness.run.judged.ask import CACHE, prepare
 from harness.types import Json
-from judges.keys import reply_key
+from judges.keys import ask_request
 from judges.types import Ask
 
 _CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates
@@ -67,7 +67,7 @@ def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
         prices = _told_prices(config.judge.options_of(name))
     else:
         prices, identity = Prices.of(judge.environment()), judge.describe()
-    keyed = [(reply_key(identity, ask), ask) for ask in asks]
+    keyed = [(ask_request(identity, ask).id, ask) for ask in asks]
     stored = _stored([key for key, _ in keyed], Path(config.results_dir) / CACHE) if identity else set()
     open_asks = list({key: ask for key, ask in keyed if key not in stored}.values())
     cached = sum(key in stored for key, _ in keyed)

@@ -13,7 +13,7 @@ import pytest
 from harness.errors import StoreError
 from harness.models.reply_cache import Cache
 from harness.types import Completion, Message
-from judges.keys import ask_seed, reply_key
+from judges.keys import ask_request
 from judges.types import Ask, Verdict
 
 REPLIES = [
@@ -78,15 +78,15 @@ def test_the_key_is_everything_that_can_change_the_reply() -> None:
         {"messages": (Message("user", "You judge."), Message("user", "Rate this"))},
         {"messages": (Message("system", "You judge."), Message("user", "Rate this \ud83d"))},
     ]
-    keys = {reply_key(judge, make_ask(**change)) for change in changes}
-    keys.add(reply_key({**judge, "model": "b"}, make_ask()))
+    keys = {ask_request(judge, make_ask(**change)).id for change in changes}
+    keys.add(ask_request({**judge, "model": "b"}, make_ask()).id)
     assert len(keys) == len(changes) + 1 and all(len(key) == 64 for key in keys)
     for same in ({"order": "opponent_first"}, {"temperature": 0}):
-        assert reply_key(judge, make_ask(**same)) == reply_key(judge, make_ask())
-    seeds = {ask_seed(make_ask(repeat=repeat)) for repeat in range(100)}
+        assert ask_request(judge, make_ask(**same)).id == ask_request(judge, make_ask()).id
+    seeds = {ask_request(judge, make_ask(repeat=repeat)).seed for repeat in range(100)}
     assert len(seeds) == 100 and all(0 <= seed < 2**31 for seed in seeds)
     # Stored with every reply: a change would ask everything again.
-    assert reply_key(judge, make_ask()) == "caabd7782e1d101277675c4822c43e6b2b38a70a6dc25b6ba63f7e22d171cb6b"
+    assert ask_request(judge, make_ask()).id == "caabd7782e1d101277675c4822c43e6b2b38a70a6dc25b6ba63f7e22d171cb6b"
 
 
 def write_foreign(path: Path) -> None:

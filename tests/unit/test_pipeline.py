@@ -15,7 +15,7 @@ import pytest
 from harness import catalog
 from harness.config import RunConfig
 from harness.datasets import content_hash
-from harness.errors import ConfigError, Interrupted, StoreError, TooManyFailures, UnknownName
+from harness.errors import ConfigError, Interrupted, ModelError, StoreError, TooManyFailures, UnknownName
 from harness.models.base import NotBegun
 from harness.run import pipeline
 from harness.run.folder import RECORDS, SCORES, RunFolder
@@ -238,6 +238,27 @@ def test_an_interrupt_keeps_what_was_made(go: Any, tmp_path: Path) -> None:
     rest = Scripted(right)
     go(rest)
     assert len(rest.asked) == 13
+
+
+@pytest.mark.timeout(60)
+def test_an_engine_that_dies_while_256_callers_await_gives_one_error_and_keeps_every_answer(
+    go: Any, tmp_path: Path
+) -> None:
+    class Dies(Scripted):
+        async def answer(self, request: Request) -> Completion:
+            self.asked.append(request)
+            if len(self.asked) > 30:
+                while len(self.asked) < 30 + 256:
+                    await asyncio.sleep(0)
+                raise ModelError("the engine died: its own messages are above")
+            return self.reply(request)
+
+    with pytest.raises(ModelError, match="the engine died"):
+        go(Dies(right), n=50)
+    assert len(list(RunFolder(directory(tmp_path)).records)) == 30
+    rest = Scripted(right)
+    go(rest, n=50)
+    assert len(rest.asked) == 470
 
 
 def test_a_suite_that_is_complete_is_graded_although_others_go_on_and_are_interrupted(

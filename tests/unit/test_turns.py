@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,22 @@ def test_the_second_turn_is_asked_after_the_first_and_shows_its_answer(go: Any, 
     assert len({record.prompt_hash for key, record in stored(tmp_path).items() if key[0].endswith("/2")}) == 10
     assert len({request.seed for request in model.asked}) == 20
     assert not (directory(tmp_path) / RECORDS).exists(), "a complete run is compacted"
+
+
+@pytest.mark.timeout(60)
+def test_a_second_turn_waits_for_no_other_first_turn(go: Any) -> None:
+    """The first turn of q0 is answered only once all other conversations have ended."""
+
+    class Slow(Scripted):
+        async def answer(self, request: Request) -> Completion:
+            while request.problem.id == "q0/1" and len(self.asked) < 16:
+                await asyncio.sleep(0)
+            return await super().answer(request)
+
+    model = Slow(reply)
+    go(model)
+    assert {request.problem.cluster for request in model.asked[:16]} == {f"q{i}" for i in range(1, QUESTIONS)}
+    assert {request.problem.cluster for request in model.asked[16:]} == {"q0"}
 
 
 def test_a_complete_run_asks_nothing_more(go: Any, tmp_path: Path) -> None:
