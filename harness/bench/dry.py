@@ -8,10 +8,10 @@ from harness.bench.runner import Preflight, unequal
 from harness.bench.spec import BenchSpec
 from harness.report.table import Column, Row, Table, column
 from harness.report.text import count
-from harness.run.plan import SuitePlan
+from harness.run.plan import PlannedRun
 
 
-def dry_tables(spec: BenchSpec, plans: Sequence[SuitePlan], found: Preflight) -> list[Table]:
+def dry_tables(spec: BenchSpec, plans: Sequence[PlannedRun], found: Preflight) -> list[Table]:
     """Trainings and evaluations that the command would make."""
     trainings: list[Row] = [
         {
@@ -39,17 +39,17 @@ def dry_tables(spec: BenchSpec, plans: Sequence[SuitePlan], found: Preflight) ->
     return [table, _evaluations(spec, plans, len(found.plans))]
 
 
-def _evaluations(spec: BenchSpec, plans: Sequence[SuitePlan], trained: int) -> Table:
+def _evaluations(spec: BenchSpec, plans: Sequence[PlannedRun], trained: int) -> Table:
     models = trained + 1 + (spec.teacher is not None) + len(spec.models)
     rows: list[Row] = [
         {
             "suite": plan.suite.name,
             "models": models,
             "problems": len(plan.problems),
-            "n": plan.sampling.n,
-            "requests": models * len(plan.problems) * plan.sampling.n,
-            "max_tokens": plan.sampling.max_tokens,
-            "temperature": plan.sampling.temperature,
+            "n": plan.spec.sampling.n,
+            "requests": models * len(plan.problems) * plan.spec.sampling.n,
+            "max_tokens": plan.spec.sampling.max_tokens,
+            "temperature": plan.spec.sampling.temperature,
         }
         for plan in plans
     ]

@@ -23,7 +23,7 @@ from harness.options import refuse_strays
 from harness.plain import clean
 from harness.report.table import Format
 from harness.run.pipeline import Outcome, run
-from harness.run.plan import SuitePlan, plan_suites, refuse_temperatures
+from harness.run.plan import PlannedRun, plan_suites, refuse_temperatures
 
 _TRAINING = (*options.TRAINING, "teacher")
 _OWN = (
@@ -38,7 +38,7 @@ class Asked:
 
     spec: BenchSpec
     trainer: Trainer
-    plans: Sequence[SuitePlan]
+    plans: Sequence[PlannedRun]
     results_dir: Path
     warnings: tuple[str, ...] = ()
     """What is asked for that compares less than it seems to."""
@@ -61,7 +61,7 @@ def bench(given: Mapping[str, Any]) -> None:
         return
     evaluate = partial(_evaluate, asked.spec.evaluation, given["quiet"])
     arms = run_bench(asked.spec, asked.trainer, evaluate, say, found)
-    n_of = {plan.suite.name: plan.sampling.n for plan in asked.plans}
+    n_of = {plan.suite.name: plan.spec.sampling.n for plan in asked.plans}
     warnings = [*asked.warnings, *unequal(found), *unequal_budgets(arms, asked.spec.budget)]
     comparisons = compare_suites(arms, n_of, asked.results_dir, asked.spec.reference, warnings)
     tables = all_tables(arms, comparisons)
@@ -147,7 +147,7 @@ def _evaluation(given: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def _check_models(given: Mapping[str, Any], config: RunConfig, plans: Sequence[SuitePlan]) -> None:
+def _check_models(given: Mapping[str, Any], config: RunConfig, plans: Sequence[PlannedRun]) -> None:
     """Refuse, before hours of training, a judge or a further model that cannot be asked after them."""
     from harness.models import load_model
     from harness.run.judged.choose import check_judging

@@ -84,12 +84,12 @@ def command(
     from harness.run.diversity import measure_runs
     from harness.run.locate import find_run
     from harness.run.measures import choose_measures, tools_for
-    from harness.run.responses import Choice, length_notes, on_equal_terms
+    from harness.run.responses import length_notes, on_equal_terms
 
     forms: Sequence[Form] = FORMS if which == "both" else (which,)
     progress = _Progress()
-    choice = Choice(part=part, samples=samples, keep_truncated=keep_truncated)
-    loaded, notes = on_equal_terms([find_run(results_dir, run) for run in runs], choice)
+    folders = [find_run(results_dir, run) for run in runs]
+    loaded, notes = on_equal_terms(folders, part, samples, keep_truncated=keep_truncated)
     names, skipped = choose_measures(metrics, loaded, nli)
     tools = tools_for(
         names, embedder, embed_tokens, nli, nli_labels, bleu_tokenizer, embedded=progress.embedded, read=progress.read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -12,7 +13,7 @@ from harness.models import load_model
 from harness.models.budget import Prices
 from harness.report.table import Column, Format, Table, column
 from harness.run.folder import RunFolder
-from harness.run.plan import Job, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures
+from harness.run.plan import PlannedRun, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures
 from harness.run.sent import sent_sampling
 from harness.run.turns import count_stored, count_turns
 from harness.types import Json, Model
@@ -59,7 +60,7 @@ def show_plan(config: RunConfig, form: Format) -> None:
             click.echo(f"[{message['role']}]\n{message['content']}")
 
 
-def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
+def _row(job: PlannedRun, model: Model, results_dir: Path) -> dict[str, Json]:
     sampling = job.spec.sampling
     sent = sent_sampling(job.spec, job.problems)
     done = RunFolder(job.directory).usable()
@@ -68,9 +69,9 @@ def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
     )
     if job.suite.follow_up is not None:
         stored = count_stored(job)
-    each = expect(job, results_dir)
     requests = count_turns(job) - stored
-    tokens_in, tokens_out = round(each.tokens_in * requests), round(each.tokens_out * requests)
+    expected = expect(job, requests, results_dir)
+    hours, tokens = expected.pop("hours"), (cast(int, expected["tokens_in"]), cast(int, expected["tokens_out"]))
     prices = Prices.of(model.environment())
     return {
         "suite": job.suite.name,
@@ -79,11 +80,9 @@ def _row(job: Job, model: Model, results_dir: Path) -> dict[str, Json]:
         "n": sampling.n,
         "requests": requests,
         "stored": stored,
-        "tokens_in": tokens_in,
-        "tokens_out": tokens_out,
-        "tokens_source": each.source,
-        "cost": prices.cost(tokens_in, tokens_out) if prices is not None else None,
-        "hours": each.seconds * requests / 3600 if each.seconds is not None else None,
+        **expected,
+        "cost": prices.cost(*tokens) if prices is not None else None,
+        "hours": hours,
         "temperature": sent["temperature"],
         "top_p": sent["top_p"],
         "max_tokens": sent["max_tokens"],

@@ -153,8 +153,8 @@ def _design(config: RunConfig, stored: Side | None) -> Design:
         suite=plan.suite.name,
         problems=len(plan.problems),
         units=len(clusters),
-        n=plan.sampling.n,
-        sampled=changed_by_options(config.model_options).get("temperature", plan.sampling.temperature) != 0,
+        n=plan.spec.sampling.n,
+        sampled=changed_by_options(config.model_options).get("temperature", plan.spec.sampling.temperature) != 0,
         size=max(plan.suite.data.rows, len(plan.problems)),
         within_sd=within,
     )

@@ -20,7 +20,7 @@ from harness.interop.common import safe_name
 from harness.reasoning import with_answer
 from harness.run.folder import RunFolder
 from harness.run.judged.tasks import baseline_answers, load_answers
-from harness.run.plan import Job, make_jobs, plan_suites
+from harness.run.plan import PlannedRun, make_jobs, plan_suites
 from harness.run.replan import stored_job
 from harness.run.spec import make_request, prompt_hash
 from harness.run.store import RunStore
@@ -42,7 +42,7 @@ def import_answers(path: Path, benchmark: str, config: RunConfig) -> list[Path]:
 
     Raises `DataError` naming the rows that do not belong to the benchmark's questions, or that are missing.
     """
-    read: dict[str, Callable[[Path, Job], dict[str, dict[str, tuple[str, ...]]]]] = {
+    read: dict[str, Callable[[Path, PlannedRun], dict[str, dict[str, tuple[str, ...]]]]] = {
         "alpaca_eval": _alpaca_answers,
         "arena_hard": _arena_answers,
         "mt_bench": _mt_bench_answers,
@@ -72,7 +72,7 @@ def _question(problem_id: str) -> str:
     return problem_id.partition("/")[0]
 
 
-def _store(job: Job, answers: Mapping[str, tuple[str, ...]]) -> None:
+def _store(job: PlannedRun, answers: Mapping[str, tuple[str, ...]]) -> None:
     with RunStore(job.directory, job.spec) as store:
         for first in job.problems:
             problem = first
@@ -89,13 +89,13 @@ def _store(job: Job, answers: Mapping[str, tuple[str, ...]]) -> None:
         store.compact()
 
 
-def _alpaca_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]]:
+def _alpaca_answers(path: Path, job: PlannedRun) -> dict[str, dict[str, tuple[str, ...]]]:
     by_index = {int(problem.id): problem.messages[-1].content for problem in job.problems}
     outputs = alpaca_files.read_outputs(path, [by_index[index] for index in sorted(by_index)])
     return {outputs[0].generator: {str(one.index): (one.output,) for one in outputs}}
 
 
-def _arena_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]]:
+def _arena_answers(path: Path, job: PlannedRun) -> dict[str, dict[str, tuple[str, ...]]]:
     known = {problem.id for problem in job.problems}
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for raw in arena_files.read_rows([path]):
@@ -112,7 +112,7 @@ def _arena_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]
     return found
 
 
-def _mt_bench_answers(path: Path, job: Job) -> dict[str, dict[str, tuple[str, ...]]]:
+def _mt_bench_answers(path: Path, job: PlannedRun) -> dict[str, dict[str, tuple[str, ...]]]:
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for answer in mt_bench_files.read_answers(path):
         if len(answer.turns) != 2:
@@ -172,7 +172,7 @@ def export_benchmark(folder: RunFolder, benchmark: str, out: Path, config: RunCo
 
 
 def _write_alpaca(
-    job: Job, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
+    job: PlannedRun, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
 ) -> list[Path]:
     folder = _folder(out / safe_name(job.spec.model))
     paths = [folder / "model_outputs.json"]
@@ -198,7 +198,7 @@ def _write_alpaca(
 
 
 def _write_arena(
-    job: Job, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
+    job: PlannedRun, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
 ) -> list[Path]:
     model = job.spec.model
     answers = [
@@ -227,7 +227,7 @@ def _baseline(task: Task) -> str:
 
 
 def _write_mt_bench(
-    job: Job, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
+    job: PlannedRun, tasks: Sequence[Task], judged: Sequence[Judged], judgments: Sequence[Judgment], out: Path
 ) -> list[Path]:
     model = job.spec.model
     answers = [mt_bench_files.answer_row(answer, 0.0) for answer in mt_bench_files.answers_of(tasks, model)]

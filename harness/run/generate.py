@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.grading.pool import GradingPool
 from harness.models.base import bounded
 from harness.models.replies import Progress
-from harness.run.plan import Job
+from harness.run.plan import PlannedRun
 from harness.run.rows import as_stored
 from harness.run.score import Scorer
 from harness.run.spec import make_request, prompt_hash
@@ -30,7 +30,7 @@ _GRACE_S = 5.0
 class OpenJob:
     """A job with its store and its scorer."""
 
-    job: Job
+    job: PlannedRun
     store: RunStore
     scorer: Scorer
     missing: list[tuple[Problem, int]]
@@ -71,7 +71,7 @@ class OpenJob:
         return record
 
 
-def open_jobs(jobs: Sequence[Job], pool: GradingPool, stack: ExitStack) -> list[OpenJob]:
+def open_jobs(jobs: Sequence[PlannedRun], pool: GradingPool, stack: ExitStack) -> list[OpenJob]:
     """Lock and read every run directory, grade what is stored, list what is missing.
 
     Raises `StoreError` before anything is generated.
@@ -94,7 +94,7 @@ def open_jobs(jobs: Sequence[Job], pool: GradingPool, stack: ExitStack) -> list[
     return opened
 
 
-def _open_turns(job: Job, store: RunStore, scorer: Scorer) -> OpenJob:
+def _open_turns(job: PlannedRun, store: RunStore, scorer: Scorer) -> OpenJob:
     """As `open_jobs` for several turns."""
     stored = by_key(store.current())
     missing: list[tuple[Problem, int]] = []

@@ -19,7 +19,7 @@ from harness.models.base import NO_ROOM, Stopped
 from harness.models.replies import Progress
 from harness.run.folder import RunFolder
 from harness.run.generate import OpenJob, generate, open_jobs
-from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
+from harness.run.plan import PlannedRun, make_jobs, plan_suites, refuse_temperatures
 from harness.run.replan import stored_job
 from harness.run.result import RunResult
 from harness.run.score import Scorer
@@ -99,7 +99,7 @@ def _and_dropped(unfinished: int) -> str:
 
 
 def _run_model(
-    model: Model, jobs: Sequence[Job], config: RunConfig, progress: Progress[Completion], dropped: list[int]
+    model: Model, jobs: Sequence[PlannedRun], config: RunConfig, progress: Progress[Completion], dropped: list[int]
 ) -> list[RunResult | str]:
     """Only generation runs in the event loop: a signal during the long waits for graders must not wait for them too."""
     with (

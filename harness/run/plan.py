@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from harness import catalog
@@ -11,6 +12,7 @@ from harness.config import RunConfig
 from harness.datasets import pinned
 from harness.errors import ConfigError, StoreError
 from harness.metrics import parse_metric
+from harness.run.folder import RunFolder
 from harness.run.locate import list_runs
 from harness.run.presets import SamplingPreset
 from harness.run.result import RunResult
@@ -26,17 +28,22 @@ ALWAYS = ("tokens_out", "truncated")
 
 
 @dataclass(frozen=True)
-class Job:
+class PlannedRun:
     """One suite for one model: the problems, the spec and where it is stored."""
 
     suite: Suite
     problems: Sequence[Problem]
-    prompt_hashes: Mapping[str, str]
-    """Problem id -> hash of its rendered prompt."""
     spec: RunSpec
-    directory: Path
-    metrics: tuple[str, ...]
+    """Of no model until one is named (`make_jobs`)."""
+    metrics: tuple[str, ...] = ()
     """Metrics asked for beside the suite's own."""
+    directory: Path = Path()
+    """Empty until a model is named."""
+
+    @cached_property
+    def prompt_hashes(self) -> Mapping[str, str]:
+        """Problem id -> hash of its rendered prompt."""
+        return {problem.id: prompt_hash(problem.messages) for problem in self.problems}
 
     def attempts(self) -> Iterator[tuple[Problem, int]]:
         """Every attempt that the spec asks for, attempt-major: a half-done run has whole attempts."""
@@ -45,26 +52,15 @@ class Job:
                 yield problem, attempt
 
 
-@dataclass(frozen=True)
-class SuitePlan:
-    """One suite, before a model is named."""
-
-    suite: Suite
-    problems: Sequence[Problem]
-    sampling: Sampling
-    metrics: tuple[str, ...]
-    """Metrics asked for beside the suite's own."""
-
-
-def plan_suites(config: RunConfig) -> list[SuitePlan]:
-    """Load and check every suite of a config.
+def plan_suites(config: RunConfig) -> list[PlannedRun]:
+    """Load and check every suite of a config, before a model is named.
 
     Raises `UnknownName`, `DataError`, `ConfigError`, `MissingExtra`: all before anything is generated.
     """
     protocol = catalog.load("protocol", config.protocol) if config.protocol is not None else None
     assert protocol is None or isinstance(protocol, SamplingPreset)
     data_dir = Path(config.data_dir) if config.data_dir is not None else None
-    plans: list[SuitePlan] = []
+    plans: list[PlannedRun] = []
     for name, own_n in parse_suite_arg(",".join(config.suite)):
         suite = load_suite(name)
         suite = replace(suite, data=pinned(suite.data, data_dir))
@@ -73,7 +69,19 @@ def plan_suites(config: RunConfig) -> list[SuitePlan]:
         problems = load_problems(suite, data_dir, config.seed, config.limit)
         for model in config.model or ("",):
             _check_samples(suite, problems, sampling, changed_by_options(config.options_of(model)))
-        plans.append(SuitePlan(suite, problems, sampling, config.metric))
+        # A limit that leaves nothing out is none: the run is the same as without it, and ranked with such runs.
+        limited = config.limit is not None and not 0 < suite.data.rows <= config.limit
+        spec = RunSpec(
+            suite=suite.name,
+            suite_version=suite.version,
+            data_sha256=suite.data.sha256,
+            model="",
+            model_identity={},
+            sampling=sampling,
+            limit=config.limit if limited else None,
+            protocol=config.protocol,
+        )
+        plans.append(PlannedRun(suite, problems, spec, config.metric))
     return plans
 
 
@@ -108,7 +116,7 @@ def _check_samples(suite: Suite, problems: Sequence[Problem], sampling: Sampling
         raise ConfigError(f"suite {suite.name!r} has several turns, which only a judging protocol can score")
 
 
-def refuse_temperatures(plans: Sequence[SuitePlan], config: RunConfig) -> None:
+def refuse_temperatures(plans: Sequence[PlannedRun], config: RunConfig) -> None:
     """Refuse a temperature of the user's, or of a preset, for suites whose problems have their own.
 
     Not part of `plan_suites`, which also plans runs again from what they stored. Raises `ConfigError`.
@@ -151,59 +159,37 @@ def choose_metrics(suite: Suite, n: int, extra: Sequence[str]) -> tuple[str, ...
     return tuple(name for name in names if (parse_metric(name)[1] or 0) <= n)
 
 
-def make_jobs(plans: Sequence[SuitePlan], model: str, identity: Mapping[str, Json], config: RunConfig) -> list[Job]:
-    """Name the model (and what makes its answers its own): specs, identities and directories."""
-    jobs: list[Job] = []
-    for plan in plans:
-        # A limit that leaves nothing out is none: the run is the same as without it, and ranked with such runs.
-        limited = config.limit is not None and not 0 < plan.suite.data.rows <= config.limit
-        spec = RunSpec(
-            suite=plan.suite.name,
-            suite_version=plan.suite.version,
-            data_sha256=plan.suite.data.sha256,
-            model=model,
-            model_identity=dict(identity),
-            sampling=plan.sampling,
-            limit=config.limit if limited else None,
-            protocol=config.protocol,
-        )
-        jobs.append(
-            Job(
-                suite=plan.suite,
-                problems=plan.problems,
-                prompt_hashes={problem.id: prompt_hash(problem.messages) for problem in plan.problems},
-                spec=spec,
-                directory=Path(config.results_dir) / "runs" / spec.run_id,
-                metrics=plan.metrics,
-            )
-        )
-    return jobs
+def make_jobs(
+    plans: Sequence[PlannedRun], model: str, identity: Mapping[str, Json], config: RunConfig
+) -> list[PlannedRun]:
+    """Name the model (and what makes its answers its own), which settles the directories."""
+    specs = [replace(plan.spec, model=model, model_identity=dict(identity)) for plan in plans]
+    return [
+        replace(plan, spec=spec, directory=RunFolder.of(Path(config.results_dir), spec.run_id).path)
+        for plan, spec in zip(plans, specs, strict=True)
+    ]
 
 
-@dataclass(frozen=True)
-class Expectation:
-    """What one request of a job will probably take."""
+def expect(job: PlannedRun, requests: int, results_dir: Path) -> dict[str, Json]:
+    """What so many requests will probably take, from what the store knows of this model; nothing is loaded or asked.
 
-    tokens_in: float
-    tokens_out: float
-    source: str
-    """Where `tokens_out` comes from: the store's past, or the limit as an upper bound."""
-    seconds: float | None
-    """Wall time per request at the throughput last seen for this model; None if it never ran here."""
-
-
-def expect(job: Job, results_dir: Path) -> Expectation:
-    """Estimate a job's cost from what the store knows of this model; nothing is loaded or asked."""
+    tokens_in, tokens_out, tokens_source (the store's past, or the limit as an upper bound) and hours, at the throughput
+    last seen for this model: None if it never ran here.
+    """
     characters = sum(len(message.content) for problem in job.problems for message in problem.messages)
-    tokens_in = characters / len(job.problems) / _CHARS_PER_TOKEN
-    tokens_out, source, tokens_per_second = float(job.spec.sampling.max_tokens), "max_tokens (upper bound)", None
+    each, source, tokens_per_second = float(job.spec.sampling.max_tokens), "max_tokens (upper bound)", None
     for result in _results_of(job.spec.model, results_dir):
         made, seconds = result.totals.get("tokens_out"), result.totals.get("seconds")
         if isinstance(made, int | float) and isinstance(seconds, int | float) and seconds > 0:
             tokens_per_second = made / seconds
         if result.suite == job.suite.name and "tokens_out" in result.estimates:
-            tokens_out, source = result.estimates["tokens_out"].value, "mean of an earlier run"
-    return Expectation(tokens_in, tokens_out, source, tokens_out / tokens_per_second if tokens_per_second else None)
+            each, source = result.estimates["tokens_out"].value, "mean of an earlier run"
+    return {
+        "tokens_in": round(characters / len(job.problems) / _CHARS_PER_TOKEN * requests),
+        "tokens_out": round(each * requests),
+        "tokens_source": source,
+        "hours": each / tokens_per_second * requests / 3600 if tokens_per_second else None,
+    }
 
 
 def _results_of(model: str, results_dir: Path) -> list[RunResult]:
@@ -219,6 +205,6 @@ def _results_of(model: str, results_dir: Path) -> list[RunResult]:
     return sorted(found, key=lambda result: result.finished)
 
 
-def first_prompt(job: Job) -> list[dict[str, Json]]:
+def first_prompt(job: PlannedRun) -> list[dict[str, Json]]:
     """The first problem's messages, for `--dry-run`."""
     return [{"role": message.role, "content": message.content} for message in job.problems[0].messages]

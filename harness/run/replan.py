@@ -13,13 +13,13 @@ from dataclasses import replace
 from harness.config import RunConfig, validate
 from harness.errors import ConfigError, StoreError, UnknownName
 from harness.run.folder import SPEC, RunFolder
-from harness.run.plan import Job, make_jobs, plan_suites
-from harness.run.spec import RunSpec, prompt_hash
+from harness.run.plan import PlannedRun, make_jobs, plan_suites
+from harness.run.spec import RunSpec
 from harness.suites import load_suite, within_limit
 from harness.types import DataRef, Problem, Sampling, Suite
 
 
-def stored_job(folder: RunFolder, config: RunConfig, limit: int | None = None) -> Job:
+def stored_job(folder: RunFolder, config: RunConfig, limit: int | None = None) -> PlannedRun:
     """The job of a stored run as this code would plan it now, of at most `limit` of its problems.
 
     Raises `StoreError` if the run is damaged, judged, imported without replies, or of another version or data than the
@@ -62,7 +62,7 @@ def stored_job(folder: RunFolder, config: RunConfig, limit: int | None = None) -
     return replace(job, spec=replace(spec, limit=job.spec.limit), directory=folder.path)
 
 
-def _imported(folder: RunFolder, spec: RunSpec) -> Job:
+def _imported(folder: RunFolder, spec: RunSpec) -> PlannedRun:
     """An imported run as a job, asked in the other tool's words."""
     problems = folder.problems
     if not problems:
@@ -72,8 +72,7 @@ def _imported(folder: RunFolder, spec: RunSpec) -> Job:
         )
     suite = _suite(spec, problems)
     problems = [problems[index] for index in within_limit([problem.id for problem in problems], spec.limit)]
-    hashes = {problem.id: prompt_hash(problem.messages) for problem in problems}
-    return Job(suite, problems, hashes, spec, folder.path, ())
+    return PlannedRun(suite, problems, spec, directory=folder.path)
 
 
 def _suite(spec: RunSpec, problems: Sequence[Problem]) -> Suite:

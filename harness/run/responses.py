@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from harness.errors import DataError, StoreError, UsageError
 from harness.metrics.diversity import Corpus
@@ -21,17 +22,6 @@ from judges.types import Part
 
 _LENGTHS_DIFFER = 0.1  # relative difference of mean words from which a warning is due
 _SAME = ("suite", "suite_version", "data_sha256")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which responses of the runs are looked at."""
-
-    part: Part = "answer"
-    samples: int | None = None
-    """Attempts per problem; None: as many as every run has."""
-    keep_truncated: bool = False
-    """Count completions that were cut by the token limit as they are."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +48,21 @@ class Responses:
         return Corpus(texts, {problem: len(found) for problem, found in self.texts.items()}, clusters)
 
 
-def read_responses(folder: RunFolder, choice: Choice) -> Responses:
-    """The responses of one run. Raises `StoreError` for a run without completions, `DataError` if none is usable."""
+def read_responses(
+    folder: RunFolder, part: Part = "answer", samples: int | None = None, *, keep_truncated: bool = False
+) -> Responses:
+    """The responses of one run: that part of at most `samples` attempts per problem.
+
+    `keep_truncated` counts completions that were cut by the token limit as they are. Raises `StoreError` for a run
+    without completions, `DataError` if none is usable.
+    """
     spec = folder.spec
     if spec.judged_from is not None:
         raise StoreError(f"{folder} is what a judge said of run {spec.judged_from}: name that run instead")
     latest = {key: record.completion for key, record in folder.latest.items()}
     if not latest:
         raise StoreError(f"{folder} holds no completions, so there are no texts to measure")
-    attempts = min(max(attempt for _, attempt in latest) + 1, choice.samples or 1_000_000_000)
+    attempts = min(max(attempt for _, attempt in latest) + 1, samples or 1_000_000_000)
     texts: dict[str, list[str]] = {}
     left_out = Counter({"failed": 0, "truncated": 0, "empty": 0})
     for (problem, attempt), completion in sorted(latest.items()):
@@ -74,9 +70,9 @@ def read_responses(folder: RunFolder, choice: Choice) -> Responses:
             continue
         if completion.finish == "error":
             left_out["failed"] += 1
-        elif completion.finish == "length" and not choice.keep_truncated:
+        elif completion.finish == "length" and not keep_truncated:
             left_out["truncated"] += 1
-        elif not (text := answer_part(completion, choice.part).strip()):
+        elif not (text := answer_part(completion, part).strip()):
             left_out["empty"] += 1
         else:
             texts.setdefault(problem, []).append(text)
@@ -97,7 +93,9 @@ def read_responses(folder: RunFolder, choice: Choice) -> Responses:
     )
 
 
-def on_equal_terms(folders: Sequence[RunFolder], choice: Choice) -> tuple[list[Responses], list[str]]:
+def on_equal_terms(
+    folders: Sequence[RunFolder], part: Part = "answer", samples: int | None = None, *, keep_truncated: bool = False
+) -> tuple[list[Responses], list[str]]:
     """The responses of all runs over the same problems, with equally many of each problem; and what that cost.
 
     Raises `UsageError` for runs of different suites or data, or without a common problem.
@@ -111,13 +109,14 @@ def on_equal_terms(folders: Sequence[RunFolder], choice: Choice) -> tuple[list[R
                 f"{folder.name} and {first.name} differ in {', '.join(different)}: diversity is compared "
                 "on the same prompts, so give runs of one suite"
             )
-    runs = [read_responses(folder, choice) for folder in folders]
+    read = partial(read_responses, part=part, keep_truncated=keep_truncated)
+    runs = [read(folder, samples=samples) for folder in folders]
     names = Counter(run.model for run in runs)
     least = min(run.attempts for run in runs)
     notes = []
     if any(run.attempts != least for run in runs):
         notes.append(f"runs have different n: the first {least} samples of each are compared")
-        runs = [read_responses(folder, replace(choice, samples=least)) for folder in folders]
+        runs = [read(folder, samples=least) for folder in folders]
     common = set(runs[0].texts).intersection(*(run.texts for run in runs))
     if not common:
         raise UsageError("the runs have no problem in common that each of them answered")

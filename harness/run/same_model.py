@@ -10,57 +10,52 @@ written in docs/judging.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from harness.types import Json
 
+Identity = Mapping[str, Json]
+"""What `Model.describe` says."""
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A model's name on the command line, and what `Model.describe` says of it."""
 
-    name: str
-    identity: Mapping[str, Json]
+def same_model(one: tuple[str, Identity], two: tuple[str, Identity]) -> bool:
+    """True if the two (name on the command line, identity) are one model as far as anybody can tell from here."""
+    (name, identity), (other_name, other) = one, two
+    if _base(identity) is not None and _base(other) is not None:
+        return (_base(identity), _adapters(identity)) == (_base(other), _adapters(other))
+    if identity == other:
+        return True
+    if _adapters(identity) != _adapters(other):
+        return False
+    served, others = _text(identity.get("served")), _text(other.get("served"))  # what the user says is served
+    if served is not None and others is not None:
+        return served == others
+    mine, theirs = _called(identity), _called(other)
+    if mine is None or theirs is None:
+        return name.casefold() == other_name.casefold()
+    if ("/" in mine) != ("/" in theirs):  # "gpt-4o" and "openai/gpt-4o"
+        return mine.rpartition("/")[2] == theirs.rpartition("/")[2]
+    return mine == theirs
 
-    def base(self) -> str | None:
-        """Fingerprint of the weights below all adapters; None if they do not lie here."""
-        return _text(self.identity.get("fingerprint"))
 
-    def adapters(self) -> tuple[str | None, ...]:
-        """Every adapter in the order in which they lie on the base: its fingerprint, or what a hub calls it."""
-        earlier = self.identity.get("earlier_adapters")
-        found = [_text(one) for one in earlier] if isinstance(earlier, list | tuple) else []
-        if self.identity.get("adapter") is not None:
-            found.append(_text(self.identity.get("adapter_fingerprint")) or _text(self.identity.get("adapter")))
-        return tuple(found)
+def _base(identity: Identity) -> str | None:
+    """Fingerprint of the weights below all adapters; None if they do not lie here."""
+    return _text(identity.get("fingerprint"))
 
-    def called(self) -> str | None:
-        """What a hub or a server calls it; None for weights that lie here."""
-        return _text(self.identity.get("model")) if self.base() is None else None
 
-    def checkpoint(self) -> str | None:
-        """What the user says is served under the name."""
-        return _text(self.identity.get("served"))
+def _adapters(identity: Identity) -> tuple[str | None, ...]:
+    """Every adapter in the order in which they lie on the base: its fingerprint, or what a hub calls it."""
+    earlier = identity.get("earlier_adapters")
+    found = [_text(one) for one in earlier] if isinstance(earlier, list | tuple) else []
+    if identity.get("adapter") is not None:
+        found.append(_text(identity.get("adapter_fingerprint")) or _text(identity.get("adapter")))
+    return tuple(found)
+
+
+def _called(identity: Identity) -> str | None:
+    """What a hub or a server calls it; None for weights that lie here."""
+    return _text(identity.get("model")) if _base(identity) is None else None
 
 
 def _text(value: Json) -> str | None:
     """A text as it is compared, None for anything else."""
     return value.casefold() if isinstance(value, str) else None
-
-
-def same_model(one: Named, other: Named) -> bool:
-    """True if the two are one model as far as anybody can tell from here."""
-    if one.base() is not None and other.base() is not None:
-        return (one.base(), one.adapters()) == (other.base(), other.adapters())
-    if one.identity == other.identity:
-        return True
-    if one.adapters() != other.adapters():
-        return False
-    if one.checkpoint() is not None and other.checkpoint() is not None:
-        return one.checkpoint() == other.checkpoint()
-    mine, theirs = one.called(), other.called()
-    if mine is None or theirs is None:
-        return one.name.casefold() == other.name.casefold()
-    if ("/" in mine) != ("/" in theirs):  # "gpt-4o" and "openai/gpt-4o"
-        return mine.rpartition("/")[2] == theirs.rpartition("/")[2]
-    return mine == theirs

@@ -9,7 +9,7 @@ from harness import formats
 from harness.grading import Pending, field_checks, get_grader, score_completion
 from harness.grading.pool import GradingPool
 from harness.reasoning import Unread, with_answer
-from harness.run.plan import Job
+from harness.run.plan import PlannedRun
 from harness.types import Completion, Graded, Problem, Record, Score
 
 _UNKNOWN = Score(None, "unscored", why="not graded yet")
@@ -18,7 +18,7 @@ _UNKNOWN = Score(None, "unscored", why="not graded yet")
 class Scorer:
     """Grades the completions of one job as they come; a later completion of an attempt replaces the earlier one."""
 
-    def __init__(self, job: Job, pool: GradingPool) -> None:
+    def __init__(self, job: PlannedRun, pool: GradingPool) -> None:
         self._job = job
         self._pool = pool
         self._problems = {problem.id: problem for problem in job.problems}
@@ -81,6 +81,6 @@ class Scorer:
         return sorted(done, key=lambda graded: (graded.problem_id, graded.attempt))
 
 
-def grader_versions(job: Job) -> dict[str, str]:
+def grader_versions(job: PlannedRun) -> dict[str, str]:
     """Version of every grader that this job's problems use."""
     return {name: get_grader(name).version() for name in sorted({problem.grader for problem in job.problems})}

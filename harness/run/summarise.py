@@ -10,7 +10,7 @@ from harness.clock import utc_now
 from harness.errors import DataError, NotMeasured
 from harness.metrics import estimate
 from harness.models.base import NO_ROOM
-from harness.run.plan import Job, choose_metrics
+from harness.run.plan import PlannedRun, choose_metrics
 from harness.run.result import Item, RunResult
 from harness.run.score import grader_versions
 from harness.run.sent import sent_sampling
@@ -19,7 +19,7 @@ from harness.types import Estimate, Graded, Json
 
 
 def summarise(
-    job: Job,
+    job: PlannedRun,
     graded: Sequence[Graded],
     environment: Mapping[str, Json],
     seconds: float | None,
@@ -111,7 +111,7 @@ def _cost(tokens_in: int, tokens_out: int, environment: Mapping[str, Json]) -> f
     return (tokens_in * price_in + tokens_out * price_out) / 1e6
 
 
-def _warnings(job: Job, graded: Sequence[Graded], attempts: Mapping[str, int]) -> list[str]:
+def _warnings(job: PlannedRun, graded: Sequence[Graded], attempts: Mapping[str, int]) -> list[str]:
     limit = sent_sampling(job.spec, job.problems)["max_tokens"]
     found = count_warnings(Counter(row.score.status for row in graded), limit)
     no_room = [row.score.why for row in graded if row.score.status == "error" and NO_ROOM in row.score.why]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from harness.reasoning import with_answer
 from harness.run.folder import Key, RunFolder
-from harness.run.plan import Job
+from harness.run.plan import PlannedRun
 from harness.run.spec import prompt_hash
 from harness.types import Completion, Problem, Record, Suite
 
@@ -50,13 +50,13 @@ def later_turns(suite: Suite, problem: Problem) -> Iterator[Problem]:
         following = follow_up(suite, following, NOT_ASKED)
 
 
-def count_turns(job: Job) -> int:
+def count_turns(job: PlannedRun) -> int:
     """Completions that the whole job is made of: problems, times turns, times attempts."""
     turns = sum(1 + sum(1 for _ in later_turns(job.suite, problem)) for problem in job.problems)
     return turns * job.spec.sampling.n
 
 
-def count_stored(job: Job) -> int:
+def count_stored(job: PlannedRun) -> int:
     """Completions of the job that are there and need not be made again. Raises `StoreError` if they cannot be read."""
     stored = RunFolder(job.directory).latest
     return sum(

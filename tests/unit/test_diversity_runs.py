@@ -15,7 +15,7 @@ from harness.errors import DataError, StoreError, UsageError
 from harness.metrics.diversity import FORMS, Tools
 from harness.run.diversity import FILE, measure_runs
 from harness.run.folder import RunFolder
-from harness.run.responses import Choice, length_notes, on_equal_terms, read_responses
+from harness.run.responses import length_notes, on_equal_terms, read_responses
 from harness.run.rows import record_to_json
 from harness.run.spec import RunSpec
 from harness.run.store import write_graded, write_spec
@@ -76,18 +76,18 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         Completion("", "error", error="boom"),
         "<think>why</think>good two",
     ]
-    run = read_responses(write_run(tmp_path, "m", {"p": replies}), Choice())
+    run = read_responses(write_run(tmp_path, "m", {"p": replies}))
     assert run.texts == {"p": ("good one", "good two")}
     assert run.left_out == {"failed": 1, "truncated": 1, "empty": 1}
-    kept = read_responses(run.folder, Choice(keep_truncated=True, part="reasoning"))
+    kept = read_responses(run.folder, "reasoning", keep_truncated=True)
     assert kept.texts == {"p": ("good one", "only thoughts", "cut off", "why")}
-    assert read_responses(run.folder, Choice(samples=1)).texts == {"p": ("good one",)}
+    assert read_responses(run.folder, samples=1).texts == {"p": ("good one",)}
 
 
 def test_runs_are_put_on_equal_terms(tmp_path: Path) -> None:
     first = write_run(tmp_path, "a", {"p": ["1", "2", "3", "4"], "q": ["1", "2", "3", "4"], "x": ["1", "2", "3", "4"]})
     second = write_run(tmp_path, "b", {"p": ["1", "2", "3"], "q": ["1", Completion("2", "length"), "3"], "y": ["1"]})
-    runs, notes = on_equal_terms([first, second], Choice())
+    runs, notes = on_equal_terms([first, second])
     assert [{problem: len(texts) for problem, texts in run.texts.items()} for run in runs] == [{"p": 3, "q": 2}] * 2
     assert runs[0].texts["q"] == ("1", "2")
     assert any("first 3 samples" in note for note in notes)
@@ -97,7 +97,7 @@ def test_runs_are_put_on_equal_terms(tmp_path: Path) -> None:
 def test_a_difference_in_length_is_told(tmp_path: Path) -> None:
     short = write_run(tmp_path, "short", many(3, "one two", "one three"))
     long = write_run(tmp_path, "long", many(3, "one two three four five six", "one three and so on and on"))
-    runs, _ = on_equal_terms([short, long], Choice())
+    runs, _ = on_equal_terms([short, long])
     assert any("warning" in note and "ead" in note for note in length_notes(runs))
     assert not any("warning" in note for note in length_notes(runs[:1]))
 
@@ -110,7 +110,6 @@ def test_differences_are_paired_and_cover_zero_for_equal_runs(tmp_path: Path) ->
             write_run(tmp_path, "b", same),
             write_run(tmp_path, "c", many(24, "a b c", "x y z")),
         ],
-        Choice(),
     )
     lines = measure_runs(runs, ["distinct-1", "self-bleu"], FORMS, Tools(), lambda text: None)
     assert [line.run.model for line in lines] == ["a", "b", "c"] * 4
@@ -133,7 +132,7 @@ def test_scores_are_kept_until_texts_or_settings_change(tmp_path: Path) -> None:
 
     def measured(tokenizer: str = "13a", samples: int | None = None) -> int:
         said.clear()
-        runs, _ = on_equal_terms([directory], Choice(samples=samples))
+        runs, _ = on_equal_terms([directory], samples=samples)
         measure_runs(runs, ["self-bleu"], FORMS, Tools(bleu_tokenizer=tokenizer), said.append)
         return len(said)
 
@@ -151,7 +150,7 @@ def test_scores_are_kept_until_texts_or_settings_change(tmp_path: Path) -> None:
 
 
 def test_a_stored_estimate_survives_the_round_trip(tmp_path: Path) -> None:
-    runs, _ = on_equal_terms([write_run(tmp_path, "m", {"p": ["a b", "a c"]})], Choice())
+    runs, _ = on_equal_terms([write_run(tmp_path, "m", {"p": ["a b", "a c"]})])
     first = measure_runs(runs, ["ead"], ["within"], Tools(), lambda text: None)
     again = measure_runs(runs, ["ead"], ["within"], Tools(), lambda text: pytest.fail("computed again"))
     assert again[0].scores == first[0].scores  # an interval that is open at its end included
@@ -163,7 +162,7 @@ def test_graded_metrics_stand_beside_texts(tmp_path: Path) -> None:
         write_run(tmp_path, "a", {f"p{i}": ["1", "1", "1"] for i in range(9)}, grade=True),
         write_run(tmp_path, "b", {f"p{i}": ["1", "2", "3"] for i in range(9)}, grade=True),
     ]
-    runs, _ = on_equal_terms(directories, Choice())
+    runs, _ = on_equal_terms(directories)
     lines = measure_runs(runs, ["distinct_answers", "maj_gap@3"], FORMS, Tools(), lambda text: None)
     assert [line.scores.estimate.value for line in lines] == [1.0, 3.0, 0.0, 0.0]
     assert lines[1].versus is not None
@@ -177,15 +176,15 @@ def test_refused_runs(tmp_path: Path) -> None:
     cut = write_run(tmp_path, "d", {"p": [Completion("x", "length")]})
     empty = write_run(tmp_path, "e", {})
     with pytest.raises(UsageError, match="differ in suite"):
-        on_equal_terms([a, other], Choice())
+        on_equal_terms([a, other])
     with pytest.raises(UsageError, match="no problem in common"):
-        on_equal_terms([a, apart], Choice())
+        on_equal_terms([a, apart])
     with pytest.raises(UsageError, match="given twice"):
-        on_equal_terms([a, a], Choice())
+        on_equal_terms([a, a])
     with pytest.raises(DataError, match=r"1 truncated.*--keep-truncated"):
-        read_responses(cut, Choice())
+        read_responses(cut)
     with pytest.raises(StoreError, match="no completions"):
-        read_responses(empty, Choice())
+        read_responses(empty)
 
 
 @pytest.mark.parametrize(

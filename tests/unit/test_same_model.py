@@ -12,20 +12,22 @@ from tiny_model import write_model
 from harness.errors import UsageError
 from harness.models import load_model
 from harness.run.judged.choose import refuse_self
-from harness.run.same_model import Named, same_model
+from harness.run.same_model import Identity, same_model
+
+Named = tuple[str, Identity]
 
 
 def local(folder: str, fingerprint: str, engine: str = "hf", **more: object) -> Named:
     facts = {"engine": engine, "model": folder, "fingerprint": fingerprint, "adapter": None, **more}
-    return Named(f"{engine}:{folder}", facts)  # type: ignore[arg-type]
+    return (f"{engine}:{folder}", facts)  # type: ignore[arg-type]
 
 
 def hub(model: str, revision: str = "1", **more: object) -> Named:
-    return Named(f"hf:{model}", {"engine": "hf", "model": model, "revision": revision, "fingerprint": None, **more})  # type: ignore[dict-item]
+    return (f"hf:{model}", {"engine": "hf", "model": model, "revision": revision, "fingerprint": None, **more})  # type: ignore[dict-item]
 
 
 def served(model: str, where: object = ("http://a/v1",), name: str = "") -> Named:
-    return Named(name or f"openai:{model}", {"engine": "openai", "model": model, "served": where})  # type: ignore[dict-item]
+    return (name or f"openai:{model}", {"engine": "openai", "model": model, "served": where})  # type: ignore[dict-item]
 
 
 def lora(folder: str, mark: str | None, *earlier: str, base: Callable[..., Named] = local) -> Named:
@@ -39,7 +41,7 @@ GROUPS: dict[str, list[Named]] = {
         local("./a", "w1"),
         local("/elsewhere/copy", "w1"),
         local("./a", "W1", "vllm"),
-        Named("trained:x-1", {"engine": "hf", "model": "models/x-1", "fingerprint": "w1"}),
+        ("trained:x-1", {"engine": "hf", "model": "models/x-1", "fingerprint": "w1"}),
     ],
     "retrained in the same folder": [local("./a", "w2"), local("./a", "w2", dtype="float32")],
     "adapter on them": [lora("./lora", "l1"), lora("/copy/of/lora", "l1"), lora("trained-name", "L1")],
@@ -59,7 +61,7 @@ GROUPS: dict[str, list[Named]] = {
     ],
     "checkpoint by name": [served("student", "step-100"), served("other-name", "Step-100", "openai:other-name")],
     "another checkpoint": [served("student", "step-200")],
-    "mock": [Named("mock:gold", {"engine": "mock"}), Named("mock:Gold", {"engine": "mock", "seed": 1})],
+    "mock": [("mock:gold", {"engine": "mock"}), ("mock:Gold", {"engine": "mock", "seed": 1})],
 }
 ALL = [(group, model) for group, models in GROUPS.items() for model in models]
 

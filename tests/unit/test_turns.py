@@ -18,7 +18,7 @@ from harness.errors import ConfigError
 from harness.run.folder import RECORDS, RunFolder
 from harness.run.judged.tasks import load_answers
 from harness.run.pipeline import _run_model
-from harness.run.plan import Job, make_jobs, plan_suites, refuse_temperatures
+from harness.run.plan import PlannedRun, make_jobs, plan_suites, refuse_temperatures
 from harness.run.replan import stored_job
 from harness.run.spec import make_request, prompt_hash
 from harness.run.store import RunStore
@@ -102,7 +102,7 @@ def directory(results: Path) -> Path:
     return found
 
 
-def the_job(results: Path) -> Job:
+def the_job(results: Path) -> PlannedRun:
     config = RunConfig(suite=("talk",), model=("scripted",), results_dir=str(results))
     (job,) = make_jobs(plan_suites(config), "scripted", {"engine": "scripted"}, config)
     return job

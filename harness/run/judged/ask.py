@@ -31,7 +31,7 @@ from harness.models.reply_cache import Cache
 from harness.run.folder import JUDGED, RESULT, VERDICTS, RunFolder
 from harness.run.judged.choose import choose_judging, refuse_self
 from harness.run.judged.tasks import Answers, baseline_answers, load_answers
-from harness.run.plan import Job
+from harness.run.plan import PlannedRun
 from harness.run.replan import stored_job
 from harness.run.result import Item, RunResult
 from harness.run.sent import sent_sampling
@@ -55,7 +55,7 @@ class Case:
 
     base: RunFolder
     """The run whose answers are judged."""
-    job: Job
+    job: PlannedRun
     judging: Judging
     answers: Answers
     opponent: str | None
@@ -88,7 +88,7 @@ def prepare(folder: RunFolder, config: RunConfig, against: RunFolder | None = No
 
 
 def _with_opponent(
-    job: Job, answers: Answers, config: RunConfig, against: RunFolder | None, part: Part
+    job: PlannedRun, answers: Answers, config: RunConfig, against: RunFolder | None, part: Part
 ) -> tuple[Answers, str]:
     """The same answers, each with the other side's answer to the same question."""
     failed = dict(answers.failed)

@@ -12,7 +12,7 @@ from harness.config import JudgeConfig, RunConfig
 from harness.errors import ConfigError, UsageError
 from harness.models import load_model
 from harness.models.budget import Budget
-from harness.run.same_model import Named, same_model
+from harness.run.same_model import same_model
 from harness.types import Json, Model, Suite
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
@@ -109,7 +109,7 @@ def refuse_self(judges: Sequence[Model], judged: Sequence[tuple[str, Mapping[str
     """Raise `UsageError` if a judge is one of the models (name, identity) it is to judge: it would prefer itself."""
     for judge in judges:
         for name, identity in judged:
-            if not allowed and same_model(Named(judge.name, judge.describe()), Named(name, identity)):
+            if not allowed and same_model((judge.name, judge.describe()), (name, identity)):
                 raise UsageError(
                     f"the judge {judge.name!r} is the model being judged, and models prefer their own answers: "
                     "name another judge, or say --allow-self"

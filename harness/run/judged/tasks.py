@@ -10,7 +10,7 @@ from harness.datasets import load_rows
 from harness.errors import DataError, StoreError, UsageError
 from harness.reasoning import Unread, with_answer
 from harness.run.folder import Key, RunFolder
-from harness.run.plan import Job
+from harness.run.plan import PlannedRun
 from harness.run.turns import walk
 from harness.types import Completion, Message, Problem
 from judges.types import Part, Task
@@ -32,7 +32,7 @@ class Answers:
     """What is to be said of how the replies were read."""
 
 
-def load_answers(job: Job, part: Part, samples: int | None) -> Answers:
+def load_answers(job: PlannedRun, part: Part, samples: int | None) -> Answers:
     """The stored answers of a run, at most `samples` per problem, as tasks without an opponent.
 
     Raises `StoreError` if a completion belongs to another prompt, `DataError` if there is none.
@@ -105,7 +105,7 @@ def answer_part(completion: Completion, part: Part) -> str:
     return (completed.reasoning or whole) if part == "reasoning" else whole
 
 
-def baseline_answers(job: Job, data_dir: Path | None) -> Mapping[str, tuple[str, ...]]:
+def baseline_answers(job: PlannedRun, data_dir: Path | None) -> Mapping[str, tuple[str, ...]]:
     """Problem id -> the suite's own opponent's answer. Raises `DataError` if an answer is missing."""
     assert job.suite.baseline is not None
     rows = {str(row["id"]): (str(row["output"]),) for row in load_rows(job.suite.baseline, data_dir)}
