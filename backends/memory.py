@@ -9,7 +9,7 @@ checkpointing, adapters and autocast's copies of the weights need no formulas an
 it by arithmetic: the optimiser's state, and what several devices hold in common (DDP's buckets, FSDP's whole layers).
 Scores of the vocabulary are computed in chunks as the losses here do. Sequences are counted as long as `length`.
 
-Not counted: the CUDA context and fragmentation, for which `Setup.fits` leaves room, and what an objective does beside
+Not counted: the CUDA context and fragmentation, for which `Peak.fits` leaves room, and what an objective does beside
 (a teacher's or a reference's pass comes before the student's and needs less; its weights are `frozen_models`).
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -60,7 +61,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Peak:
     """Bytes of one device at the peak."""
 
     weights: float
@@ -73,31 +74,27 @@ class Estimate:
     frozen: float
 
     @property
+    def parts(self) -> tuple[float, ...]:
+        """In the order of the table."""
+        return (self.weights, self.gradients, self.optimiser, self.activations, self.shared, self.frozen)
+
+    @property
     def total(self) -> float:
         """Sum of the parts."""
-        parts = (self.weights, self.gradients, self.optimiser, self.activations, self.shared, self.frozen)
-        return sum(parts)
+        return sum(self.parts)
+
+    def fits(self, gib: float = 79.0) -> bool:
+        """Whether this, the CUDA context and 5 % for fragmentation fit; an "80 GB" card has 79 GiB."""
+        return self.total * (1 + _FRAGMENTATION) + _CONTEXT <= gib * GIB
 
 
-@dataclass(frozen=True)
-class Setup:
-    """A number of devices and how they share the work."""
-
-    devices: int
-    sharding: Sharding
-    gib: float = 79.0
-    """Memory that a program can have on one device; an "80 GB" card has 79 GiB."""
-
-    def fits(self, estimate: Estimate) -> bool:
-        """Whether the estimate, the CUDA context and 5 % for fragmentation fit."""
-        return estimate.total * (1 + _FRAGMENTATION) + _CONTEXT <= self.gib * GIB
-
-    def __str__(self) -> str:
-        names = {"none": "", "copies": ", DDP", "zero2": ", ZeRO-2", "whole": ", FSDP or ZeRO-3"}
-        return f"{self.devices} x {self.gib + 1:.0f} GB{names[self.sharding]}"
-
-
-SETUPS = (Setup(1, "none"), Setup(8, "copies"), Setup(8, "zero2"), Setup(8, "whole"))
+SETUPS: Mapping[str, tuple[int, Sharding]] = {
+    "1 x 80 GB": (1, "none"),
+    "8 x 80 GB, DDP": (8, "copies"),
+    "8 x 80 GB, ZeRO-2": (8, "zero2"),
+    "8 x 80 GB, FSDP or ZeRO-3": (8, "whole"),
+}
+"""What the table shows: devices and how they share the work."""
 
 
 def model_config(sizes: Mapping[str, Any]) -> Any:
@@ -116,42 +113,26 @@ def parameters(config: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def estimate(work: Work, devices: int = 1, sharding: Sharding = "none") -> Estimate:
+def estimate(work: Work, devices: int = 1, sharding: Sharding = "none") -> Peak:
     """Memory of one of `devices` devices at the peak of an optimiser step, in bytes."""
-    return _combine(work, _simulate(work, *_mode(work, devices, sharding)), devices, sharding)
+    return _simulate(work, *_mode(work, devices, sharding))(devices, sharding)
 
 
-def table(work: Work, setups: Sequence[Setup] = SETUPS) -> list[str]:
+def table(work: Work) -> list[str]:
     """Lines of text: what each part needs, GiB per device, and whether it fits."""
     lines = [f"{'':28}weights  grads  optim.  activ.  shared  frozen   total  fits"]
-    simulated: dict[tuple[bool, bool], _Simulated] = {}
-    for setup in setups:
-        mode = _mode(work, setup.devices, setup.sharding)
+    simulated: dict[tuple[bool, bool], Callable[[int, Sharding], Peak]] = {}
+    for name, setup in SETUPS.items():
+        mode = _mode(work, *setup)
         if mode not in simulated:
             simulated[mode] = _simulate(work, *mode)
-        found = _combine(work, simulated[mode], setup.devices, setup.sharding)
-        parts = (found.weights, found.gradients, found.optimiser, found.activations, found.shared, found.frozen)
-        numbers = "  ".join(f"{part / GIB:6.1f}" for part in (*parts, found.total))
-        lines.append(f"{setup!s:28}{numbers}  {'yes' if setup.fits(found) else 'no'}")
+        found = simulated[mode](*setup)
+        numbers = "  ".join(f"{part / GIB:6.1f}" for part in (*found.parts, found.total))
+        lines.append(f"{name:28}{numbers}  {'yes' if found.fits() else 'no'}")
     return lines
 
 
 # --- the simulated step -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Simulated:
-    parameters: int
-    trained: int
-    frozen_weights: float
-    """Bytes of weights that are not trained."""
-    gradients: float
-    """Bytes of gradients that are there when the passes begin; 0 if they are part of `activations`."""
-    activations: float
-    layer_bytes: float
-    """Weights of the largest layer, as gathered."""
-    outer_bytes: float
-    """Weights outside the layers, as gathered."""
 
 
 def _mode(work: Work, devices: int, sharding: Sharding) -> tuple[bool, bool]:
@@ -159,26 +140,42 @@ def _mode(work: Work, devices: int, sharding: Sharding) -> tuple[bool, bool]:
     return work.bf16 and sharding in ("zero2", "whole"), work.accumulates or devices > 1
 
 
-def _combine(work: Work, found: _Simulated, devices: int, sharding: Sharding) -> Estimate:
-    trained, share = found.trained, 1 / devices
+def _peak(
+    work: Work,
+    devices: int,
+    sharding: Sharding,
+    *,
+    parameters: int,
+    trained: int,
+    frozen_weights: float,
+    gradients: float,
+    activations: float,
+    layer_bytes: float,
+    outer_bytes: float,
+) -> Peak:
+    """What was simulated on one device, shared out. The last two are weights as gathered: a layer's, all others'.
+
+    `gradients` are those that are there when the passes begin: 0 if they are part of `activations`.
+    """
+    share = 1 / devices
     split = share if sharding in ("zero2", "whole") else 1.0
     shared = 0.0
-    weights = found.frozen_weights + 4.0 * trained
+    weights = frozen_weights + 4.0 * trained
     if sharding == "copies" and devices > 1:
         shared = 4.0 * trained  # buckets of all-reduce
     elif sharding == "zero2":
-        weights = found.frozen_weights + (2.0 if work.bf16 else 4.0) * trained
+        weights = frozen_weights + (2.0 if work.bf16 else 4.0) * trained
         shared = 4.0 * trained * share if work.bf16 else 0.0  # float32 originals
     elif sharding == "whole" and devices > 1:
         # The layer at work and the next one, the gradient of one; outer weights (embeddings, head) with theirs.
-        shared = 3.0 * found.layer_bytes + 2.0 * found.outer_bytes
-    return Estimate(
+        shared = 3.0 * layer_bytes + 2.0 * outer_bytes
+    return Peak(
         weights=weights * (share if sharding == "whole" else 1),
-        gradients=found.gradients * split,
+        gradients=gradients * split,
         optimiser=_ADAM_BYTES * trained * split,
-        activations=found.activations,
+        activations=activations,
         shared=shared,
-        frozen=work.frozen_models * found.parameters * (2 if work.bf16 else 4) * (share if sharding == "whole" else 1),
+        frozen=work.frozen_models * parameters * (2 if work.bf16 else 4) * (share if sharding == "whole" else 1),
     )
 
 
@@ -211,8 +208,8 @@ class _Alive(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped here
         self.bytes -= self._sizes.pop(key)
 
 
-def _simulate(work: Work, low: bool, accumulates: bool) -> _Simulated:
-    """One forward and one backward pass. `low`: all weights in bfloat16, as FSDP gathers them."""
+def _simulate(work: Work, low: bool, accumulates: bool) -> Callable[[int, Sharding], Peak]:
+    """One forward and one backward pass, to be shared out. `low`: all weights in bfloat16, as FSDP gathers them."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with torch.device("meta"):
@@ -234,7 +231,9 @@ def _simulate(work: Work, low: bool, accumulates: bool) -> _Simulated:
             loss.backward()
         layer, outer = _units(model, 2 if work.bf16 else 4)
         count = sum(weight.numel() for weight in trained)
-        return _Simulated(
+        return partial(
+            _peak,
+            work,
             parameters=sum(weight.numel() for weight in weights),
             trained=count,
             frozen_weights=sum(weight.nbytes for weight in weights if not weight.requires_grad),

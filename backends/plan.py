@@ -19,7 +19,6 @@ from backends.records.preflight import odd_lines, preflight
 from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
 from backends.records.source import load_records
-from backends.trainers.routers import router_notes
 from backends.world import processes
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -146,7 +145,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         stages=planned,
         model_id=make_id(config.student, config.method, identity),
         notes=(
-            *router_notes(architecture),
+            *_router_notes(architecture),
             *rehearse_saving(source, tokenizer, whole=any(one.lora_rank is None for one in settings.values())),
         ),
     )
@@ -162,6 +161,23 @@ def _architecture(config: TrainConfig, method: TrainMethod, options: Any, source
         teacher = load_config(find_weights(config.teacher, results_dir))
         require_plain_scores(teacher, config.teacher, "be read as a teacher here")
     return architecture
+
+
+def _router_notes(config: Any) -> list[str]:
+    """A line for the dry run if the student's config declares a balancing loss: no objective has one.
+
+    Each method minimises what its paper says, so that methods stay comparable, and passes for references, teachers and
+    candidates must not add to it.
+    """
+    text = config.get_text_config()
+    if not hasattr(text, "output_router_logits"):
+        return []
+    declared = getattr(text, "router_aux_loss_coef", None)
+    told = "" if declared is None else f" (router_aux_loss_coef {declared} of its config)"
+    return [
+        f"mixture of experts: its load-balancing loss{told} is not in the objective, routers learn from the method's "
+        "loss alone; look at the balance of long trainings, or keep the routers fixed with lora_targets"
+    ]
 
 
 def _one_adapter(settings: Mapping[str, Settings]) -> None:

@@ -54,7 +54,7 @@ def train(
     step is saved, `StoreError` where the disk is full, files are damaged or another process trains the same model; what
     was saved before is kept.
     """
-    import_extra("trl", "training", "train")
+    import_extra("peft", "training", "train")
     runtime = runtime or Runtime()
     check_reporters(runtime.report_to)
     plan = plan or plan_training(config, results_dir)

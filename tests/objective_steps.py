@@ -8,7 +8,7 @@ step.loss, step.log, step.grads
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tiny_model import write_tokenizer
 from torch import Tensor
 
 from backends.base import ExampleMaker, Objective, Step, Training
-from backends.records.collate import Collator
+from backends.records.collate import collate
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Example
 from backends.trainers.batch import Batch, as_batch
@@ -73,8 +73,8 @@ class Student:
 
     def batch(self, examples: Sequence[Example], start: int = 0, pad_to: int = 0) -> Batch:
         """The examples as a micro-batch of a data set in which they begin at `start`; `pad_to`: at least so long."""
-        collated = Collator(PAD)(examples)
-        collated["index"] = collated["example"] + start
+        numbered = [replace(example, index=start + number) for number, example in enumerate(examples)]
+        collated = collate(numbered, PAD)
         missing = max(0, pad_to - collated["labels"].shape[1])
         fills = {"input_ids": PAD, "labels": -100, "segments": 5}
         for name, value in collated.items():

@@ -11,26 +11,12 @@ Shapes: P pairs, T positions (each side has its own), V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from backends.losses.chunks import map_rows
 from backends.losses.positions import Logits, chunk_of, positions_shape, row_scores, row_states
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class Consistency:
-    """The consistency term of a batch of pairs."""
-
-    total: Tensor
-    """Scalar, differentiable: the symmetric KL in nats, summed over aligned positions. Divide by the step's number."""
-    positions: int
-    """Aligned positions of this batch."""
-    skipped: int
-    """Pairs whose answer spans have different lengths, or none."""
 
 
 def consistency(
@@ -41,8 +27,11 @@ def consistency(
     *,
     temperature: float = 1.0,
     chunk: int | None = None,
-) -> Consistency:
-    """½[KL(p‖q) + KL(q‖p)] over the positions that predict the answers of the same question's two rationales.
+) -> tuple[Tensor, Tensor]:
+    """½[KL(p‖q) + KL(q‖p)], summed over the positions that predict the answers of a question's two rationales.
+
+    Nats, to be divided by the aligned positions of the optimiser step; and which pairs are aligned, (P,) bool: the
+    others' answer spans have different lengths, or none.
 
     The masks are true at each row's answer span, in order. `HeadLogits` are of one model, and are built at the aligned
     positions only. `temperature` divides both sides' logits; `chunk` is how many positions are compared at a time, and
@@ -66,4 +55,4 @@ def consistency(
         return ((log_p_nV.exp() - log_q_nV.exp()) * (log_p_nV - log_q_nV)).sum(-1) / 2
 
     found_N = map_rows(symmetric_kl, (a_NX, b_NX), head, chunk=chunk_of(logits_a, chunk))
-    return Consistency(found_N.sum(), found_N.shape[0], int((~aligned_P1).sum()))
+    return found_N.sum(), aligned_P1[:, 0]

@@ -1,9 +1,9 @@
 """Token log-probabilities and the weighted negative log-likelihood: the base of most methods.
 
-`token_logps` reads logits; `token_logps_from_hidden` reads the last hidden states and the LM head and never holds the
-logits of more than one chunk. Both have their own backward pass (the gradient of log p_y with respect to the logits is
-onehot(y) - p), visit only positions with a label, and in the backward pass only those whose gradient is not zero: under
-key-step weights (KRSL) that is a small part of the response.
+`token_logps` reads logits, or the last hidden states and the LM head, of which it never holds the logits of more than
+one chunk. It has its own backward pass (the gradient of log p_y with respect to the logits is onehot(y) - p), visits
+only positions with a label, and in the backward pass only those whose gradient is not zero: under key-step weights
+(KRSL) that is a small part of the response.
 
 Alignment: everywhere in `backends.losses`, position t holds what is *predicted at t*, that is token t + 1 of the
 sequence. `next_token` moves labels, masks and weights there. The logits are not cut, which would copy them.
@@ -23,11 +23,10 @@ from backends.losses.chunks import (
     HEADLESS_ELEMENTS,
     accumulation_dtype,
     chunk_rows,
-    same_dtype,
     spans,
     spread,
 )
-from backends.losses.positions import HeadLogits
+from backends.losses.positions import Logits, states_of
 from backends.losses.reduction import Reduction, check_shape, reduce_tokens, row_means, row_sums
 from harness.errors import ConfigError, DataError
 
@@ -44,39 +43,38 @@ def next_token(values_BT: Tensor, fill: float) -> Tensor:
 
 
 def token_logps(
-    logits_BTV: Tensor, labels_BT: Tensor, *, temperature: float | Tensor = 1.0, chunk: int | None = None
+    logits: Logits, labels_BT: Tensor, *, temperature: float | Tensor = 1.0, chunk: int | None = None
 ) -> Tensor:
     """Natural log of softmax(logits / temperature)[label], (B, T); exactly 0 where the label is `IGNORE`.
+
+    `HeadLogits` are computed chunk by chunk, twice, and never stored; gradients reach the hidden states, the head and
+    the bias (the head's is summed in float32), and the product runs in autocast's dtype where autocast is on.
 
     `temperature`: a number or a tensor (B, T), never differentiated (CurioSFT's reference has one per token). `chunk`:
     positions at a time; it changes memory, not the result. Raises DataError for a label outside the vocabulary and
     ConfigError for shapes or a temperature that cannot be.
     """
-    return _logps(logits_BTV, None, None, labels_BT, temperature, chunk)
-
-
-def token_logps_from_hidden(
-    hidden_BTD: Tensor,
-    head_VD: Tensor,
-    labels_BT: Tensor,
-    *,
-    bias_V: Tensor | None = None,
-    temperature: float | Tensor = 1.0,
-    chunk: int | None = None,
-) -> Tensor:
-    """As `token_logps` with logits = hidden @ head.T + bias, computed chunk by chunk, twice, and never stored.
-
-    Gradients reach the hidden states, the head and the bias (the head's is summed in float32). The product runs in
-    autocast's dtype where autocast is on. A model that does more to its logits (soft caps, scales) needs `token_logps`.
-    """
-    parameters = (head_VD,) if bias_V is None else (head_VD, bias_V)
-    hidden, head, *bias = same_dtype(hidden_BTD, *parameters)
-    return _logps(hidden, head, bias[0] if bias else None, labels_BT, temperature, chunk)
-
-
-def head_logps(logits: HeadLogits, labels_BT: Tensor) -> Tensor:
-    """As `token_logps_from_hidden`, from the scores as an objective gets them."""
-    return token_logps_from_hidden(logits.hidden_BTD, logits.head_VD, labels_BT, bias_V=logits.bias_V)
+    states, parameters = states_of(logits)
+    head, bias = (*parameters, None, None)[:2]
+    if states.dim() != 3:
+        raise ConfigError(f"expected (B, T, width), got the shape {tuple(states.shape)}")
+    check_shape("the labels", labels_BT, like=states[..., 0])
+    vocabulary = states.shape[-1] if head is None else head.shape[0]
+    if head is not None and head.shape[1] != states.shape[-1]:
+        raise ConfigError(f"hidden states of size {states.shape[-1]} do not fit a head of shape {tuple(head.shape)}")
+    labels = labels_BT.reshape(-1)
+    rows_N = (labels != IGNORE).nonzero().flatten()
+    targets_N = labels[rows_N]
+    if targets_N.numel() > 0:
+        low, high = int(targets_N.min()), int(targets_N.max())
+        if low < 0 or high >= vocabulary:  # on an accelerator the index error would end the process
+            raise DataError(f"label {low if low < 0 else high} is outside the vocabulary of {vocabulary} tokens")
+    inverse_N = _inverse_temperature(temperature, labels_BT, rows_N, accumulation_dtype(states.dtype))
+    rows = chunk_rows(vocabulary, chunk, HEADLESS_ELEMENTS if head is None else CHUNK_ELEMENTS)
+    found_N: Tensor = _TokenLogps.apply(
+        states.reshape(-1, states.shape[-1]), head, bias, rows_N, targets_N, inverse_N, rows
+    )
+    return spread(found_N, rows_N, like=labels_BT)
 
 
 def weighted_nll(
@@ -110,35 +108,6 @@ def sequence_logps(logps_BT: Tensor, mask_BT: Tensor, *, reduction: Literal["sum
     if reduction == "mean":
         return row_means(logps_BT, mask_BT)
     raise ConfigError(f"unknown reduction {reduction!r} of a sequence; choose 'sum' or 'mean'")
-
-
-def _logps(
-    states: Tensor,
-    head: Tensor | None,
-    bias: Tensor | None,
-    labels_BT: Tensor,
-    temperature: float | Tensor,
-    chunk: int | None,
-) -> Tensor:
-    if states.dim() != 3:
-        raise ConfigError(f"expected (B, T, width), got the shape {tuple(states.shape)}")
-    check_shape("the labels", labels_BT, like=states[..., 0])
-    vocabulary = states.shape[-1] if head is None else head.shape[0]
-    if head is not None and head.shape[1] != states.shape[-1]:
-        raise ConfigError(f"hidden states of size {states.shape[-1]} do not fit a head of shape {tuple(head.shape)}")
-    labels = labels_BT.reshape(-1)
-    rows_N = (labels != IGNORE).nonzero().flatten()
-    targets_N = labels[rows_N]
-    if targets_N.numel() > 0:
-        low, high = int(targets_N.min()), int(targets_N.max())
-        if low < 0 or high >= vocabulary:  # on an accelerator the index error would end the process
-            raise DataError(f"label {low if low < 0 else high} is outside the vocabulary of {vocabulary} tokens")
-    inverse_N = _inverse_temperature(temperature, labels_BT, rows_N, accumulation_dtype(states.dtype))
-    rows = chunk_rows(vocabulary, chunk, HEADLESS_ELEMENTS if head is None else CHUNK_ELEMENTS)
-    found_N: Tensor = _TokenLogps.apply(
-        states.reshape(-1, states.shape[-1]), head, bias, rows_N, targets_N, inverse_N, rows
-    )
-    return spread(found_N, rows_N, like=labels_BT)
 
 
 def _inverse_temperature(

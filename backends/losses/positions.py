@@ -73,7 +73,7 @@ def over_positions(
     `chunk`: positions at a time (None: by the size of the vocabulary); it changes memory, not the result. Raises
     `ConfigError` for a chunk below 1 and for a mask of another shape. Second derivatives are not supported.
     """
-    states_BTX, head = _states(logits)
+    states_BTX, head = states_of(logits)
     if states_BTX.dim() != 3:
         raise ConfigError(f"expected scores of shape (B, T, width), got {tuple(states_BTX.shape)}")
     check_shape("the mask", mask_BT, like=states_BTX[..., 0])
@@ -97,11 +97,12 @@ def row_states(logits: Logits) -> tuple[Tensor, tuple[Tensor, ...]]:
     `row_scores` makes scores of both again. Unlike `over_positions`, several models' states fit into one pass so, and
     each of them gets its gradient.
     """
-    states_BTX, head = _states(logits)
+    states_BTX, head = states_of(logits)
     return states_BTX.flatten(0, -2), head
 
 
-def _states(logits: Logits) -> tuple[Tensor, tuple[Tensor, ...]]:
+def states_of(logits: Logits) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """(states B x T x V or D, head and bias if there is one): the scores' factors, in the dtype of their product."""
     if not isinstance(logits, HeadLogits):
         return logits, ()
     bias = () if logits.bias_V is None else (logits.bias_V,)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from backends.base import ExampleMaker, Loss, Objective, Stage, Stages, Step
-from backends.losses.nll import head_logps, sequence_logps
+from backends.losses.nll import sequence_logps, token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss
 from backends.records.record import TrainRecord
@@ -117,7 +117,7 @@ class PairObjective(Objective):
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share of the mean over pairs."""
-        logps_RT = head_logps(logits, batch.labels_RT)
+        logps_RT = token_logps(logits, batch.labels_RT)
         chosen_P, rejected_P = batch.rows(CHOSEN), batch.rows(REJECTED)
         score_R = sequence_logps(logps_RT, batch.mask_RT, reduction=self.reduction)
         found = self.pair_loss(score_R[chosen_P], score_R[rejected_P], batch.index_R[chosen_P])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from backends.base import Loss, Objective, Stages, Step, one_stage
 from backends.losses.cot_family import Views, shares, view_tokens, view_weights
-from backends.losses.nll import head_logps, weighted_nll
+from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import CODE, Encoded, Encoder, Example, Segment, Tokenised, Unusable, encode_or_count
@@ -53,7 +53,7 @@ class ViewObjective(Objective):
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share of the loss; logs each view's own mean."""
-        logps_RT, tokens_V = head_logps(logits, batch.labels_RT), counts["tokens_V"]
+        logps_RT, tokens_V = token_logps(logits, batch.labels_RT), counts["tokens_V"]
         weights_RT = view_weights(batch.mask_RT, batch.slot_R, tokens_V, shares(self.views, self.alpha))
         value = weighted_nll(logps_RT, batch.mask_RT, weights_RT, reduction="sum")
         nll_R = -logps_RT.detach().sum(1)

@@ -27,7 +27,7 @@ from backends.losses.apa import (
     cotd_po_loss,
     cotd_po_pairwise_loss,
 )
-from backends.losses.nll import head_logps, sequence_logps
+from backends.losses.nll import sequence_logps, token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import row_means
 from backends.records.record import TrainRecord
@@ -108,7 +108,7 @@ class CotdPoObjective(Objective):
         chain_RT, answer_RT = batch.part("think"), batch.part("answer")
         # The chain is the same in every row of a prompt: the first one's counts, the others' is not computed.
         chain_RT = chain_RT & (batch.slot_R == 0)[:, None]
-        logps_RT = head_logps(logits, batch.labels_RT.masked_fill(~(chain_RT | answer_RT), IGNORED))
+        logps_RT = token_logps(logits, batch.labels_RT.masked_fill(~(chain_RT | answer_RT), IGNORED))
         first_B = batch.rows(0)
         rationale_B = row_means(logps_RT[first_B], chain_RT[first_B])
         term = self._answers(batch, logps_RT, answer_RT)

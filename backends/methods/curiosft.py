@@ -18,7 +18,7 @@ from torch import Tensor
 
 from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage
 from backends.losses.curio import TAU_HIGH, TAU_LOW, curio_temperature, curio_values
-from backends.losses.nll import head_logps, token_logps_from_hidden
+from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
 from backends.records.segments import tokenise
@@ -82,8 +82,7 @@ class CurioObjective(Objective):
 
         def reference(logits: HeadLogits) -> tuple[Tensor, Tensor]:
             tau_RT = curio_temperature(logits, batch.mask_RT, low=self.options.tau_low, high=self.options.tau_high)
-            head = (logits.hidden_BTD, logits.head_VD, batch.labels_RT)
-            return token_logps_from_hidden(*head, bias_V=logits.bias_V, temperature=tau_RT), tau_RT
+            return token_logps(logits, batch.labels_RT, temperature=tau_RT), tau_RT
 
         with _holding(self._mean, weights):
             found: tuple[Tensor, Tensor] = self._training.forward(reference, batch)
@@ -96,7 +95,7 @@ class CurioObjective(Objective):
         def mean(values_RT: Tensor) -> Tensor:
             return reduce_tokens(values_RT, mask_RT, reduction="global", num_items=counts["tokens"])
 
-        logps_RT = head_logps(logits, batch.labels_RT)
+        logps_RT = token_logps(logits, batch.labels_RT)
         if prepared is None:
             return Loss(mean(-logps_RT), {"nll": mean(-logps_RT.detach())})
         reference_RT, tau_RT = prepared

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from backends.base import Training, TrainMethod
-from backends.losses.nll import head_logps, sequence_logps
+from backends.losses.nll import sequence_logps, token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss, dpo_loss
 from backends.methods._pairs import CHOSEN, REJECTED, PairObjective, PairOptions, pair_stages
@@ -58,7 +58,7 @@ class DpoObjective(PairObjective):
             mask_RT, labels_RT = batch.mask_RT, batch.labels_RT
 
             def sums(logits: HeadLogits, labels_RT: Tensor = labels_RT, mask_RT: Tensor = mask_RT) -> Tensor:
-                return sequence_logps(head_logps(logits, labels_RT), mask_RT, reduction="sum")
+                return sequence_logps(token_logps(logits, labels_RT), mask_RT, reduction="sum")
 
             self.reference_N2[batch.index_R, batch.slot_R] = training.forward(sums, batch).to(self.reference_N2.dtype)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, refuse_unused
 from backends.losses.divergence import Mass, stored_divergence, token_divergence
-from backends.losses.nll import head_logps, weighted_nll
+from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.losses.reduction import reduce_tokens
 from backends.records.record import TrainRecord
@@ -104,7 +104,7 @@ class DistillObjective(Objective):
         values_RT = self._divergence(batch, logits, prepared)
         value = reduce_tokens(values_RT, mask_RT, reduction="global", num_items=tokens)
         kept = logits if self.options.nll_weight else replace(logits, hidden_BTD=logits.hidden_BTD.detach())
-        nll = weighted_nll(head_logps(kept, batch.labels_RT), mask_RT, reduction="global", num_items=tokens)
+        nll = weighted_nll(token_logps(kept, batch.labels_RT), mask_RT, reduction="global", num_items=tokens)
         log = {"divergence": value.detach(), "nll": nll.detach()}
         return Loss(value + self.options.nll_weight * nll if self.options.nll_weight else value, log)
 

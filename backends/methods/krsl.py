@@ -20,7 +20,7 @@ from torch import Tensor
 from backends.base import Loss, Objective, Stage, Step, TrainMethod
 from backends.losses.edit import key_tokens
 from backends.losses.krsl import NLL_GUARD, krsl_loss
-from backends.losses.nll import head_logps
+from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.methods._pairs import CHOSEN, REJECTED
 from backends.methods.sft import SftFirstOptions, after_sft
@@ -93,7 +93,7 @@ class KeyStepObjective(Objective):
         """The micro-batch's share of the mean over pairs."""
         key_RT = batch.extras[KEY]
         # Only key tokens have a weight: no other log-probability is computed.
-        logps_RT = head_logps(logits, batch.labels_RT.masked_fill(~key_RT, -100))
+        logps_RT = token_logps(logits, batch.labels_RT.masked_fill(~key_RT, -100))
         found = krsl_loss(
             logps_RT,
             key_RT,

@@ -72,15 +72,15 @@ class ConsistencyObjective(ViewObjective):
         first, second = _pairs(batch)
         if len(first) == 0:
             return Loss(found.value, {**found.log, "consistency": 0.0, "skipped": 0.0})
-        same = consistency(
+        total, aligned_P = consistency(
             replace(logits, hidden_BTD=logits.hidden_BTD[first]),
             replace(logits, hidden_BTD=logits.hidden_BTD[second]),
             answer_RT[first],
             answer_RT[second],
             temperature=self.options.temperature,
         )
-        share = same.total / counts["positions"].clamp(min=1)
-        log = {**found.log, "consistency": share.detach(), "skipped": float(same.skipped)}
+        share = total / counts["positions"].clamp(min=1)
+        log = {**found.log, "consistency": share.detach(), "skipped": float((~aligned_P).sum())}
         return Loss(found.value + self.options.alpha * share, log)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from backends.base import ExampleMaker, Loss, Objective, Stage, Step, TrainMethod, one_stage, refuse_unused
-from backends.losses.nll import head_logps, weighted_nll
+from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits
 from backends.records.segments import tokenise
 from backends.trainers.batch import Batch
@@ -26,7 +26,7 @@ class LikelihoodObjective(Objective):
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share of the token mean."""
-        logps_RT = head_logps(logits, batch.labels_RT)
+        logps_RT = token_logps(logits, batch.labels_RT)
         weights_RT, tokens = self.weights(logps_RT), counts["tokens"]
         value = weighted_nll(logps_RT, batch.mask_RT, weights_RT, reduction="global", num_items=tokens)
         if weights_RT is None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Objective, Stage, Step, TrainMethod, refuse_unused
-from backends.losses.nll import head_logps
+from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
 from backends.losses.specialized_kd import TOP_K, carry_over, match_distribution
@@ -66,7 +66,7 @@ class DistributionObjective(Objective):
         mask_RT, teacher_RTK = batch.mask_RT, batch.extras[LOGPS]
         given_RT = mask_RT & ~teacher_RTK[..., 0].isneginf()
         kl_RT = match_distribution(logits, teacher_RTK, batch.extras[IDS].long(), given_RT)
-        nll_RT = -head_logps(logits, batch.labels_RT.masked_fill(given_RT, IGNORED))
+        nll_RT = -token_logps(logits, batch.labels_RT.masked_fill(given_RT, IGNORED))
         value = reduce_tokens(kl_RT + nll_RT, mask_RT, reduction="global", num_items=counts["tokens"])
         return Loss(value, {"matched": given_RT.sum() / counts["tokens"]})
 

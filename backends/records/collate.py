@@ -8,7 +8,6 @@ are masked by segment, never by id: with a padding token that is also the end of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,54 +19,50 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True, slots=True)
-class Collator:
-    """Pads on the right to the longest sequence of the batch."""
+def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]:
+    """The batch of R rows (examples x slots) and T positions, as CPU tensors, padded on the right to the longest.
 
-    pad_id: int
+    - "input_ids" (R, T) int64 and "attention_mask" (R, T) int64, 1 on tokens, 0 on padding;
+    - "labels" (R, T) int64: the ids where supervised, else -100;
+    - "weights" (R, T) float32: the sequences' own weights or 1, always 0 where not supervised;
+    - "segments" (R, T) int64: codes of `backends.records.segments.SEGMENTS`;
+    - "example" (R,), "slot" (R,) and "index" (R,) int64: which example of the batch a row is of, which of its
+      sequences it is, and the example's number in the data set;
+    - "rewards" (R,) float32, only where the examples have rewards;
+    - the sequences' `extras` under their own names, (R, T, …), 0 in the padding.
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        """The batch of R rows (examples x slots) and T positions, as CPU tensors.
+    Raises `DataError` for an empty batch, for weights that are not finite or not as long as their sequence, and for
+    a batch in which only some examples have rewards, or not one reward for each sequence.
+    """
+    import torch
 
-        - "input_ids" (R, T) int64 and "attention_mask" (R, T) int64, 1 on tokens, 0 on padding;
-        - "labels" (R, T) int64: the ids where supervised, else -100;
-        - "weights" (R, T) float32: the sequences' own weights or 1, always 0 where not supervised;
-        - "segments" (R, T) int64: codes of `backends.records.segments.SEGMENTS`;
-        - "example" (R,) and "slot" (R,) int64: which example of the batch and which of its sequences a row is;
-        - "rewards" (R,) float32, only where the examples have rewards;
-        - the sequences' `extras` under their own names, (R, T, …), 0 in the padding.
-
-        Raises `DataError` for an empty batch, for weights that are not finite or not as long as their sequence, and for
-        a batch in which only some examples have rewards, or not one reward for each sequence.
-        """
-        import torch
-
-        rows = _rows(examples)
-        longest = max(len(sequence.ids_T) for _, _, sequence in rows)
-        ids_RT = np.full((len(rows), longest), self.pad_id, np.int64)
-        mask_RT = np.zeros((len(rows), longest), np.int64)
-        labels_RT = np.full((len(rows), longest), IGNORED, np.int64)
-        weights_RT = np.zeros((len(rows), longest), np.float32)
-        segments_RT = np.full((len(rows), longest), CODE["pad"], np.int64)
-        for row, (example, _, sequence) in enumerate(rows):
-            size = len(sequence.ids_T)
-            ids_RT[row, :size] = sequence.ids_T
-            mask_RT[row, :size] = 1
-            labels_RT[row, :size] = sequence.labels_T
-            weights_RT[row, :size] = _weights(sequence, examples[example].id)
-            segments_RT[row, :size] = sequence.segments_T
-        arrays = {
-            "input_ids": ids_RT,
-            "attention_mask": mask_RT,
-            "labels": labels_RT,
-            "weights": weights_RT,
-            "segments": segments_RT,
-            "example": np.array([example for example, _, _ in rows], np.int64),
-            "slot": np.array([slot for _, slot, _ in rows], np.int64),
-        }
-        if any(example.rewards for example in examples):
-            arrays["rewards"] = _rewards(examples, rows)
-        return {name: torch.from_numpy(array) for name, array in (arrays | _extras(rows, longest)).items()}
+    rows = _rows(examples)
+    longest = max(len(sequence.ids_T) for _, _, sequence in rows)
+    ids_RT = np.full((len(rows), longest), pad_id, np.int64)
+    mask_RT = np.zeros((len(rows), longest), np.int64)
+    labels_RT = np.full((len(rows), longest), IGNORED, np.int64)
+    weights_RT = np.zeros((len(rows), longest), np.float32)
+    segments_RT = np.full((len(rows), longest), CODE["pad"], np.int64)
+    for row, (example, _, sequence) in enumerate(rows):
+        size = len(sequence.ids_T)
+        ids_RT[row, :size] = sequence.ids_T
+        mask_RT[row, :size] = 1
+        labels_RT[row, :size] = sequence.labels_T
+        weights_RT[row, :size] = _weights(sequence, examples[example].id)
+        segments_RT[row, :size] = sequence.segments_T
+    arrays = {
+        "input_ids": ids_RT,
+        "attention_mask": mask_RT,
+        "labels": labels_RT,
+        "weights": weights_RT,
+        "segments": segments_RT,
+        "example": np.array([example for example, _, _ in rows], np.int64),
+        "slot": np.array([slot for _, slot, _ in rows], np.int64),
+        "index": np.array([examples[example].index for example, _, _ in rows], np.int64),
+    }
+    if any(example.rewards for example in examples):
+        arrays["rewards"] = _rewards(examples, rows)
+    return {name: torch.from_numpy(array) for name, array in (arrays | _extras(rows, longest)).items()}
 
 
 def _extras(rows: Sequence[tuple[int, int, Encoded]], longest: int) -> dict[str, np.ndarray[Any, Any]]:

@@ -100,6 +100,8 @@ class Example:
     sequences: tuple[Encoded, ...]
     rewards: tuple[float, ...] = ()
     """Of the candidates, in order; empty where none were asked for."""
+    index: int = 0
+    """Its number in the data set (`backends.trainers.feed`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from backends.records.record import ChainStep
 from harness.answers import MAX_JSON, boxed_spans
@@ -178,12 +178,8 @@ def _by_box(text: str) -> Split | None:
 # --- boundaries and tokens ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Boundary:
-    """From this character on, until the next boundary, the response belongs to this part."""
-
-    start: int
-    part: Part
+Boundary: TypeAlias = tuple[int, Part]
+"""From this character on, until the next boundary, the response belongs to this part."""
 
 
 def boundaries(text: str, structure: Sequence[ChainStep] = (), cue: Cue = "answer") -> list[Boundary]:
@@ -199,8 +195,8 @@ def boundaries(text: str, structure: Sequence[ChainStep] = (), cue: Cue = "answe
     if structure:
         return _stages(text, structure, split)
     if split is None:
-        return [Boundary(0, "answer")]
-    return [Boundary(0, "think"), Boundary(split.answer_start, "answer")]
+        return [(0, "answer")]
+    return [(0, "think"), (split.answer_start, "answer")]
 
 
 def _stages(text: str, structure: Sequence[ChainStep], split: Split | None) -> list[Boundary]:
@@ -216,9 +212,9 @@ def _stages(text: str, structure: Sequence[ChainStep], split: Split | None) -> l
         start = text.find(piece, at, split.think_end)
         if start < 0:
             raise DataError(f"the piece {piece[:60]!r} of its structure is not in the chain, or not in this order")
-        found.append(Boundary(end, part))
+        found.append((end, part))
         at = end = start + len(piece)
-    return [*found, Boundary(split.answer_start, "answer")]
+    return [*found, (split.answer_start, "answer")]
 
 
 def token_parts(offsets: Sequence[tuple[int, int]], parts: Sequence[Boundary]) -> list[Part]:
@@ -230,7 +226,7 @@ def token_parts(offsets: Sequence[tuple[int, int]], parts: Sequence[Boundary]) -
     found: list[Part] = []
     at = 0
     for start, _ in offsets:
-        while at + 1 < len(parts) and parts[at + 1].start <= start:
+        while at + 1 < len(parts) and parts[at + 1][0] <= start:
             at += 1
-        found.append(parts[at].part)
+        found.append(parts[at][1])
     return found

@@ -65,7 +65,7 @@ _INPUTS = ("input_ids", "attention_mask")
 
 
 def as_batch(collated: Mapping[str, Any]) -> Batch:
-    """The batch of what `backends.records.collate.Collator` returned, with "index" (R,) added by the trainer."""
+    """The batch of what `backends.records.collate.collate` returned."""
     moved = {name: next_token(collated[name], fill) for name, fill in _TOKENS.items()}
     known = {*_ROWS, *_TOKENS, *_INPUTS}
     return Batch(

@@ -14,6 +14,7 @@ from typing import Any
 
 from backends.losses.positions import HeadLogits
 from backends.trainers.batch import Batch
+from backends.trainers.sharding import gathered
 
 
 def add_objective_head(model: Any) -> None:
@@ -36,13 +37,12 @@ def add_objective_head(model: Any) -> None:
 
 def _call(objective: Callable[[HeadLogits], Any], hidden_RTD: Any, layer: Any) -> Any:
     from torch.distributed.tensor import DTensor
-    from trl.trainer.utils import maybe_gather_lm_head_ctx
 
     weight, bias = layer.weight, layer.bias
     if isinstance(weight, DTensor):  # FSDP2: gathered once, before the positions are taken in chunks
         weight = weight.full_tensor()
         bias = None if bias is None else bias.full_tensor()
-    with maybe_gather_lm_head_ctx(weight, bias):  # ZeRO-3
+    with gathered(weight, bias):
         return objective(HeadLogits(hidden_RTD.to(weight.device), weight, bias))
 
 

@@ -9,22 +9,23 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from trl import SFTConfig
+from transformers import TrainingArguments
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from backends.base import Objective
 from backends.config import Runtime, Settings
 from backends.load import find_weights, load_pair
 from backends.plan import Plan, StagePlan
 from backends.trainers.callbacks import Watch
+from backends.trainers.feed import Fixed
 from backends.trainers.head import add_objective_head
-from backends.trainers.routers import router_settings_kept
 from backends.trainers.sharding import refuse_zero3, whole_weights
 from backends.trainers.trainer import ObjectiveTrainer
 from backends.trainers.writing import writing
 from harness.errors import ConfigError, PrerequisiteError, UnknownName
 from harness.models.hf_source import is_adapter
 
-_SCHEDULERS = {"epoch_decay": "constant"}  # its own: `ObjectiveTrainer.decay_by_epoch`
+_SCHEDULERS = {"epoch_decay": "constant"}  # its own: `ObjectiveTrainer`'s `decay`
 _APART = 100_003
 """The order of epoch e comes from data seed + e: without a gap, seed 1 would see the epochs of seed 0, one later."""
 
@@ -47,11 +48,10 @@ def make_trainer(
             f"one process sees {args.n_gpu} GPUs: `accelerate launch -m harness train …` uses all of them, "
             "CUDA_VISIBLE_DEVICES=0 one"
         )
-    transformers.set_seed(plan.config.seed)  # before adapters are initialised
     low = bool(args.bf16)
     objective = stage.stage.objective()
     with whole_weights(type(objective).setup is not Objective.setup):  # what it sees before training must be real
-        model, tokenizer, peft_config = _student(plan, stage.settings, previous, low)
+        model, tokenizer = _student(plan, stage.settings, previous, args)
     _check_tokens(model, stage)
     tokenizer.chat_template = plan.encoder.template  # the trainer saves it too
 
@@ -62,53 +62,64 @@ def make_trainer(
         add_objective_head(other)
         return other.to(args.device).eval().requires_grad_(False), its_tokenizer
 
-    with warnings.catch_warnings(), router_settings_kept(model.config):
-        warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
-        trainer = ObjectiveTrainer(
-            model,
-            tokenizer,
-            stage.data.examples,
-            objective,
-            args,
-            peft_config=peft_config,
-            teacher=plan.config.teacher,
-            load=load,
-            callbacks=(watch,),
-        )
+    decays = stage.settings.scheduler == "epoch_decay"
+    trainer = ObjectiveTrainer(
+        model,
+        tokenizer,
+        Fixed(stage.data.examples),
+        objective,
+        args,
+        teacher=plan.config.teacher,
+        load=load,
+        callbacks=(watch,),
+        decay=(stage.settings.decay, stage.steps_per_epoch) if decays else None,
+    )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-    if stage.settings.scheduler == "epoch_decay":
-        trainer.decay_by_epoch(stage.settings.decay, stage.steps_per_epoch)
     watch.trainer = trainer
     return trainer
 
 
-def _student(plan: Plan, settings: Settings, previous: Path | None, low: bool) -> tuple[Any, Any, Any]:
-    """(model, tokenizer, peft config of a new adapter or None)."""
+def _student(plan: Plan, settings: Settings, previous: Path | None, args: TrainingArguments) -> tuple[Any, Any]:
+    """(model, tokenizer), the model with the adapter that is trained, if one is."""
     import peft
 
     lora = settings.lora_rank is not None
     continues = previous is not None and is_adapter(previous)
     source = find_weights(f"hf:{previous}", Path()) if previous is not None and not continues else plan.source
     # An adapter's base is only read: it can be kept in half the memory. Weights that are trained stay in float32.
-    model, tokenizer = load_pair(source, torch.bfloat16 if low and lora else torch.float32)
+    model, tokenizer = load_pair(source, torch.bfloat16 if args.bf16 and lora else torch.float32)
     add_objective_head(model)
-    if continues:
-        return peft.PeftModel.from_pretrained(model, str(previous), is_trainable=True), tokenizer, None
     if not lora:
-        return model, tokenizer, None
+        return model, tokenizer
+    if continues:
+        model = peft.PeftModel.from_pretrained(model, str(previous), is_trainable=True)
+    else:
+        model = _with_adapter(model, settings, plan.config.seed)
+    if args.gradient_checkpointing:  # transformers does this only for adapters of its own
+        model.enable_input_require_grads()
+        if is_deepspeed_zero3_enabled():  # takes no other form with adapters
+            args.gradient_checkpointing_kwargs = {"use_reentrant": True}
+    return model, tokenizer
+
+
+def _with_adapter(model: Any, settings: Settings, seed: int) -> Any:
+    """The model with a new adapter, drawn from the seed."""
+    import peft
+
     targets = settings.lora_targets
     _check_targets(model, targets)
-    return (
-        model,
-        tokenizer,
-        peft.LoraConfig(
-            task_type="CAUSAL_LM",
-            r=settings.lora_rank,
-            lora_alpha=settings.lora_alpha or 2 * (settings.lora_rank or 0),
-            lora_dropout=settings.lora_dropout,
-            target_modules=targets if targets == "all-linear" else targets.split("+"),
-        ),
+    config = peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha or 2 * (settings.lora_rank or 0),
+        lora_dropout=settings.lora_dropout,
+        target_modules=targets if targets == "all-linear" else targets.split("+"),
     )
+    transformers.set_seed(seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
+        # ZeRO-3 gathers parameters of one type only: there the adapter is in its base's.
+        return peft.get_peft_model(model, config, autocast_adapter_dtype=not is_deepspeed_zero3_enabled())
 
 
 def _check_tokens(model: Any, stage: StagePlan) -> None:
@@ -135,10 +146,10 @@ def _check_targets(model: Any, targets: str) -> None:
             raise UnknownName("layer for lora_targets", target, {name.rpartition(".")[2] for name in layers})
 
 
-def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path) -> SFTConfig:
+def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path) -> TrainingArguments:
     settings, gpu = stage.settings, torch.cuda.is_available()
     precision: Literal["float32", "bf16"] | str = plan.config.precision
-    return SFTConfig(
+    return TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=stage.micro_batch,
         gradient_accumulation_steps=stage.accumulation,
@@ -161,10 +172,8 @@ def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path
         gradient_checkpointing=plan.config.gradient_checkpointing,
         report_to=list(runtime.report_to) or "none",
         disable_tqdm=True,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
         dataloader_pin_memory=gpu,
-        router_aux_loss_coef=0.0,  # no objective here has a balancing loss (`backends.trainers.routers`)
+        remove_unused_columns=False,
     )
 
 

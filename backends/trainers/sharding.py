@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from transformers.integrations import is_deepspeed_zero3_enabled
 
@@ -35,3 +36,15 @@ def refuse_zero3(what: str) -> None:
     """Raises `ConfigError` under ZeRO-3, which takes every model apart as it is loaded."""
     if is_deepspeed_zero3_enabled():
         raise ConfigError(f"{what} needs a whole model, which ZeRO-3 takes apart: launch with FSDP, ZeRO-2 or DDP")
+
+
+def gathered(*parameters: Any) -> AbstractContextManager[Any]:
+    """Within, parameters that ZeRO-3 has taken apart are whole. What is whole already stays as it is, None is none."""
+    if not is_deepspeed_zero3_enabled():
+        return nullcontext()
+    import deepspeed
+    from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
+
+    apart = {id(one): one for one in parameters if one is not None and one.ds_status != ZeroParamStatus.AVAILABLE}
+    whole: AbstractContextManager[Any] = deepspeed.zero.GatheredParameters(list(apart.values()))
+    return whole if apart else nullcontext()

@@ -1,8 +1,9 @@
-"""The one trainer of all offline methods: TRL's SFTTrainer with the loss of an `Objective`.
+"""The one trainer: transformers' with the loss of an `Objective` and the examples of a `Feed`.
 
-From TRL and transformers come the loop, peft, mixed precision, several processes, gradient checkpointing, reporting.
-Ours is what they do not have: batches of `Example`s, losses that divide by counts over the whole optimiser step (so
-that k accumulation steps are one big batch for every method, pairs and views included), and numbers that add up.
+From transformers come the loop, mixed precision, several processes, gradient checkpointing, reporting; from peft the
+adapters. Ours is what they do not have: batches of `Example`s, losses that divide by counts over the whole optimiser
+step (so that k accumulation steps are one big batch for every method, pairs and views included), and numbers that add
+up. Methods with a leading underscore are transformers' own hooks: tests/unit/test_trainer_hooks.py holds them.
 """
 
 from __future__ import annotations
@@ -14,17 +15,16 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from datasets import Dataset
 from safetensors import SafetensorError
 from torch import Tensor
+from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME, TrainerState
-from trl import SFTConfig, SFTTrainer
 
 from backends.base import Objective, Step, Training
 from backends.losses.positions import HeadLogits
-from backends.records.collate import Collator
-from backends.records.segments import Example
+from backends.records.collate import collate
 from backends.trainers.batch import Batch, as_batch
+from backends.trainers.feed import Feed
 from backends.trainers.head import score
 from backends.trainers.sharding import refuse_zero3
 from backends.trainers.writing import writing
@@ -34,8 +34,8 @@ OBJECTIVE_FILE = "objective.pt"
 """State of the objective, in a checkpoint."""
 
 
-class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
-    """Trains a student on examples with an objective."""
+class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
+    """Trains a student on what a feed gives, with an objective."""
 
     lr_scheduler: Any
     loss_is_scaled_for_ga = True  # by `Objective.counts`; transformers must not divide once more
@@ -44,31 +44,45 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         self,
         model: Any,
         tokenizer: Any,
-        examples: Sequence[Example],
+        feed: Feed,
         objective: Objective,
-        args: SFTConfig,
+        args: TrainingArguments,
         *,
-        peft_config: Any = None,
         teacher: str | None = None,
         load: Callable[[str], tuple[Any, Any]],
         callbacks: Sequence[Any] = (),
+        decay: tuple[float, int] | None = None,
     ) -> None:
-        """`model` must have gone through `add_objective_head`."""
-        self.objective, self._examples = objective, examples
+        """`model` must have gone through `add_objective_head`, and has its adapter if it gets one.
+
+        `decay` is (factor, steps of an epoch): the learning rate is multiplied by it after each epoch, as StepLR does
+        in the authors' code of EDIT.
+        """
+        self.objective, self.feed, self._decay = objective, feed, decay
         pad = tokenizer.pad_token_id
+        self._pad_id: int = tokenizer.eos_token_id if pad is None else pad
         use_cache = getattr(model.config, "use_cache", None)
-        self._collate = _Indexed(Collator(tokenizer.eos_token_id if pad is None else pad), examples)
         super().__init__(
             model,
             args,
-            data_collator=self._collate,
-            train_dataset=Dataset.from_dict({"index": list(range(len(examples)))}),
+            data_collator=list,  # of numbers: `get_batch_samples` makes the batches
+            train_dataset=range(feed.size),
             processing_class=tokenizer,
-            peft_config=peft_config,
             callbacks=list(callbacks),
         )
         if use_cache is not None:  # transformers switches it off for training, and would save it so
             model.config.use_cache = use_cache
+        model.add_model_tags(["trl", "sft"])  # in the adapter's README.md, as it has always been
+        self._training = Training(
+            model=self.model,
+            tokenizer=tokenizer,
+            forward=self.forward,
+            batches=self._all_batches,
+            device=args.device,
+            teacher=teacher,
+            load=load,
+            examples=feed.size,
+        )
         self._counts: dict[str, Tensor] = {}
         self._step_log: dict[str, Tensor] = {}
         self.tokens_seen = 0
@@ -77,11 +91,6 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         self.last_numbers: dict[str, float] = {}
         """What was logged last: means over the steps since the time before."""
         self._window: list[dict[str, float]] = []
-        self._decay: tuple[float, int] | None = None
-        self._teacher, self._load = teacher, load
-
-    def _send_telemetry(self) -> None:
-        """Nothing: TRL reports each trainer to its makers (its environment variable is read too early for us)."""
 
     # --- what the objective sees ------------------------------------------------------------------------------------
 
@@ -89,18 +98,7 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         """Let the objective look at the untrained student and at the data, before `train`."""
         home = next(self.model.parameters()).device
         self.model.to(self.args.device)  # FSDP leaves it where it was loaded until training shares it out
-        self.objective.setup(
-            Training(
-                model=self.model,
-                tokenizer=self.processing_class,
-                forward=self.forward,
-                batches=self._all_batches,
-                device=self.args.device,
-                teacher=self._teacher,
-                load=self._load,
-                examples=len(self._examples),
-            )
-        )
+        self.objective.setup(self._training)
         self.model.to(home)
 
     def forward(self, function: Callable[[HeadLogits], Any], batch: Batch, model: Any = None) -> Any:
@@ -119,26 +117,29 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
 
     def _all_batches(self) -> Iterator[Batch]:
         size = self.args.per_device_train_batch_size
-        for start in range(0, len(self._examples), size):
-            rows = [{"index": index} for index in range(start, min(start + size, len(self._examples)))]
-            yield as_batch(self._prepare_inputs(self._collate(rows)))
+        for start in range(0, self.feed.size, size):
+            part = range(start, min(start + size, self.feed.size))
+            (examples,) = self.feed.batch(self.step, [part], self._training)
+            yield as_batch(self._prepare_inputs(collate(examples, self._pad_id)))
 
     # --- the loop's hooks -------------------------------------------------------------------------------------------
 
-    def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["index"]
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], None]:
+        """The coming optimiser step's micro-batches; counts what the objective divides by, and tokens, in all of them.
 
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor | int | None:
-        """The objective's counts and the tokens of the coming optimiser step, over its micro-batches and processes."""
+        Counts are those of all processes.
+        """
+        indices, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        collated = [collate(part, self._pad_id) for part in self.feed.batch(self.step, indices, self._training)]
         totals: dict[str, Tensor] = {}
         read = torch.zeros((), dtype=torch.int64)
-        for collated in batch_samples:
-            read = read + collated["attention_mask"].sum().cpu()
-            for name, count in self.objective.counts(as_batch(collated)).items():
+        for batch in collated:
+            read = read + batch["attention_mask"].sum()
+            for name, count in self.objective.counts(as_batch(batch)).items():
                 totals[name] = totals[name] + count if name in totals else count
         self._counts = {name: self._over_processes(total.to(device)) for name, total in totals.items()}
         self._step_tokens = int(self._over_processes(read.to(device)))
-        return None
+        return collated, None
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -189,14 +190,10 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
             logs = {**logs, **own}
             self._window = []
             self.last_numbers = dict(own)
-        super(SFTTrainer, self).log(logs, start_time)
-
-    def decay_by_epoch(self, factor: float, steps_per_epoch: int) -> None:
-        """Multiply the learning rate by `factor` after each epoch (what StepLR does in the authors' code of EDIT)."""
-        self._decay = (factor, steps_per_epoch)
+        super().log(logs, start_time)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The schedule of `decay_by_epoch` where it was asked for, else transformers' own."""
+        """The decay by epoch where it was asked for, else transformers' own."""
         if self._decay is None or self.lr_scheduler is not None:
             return super().create_scheduler(num_training_steps, optimizer)
         factor, every = self._decay
@@ -216,10 +213,10 @@ class ObjectiveTrainer(SFTTrainer):  # type: ignore[misc]  # trl is untyped here
         return total
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """A checkpoint of transformers, without TRL's model card, with the objective's state."""
+        """A checkpoint of transformers with the objective's state."""
         folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
         with writing(folder, "the last whole checkpoint is kept"):
-            super(SFTTrainer, self)._save_checkpoint(model, trial)
+            super()._save_checkpoint(model, trial)
             if self.args.should_save:
                 state = {
                     "objective": self.objective.state_dict(),
@@ -272,18 +269,6 @@ def reading(checkpoint: Path) -> Iterator[None]:
             f"the checkpoint {checkpoint} cannot be read ({type(error).__name__}: {first}): if it is damaged, delete "
             "it and run the same command again, which goes on from the one before or from the beginning"
         ) from error
-
-
-class _Indexed:
-    """Collates rows that only name examples by number."""
-
-    def __init__(self, collator: Collator, examples: Sequence[Example]) -> None:
-        self.collator, self.examples = collator, examples
-
-    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Tensor]:
-        indices = torch.tensor([row["index"] for row in rows])
-        collated = self.collator([self.examples[row["index"]] for row in rows])
-        return {**collated, "index": indices[collated["example"]]}
 
 
 def _local(norm: Any) -> Tensor:

@@ -49,7 +49,7 @@ import sys
 import torch, transformers
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from backends.losses.nll import head_logps
+from backends.losses.nll import token_logps
 from backends.trainers.head import add_objective_head
 
 torch.distributed.init_process_group("gloo")
@@ -63,7 +63,7 @@ def student():
 
 def loss_of(model, ids):
     labels = torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], -100)], 1)
-    found = model(input_ids=ids, objective=lambda scores: {"loss": -head_logps(scores, labels).sum()})
+    found = model(input_ids=ids, objective=lambda scores: {"loss": -token_logps(scores, labels).sum()})
     return found["loss"]
 
 ids = torch.arange(80).reshape(2, 2, 20)  # two steps

@@ -55,7 +55,7 @@ CASES = {
     "top_k": lambda s, t: token_divergence(s, t, MASK, kind="forward_kl", top_k=3, mass="tail"),
     "stored": lambda s: stored_divergence(s, STORED, IDS, MASK, kind="forward_kl", mass="tail", chunk=4),
     "match_distribution": lambda s: match_distribution(s, STORED, IDS, MASK, chunk=4),
-    "consistency": lambda s: consistency(s, s, MASK, MASK.roll(1, 1)).total[None],
+    "consistency": lambda s: consistency(s, s, MASK, MASK.roll(1, 1))[0][None],
 }
 
 

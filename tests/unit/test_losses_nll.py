@@ -12,6 +12,7 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from backends.losses import chunks, nll, reduction  # noqa: E402
+from backends.losses.positions import HeadLogits  # noqa: E402
 from harness.errors import ConfigError, DataError  # noqa: E402
 
 IGNORE = nll.IGNORE
@@ -61,7 +62,7 @@ def test_gradients_match_finite_differences(chunk: int, temperature: float) -> N
     hidden, head, bias = (draw(2, 3, 5), draw(4, 5, seed=2), draw(4, seed=3))
     inputs = tuple(t.requires_grad_() for t in (hidden, head, bias))
     assert torch.autograd.gradcheck(
-        lambda h, w, b: nll.token_logps_from_hidden(h, w, targets, bias_V=b, temperature=temperature, chunk=chunk),
+        lambda h, w, b: nll.token_logps(HeadLogits(h, w, b), targets, temperature=temperature, chunk=chunk),
         inputs,
     )
 
@@ -74,17 +75,17 @@ def test_hidden_states_and_logits_agree_with_plain_autograd() -> None:
     expected = (plain(hidden @ head.t() + bias, targets) * weights).sum()
     wanted = torch.autograd.grad(expected, inputs)
     for chunk in (1, 4, None):
-        found = (nll.token_logps_from_hidden(hidden, head, targets, bias_V=bias, chunk=chunk) * weights).sum()
+        found = (nll.token_logps(HeadLogits(hidden, head, bias), targets, chunk=chunk) * weights).sum()
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(torch.autograd.grad(found, inputs), wanted)
 
 
 def test_only_tensors_that_need_a_gradient_get_one() -> None:
     hidden, head = draw(1, 3, 4).requires_grad_(), draw(5, 4, seed=2)
-    nll.token_logps_from_hidden(hidden, head, labels(1, 3, vocabulary=5)).sum().backward()
+    nll.token_logps(HeadLogits(hidden, head), labels(1, 3, vocabulary=5)).sum().backward()
     assert hidden.grad is not None and head.grad is None
     frozen, trained = draw(1, 3, 4), draw(5, 4, seed=2).requires_grad_()
-    nll.token_logps_from_hidden(frozen, trained, labels(1, 3, vocabulary=5)).sum().backward()
+    nll.token_logps(HeadLogits(frozen, trained), labels(1, 3, vocabulary=5)).sum().backward()
     assert trained.grad is not None and frozen.grad is None
 
 
@@ -156,7 +157,7 @@ def step(parts: list[Any], head: Any, weights: list[Any], items: int) -> Any:
     """The head's gradient after one backward pass per part, as an optimiser step with accumulation has it."""
     head = head.clone().requires_grad_()
     for (hidden, targets), weight in zip(parts, weights, strict=True):
-        logps = nll.token_logps_from_hidden(hidden, head, targets, chunk=2)
+        logps = nll.token_logps(HeadLogits(hidden, head), targets, chunk=2)
         nll.weighted_nll(logps, targets != IGNORE, weight, reduction="global", num_items=items).backward()
     return head.grad
 
@@ -193,7 +194,7 @@ def test_bfloat16_is_summed_in_float32() -> None:
     hidden = draw(1, 1, 8, dtype=torch.bfloat16).expand(1, 600, 8)  # a bfloat16 sum of equals stops growing at 256
     head = draw(16, 8, seed=2, dtype=torch.bfloat16).requires_grad_()
     targets = torch.full((1, 600), 3)
-    found = nll.token_logps_from_hidden(hidden, head, targets, chunk=1)
+    found = nll.token_logps(HeadLogits(hidden, head), targets, chunk=1)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, plain((hidden @ head.t()).float(), targets))
     found.sum().backward()
@@ -207,7 +208,7 @@ def test_under_autocast_the_head_runs_in_its_dtype() -> None:
     hidden, head = draw(1, 4, 8, dtype=torch.float32), draw(16, 8, seed=2, dtype=torch.float32).requires_grad_()
     targets = labels(1, 4, vocabulary=16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = nll.token_logps_from_hidden(hidden, head, targets)
+        found = nll.token_logps(HeadLogits(hidden, head), targets)
         wanted = plain(torch.nn.functional.linear(hidden, head).float(), targets)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, wanted)
@@ -217,7 +218,7 @@ def test_under_autocast_the_head_runs_in_its_dtype() -> None:
 
 def test_mixed_dtypes_are_promoted() -> None:
     hidden, head = draw(1, 2, 4, dtype=torch.bfloat16), draw(5, 4, dtype=torch.float32)
-    found = nll.token_logps_from_hidden(hidden, head, labels(1, 2, vocabulary=5))
+    found = nll.token_logps(HeadLogits(hidden, head), labels(1, 2, vocabulary=5))
     torch.testing.assert_close(found, plain(hidden.float() @ head.t(), labels(1, 2, vocabulary=5)))
 
 
@@ -251,7 +252,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected"):
         nll.token_logps(logits[0], targets)
     with pytest.raises(ConfigError, match="do not fit"):
-        nll.token_logps_from_hidden(logits, draw(4, 5), targets)
+        nll.token_logps(HeadLogits(logits, draw(4, 5)), targets)
     for temperature in (0.0, -1.0, torch.zeros(1, 2)):
         with pytest.raises(ConfigError, match="temperature"):
             nll.token_logps(logits, targets, temperature=temperature)

@@ -10,8 +10,9 @@ import torch
 import transformers
 
 from backends.config import Settings
-from backends.losses.nll import token_logps_from_hidden
-from backends.memory import GIB, Setup, Work, estimate, model_config, parameters, table
+from backends.losses.nll import token_logps
+from backends.losses.positions import HeadLogits
+from backends.memory import GIB, Work, estimate, model_config, parameters, table
 from backends.recipe import architecture
 
 PUBLISHED = {
@@ -68,7 +69,7 @@ def measured(work: Work) -> float:
             for _ in range(2 if work.accumulates else 1):
                 with torch.autocast("cpu", torch.bfloat16, enabled=work.bf16):
                     hidden = inner.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-                    logps = token_logps_from_hidden(hidden, inner.lm_head.weight, ids)
+                    logps = token_logps(HeadLogits(hidden, inner.lm_head.weight), ids)
                 (-logps.mean()).backward()
                 del hidden, logps
             optimiser.step()
@@ -126,7 +127,7 @@ def test_devices_share() -> None:
 def test_the_table_and_what_fits() -> None:
     work = Work(small(), ROWS, LENGTH, Settings())
     found = estimate(work)
-    assert Setup(1, "none").fits(found) and not Setup(1, "none", gib=1.0).fits(found)
+    assert found.fits() and not found.fits(gib=1.0)
     assert found.total * 1.05 / GIB < 1, "room for the context is left"
     lines = table(work)
     assert len(lines) == 5 and lines[1].startswith("1 x 80 GB ") and lines[1].endswith("yes")

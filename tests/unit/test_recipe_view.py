@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.memory import Setup, estimate
+from backends.memory import estimate
 from backends.recipe import apply, load_recipe, recipes
 from backends.recipe_view import describe_recipe, value_lines, works
 
@@ -70,4 +70,4 @@ def test_the_view_of_a_recipe(name: str) -> None:
     for key, source in recipe.sources.items():
         assert f"{source:8}{key} = {recipe.values[key]}" in text
     for _, _, work in works(recipe, config):
-        assert Setup(8, "whole").fits(estimate(work, 8, "whole")), "every paper's setting fits eight GPUs of 80 GB"
+        assert estimate(work, 8, "whole").fits(), "every paper's setting fits eight GPUs of 80 GB"

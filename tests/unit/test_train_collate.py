@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the extra hf")
 
-from backends.records.collate import Collator
+from backends.records.collate import collate
 from backends.records.segments import CODE, IGNORED, Encoded, Example
 from harness.errors import DataError
 
@@ -30,7 +30,7 @@ def encoded(prompt: int, think: int, answer: int, first: int = 10) -> Encoded:
 
 
 def test_a_batch_by_hand() -> None:
-    batch = Collator(pad_id=EOS)([Example("a", (encoded(2, 1, 2),)), Example("b", (encoded(1, 0, 2, 20),))])
+    batch = collate([Example("a", (encoded(2, 1, 2),)), Example("b", (encoded(1, 0, 2, 20),), index=7)], EOS)
     assert {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in batch.items()} == {
         "input_ids": ((2, 5), torch.int64),
         "attention_mask": ((2, 5), torch.int64),
@@ -39,7 +39,9 @@ def test_a_batch_by_hand() -> None:
         "segments": ((2, 5), torch.int64),
         "example": ((2,), torch.int64),
         "slot": ((2,), torch.int64),
+        "index": ((2,), torch.int64),
     }
+    assert batch["index"].tolist() == [0, 7]
     assert batch["input_ids"].tolist() == [[10, 11, 12, 13, EOS], [20, 21, EOS, EOS, EOS]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
     # padding and end of sequence are the same token here: the end is learnt, the padding is not
@@ -50,7 +52,7 @@ def test_a_batch_by_hand() -> None:
 
 def test_pairs_come_as_two_halves_in_the_same_order() -> None:
     pairs = [Example(name, (encoded(1, 1, 1, at), encoded(1, 1, 2, at + 5))) for name, at in (("a", 10), ("b", 30))]
-    batch = Collator(0)(pairs)
+    batch = collate(pairs, 0)
     assert batch["input_ids"][:, 0].tolist() == [10, 30, 15, 35]
     assert batch["example"].tolist() == [0, 1, 0, 1] and batch["slot"].tolist() == [0, 0, 1, 1]
     assert "rewards" not in batch
@@ -61,7 +63,7 @@ def test_ragged_groups_keep_their_rewards() -> None:
         Example("a", tuple(encoded(1, 0, 1, at) for at in (10, 20, 30)), (1.0, 0.5, -1.0)),
         Example("b", (encoded(1, 0, 2, 40), encoded(1, 0, 1, 50)), (0.25, 0.75)),
     ]
-    batch = Collator(0)(groups)
+    batch = collate(groups, 0)
     assert batch["example"].tolist() == [0, 1, 0, 1, 0]
     assert batch["slot"].tolist() == [0, 0, 1, 1, 2]
     assert batch["rewards"].tolist() == [1.0, 0.25, 0.5, 0.75, -1.0]
@@ -70,7 +72,7 @@ def test_ragged_groups_keep_their_rewards() -> None:
 
 def test_signed_weights_pass_and_the_prompt_stays_without() -> None:
     own = dataclasses.replace(encoded(1, 2, 1), weights_T=np.array([5, -0.025, 0, 1], np.float32))
-    batch = Collator(0)([Example("a", (own,)), Example("b", (encoded(1, 1, 3),))])
+    batch = collate([Example("a", (own,)), Example("b", (encoded(1, 1, 3),))], 0)
     assert batch["weights"][0].tolist() == pytest.approx([0, -0.025, 0, 1, 0])
     assert batch["weights"][1].tolist() == [0, 1, 1, 1, 1]
     assert batch["labels"][0].tolist() == [IGNORED, 11, 12, EOS, IGNORED]  # a weight of 0 is still a label
@@ -80,17 +82,17 @@ def test_signed_weights_pass_and_the_prompt_stays_without() -> None:
 def test_weights_that_cannot_be_are_refused(weights: list[float]) -> None:
     own = dataclasses.replace(encoded(1, 2, 1), weights_T=np.array(weights, np.float32))
     with pytest.raises(DataError, match="record 'a': its token weights"):
-        Collator(0)([Example("a", (own,))])
+        collate([Example("a", (own,))], 0)
 
 
 def test_what_is_no_batch_is_refused() -> None:
     for empty in ([], [Example("a", ())]):
         with pytest.raises(DataError, match="empty batch"):
-            Collator(0)(empty)
+            collate(empty, 0)
     with pytest.raises(DataError, match="'b' has 0 rewards for 1 sequences"):
-        Collator(0)([Example("a", (encoded(1, 0, 1),), (1.0,)), Example("b", (encoded(1, 0, 1),))])
+        collate([Example("a", (encoded(1, 0, 1),), (1.0,)), Example("b", (encoded(1, 0, 1),))], 0)
     with pytest.raises(DataError, match="'a' has 2 rewards for 1 sequences"):
-        Collator(0)([Example("a", (encoded(1, 0, 1),), (1.0, 2.0))])
+        collate([Example("a", (encoded(1, 0, 1),), (1.0, 2.0))], 0)
 
 
 sizes = st.tuples(st.integers(1, 5), st.integers(0, 5), st.integers(1, 5))
@@ -99,9 +101,9 @@ sizes = st.tuples(st.integers(1, 5), st.integers(0, 5), st.integers(1, 5))
 @given(st.lists(sizes, min_size=1, max_size=6), st.integers(0, 12))
 def test_a_row_does_not_depend_on_its_batch(shapes: list[tuple[int, int, int]], pad_id: int) -> None:
     examples = [Example(str(i), (encoded(*shape),)) for i, shape in enumerate(shapes)]
-    together = Collator(pad_id)(examples)
+    together = collate(examples, pad_id)
     for row, example in enumerate(examples):
-        alone = Collator(pad_id)([example])
+        alone = collate([example], pad_id)
         size = alone["input_ids"].shape[1]
         for name in ("input_ids", "attention_mask", "labels", "weights", "segments"):
             assert torch.equal(together[name][row, :size], alone[name][0])

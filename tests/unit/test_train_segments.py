@@ -149,7 +149,7 @@ def test_every_token_has_one_segment_and_labels_are_ids_where_supervised(
     # the answer is one stretch that ends the sequence, and begins at the first token that starts in it
     parts = boundaries(text)
     offsets = encoder.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    expected = [start for start, _ in offsets if start >= parts[-1].start]
+    expected = [start for start, _ in offsets if start >= parts[-1][0]]
     assert encoded.count("answer") == len(expected) + 1 and names(encoded)[-1] == "answer"
 
 

@@ -56,7 +56,7 @@ def test_structures_are_pieces_of_the_long_chain() -> None:
         response = record.response or ""
         assert record.structure and record.rejected is None and "error_span" not in record.meta
         parts = boundaries(response, record.structure)
-        assert [part.part for part in parts] == ["meta", "solve"] * len(record.structure) + ["answer"]
+        assert [part for _, part in parts] == ["meta", "solve"] * len(record.structure) + ["answer"]
         # the pieces are all of the chain, but for the blanks between them
         joined = " ".join(f"{stage.meta} {stage.solve}" for stage in record.structure)
         assert joined == record.think

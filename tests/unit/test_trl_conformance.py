@@ -96,6 +96,7 @@ def test_four_steps_of_sft_are_those_of_the_stock_trainer(tmp_path: Path, monkey
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
+    from backends.trainers.feed import Fixed
     from backends.trainers.head import add_objective_head
     from backends.trainers.trainer import ObjectiveTrainer
 
@@ -123,7 +124,7 @@ def test_four_steps_of_sft_are_those_of_the_stock_trainer(tmp_path: Path, monkey
     ours, theirs = model(), model()
     add_objective_head(ours)
     objective = stage.objective()
-    mine = ObjectiveTrainer(ours, tokenizer, examples, objective, args("ours"), load=lambda spec: (None, None))
+    mine = ObjectiveTrainer(ours, tokenizer, Fixed(examples), objective, args("ours"), load=lambda spec: (None, None))
     assert reports == []  # nobody is told of a training here
     mine.begin()
     mine.train()

@@ -1,0 +1,46 @@
+"""Where the examples of an optimiser step come from: fixed before the first one, or made while training goes on.
+
+The trainer draws numbers (order, epochs, processes and resuming are transformers' matter) and asks for the examples of
+all micro-batches of a step at once, before the first of them is computed. So a feed that lets the student answer can
+make them there, with the weights of that step, and sort and cut them as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from backends.base import Step, Training
+from backends.records.segments import Example
+
+
+class Feed(Protocol):
+    """Gives a step its examples."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are to draw from: one epoch."""
+
+    def batch(self, step: Step, indices: Sequence[Sequence[int]], policy: Training) -> Sequence[Sequence[Example]]:
+        """The micro-batches of this process in a step, as many as there are lists of numbers drawn for it.
+
+        `policy` is the student as it is now. The same step of the same training gives the same examples, also after
+        the training was stopped and goes on.
+        """
+
+
+class Fixed:
+    """The same examples in every epoch, each under its number."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = tuple(replace(example, index=number) for number, example in enumerate(examples))
+
+    @property
+    def size(self) -> int:
+        """All of them."""
+        return len(self.examples)
+
+    def batch(self, step: Step, indices: Sequence[Sequence[int]], policy: Training) -> Sequence[Sequence[Example]]:
+        """Those with these numbers."""
+        return [[self.examples[index] for index in part] for part in indices]
