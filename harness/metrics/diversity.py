@@ -92,7 +92,8 @@ class Measure:
     high: float
     """Largest possible value, infinity if there is none."""
     source: str
-    needs: Literal["nothing", "sacrebleu", "embedder", "nli"] = "nothing"
+    needs: Literal["nothing", "vocabulary", "sacrebleu", "embedder", "nli"] = "nothing"
+    """What of the tools it reads, and so what decides its values beside the texts."""
     higher_is_more_diverse: bool = True
     curve: Callable[[Sequence[str], Tools], Sequence[Group]] | None = None
     """The same measure step by step, for a measure of steps: one group function for each index."""

@@ -187,6 +187,7 @@ EAD = Measure(
     0.0,
     math.inf,
     "Liu et al. 2022, arXiv 2202.13587",
+    needs="vocabulary",
 )
 SELF_BLEU = Measure(
     "self-bleu",

@@ -155,7 +155,7 @@ def _settings(measure: Measure, tools: Tools) -> dict[str, Json]:
     settings: dict[str, Json] = {"version": measure.version}
     if measure.needs == "sacrebleu":
         settings["bleu_tokenizer"] = tools.bleu_tokenizer
-    if measure.name == "ead":
+    if measure.needs == "vocabulary":
         settings["vocabulary"] = tools.vocabulary
     if measure.needs == "embedder" and tools.embed is not None:
         settings |= tools.embed.identity()

@@ -157,6 +157,14 @@ def test_each_is_shown_with_its_own_words(harness: Cli) -> None:
     assert "summary: sums of two small numbers" in harness("show", "sums")
 
 
+def test_a_measure_of_diversity_is_computed_beside_ours(harness: Cli) -> None:
+    run = str(harness.run("--n", "3", "--temperature", "1", model="mock:garbled")[0]["run_id"])
+    rows = harness.rows("diversity", run, "--metric", "lengths", "--metric", "distinct-1", "--form", "within")
+    assert [row["metric"] for row in rows] == ["lengths", "distinct-1"]
+    assert rows[0]["value"] > 5
+    assert "source: none: standard deviation of characters" in harness("show", "lengths")
+
+
 JUDGE = ("--judge", "reckoner:judge")
 
 
