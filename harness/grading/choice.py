@@ -75,16 +75,6 @@ class _Patterns:
     in_a_row: re.Pattern[str]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A declaration and what kind it is of."""
-
-    said: Declared
-    explicit: bool
-    box: bool = False
-    line: bool = False
-
-
 _NAMED = (
     "vitamin|plan|section|hepatitis|part|group|type|figure|fig|table|grade|class|appendix|chapter|phase|point|item|row"
     "|column|line|team|step|case|category|factor|page|unit|zone|level|series|version|influenza|exhibit|protein"
@@ -139,11 +129,11 @@ def find_letter(text: str, letters: str = "ABCDEFGHIJ", choices: tuple[str, ...]
     found = _boxes(body, patterns, letters, choices) + _phrases(body, patterns, letters, choices)
     withdrawn = withdrawals(prose, letters)
     said = last_declaration(_CALLED.sub(lambda name: " " * len(name[0]), prose), letters, withdrawn)
-    found = [one for one in found if not is_withdrawn(one.said, withdrawn)]
-    held = _last_held([*found, _Found(said, False)] if said else found, prose)
+    found = [one for one in found if not is_withdrawn(one, withdrawn)]
+    held = _last_held([*found, said] if said else found, prose)
     if held is not None:
         turned = _turned_to(prose, held, patterns, letters)
-        return turned or Extracted(held.said.letters, held.explicit)
+        return turned or Extracted(held.letters, held.explicit)
     if patterns.several.fullmatch(body):
         return Extracted(_joined(body, letters), False)
     letter = labelled(body, letters, choices) or _started(prose, patterns, letters)
@@ -157,36 +147,36 @@ def _unless_in_order(row: str, letters: str) -> str:
     return " " if letters.startswith(found) else row
 
 
-def _last_held(found: list[_Found], prose: str) -> _Found | None:
+def _last_held(found: list[Declared], prose: str) -> Declared | None:
     """The last declaration; but a box yields to an answer line before it that nothing takes back."""
     if not found:
         return None
-    last = max(found, key=lambda one: (one.said.end, one.said.start))
-    line = max((one for one in found if one.line), key=lambda one: one.said.end, default=None)
-    if last.box and line is not None and RETRACTION.search(prose, line.said.end, last.said.start) is None:
+    last = max(found, key=lambda one: (one.end, one.start))
+    line = max((one for one in found if one.line), key=lambda one: one.end, default=None)
+    if last.box and line is not None and RETRACTION.search(prose, line.end, last.start) is None:
         return line
     return last
 
 
-def _turned_to(prose: str, held: _Found, patterns: _Patterns, letters: str) -> Extracted | None:
+def _turned_to(prose: str, held: Declared, patterns: _Patterns, letters: str) -> Extracted | None:
     """The letter that a reply names after it took its last declaration back: "It's A. No, that is wrong. B."."""
-    backs = list(islice(STRONG_RETRACTION.finditer(prose, held.said.end), _BOXES))
+    backs = list(islice(STRONG_RETRACTION.finditer(prose, held.end), _BOXES))
     letter = _mentioned(prose[backs[-1].end() :], patterns, letters) if backs else None
     return Extracted(letter, False) if letter else None
 
 
-def _boxes(body: str, patterns: _Patterns, letters: str, choices: tuple[str, ...]) -> list[_Found]:
+def _boxes(body: str, patterns: _Patterns, letters: str, choices: tuple[str, ...]) -> list[Declared]:
     """The last boxes that name an option; two of them joined by "and" are several letters."""
-    found: list[_Found] = []
+    found: list[Declared] = []
     for start, begin, end in boxed_spans(body)[: -_BOXES - 1 : -1]:
         letter = _letter_in_value(body[begin:end], patterns, letters, choices, box=True)
         if letter is None:
             continue
-        if found and re.fullmatch(rf"[\s$}}.]*(?:{JOINT})?[\s$]*", body[end : found[-1].said.start]):
-            joined = Declared(start, found[-1].said.end, _both(letter, found[-1].said.letters))
-            found[-1] = _Found(joined, True, box=True)
+        if found and re.fullmatch(rf"[\s$}}.]*(?:{JOINT})?[\s$]*", body[end : found[-1].start]):
+            both = _both(letter, found[-1].letters)
+            found[-1] = Declared(start, found[-1].end, both, explicit=True, box=True)
         else:
-            found.append(_Found(Declared(start, end, letter), True, box=True))
+            found.append(Declared(start, end, letter, explicit=True, box=True))
     return found
 
 
@@ -194,7 +184,7 @@ def _both(first: str, second: str) -> str:
     return ",".join(dict.fromkeys([*first.split(","), *second.split(",")]))
 
 
-def _phrases(body: str, patterns: _Patterns, letters: str, choices: tuple[str, ...]) -> list[_Found]:
+def _phrases(body: str, patterns: _Patterns, letters: str, choices: tuple[str, ...]) -> list[Declared]:
     """The last "the answer is …" that names an option."""
     lines = [match.end() for match in _ANSWER_LINE.finditer(body)]
     found = []
@@ -205,7 +195,7 @@ def _phrases(body: str, patterns: _Patterns, letters: str, choices: tuple[str, .
         letter = by_words or letter
         line = any(abs(start - place) <= 8 for place in lines)
         if letter is not None and (line or by_words or body[end : end + 1] != "?"):
-            found.append(_Found(Declared(start, end, letter), True, line=line))
+            found.append(Declared(start, end, letter, explicit=True, line=line))
     return found
 
 

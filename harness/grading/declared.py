@@ -181,6 +181,11 @@ class Declared:
     end: int
     letters: str
     """ "B", or "B,D" for several at once."""
+    explicit: bool = False
+    """In a box, or after "the answer is"."""
+    box: bool = False
+    line: bool = False
+    """On an answer line."""
 
 
 @cache

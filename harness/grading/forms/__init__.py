@@ -36,6 +36,16 @@ class Case:
     text: str
 
 
+@dataclass(frozen=True)
+class Line:
+    """One line of a table of replies: the text has fields in braces for the gold and for other texts of its kind."""
+
+    name: str
+    text: str
+    alone: bool = False
+    """A whole reply: nothing stands before or behind."""
+
+
 def part_of(form: str) -> Part:
     """Whether a form is open or held back: a third of them, by name, to test a grader that was mended with the rest."""
     return "held" if hashlib.sha256(f"form:{form}".encode()).digest()[0] % 3 == 0 else "open"

@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from harness.grading.forms import Case, Group, Part, part_of
+from harness.grading.forms import Case, Group, Line, Part, part_of
 from harness.grading.forms.gold import plain_number
 from harness.types import Problem
 
-
-@dataclass(frozen=True)
-class Words:
-    """One line of a table: `{value}` is the gold, `{other}` another text of its kind."""
-
-    name: str
-    text: str
-
-
-SAID: tuple[Words, ...] = (
-    Words("the answer is", "Step by step. So the answer is {value}."),
-    Words("the answer is, no stop", "The answer is {value}"),
-    Words("the answer is, colon", "The answer is: {value}"),
-    Words("the answer is, bold", "So the answer is **{value}**."),
-    Words("the answer is, quoted", 'So the answer is "{value}".'),
-    Words("answer line", "Answer: {value}"),
-    Words("answer line, bold", "**Answer:** {value}"),
-    Words("answer corrected", "The answer is {other}. Wait, that is wrong.\nSo the answer is {value}."),
-    Words("not the other", "The answer is not {other}.\nThe answer is {value}."),
-    Words("bare", "{value}"),
-    Words("last line", "We sort them first.\n{value}"),
-    Words("thought about other", "<think>The answer is {other}.</think>The answer is {value}."),
+SAID: tuple[Line, ...] = (
+    Line("the answer is", "Step by step. So the answer is {value}."),
+    Line("the answer is, no stop", "The answer is {value}"),
+    Line("the answer is, colon", "The answer is: {value}"),
+    Line("the answer is, bold", "So the answer is **{value}**."),
+    Line("the answer is, quoted", 'So the answer is "{value}".'),
+    Line("answer line", "Answer: {value}"),
+    Line("answer line, bold", "**Answer:** {value}"),
+    Line("answer corrected", "The answer is {other}. Wait, that is wrong.\nSo the answer is {value}."),
+    Line("not the other", "The answer is not {other}.\nThe answer is {value}."),
+    Line("bare", "{value}"),
+    Line("last line", "We sort them first.\n{value}"),
+    Line("thought about other", "<think>The answer is {other}.</think>The answer is {value}."),
 )
-TRAPPED: tuple[Words, ...] = (
-    Words("not", "So the answer is not {value}."),
-    Words("or", "So the answer is {value} or {other}."),
-    Words("or, before", "The answer is {other} or {value}"),
-    Words("and", "So the answer is {value} and {other}."),
-    Words("in the thought only", "<think>The answer is {value}.</think>I cannot tell."),
+TRAPPED: tuple[Line, ...] = (
+    Line("not", "So the answer is not {value}."),
+    Line("or", "So the answer is {value} or {other}."),
+    Line("or, before", "The answer is {other} or {value}"),
+    Line("and", "So the answer is {value} and {other}."),
+    Line("in the thought only", "<think>The answer is {value}.</think>I cannot tell."),
 )
 _PAIRS = (("yes", "no"), ("true", "false"), ("valid", "invalid"))
 
