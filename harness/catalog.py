@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from harness.errors import UnknownName, UsageError
 
-Kind = Literal["suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity", "method"]
+Kind = Literal["suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity", "maker", "method"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Entry = tuple[str, str]
 
@@ -152,6 +152,26 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "vendi": ("harness.metrics.diversity_embed:VENDI", "effective number of different embeddings"),
         "nli": ("harness.metrics.diversity_nli:NLI", "contradictions less entailments between responses"),
     },
+    # Entries are subclasses of `backends.makers.base.Maker`: ways to make training data.
+    "maker": {
+        "synth": ("backends.makers.embedded:Synth", "Write records of the embedded world: no data, no model."),
+        "traces": ("backends.makers.traces:Traces", "Let a teacher answer prompts; keep what the grader confirms."),
+        "dual": ("backends.makers.dual:Dual", "Rectify wrong chains, corrupt right ones: pairs for krsl."),
+        "shorten": (
+            "backends.makers.shorten:Shorten",
+            "Rewrite responses to the length that their problems deserve.",
+        ),
+        "perspectives": (
+            "backends.makers.perspectives:Perspectives",
+            "Add right rationales from several perspectives.",
+        ),
+        "rationales": ("backends.makers.cotd:Rationales", "Let a teacher think, and not answer (CoTD-PO)."),
+        "candidates": ("backends.makers.cotd:Candidates", "Let a student answer given those thoughts, with rewards."),
+        "decontaminate": (
+            "backends.makers.decontaminate:Decontaminate",
+            "Leave out what overlaps with the benchmarks.",
+        ),
+    },
     # Entries are `backends.base.Method`s: ways to train a student.
     "method": {
         "sft": ("backends.methods.sft:METHOD", "maximum likelihood on the teacher's responses (MLE, Std-CoT, SeqKD)"),
@@ -232,6 +252,7 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "rubric": (),
     "judging": ("__call__",),
     "diversity": ("__call__",),
+    "maker": ("first", "run"),
     "method": ("options", "deviations"),
 }
 """What a plugin's object must have, so that a wrong one is told before anything is spent."""
@@ -247,12 +268,12 @@ def _plugins() -> dict[str, metadata.EntryPoint]:
 
 def entries(kind: Kind) -> dict[str, Entry]:
     """Everything of a kind: name -> ("module:attribute", summary), plugins included; own names win."""
-    found = {
+    plugins = {
         name.split(".", 1)[1]: (point.value, f"plugin of {point.dist.name if point.dist else 'unknown'}")
         for name, point in sorted(_plugins().items())
         if name.startswith(f"{kind}.")
     }
-    return found | _CATALOG[kind]
+    return _CATALOG[kind] | {name: entry for name, entry in plugins.items() if name not in _CATALOG[kind]}
 
 
 def load(kind: Kind, name: str) -> object:

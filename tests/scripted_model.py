@@ -12,6 +12,8 @@ Reply = Callable[[Request], str | Completion]
 class ScriptedModel:
     """Answers each request with what `reply` makes of it, and counts them."""
 
+    continues = True
+
     def __init__(self, reply: Reply, name: str = "openai:scripted", **environment: Json) -> None:
         self.name = name
         self.asked: list[Request] = []

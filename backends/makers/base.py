@@ -1,54 +1,159 @@
-"""What recipes share: their result, the form of a response, and questions put to a teacher record by record."""
+"""What a maker of training data is: a class whose docstring is its help, whose fields are its options.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Short(Maker):
+        '''Rewrite every response in one sentence.'''
+        words: int = option(20, least=1, most=100)
+        '''Most words.'''
+        name = "short"
+        template_fields = {"short": ("question", "words")}  # prompts/short.toml beside this module
+
+One line in `harness/catalog.py`, or an entry point "maker.short", makes it `harness data short`. A maker is built from
+records, says what it would ask first (`first`, for a dry run), and makes its records with whatever answers its queries
+(`run`): an `Asker` over any model, or a function in a test. What it drops it counts by reason; what it keeps has been
+checked as its module says, and its meta says who wrote it and with which template.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from backends.makers.asking import Ask, Draw, Query
-from backends.makers.templates import Template, asked
-from backends.records.inputs import problem_of
+from backends.makers.templates import Template, asked, load_template
+from backends.records.inputs import problem_of, read_all
 from backends.records.record import TrainRecord, render_response
 from backends.records.rejection import parts_of
 from backends.records.spans import split_response
+from harness import catalog
+from harness.errors import DataError, UnknownName, UsageError
+from harness.models.budget import Budget
+from harness.models.reply_cache import Cache
 from harness.reasoning import with_answer
-from harness.types import Completion
+from harness.types import Completion, Json
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a recipe made."""
+    """What a maker made."""
 
     records: tuple[TrainRecord, ...]
     counts: Mapping[str, int]
     """What became of what it looked at, by name, in the order in which things happen."""
     others: Mapping[str, tuple[TrainRecord, ...]] = field(default_factory=dict)
-    """Further sets by name ("stage1", "unsolved"), each for a file of its own; they may be empty."""
+    """Those of the maker's `sets` that were made, each for a file of its own; they may be empty."""
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    """What else the report should say."""
+    note: str = ""
+    """What a person should read at the end."""
 
 
-class Recipe(Protocol):
-    """One way to make data; built with its input and settings."""
+def option(
+    default: Any, *, least: float | None = None, above: float | None = None, most: float | None = None, shown: str = ""
+) -> Any:
+    """A field of a maker that is an option: its bounds, and what stands for its value in the help."""
+    return field(default=default, metadata={"least": least, "above": above, "most": most, "shown": shown})
 
-    @property
-    def name(self) -> str:
-        """What it is called on the command line."""
 
-    @property
-    def templates(self) -> Sequence[Template]:
-        """Those that it asks with."""
+@dataclass(frozen=True)
+class Maker:
+    """One way to make data. The fields here are what every maker is given; a subclass's own fields are its options."""
+
+    records: Sequence[TrainRecord]
+    model: str = ""
+    """Whom it asks, as the records should name it."""
+    _: KW_ONLY
+    draw: Draw = field(default=Draw())
+    """A subclass says here how it draws where the user does not."""
+    template_files: Mapping[str, str] = field(default_factory=dict)
+    """Template -> the user's file that stands in for it."""
+    continues: bool = True
+    """Whether the model can go on in the middle of a reply."""
+    results_dir: Path = Path("results")
+    cache: Callable[[], Cache] = field(default=partial(Cache, None))
+    """Opens the replies beside the output, for a maker that asks a second model."""
+    budget: Budget | None = None
+    """Of all models that it asks."""
+
+    name: ClassVar[str]
+    """Its name in the catalog; part of every cache key."""
+    role: ClassVar[str] = "teacher"
+    """What the model is called: `--teacher`, `--student`; empty for a maker that asks nobody."""
+    takes_files: ClassVar[bool] = True
+    """Whether the command takes RECORDS, files that `read` is given."""
+    template_fields: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Template (`prompts/<name>.toml` beside the maker's module) -> the fields that the maker fills."""
+    sets: ClassVar[tuple[str, ...]] = ()
+    """Further sets that it may make ("stage1", "unsolved")."""
+    nothing: ClassVar[str] = "nothing was kept"
+    """What it means that no record was made."""
+
+    @classmethod
+    def usual(cls, given: Mapping[str, Any]) -> Draw:
+        """How it draws where the user does not say; `given` is what the command was told, by name."""
+        return cls.draw
+
+    @classmethod
+    def read(cls, files: Sequence[str], given: Mapping[str, Any]) -> tuple[list[TrainRecord], dict[str, Json]]:
+        """What it starts from, and where that came from, for the report."""
+        return read_all(files, given.get("grader")), {"inputs": list(files)}
+
+    def __post_init__(self) -> None:
+        """Raises `DataError` for a number out of its bounds, and what loading a template and `check` raise."""
+        for one in dataclasses.fields(self):
+            least, value = one.metadata.get("least"), getattr(self, one.name)
+            if least is not None and isinstance(value, int | float) and value < least:
+                raise DataError(f"--{one.name.replace('_', '-')} {value:g}: at least {least:g}")
+        for name in self.template_files:
+            if name not in self.templates:
+                raise UnknownName(f"template of {self.name}", name, self.templates)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is spent. Raises `DataError` or `UsageError`."""
+
+    @cached_property
+    def templates(self) -> Mapping[str, Template]:
+        """Those that it asks with, by name."""
+        home = next(one for one in type(self).__mro__ if "template_fields" in vars(one))
+        own = Path(inspect.getfile(home)).with_name("prompts")
+        return {
+            name: load_template(name, fields, Path(self.template_files.get(name, own / f"{name}.toml")))
+            for name, fields in self.template_fields.items()
+        }
 
     def first(self) -> Sequence[Query]:
         """What it asks before anything is known; later questions depend on the replies."""
+        return ()
 
     def run(self, ask: Ask) -> Made:
         """Ask, check and build."""
+        raise NotImplementedError
 
+    def query(
+        self,
+        record: TrainRecord,
+        template: str,
+        attempt: int = 0,
+        *,
+        part: str = "",
+        draw: Draw | None = None,
+        values: Mapping[str, str] = MappingProxyType({}),
+    ) -> Query:
+        """The record's question, put to the model by a template with these values in its other fields.
 
-def query(recipe: str, record: TrainRecord, template: Template, draw: Draw, attempt: int = 0, **values: str) -> Query:
-    """The record's question, put to a model by a template."""
-    return Query(recipe, template.id, problem_of(record, asked(record.prompt, template, **values)), attempt, draw)
+        `part` tells several questions about a record apart; `draw` stands in for the maker's.
+        """
+        name, filled = f"{self.name}:{part}" if part else self.name, self.templates[template]
+        problem = problem_of(record, asked(record.prompt, filled, values))
+        return Query(name, filled.id, problem, attempt, self.draw if draw is None else draw)
 
 
 def reply_of(completion: Completion) -> str | None:
@@ -95,3 +200,11 @@ def has_chain(text: str) -> bool:
 def tally(counts: Counter[str], order: Sequence[str]) -> dict[str, int]:
     """The counts by name, those of `order` first, zeros included: a reason that never applied is said too."""
     return {name: counts[name] for name in order} | {n: counts[n] for n in sorted(counts) if n not in order}
+
+
+def load_maker(name: str) -> type[Maker]:
+    """The maker of that name. Raises `UnknownName`, and `UsageError` for a plugin that is none."""
+    kind = catalog.load("maker", name)
+    if not isinstance(kind, type) or not issubclass(kind, Maker) or kind.name != name:
+        raise UsageError(f"maker {name!r} ({kind!r}) is no subclass of backends.makers.base.Maker with that name")
+    return kind

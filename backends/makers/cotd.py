@@ -12,25 +12,25 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
 
 from backends.makers.asking import Ask, Draw, Query
-from backends.makers.base import Made, lost, query, reply_of, tally
-from backends.makers.templates import Template, load_template
-from backends.records.inputs import noted, problem_of, require_checkable
+from backends.makers.base import Made, Maker, lost, option, reply_of, tally
+from backends.makers.rewards import Reward, grader_reward, judge_reward, own_reward
+from backends.makers.templates import Template
+from backends.records.inputs import noted, problem_of
 from backends.records.record import Candidate, TrainRecord, render_response, response_text
 from backends.records.spans import split_response
-from backends.records.verify import grade_texts
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.markup import PROSE
-from harness.types import Message
+from harness.models import load_model
+from harness.types import Json, Message
 
 _THOUGHT = re.compile(r"\A\W*my thought\W*?:\**\s*", re.IGNORECASE)
 _ANSWER = re.compile(r"\bmy answer\W*?:\**\s*", re.IGNORECASE)
-
-Reward = Callable[[Sequence[tuple[TrainRecord, str]]], Sequence[float | None]]
-"""(record, the student's answer without the thought) -> reward of each; None: it cannot be rewarded."""
 
 
 def together(record: TrainRecord, answer: str) -> str:
@@ -42,29 +42,25 @@ def together(record: TrainRecord, answer: str) -> str:
     return f"{PROSE.opens[0]} {thought}\n{PROSE.closes[0]} {answer}"
 
 
-@dataclass(frozen=True)
-class Rationales:
-    """The teacher's thoughts; any record with a prompt will do."""
+@dataclass(frozen=True, kw_only=True)
+class Rationales(Maker):
+    """Store a teacher's thought about every prompt, without an answer: the first half of the data of cotd_po.
 
-    records: Sequence[TrainRecord]
-    teacher: str
-    draw: Draw = field(default_factory=Draw)
-    rationale: Template = field(default_factory=lambda: load_template("cotd_rationale"))
-    student: Template = field(default_factory=lambda: load_template("cotd_student"))
-    name: str = "rationales"
+    \b
+    harness data rationales prompts.jsonl --teacher openai:my-teacher -o thoughts.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
 
-    @property
-    def templates(self) -> Sequence[Template]:
-        """What the teacher is asked with, and what the student will be."""
-        return (self.rationale, self.student)
+    name = "rationales"
+    template_fields: ClassVar = {"cotd_rationale": ("question",), "cotd_student": ("question",)}
 
     def first(self) -> Sequence[Query]:
-        """Everything: this recipe asks once."""
-        return [query(self.name, record, self.rationale, self.draw) for record in self.records]
+        """Everything: it asks once."""
+        return [self.query(record, "cotd_rationale") for record in self.records]
 
     def run(self, ask: Ask) -> Made:
         """Ask and store; an earlier response, answer and structure belong to another thought and go."""
         counts = Counter(given=len(self.records))
+        asked, student = self.templates["cotd_rationale"], self.templates["cotd_student"]
         made = []
         for record, completion in zip(self.records, ask(self.first()), strict=True):
             text = reply_of(completion)
@@ -76,58 +72,98 @@ class Rationales:
                 counts["answers"] += 1
                 continue
             *before, last = record.prompt
-            prompt = (*before, Message("user", self.student.fill({"question": last.content})))
+            prompt = (*before, Message("user", student.fill({"question": last.content})))
             bare = replace(
                 record, prompt=prompt, think=thought, answer=None, response=None, structure=(), rejected=None
             )
-            made.append(
-                noted(bare, thought_by=self.teacher, template=self.rationale.id, student_template=self.student.id)
-            )
+            made.append(noted(bare, thought_by=self.model, template=asked.id, student_template=student.id))
         counts["kept"] = len(made)
         return Made(tuple(made), tally(counts, ("given", "kept", "answers", "teacher_error", "cut", "empty")))
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """K rewarded answers of a student to each thought; every record needs `think`, as `Rationales` makes it."""
+@dataclass(frozen=True, kw_only=True)
+class Candidates(Maker):
+    """Sample K answers of a student to each teacher's thought and reward them: the second half of data for cotd_po.
 
-    records: Sequence[TrainRecord]
-    student: str
-    reward: Reward
-    k: int = 8
-    low: float = 0.6
-    high: float = 1.2
-    """Each answer's temperature is drawn uniformly between the two: the paper gives the range, not how it is used."""
-    continues: bool = True
-    """Whether the engine can go on in the middle of a reply."""
-    draw: Draw = field(default_factory=lambda: Draw(top_p=0.95))
-    answer: Template = field(default_factory=lambda: load_template("cotd_answer"))
-    name: str = "candidates"
+    RECORDS have `think` (`harness data rationales`). Engines in this process go on after the thought; a chat endpoint
+    is shown it in the prompt. A reward function takes (record, answer) pairs and gives a number, or None, for each.
+    Default: top-p 0.95.
 
-    def __post_init__(self) -> None:
+    \b
+    harness data candidates thoughts.jsonl --student hf:./student --k 8 -o candidates.jsonl
+    harness data candidates thoughts.jsonl --student hf:./student --reward judge --judge openai:gpt-4.1 \\
+        --rubric rating_10 -o candidates.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+    draw: Draw = field(default=Draw(top_p=0.95))
+    k: int = option(8, least=2, most=4096)
+    """Answers of each prompt."""
+    temperatures: tuple[float, float] = option((0.6, 1.2), least=0, most=10, shown="LOW HIGH")
+    """Each answer's temperature is drawn uniformly from this range."""
+    reward: str = option("grader", shown="grader|judge|MODULE:FUNCTION")
+    """Who rewards: the records' grader, --judge with --rubric, or a function of your own."""
+    grader: str | None = option(None, shown="NAME")
+    """What checks answers, in place of the records' own."""
+    judge: tuple[str, ...] = ()
+    judge_options: Mapping[str, str] = field(default_factory=dict)
+    rubric: str | None = None
+
+    name = "candidates"
+    role = "student"
+    template_fields: ClassVar = {"cotd_answer": ("question", "thought")}
+
+    @classmethod
+    def read(cls, files: Sequence[str], given: Mapping[str, Any]) -> tuple[list[TrainRecord], dict[str, Json]]:
+        """Records with `think`, as `Rationales` makes them."""
+        if given["temperature"] is not None:
+            raise UsageError("candidates draw a temperature for each answer: say --temperatures LOW HIGH")
+        return super().read(files, given)
+
+    def check(self) -> None:
+        """Every record needs `think`, and what rewards must be at hand."""
+        low, high = self.temperatures
+        if low > high:
+            raise UsageError(f"--temperatures {low:g} {high:g}: the lower one comes first")
+        if self.reward != "judge" and (self.judge or self.rubric is not None or self.judge_options):
+            raise UsageError("--judge and --rubric reward only with --reward judge")
+        assert callable(self.rewards)
         bad = [record.id for record in self.records if not (record.think or "").strip()]
         if bad:
             raise DataError(
                 f"candidates answer a teacher's thought, and {len(bad)} records have no 'think', the first {bad[0]!r}: "
                 "make them with `harness data rationales` first"
             )
-        if self.k < 2 or not 0 <= self.low <= self.high:
-            raise DataError("at least 2 candidates, and temperatures from low to high, are needed")
 
-    @property
-    def templates(self) -> Sequence[Template]:
+    @cached_property
+    def rewards(self) -> Reward:
+        """What rewards the answers."""
+        if self.reward == "grader":
+            return grader_reward(self.records)
+        if self.reward != "judge":
+            return own_reward(self.reward)
+        if len(self.judge) != 1 or self.rubric is None:
+            raise UsageError(
+                "--reward judge needs one --judge and one --rubric that looks at one answer, e.g. rating_10"
+            )
+        judge = load_model(self.judge[0], self.judge_options, self.results_dir)
+        return judge_reward(judge, self.rubric, self.cache, self.budget)
+
+    @cached_property
+    def templates(self) -> Mapping[str, Template]:
         """None where the engine goes on after the thought."""
-        return () if self.continues else (self.answer,)
+        return {} if self.continues else super().templates
 
     def first(self) -> Sequence[Query]:
-        """Everything: this recipe asks once."""
+        """Everything: it asks once."""
         return [self._query(record, attempt) for record in self.records for attempt in range(self.k)]
 
     def _query(self, record: TrainRecord, attempt: int) -> Query:
-        chosen = random.Random(f"{self.draw.seed}\x1f{record.id}\x1f{attempt}").uniform(self.low, self.high)
+        chosen = random.Random(f"{self.draw.seed}\x1f{record.id}\x1f{attempt}").uniform(*self.temperatures)
         draw = replace(self.draw, temperature=round(chosen, 4))
         if not self.continues:
-            return query(self.name, record, self.answer, draw, attempt, thought=(record.think or "").strip())
+            return self.query(
+                record, "cotd_answer", attempt, draw=draw, values={"thought": (record.think or "").strip()}
+            )
         messages = (*record.prompt, Message("assistant", together(record, "").rstrip()))
         return Query(self.name, "", problem_of(record, messages), attempt, draw)
 
@@ -146,7 +182,7 @@ class Candidates:
             else:
                 answers[one.problem.id][answer] = None
         pairs = [(record, answer) for record in self.records for answer in answers[record.id]]
-        rewards = list(self.reward(pairs))
+        rewards = list(self.rewards(pairs))
         if len(rewards) != len(pairs):
             raise DataError(f"the reward gave {len(rewards)} numbers for {len(pairs)} answers")
         rewarded: dict[str, list[Candidate]] = {record.id: [] for record in self.records}
@@ -154,28 +190,15 @@ class Candidates:
             if reward is None or not abs(reward) < float("inf"):
                 counts["unrewarded"] += 1
                 continue
-            rewarded[record.id].append(Candidate(together(record, answer), float(reward), source=self.student))
+            rewarded[record.id].append(Candidate(together(record, answer), float(reward), source=self.model))
         made = []
         for record in self.records:
             found = tuple(rewarded[record.id])
             counts["too_few"] += len(found) < 2
             counts["all_equal"] += len(found) >= 2 and len({candidate.reward for candidate in found}) == 1
             if len(found) >= 2:
-                made.append(noted(replace(record, candidates=found), student=self.student, continued=self.continues))
+                made.append(noted(replace(record, candidates=found), student=self.model, continued=self.continues))
         counts.update(kept=len(made), candidates=sum(len(record.candidates) for record in made))
         order = ("given", "asked", "kept", "candidates", "duplicates", "unrewarded", "too_few", "all_equal")
-        return Made(tuple(made), tally(counts, (*order, "teacher_error", "cut", "empty")))
-
-
-def grader_reward(records: Sequence[TrainRecord]) -> Reward:
-    """1 for an answer that the record's grader finds right, 0 for a wrong one or none; None where it cannot tell.
-
-    Raises `DataError` if a record cannot be checked.
-    """
-    require_checkable(records, "a reward by grader")
-
-    def reward(pairs: Sequence[tuple[TrainRecord, str]]) -> list[float | None]:
-        verdicts = grade_texts([(problem_of(record), answer) for record, answer in pairs])
-        return [{"right": 1.0, "wrong": 0.0, "no_answer": 0.0}.get(verdict) for verdict in verdicts]
-
-    return reward
+        facts: dict[str, Json] = {"reward": self.reward, "judge": list(self.judge), "rubric": self.rubric}
+        return Made(tuple(made), tally(counts, (*order, "teacher_error", "cut", "empty")), facts=facts)

@@ -14,11 +14,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from backends.losses.edit import edit_distance
 from backends.makers.asking import Ask, Draw, Query
-from backends.makers.base import Made, has_chain, in_form_of, lost, plain, query, reply_of, tally
-from backends.makers.templates import Template, load_template
+from backends.makers.base import Made, Maker, has_chain, in_form_of, lost, option, plain, reply_of, tally
 from backends.records.inputs import noted, problem_of, require_checkable
 from backends.records.record import TrainRecord, response_text
 from backends.records.rejection import parts_of
@@ -73,30 +73,33 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-@dataclass(frozen=True)
-class Dual:
-    """The recipe; every record needs `gold` and a grader, and a response or a `rejected`."""
+@dataclass(frozen=True, kw_only=True)
+class Dual(Maker):
+    """Make dual chains for krsl: rectify what the teacher got wrong, corrupt what it got right (EDIT).
 
-    records: Sequence[TrainRecord]
-    teacher: str
-    tries: int = 1
-    """Attempts at a twin or a right chain, each only where the one before was not kept."""
-    draw: Draw = field(default_factory=lambda: Draw(temperature=0.2))
-    rectify: Template = field(default_factory=lambda: load_template("edit_rectify"))
-    corrupt: Template = field(default_factory=lambda: load_template("edit_corrupt"))
-    name: str = "dual"
+    RECORDS are files with right responses, with `rejected` and no response (<traces>.unsolved.jsonl), or both. Writes
+    the pairs (`response` right, `rejected` wrong) and, as <out>.stage1.jsonl, all right chains. Defaults: temperature
+    0.2.
 
-    def __post_init__(self) -> None:
+    \b
+    harness data dual traces.jsonl traces.unsolved.jsonl --teacher openai:my-teacher -o pairs.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+    draw: Draw = field(default=Draw(temperature=0.2))
+    tries: int = option(1, least=1, most=100)
+    """Attempts at each record."""
+    grader: str | None = option(None, shown="NAME")
+    """What checks answers, in place of the records' own."""
+
+    name = "dual"
+    template_fields: ClassVar = {"edit_rectify": ("question", "gold"), "edit_corrupt": ("question", "gold", "right")}
+    sets = ("stage1",)
+
+    def check(self) -> None:
+        """Every record needs `gold` and a grader, and one of them a response or a `rejected`."""
         require_checkable(self.records, "dual")
-        if self.tries < 1:
-            raise DataError("--tries must be at least 1")
         if not self._right() and not self._wrong():
             raise DataError("dual has nothing to work on: no record has a response or a 'rejected' of the teacher's")
-
-    @property
-    def templates(self) -> Sequence[Template]:
-        """Both."""
-        return (self.rectify, self.corrupt)
 
     def _right(self) -> list[TrainRecord]:
         return [record for record in self.records if (response_text(record) or "").strip()]
@@ -115,8 +118,7 @@ class Dual:
         values = {"gold": record.gold or ""}
         if which == "corrupt":
             values["right"] = plain(response_text(record) or "")
-        template = self.corrupt if which == "corrupt" else self.rectify
-        return query(f"dual:{which}", record, template, self.draw, attempt, **values)
+        return self.query(record, f"edit_{which}", attempt, part=which, values=values)
 
     def run(self, ask: Ask) -> Made:
         """Ask, check and pair."""
@@ -170,7 +172,7 @@ class Dual:
             else:
                 negatives = tuple(dict.fromkeys((twin, *record.negatives)))
                 pair = replace(record, response=right, rejected=twin, negatives=negatives)
-                pairs.append(self._noted(pair, "corrupted", self.corrupt, share))
+                pairs.append(self._noted(pair, "corrupted", "edit_corrupt", share))
         return pairs
 
     def _check_rectified(self, texts: Sequence[tuple[TrainRecord, str]], counts: Counter[str]) -> list[TrainRecord]:
@@ -189,13 +191,12 @@ class Dual:
                 think, answer = parts_of(text)
                 pair = replace(record, response=text, think=think, answer=answer)
                 share = edit_share(text, record.rejected or "")
-                pairs.append(self._noted(pair, "rectified", self.rectify, share))
+                pairs.append(self._noted(pair, "rectified", "edit_rectify", share))
         return pairs
 
-    def _noted(self, pair: TrainRecord, how: str, template: Template, share: float) -> TrainRecord:
-        return noted(
-            pair, pair=how, pair_teacher=self.teacher, template=template.id, edit_share=round(share, 4), verified=True
-        )
+    def _noted(self, pair: TrainRecord, how: str, template: str, share: float) -> TrainRecord:
+        by, share = self.templates[template].id, round(share, 4)
+        return noted(pair, pair=how, pair_teacher=self.model, template=by, edit_share=share, verified=True)
 
 
 def _label_off(text: str) -> str:

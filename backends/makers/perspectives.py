@@ -8,70 +8,63 @@ order; a record without a response takes the first of them as its response.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from backends.makers.asking import Ask, Draw, Query
-from backends.makers.base import Made, has_chain, in_form_of, lost, plain, query, reply_of, tally
-from backends.makers.templates import Template, load_template
+from backends.makers.base import Made, Maker, has_chain, in_form_of, lost, option, plain, reply_of, tally
 from backends.records.inputs import noted, problem_of, require_checkable
 from backends.records.record import TrainRecord, response_text
 from backends.records.rejection import parts_of
+from backends.records.similar import SIMILAR, word_jaccard
 from backends.records.verify import grade_texts
 from harness.errors import DataError
 
-SIMILAR = 0.8
-"""Two rationales whose words overlap more than this are one."""
-_WORD = re.compile(r"\w+")
 _ORDER = (
     *("given", "asked", "right", "wrong", "no_answer", "no_chain", "near_duplicate", "teacher_error", "cut", "empty"),
     *("positives", "kept", "too_few"),
 )
 
 
-def word_jaccard(one: str, other: str) -> float:
-    """Words that both have over words that either has, case folded, 0 to 1; two texts without words are the same."""
-    first, second = (set(_WORD.findall(text.casefold())) for text in (one, other))
-    return len(first & second) / len(first | second) if first or second else 1.0
+@dataclass(frozen=True, kw_only=True)
+class Perspectives(Maker):
+    """Add right rationales from several perspectives as `positives`, for mcc_kd and mind.
 
+    Rationales whose words overlap by more than 0.8 are one. Defaults: temperature 0.7, top-p 0.95.
 
-@dataclass(frozen=True)
-class Perspectives:
-    """The recipe; every record needs `gold` and a grader."""
+    \b
+    harness data perspectives traces.jsonl --teacher openai:my-teacher -o views.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
 
-    records: Sequence[TrainRecord]
-    teacher: str
-    names: Sequence[str] = ()
-    """Perspectives to ask for; empty for all of the template's."""
-    at_least: int = 1
-    """Records with fewer positives are left out: a method that needs them refuses data in which some have none."""
-    draw: Draw = field(default_factory=lambda: Draw(temperature=0.7, top_p=0.95))
-    template: Template = field(default_factory=lambda: load_template("perspectives"))
-    name: str = "perspectives"
+    draw: Draw = field(default=Draw(temperature=0.7, top_p=0.95))
+    only: tuple[str, ...] = option((), shown="NAME")
+    """One perspective; repeat it. [default: all eight]"""
+    at_least: int = option(1, least=0)
+    """Leave out records with fewer positives."""
+    grader: str | None = option(None, shown="NAME")
+    """What checks answers, in place of the records' own."""
 
-    def __post_init__(self) -> None:
+    name = "perspectives"
+    template_fields: ClassVar = {"perspectives": ("question", "variant")}
+
+    def check(self) -> None:
+        """Every record needs `gold` and a grader."""
         require_checkable(self.records, "perspectives")
-        unknown = [name for name in self.names if name not in self.template.variants]
-        if unknown or len(set(self.names)) < len(self.names):
-            raise DataError(f"perspectives {list(self.names)!r}: each once, out of {', '.join(self.template.variants)}")
-        if self.at_least < 0:
-            raise DataError("--at-least must not be negative")
-
-    @property
-    def templates(self) -> Sequence[Template]:
-        """The one."""
-        return (self.template,)
+        known = self.templates["perspectives"].variants
+        if not set(self.only) <= set(known) or len(set(self.only)) < len(self.only):
+            raise DataError(f"perspectives {list(self.only)!r}: each once, out of {', '.join(known)}")
 
     @property
     def _chosen(self) -> Sequence[str]:
-        return self.names or tuple(self.template.variants)
+        return self.only or tuple(self.templates["perspectives"].variants)
 
     def first(self) -> Sequence[Query]:
-        """Everything: this recipe asks once."""
+        """Everything: it asks once."""
+        variants = self.templates["perspectives"].variants
         return [
-            query(f"perspectives:{name}", record, self.template, self.draw, variant=self.template.variants[name])
+            self.query(record, "perspectives", part=name, values={"variant": variants[name]})
             for record in self.records
             for name in self._chosen
         ]
@@ -127,7 +120,7 @@ class Perspectives:
             replace(record, positives=tuple(texts)),
             perspectives=list(names),
             response_perspective=first,
-            perspectives_by=self.teacher,
-            template=self.template.id,
+            perspectives_by=self.model,
+            template=self.templates["perspectives"].id,
             verified=True,
         )

@@ -11,19 +11,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, Literal
 
-from backends.makers.asking import Ask, Draw, Query
-from backends.makers.base import Made, has_chain, in_form_of, lost, plain, query, reply_of, tally
-from backends.makers.templates import Template, load_template
+from backends.makers.asking import Ask, Query
+from backends.makers.base import Made, Maker, has_chain, in_form_of, lost, option, plain, reply_of, tally
 from backends.records.inputs import noted, problem_of, require_checkable
 from backends.records.record import TrainRecord, response_text
 from backends.records.rejection import parts_of
 from backends.records.verify import grade_texts
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
+from harness.types import Json
 
-BUDGETS: Mapping[int, int] = {1: 300, 2: 700, 3: 1500}
-"""Difficulty -> tokens asked for."""
 MOST = 0.9
 """A rewrite must have fewer than this share of the original's tokens."""
 
@@ -47,38 +47,65 @@ def read_level(reply: str) -> int | None:
     return int(found.pop()) if len(found) == 1 else None
 
 
-@dataclass(frozen=True)
-class Shorten:
-    """The recipe; every record needs a response, `gold` and a grader."""
+@dataclass(frozen=True, kw_only=True)
+class Shorten(Maker):
+    """Rewrite every response to the length that its problem's difficulty deserves (LiteCoT).
 
-    records: Sequence[TrainRecord]
-    teacher: str
-    budgets: Mapping[int, int] = field(default_factory=lambda: dict(BUDGETS))
-    otherwise_drop: bool = False
-    """Leave out what could not be shortened, in place of keeping the original."""
-    count_tokens: Callable[[str], int] = count_pieces
-    draw: Draw = field(default_factory=Draw)
-    judge: Template = field(default_factory=lambda: load_template("dap_judge"))
-    rewrite: Template = field(default_factory=lambda: load_template("dap_rewrite"))
-    name: str = "shorten"
+    A rewrite is accepted if it is right and has less than 0.9 of the original's tokens.
 
-    def __post_init__(self) -> None:
+    \b
+    harness data shorten traces.jsonl --teacher openai:my-teacher -o short.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+    tokens: str = option("1:300,2:700,3:1500", shown="LEVEL:N,…")
+    """Tokens asked for at each difficulty."""
+    otherwise: Literal["keep", "drop"] = "keep"
+    """What becomes of a record without an accepted rewrite: the original, marked, or nothing."""
+    tokenizer: str | None = option(None, shown="ENGINE:NAME")
+    """Count tokens as this model. [default: pieces of words]"""
+    grader: str | None = option(None, shown="NAME")
+    """What checks answers, in place of the records' own."""
+
+    name = "shorten"
+    template_fields: ClassVar = {"dap_judge": ("question",), "dap_rewrite": ("question", "reasoning", "budget")}
+
+    def check(self) -> None:
+        """Every record needs a response, `gold` and a grader."""
         require_checkable(self.records, "shorten")
         bad = [record.id for record in self.records if not (response_text(record) or "").strip()]
         if bad:
             raise DataError(f"shorten rewrites responses, and {len(bad)} records have none, the first {bad[0]!r}")
-        if set(self.budgets) != set(BUDGETS) or min(self.budgets.values()) < 1:
-            raise DataError(f"budgets {dict(self.budgets)!r}: tokens for the difficulties 1, 2 and 3, at least 1 each")
+        if set(self.budgets) != {1, 2, 3} or min(self.budgets.values()) < 1:
+            raise DataError(f"budgets {self.budgets!r}: tokens for the difficulties 1, 2 and 3, at least 1 each")
+        self.count("")  # a tokenizer that is not there is told before anything is spent
 
-    @property
-    def templates(self) -> Sequence[Template]:
-        """Both."""
-        return (self.judge, self.rewrite)
+    @cached_property
+    def budgets(self) -> dict[int, int]:
+        """Difficulty -> tokens asked for."""
+        found: dict[int, int] = {}
+        for part in self.tokens.split(","):
+            match = re.fullmatch(r"\s*([0-9]{1,2}):([0-9]{1,7})\s*", part)
+            if match is None:
+                raise UsageError(
+                    f"--tokens {self.tokens!r}: {part!r} is not of the form level:tokens, as in 1:300,2:700,3:1500"
+                )
+            found[int(match[1])] = int(match[2])
+        return found
+
+    @cached_property
+    def count(self) -> Callable[[str], int]:
+        """How many tokens a text has."""
+        if self.tokenizer is None:
+            return count_pieces
+        from backends.load import find_weights, load_tokenizer
+
+        tokenizer = load_tokenizer(find_weights(self.tokenizer, self.results_dir))
+        return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def first(self) -> Sequence[Query]:
         """How hard each problem is."""
         draw = replace(self.draw, temperature=0.0)
-        return [query("shorten:judge", record, self.judge, draw) for record in self.records]
+        return [self.query(record, "dap_judge", part="judge", draw=draw) for record in self.records]
 
     def run(self, ask: Ask) -> Made:
         """Judge, rewrite, check."""
@@ -94,6 +121,7 @@ class Shorten:
             else:
                 reasons[record.id] = "difficulty_unreadable" if reply is not None else lost(completion)
         rewritten = self._rewrite(ask, levels, reasons)
+        drop = self.otherwise == "drop"
         counts.update(reasons.values())
         records = []
         for record in self.records:
@@ -103,12 +131,13 @@ class Shorten:
                 counts["shortened"] += 1
                 made = self._shortened(record, text, levels[record.id])
             else:
-                counts["left_out" if self.otherwise_drop else "kept_original"] += 1
+                counts["left_out" if drop else "kept_original"] += 1
                 made = noted(record, shortened=False, not_shortened=reasons[record.id])
-            if record.id in rewritten or not self.otherwise_drop:
+            if record.id in rewritten or not drop:
                 records.append(made)
-                counts.update(tokens_before=self.count_tokens(old), tokens_after=self.count_tokens(text))
-        return Made(tuple(records), tally(counts, _ORDER))
+                counts.update(tokens_before=self.count(old), tokens_after=self.count(text))
+        facts: dict[str, Json] = {"tokens": self.tokens, "counted_by": self.tokenizer or "pieces"}
+        return Made(tuple(records), tally(counts, _ORDER), facts=facts)
 
     def _rewrite(self, ask: Ask, levels: Mapping[str, int], reasons: dict[str, str]) -> dict[str, str]:
         """Record id -> the rewrite that passed; why the others did not goes into `reasons`."""
@@ -129,7 +158,7 @@ class Shorten:
                 reasons[record.id] = "answer_wrong" if verdict == "wrong" else "no_answer"
             elif has_chain(old) and not has_chain(text):
                 reasons[record.id] = "no_chain"
-            elif self.count_tokens(text) >= MOST * self.count_tokens(old):
+            elif self.count(text) >= MOST * self.count(old):
                 reasons[record.id] = "not_shorter"
             else:
                 passed[record.id] = text
@@ -137,7 +166,7 @@ class Shorten:
 
     def _query(self, record: TrainRecord, level: int) -> Query:
         old, budget = plain(response_text(record) or ""), str(self.budgets[level])
-        return query("shorten:rewrite", record, self.rewrite, self.draw, reasoning=old, budget=budget)
+        return self.query(record, "dap_rewrite", part="rewrite", values={"reasoning": old, "budget": budget})
 
     def _shortened(self, record: TrainRecord, text: str, level: int) -> TrainRecord:
         """The stages and the wrong twin were those of the old chain: they go, and so do their places in the meta."""
@@ -148,10 +177,10 @@ class Shorten:
             made,
             shortened=True,
             difficulty=level,
-            shortened_by=self.teacher,
-            template=self.rewrite.id,
-            judged_with=self.judge.id,
-            tokens_before=self.count_tokens(response_text(record) or ""),
-            tokens_after=self.count_tokens(text),
+            shortened_by=self.model,
+            template=self.templates["dap_rewrite"].id,
+            judged_with=self.templates["dap_judge"].id,
+            tokens_before=self.count(response_text(record) or ""),
+            tokens_after=self.count(text),
             verified=True,
         )

@@ -5,46 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from backends.records.record import FIELDS, TrainRecord, data_hash, has, response_text
 from backends.records.segments import Encoder, Field, tokenise
 from backends.records.spans import never_closes, split_response
 from harness.errors import DataError
-from harness.types import Json
 
 _SEQUENCES: tuple[Field, ...] = ("response", "rejected", "positives", "negatives", "candidates")
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """The summary of a file."""
+def stats(records: Sequence[TrainRecord], tokenizer: Any = None, max_length: int = 1 << 20) -> dict[str, Any]:
+    """The summary; `tokenizer` is a fast one of transformers, `max_length` what responses are held against.
 
-    records: int
-    data_hash: str
-    fields: dict[str, int]
-    """Field -> records that have it."""
-    splits: dict[str, int]
-    """Rule of `backends.records.spans` that splits the response -> records; "none", "unclosed" where none does."""
-    without_chain: int
-    """Records whose response splits and has no chain."""
-    words: dict[str, dict[str, float]]
-    """Sequence field -> median, 95th percentile and longest, in words."""
-    meta: dict[str, dict[str, int]]
-    """dataset, split, teacher, verified -> values and how many records have them."""
-    tokens: dict[str, dict[str, float]] = field(default_factory=dict)
-    """As `words`, in tokens of prompt and response together; empty without a tokenizer."""
-    unusable: dict[str, int] = field(default_factory=dict)
-    """Why a response cannot be trained on -> records; empty without a tokenizer."""
-
-    def to_json(self) -> dict[str, Json]:
-        """As JSON."""
-        return asdict(self)
-
-
-def stats(records: Sequence[TrainRecord], tokenizer: Any = None, max_length: int = 1 << 20) -> Stats:
-    """The summary; `tokenizer` is a fast one of transformers, `max_length` what responses are held against."""
+    fields: those that records have; splits: by the rule of `backends.records.spans`, "none" or "unclosed" where none
+    applies; words and tokens (of prompt and response together): median, 95th percentile and longest of each sequence
+    field; unusable: why a response cannot be trained on. Numbers are counts of records.
+    """
     if not records:
         raise DataError("there are no records")
     splits: Counter[str] = Counter()
@@ -60,17 +37,17 @@ def stats(records: Sequence[TrainRecord], tokenizer: Any = None, max_length: int
         name: [len(text.split()) for record in records for text in texts_of(record, name)] for name in _SEQUENCES
     }
     tokens, unusable = _tokens(records, tokenizer, max_length) if tokenizer is not None else ({}, {})
-    return Stats(
-        records=len(records),
-        data_hash=data_hash(records),
-        fields={name: count for name in FIELDS if (count := sum(has(record, name) for record in records))},
-        splits=dict(splits.most_common()),
-        without_chain=without,
-        words={name: _spread(found) for name, found in lengths.items() if found},
-        meta=_meta(records),
-        tokens=tokens,
-        unusable=unusable,
-    )
+    return {
+        "records": len(records),
+        "data_hash": data_hash(records),
+        "fields": {name: count for name in FIELDS if (count := sum(has(record, name) for record in records))},
+        "splits": dict(splits.most_common()),
+        "without_chain": without,
+        "words": {name: _spread(found) for name, found in lengths.items() if found},
+        "meta": _meta(records),
+        "tokens": tokens,
+        "unusable": unusable,
+    }
 
 
 def texts_of(record: TrainRecord, name: Field) -> list[str]:

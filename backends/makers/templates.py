@@ -1,39 +1,24 @@
-"""Prompts of the data recipes as data: `prompts/<name>.toml`, versioned by what they say.
+"""Prompts of the makers as data: `prompts/<name>.toml`, versioned by what they say.
 
 A template's id, `name@version#hash`, is part of every cache key and of every record made with it: whoever changes a
 character asks anew. Fields in braces are filled in one pass, so that what a question or a chain says is never read as
 a field. The wording is ours; each file names the paper whose criteria it keeps.
-
-    load_template("edit_rectify").user(question="2 + 2?", gold="4")
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import ConfigError, DataError, UnknownName
+from harness.errors import ConfigError, DataError
 from harness.hashing import canonical_json, short_hash
 from harness.types import Message
 from judges.prompts.rubric_file import Table, parse
 from judges.prompts.templates import BadTemplate, fields, fill
 
-FOLDER = Path(__file__).with_name("prompts")
 MAX_BYTES = 64 * 1024
 """A prompt is a page; anything longer is another file by mistake."""
-
-FIELDS: dict[str, tuple[str, ...]] = {
-    "edit_rectify": ("question", "gold"),
-    "edit_corrupt": ("question", "gold", "right"),
-    "dap_judge": ("question",),
-    "dap_rewrite": ("question", "reasoning", "budget"),
-    "perspectives": ("question", "variant"),
-    "cotd_rationale": ("question",),
-    "cotd_student": ("question",),
-    "cotd_answer": ("question", "thought"),
-}
-"""Template -> the fields that its recipe fills; a file of one's own may leave some out, but not `question`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +46,17 @@ class Template:
         return fill(self.text, values)
 
 
-def load_template(name: str, path: Path | None = None) -> Template:
-    """The template of that name, from its own file or from one of the user's that stands in for it.
+def load_template(name: str, known: Sequence[str], file: Path) -> Template:
+    """The template of that name in a file; `known` are the fields that its maker fills.
 
-    Raises `UnknownName`, and `ConfigError` naming file and line for a file that cannot be read or does not make sense.
+    A file of the user's may leave some out, but not `question`. Raises `ConfigError` naming file and line for a file
+    that cannot be read or does not make sense.
     """
-    if name not in FIELDS:
-        raise UnknownName("template", name, FIELDS)
-    file = path if path is not None else FOLDER / f"{name}.toml"
-    root = parse(str(path) if path is not None else file.name, _read(file))
+    root = parse(str(file), _read(file))
     root.only({"version", "summary", "source", "text", "variants"})
     text = root.text("text").strip()
-    _check_fields(root, name, text)
-    variants = _variants(root) if "variant" in FIELDS[name] else {}
+    _check_fields(root, name, text, known)
+    variants = _variants(root) if "variant" in known else {}
     return Template(
         name=name,
         version=root.text("version"),
@@ -98,15 +81,15 @@ def _read(file: Path) -> str:
         raise ConfigError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def _check_fields(root: Table, name: str, text: str) -> None:
+def _check_fields(root: Table, name: str, text: str, known: Sequence[str]) -> None:
     try:
         used = fields(text)
     except BadTemplate as error:
         root.fail("text", str(error), error.excerpt)
     for one in used:
-        if one not in FIELDS[name]:
-            known = ", ".join(f"{{{known}}}" for known in FIELDS[name])
-            root.fail("text", f"unknown field {{{one}}}: {name} fills {known}", f"{{{one}}}")
+        if one not in known:
+            filled = ", ".join(f"{{{field}}}" for field in known)
+            root.fail("text", f"unknown field {{{one}}}: {name} fills {filled}", f"{{{one}}}")
     if "question" not in used:
         root.fail("text", "the prompt does not show the {question}")
 
@@ -118,7 +101,7 @@ def _variants(root: Table) -> dict[str, str]:
     return {name: table.text(name) for name in table.values}
 
 
-def asked(prompt: tuple[Message, ...], template: Template, **values: str) -> tuple[Message, ...]:
+def asked(prompt: tuple[Message, ...], template: Template, values: Mapping[str, str]) -> tuple[Message, ...]:
     """The turns of a prompt with the last one, the question, as the template puts it; earlier turns stay as they are.
 
     Raises `DataError` for a prompt that does not end in a turn of the user.

@@ -2,48 +2,93 @@
 
 What cannot be checked (instruction data: no gold answer, or no grader) is kept whole and marked `verified: false` in
 its meta. Prompts whose completions are all wrong or unusable come as the further set "unsolved": with `rejected` where
-the teacher wrote something wrong, which is what the recipe `dual` rectifies.
+the teacher wrote something wrong, which is what `dual` rectifies.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from backends.makers.asking import Ask, Draw, Query
-from backends.makers.base import Made, lost, reply_of, tally
-from backends.makers.templates import Template
-from backends.records.inputs import grader_of, noted, problem_of
+from backends.makers.base import Made, Maker, lost, option, reply_of, tally
+from backends.makers.suite_prompts import TRAIN_LEVELS, in_suites_words, suite_prompts
+from backends.records.inputs import grader_of, noted, problem_of, read_prompts
 from backends.records.record import TrainRecord
 from backends.records.rejection import Selected, parts_of, response_of, select_right
-from harness.errors import DataError
+from harness.errors import UsageError
 from harness.reasoning import with_answer
-from harness.types import Completion, Record
+from harness.types import Completion, Json, Record
 
 _ORDER = ("prompts", "completions", "right", "wrong", "no_answer", "truncated", "unscored", "teacher_error")
+_NOT_CHECKED = "prompts that a benchmark asks as well must go first: `harness data decontaminate`"
 
 
-@dataclass(frozen=True)
-class Traces:
-    """The recipe; `records` give prompts, golds and graders, whatever else they hold is replaced."""
+@dataclass(frozen=True, kw_only=True)
+class Traces(Maker):
+    """Let a teacher answer training prompts N times and keep what the grader finds right (rejection sampling).
 
-    records: Sequence[TrainRecord]
-    teacher: str
-    n: int = 1
+    Prompts whose answer nothing can check are kept as they come, marked unverified. Wrong completions become the
+    negatives of right ones; problems never solved stand in <out>.unsolved.jsonl for `harness data dual`. Test problems
+    of a suite are refused: a model trained on them can no longer be evaluated by it.
+
+    \b
+    harness data traces --teacher openai:my-teacher --suite synth_easy --n 4 -o traces.jsonl
+    harness data traces --teacher openai:my-teacher --prompts gsm8k_train.jsonl --suite gsm8k -o traces.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+    suite: str | None = option(None, shown="NAME")
+    """Train problems of synth or synth_easy; with --prompts, whose grader."""
+    prompts: Path | None = None
+    """JSON lines of training records, or of question and answer columns."""
+    n: int = option(1, least=1, most=4096)
     """Completions of each prompt."""
-    per_problem: int | None = None
-    """Most records of one prompt; None keeps all that are right and different."""
-    draw: Draw = field(default_factory=Draw)
-    name: str = "traces"
-    templates: Sequence[Template] = ()
+    per_problem: int | None = option(None, least=1)
+    """Most records of one prompt. [default: all]"""
+    per_level: int = option(500, least=1)
+    """Problems of synth."""
+    grader: str | None = option(None, shown="NAME")
+    """What checks the answers of --prompts (`harness list graders`)."""
+    instruction: str = option("", shown="TEXT")
+    """Put after every plain question of --prompts."""
+    allow_test: bool = False
+    """Let a suite's TEST problems become training data: almost never right."""
+    data_dir: Path | None = None
 
-    def __post_init__(self) -> None:
-        if self.n < 1 or (self.per_problem is not None and self.per_problem < 1):
-            raise DataError("--n and --per-problem must be at least 1")
+    name = "traces"
+    takes_files = False
+    sets = ("unsolved",)
+
+    @classmethod
+    def usual(cls, given: Mapping[str, Any]) -> Draw:
+        """Several completions of a prompt must differ."""
+        return Draw(0.7 if given["n"] > 1 else 0.0)
+
+    @classmethod
+    def read(cls, files: Sequence[str], given: Mapping[str, Any]) -> tuple[list[TrainRecord], dict[str, Json]]:
+        """The prompts, with golds and graders; whatever else they hold is replaced."""
+        suite, prompts, grader, instruction = (given[name] for name in ("suite", "prompts", "grader", "instruction"))
+        told = grader is not None or instruction
+        if suite is None and prompts is None:
+            raise UsageError("nothing to ask: say --suite synth (or synth_easy), or --prompts FILE")
+        if prompts is None:
+            if told:
+                raise UsageError("--grader and --instruction are for --prompts: a suite brings its own")
+            test = given["allow_test"] or suite not in TRAIN_LEVELS
+            records = suite_prompts(suite, given["per_level"], given["seed"], given["allow_test"], given["data_dir"])
+            return records, {"suite": suite, "split": "test" if test else "train"}
+        if suite is not None and told:
+            raise UsageError("--suite brings grader and instruction: leave --grader and --instruction out")
+        records, repeated = read_prompts(prompts, instruction=instruction, grader=grader)
+        if suite is not None:
+            records = in_suites_words(records, suite)
+        return records, {"prompts": str(prompts), "repeated_rows": repeated, "suite": suite, "split": None}
 
     def first(self) -> Sequence[Query]:
-        """Everything: this recipe asks once."""
+        """Everything: it asks once."""
         return [
             Query(self.name, "", problem_of(record), attempt, self.draw)
             for record in self.records
@@ -67,7 +112,8 @@ class Traces:
         counts.update(surplus=selected.surplus, kept=len(kept) + len(unchecked), unsolved=len(selected.unsolved))
         verified = [_of(record, sources[str(record.meta["problem"])], verified=True) for record in kept.values()]
         unsolved = [_of(record, sources[record.id]) for record in selected.failures]
-        return Made((*verified, *unchecked), tally(counts, _ORDER), {"unsolved": tuple(unsolved)})
+        note = _NOT_CHECKED if self.prompts is not None else ""
+        return Made((*verified, *unchecked), tally(counts, _ORDER), {"unsolved": tuple(unsolved)}, note=note)
 
     def _select(self, records: Sequence[TrainRecord], completions: Mapping[str, Sequence[Completion]]) -> Selected:
         return select_right(
@@ -78,7 +124,7 @@ class Traces:
             ),
             [problem_of(record) for record in records],
             dataset="",
-            teacher=self.teacher,
+            teacher=self.model,
             per_problem=self.per_problem,
         )
 
@@ -113,7 +159,7 @@ class Traces:
             answer=answer,
             gold=source.gold,
             response=text,
-            meta={"teacher": self.teacher, "problem": source.id, "attempt": attempt},
+            meta={"teacher": self.model, "problem": source.id, "attempt": attempt},
         )
         return _of(made, source, verified=False)
 

@@ -21,10 +21,10 @@ from backends.base import Loss, Stage, Step, TrainMethod
 from backends.losses.cot_family import Views
 from backends.losses.mcc_kd import consistency
 from backends.losses.positions import HeadLogits
-from backends.makers.perspectives import SIMILAR, word_jaccard
 from backends.methods._views import ViewObjective, whole
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import Encoder, Example, Tokenised, encode_or_count
+from backends.records.similar import SIMILAR, word_jaccard
 from backends.records.spans import split_response
 from backends.trainers.batch import Batch
 from harness.types import Json

@@ -1,1 +1,1 @@
-"""Training records, their segments, and the recipes that make them."""
+"""Training records and their segments."""

@@ -21,7 +21,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from backends.records.record import TrainRecord
@@ -54,22 +54,6 @@ class Hit:
     """Share of the smaller text's grams that both have, in [threshold, 1]."""
     shared: int
     """How many grams that is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Filtered:
-    """Training records, those that overlap with a benchmark apart."""
-
-    clean: tuple[TrainRecord, ...]
-    hits: tuple[Hit, ...]
-    """Every pair, in the records' order, the largest overlap first."""
-    unchecked_questions: Mapping[str, int]
-    """Suite -> questions that are too short to be looked for."""
-
-    @property
-    def contaminated(self) -> tuple[str, ...]:
-        """Ids of the records that were left out, in order."""
-        return tuple(dict.fromkeys(hit.record for hit in self.hits))
 
 
 def words(text: str) -> list[str]:
@@ -166,15 +150,3 @@ class Questions:
             if overlap >= self.threshold:
                 found.append(Hit(record.id, *self._names[index], overlap, count))
         return sorted(found, key=lambda hit: (-hit.overlap, hit.suite, hit.problem))
-
-
-def remove_contaminated(records: Iterable[TrainRecord], questions: Questions) -> Filtered:
-    """Leave out every record that overlaps with a question of the suites; says which and why."""
-    clean: list[TrainRecord] = []
-    hits: list[Hit] = []
-    for record in records:
-        found = questions.hits(record)
-        hits += found
-        if not found:
-            clean.append(record)
-    return Filtered(tuple(clean), tuple(hits), dict(questions.unchecked))

@@ -1,4 +1,4 @@
-"""What a recipe starts from: records and plain prompt files as records, and records as problems that can be graded.
+"""What a maker starts from: records and plain prompt files as records, and records as problems that can be graded.
 
 A prompt file (JSON lines, parquet, CSV) has whole training records, conversations (`backends.records.shapes`) or plain
 columns: `question` (or `prompt`, `instruction`, `problem`, `query`) as text and, where the answer can be checked,
@@ -137,12 +137,12 @@ def problem_of(record: TrainRecord, messages: tuple[Message, ...] | None = None)
     )
 
 
-def require_checkable(records: Iterable[TrainRecord], recipe: str) -> None:
+def require_checkable(records: Iterable[TrainRecord], what: str) -> None:
     """Raise `DataError` if a record's answer cannot be checked: it has no gold, or nothing says by what grader."""
     records = list(records)
     bad = [record.id for record in records if grader_of(record) is None]
     if bad:
         raise DataError(
-            f"{recipe} keeps only what a grader confirms, and {len(bad)} of {len(records)} records have no 'gold' or "
+            f"{what} keeps only what a grader confirms, and {len(bad)} of {len(records)} records have no 'gold' or "
             f"no grader, the first {bad[0]!r}: add 'gold', and say --grader (integer, number, math, …)"
         )

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
+from harness import catalog
 from harness.cli.lazy import Subcommands
 
-SUBCOMMANDS: dict[str, tuple[str, str]] = {
-    "synth": ("harness.cli.data_files:synth", "Write records of the embedded world: no data, no model."),
-    "traces": ("harness.cli.data_traces", "Let a teacher answer prompts; keep what the grader confirms."),
-    "dual": ("harness.cli.data_recipes:dual", "Rectify wrong chains, corrupt right ones: pairs for krsl."),
-    "shorten": ("harness.cli.data_recipes:shorten", "Rewrite responses to the length that their problems deserve."),
-    "perspectives": ("harness.cli.data_recipes:perspectives", "Add right rationales from several perspectives."),
-    "rationales": ("harness.cli.data_recipes:rationales", "Let a teacher think, and not answer (CoTD-PO)."),
-    "candidates": ("harness.cli.data_candidates", "Let a student answer given those thoughts, with rewards."),
-    "decontaminate": ("harness.cli.data_files:decontaminate", "Leave out what overlaps with the benchmarks."),
-    "stats": ("harness.cli.data_files:stats", "Say what is in a file of records."),
-}
-"""Subcommand -> (where it is, one-line help)."""
+STATS = {"stats": ("harness.cli.data_stats", "Say what is in a file of records.")}
 
 
-@click.group("data", cls=Subcommands, table=SUBCOMMANDS)
+class DataGroup(Subcommands):
+    """The makers of the catalog, and what is no maker."""
+
+    def table(self) -> Mapping[str, tuple[str, str]]:
+        """Makers first, in the catalog's order."""
+        return {**catalog.entries("maker"), **super().table()}
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Of a maker: its own command."""
+        if cmd_name in STATS or cmd_name not in self.table():
+            return super().get_command(ctx, cmd_name)
+        from harness.cli.data_make import maker_command
+
+        return maker_command(cmd_name)
+
+
+@click.group("data", cls=DataGroup, table=STATS)
 def command() -> None:
     """Make training data with any model as the teacher; every command resumes and loses nothing (docs/data.md).
 

@@ -7,11 +7,11 @@ import io
 import os
 import sys
 import traceback
-from importlib import import_module
 
 import click
 
 from harness import __version__
+from harness.cli.lazy import ReaderLeft, Subcommands
 from harness.errors import HarnessError
 
 # Command -> (module, one-line help). The help stands here so that listing the commands imports none of them.
@@ -40,40 +40,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 _LINE_MAX = 4000  # characters of an error: the longest list of names fits, a hostile name does not
 
 
-class _ReaderLeft(Exception):
-    """Whoever read our output (`| head`) has seen enough."""
-
-
-class LazyGroup(click.Group):
-    """A click group that imports a command's module on first use; each module exports `command`."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run a command; a reader of our output that went away is told apart here, before click exits with 1."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise _ReaderLeft from None
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order of the table above, which is the order of use."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command = import_module(COMMANDS[cmd_name][0]).command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The command list, from the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
-
-
 @click.group(
-    cls=LazyGroup,
+    cls=Subcommands,
+    table=COMMANDS,
     epilog="Exit codes: 0 done, 1 too many unscored or failed samples (`gate`: a regression), 2 wrong usage or data, "
     "3 something must be installed or started first, 4 a gate is inconclusive, 5 the budget is spent (resumable), "
     "130 interrupted (resumable).",
@@ -107,7 +76,7 @@ def entry() -> None:
         _fail(f"{error.object!r} is not {error.encoding} text: check the spelling, and that the locale is UTF-8", 2)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted", 130)
-    except _ReaderLeft:
+    except ReaderLeft:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:  # a full disk, a missing permission: the system's own words, and where

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import glob
 import inspect
-import itertools
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,12 +15,14 @@ import click
 
 from harness import catalog
 from harness.cli import options
+from harness.cli.fields import field_docs
 from harness.errors import StoreError, UnknownName, UsageError
 from harness.plain import visible_json
 from harness.types import Metric
 
 if TYPE_CHECKING:
     from backends.base import Method
+    from backends.makers.base import Maker
     from harness.metrics.diversity import Measure
     from harness.types import DataRef
 
@@ -77,6 +78,10 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
         facts["more diverse"] = "higher" if measure.higher_is_more_diverse else "lower"
     elif kind == "protocol":
         facts |= dataclasses.asdict(thing)  # type: ignore[call-overload]
+    elif kind == "maker":
+        from harness.cli.data_make import own_fields
+
+        facts |= {"about": inspect.getdoc(thing), "options": _fields(thing, own_fields(cast("type[Maker]", thing)))}
     elif kind == "method":
         facts |= _method_facts(cast("Method", thing))
     else:
@@ -171,30 +176,16 @@ def _engine_options(build: object) -> dict[str, str]:
     return {}
 
 
-def _fields(options: Any) -> dict[str, str]:
+def _fields(options: Any, own: Sequence[dataclasses.Field[Any]] | None = None) -> dict[str, str]:
     """Type, default and docstring of each field of a dataclass."""
-    docs = {name: doc for base in options.__mro__[-2::-1] for name, doc in _attribute_docs(base).items()}
+    docs = field_docs(options)
     found = {}
-    for field in dataclasses.fields(options):
+    for field in dataclasses.fields(options) if own is None else own:
         default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
-        about = f" ({docs[field.name]})" if field.name in docs else ""
-        found[field.name] = f"{field.type}{default}{about}"
+        about = f" ({docs[field.name].rstrip('.')})" if field.name in docs else ""
+        kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+        found[field.name] = f"{kind}{default}{about}"
     return found
-
-
-def _attribute_docs(cls: type) -> dict[str, str]:
-    """The text under each field, which Python does not keep: read from the source."""
-    (body,) = (node.body for node in ast.parse(inspect.cleandoc(inspect.getsource(cls))).body if hasattr(node, "body"))
-    docs = {}
-    for attribute, below in itertools.pairwise(body):
-        if (
-            isinstance(attribute, ast.AnnAssign)
-            and isinstance(attribute.target, ast.Name)
-            and isinstance(below, ast.Expr)
-            and isinstance(below.value, ast.Constant)
-        ):
-            docs[attribute.target.id] = " ".join(str(below.value.value).split()).rstrip(".")
-    return docs
 
 
 def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path | None) -> dict[str, Any]:

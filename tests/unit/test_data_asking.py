@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backends.makers import templates
 from backends.makers.asking import Asker, Draw, Query
-from backends.makers.templates import FIELDS, asked, load_template
-from harness.errors import BudgetReached, ConfigError, DataError, ModelError, UnknownName
+from backends.makers.base import load_maker
+from backends.makers.templates import Template, asked, load_template
+from harness.catalog import entries
+from harness.errors import BudgetReached, ConfigError, DataError, ModelError
 from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
 from harness.types import Completion, Message, Problem, Request
@@ -146,9 +149,21 @@ def test_draws_that_draw_nothing() -> None:
 # --- templates ------------------------------------------------------------------------------------------------------
 
 
+FIELDS = {name: fields for maker in entries("maker") for name, fields in load_maker(maker).template_fields.items()}
+
+
+def packaged(name: str) -> Template:
+    return load_template(name, FIELDS[name], Path(templates.__file__).with_name("prompts") / f"{name}.toml")
+
+
+def test_every_packaged_prompt_is_some_maker_s() -> None:
+    folder = Path(templates.__file__).with_name("prompts")
+    assert {path.stem for path in folder.iterdir()} == set(FIELDS) and len(FIELDS) == 8
+
+
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_template_shows_all_that_its_recipe_knows(name: str) -> None:
-    template = load_template(name)
+def test_every_template_shows_all_that_its_maker_knows(name: str) -> None:
+    template = packaged(name)
     values = {field: f"<<{field}>>" for field in FIELDS[name]}
     text = template.fill(values)
     assert all(value in text for value in values.values())
@@ -156,14 +171,14 @@ def test_every_template_shows_all_that_its_recipe_knows(name: str) -> None:
 
 
 def test_what_a_question_says_is_never_read_as_a_field() -> None:
-    template = load_template("edit_rectify")
+    template = packaged("edit_rectify")
     text = template.fill({"question": "what is {gold} in {braces}?", "gold": "7"})
     assert "Q: what is {gold} in {braces}?\nH: The correct answer is 7." in text
 
 
 @given(st.text())
 def test_any_question_comes_through_whole(question: str) -> None:
-    messages = asked((Message("system", "s"), Message("user", question)), load_template("cotd_student"))
+    messages = asked((Message("system", "s"), Message("user", question)), packaged("cotd_student"), {})
     assert messages[0].content == "s" and messages[1].content.startswith(question)
 
 
@@ -171,9 +186,9 @@ def test_a_changed_character_is_another_template(tmp_path: Path) -> None:
     own = tmp_path / "mine.toml"
     text = 'version = "1"\nsummary = "s"\nsource = "mine"\ntext = "Rate it: {question}%s"\n'
     own.write_text(text % "")
-    first = load_template("dap_judge", own)
+    first = load_template("dap_judge", ("question",), own)
     own.write_text(text % "!")
-    second = load_template("dap_judge", own)
+    second = load_template("dap_judge", ("question",), own)
     assert first.content_hash != second.content_hash and second.text == "Rate it: {question}!"
 
 
@@ -192,16 +207,14 @@ def test_templates_that_make_no_sense(tmp_path: Path, content: str, message: str
     own = tmp_path / "mine.toml"
     own.write_text(f'version = "1"\nsummary = "s"\nsource = "mine"\n{content}\n')
     with pytest.raises(ConfigError, match=message):
-        load_template("dap_judge", own)
+        load_template("dap_judge", ("question",), own)
 
 
 def test_templates_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="edit_rectify"):
-        load_template("edit_rectifi")
     with pytest.raises(ConfigError, match="cannot be read"):
-        load_template("dap_judge", tmp_path / "none.toml")
+        load_template("dap_judge", ("question",), tmp_path / "none.toml")
     (tmp_path / "latin.toml").write_bytes(b'text = "\xe9"')
     with pytest.raises(ConfigError, match="UTF-8"):
-        load_template("dap_judge", tmp_path / "latin.toml")
+        load_template("dap_judge", ("question",), tmp_path / "latin.toml")
     with pytest.raises(DataError, match="turn of the user"):
-        asked((Message("system", "x"),), load_template("dap_judge"))
+        asked((Message("system", "x"),), packaged("dap_judge"), {})

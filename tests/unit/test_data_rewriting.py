@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from data_fakes import ASKED, CUT, FAILED, RIGHT, WRONG, nonzero, record, says
 from hypothesis import given
@@ -9,10 +11,11 @@ from hypothesis import strategies as st
 
 from backends.makers.asking import Query
 from backends.makers.base import plain
-from backends.makers.cotd import Candidates, Rationales, grader_reward
-from backends.makers.perspectives import Perspectives, word_jaccard
+from backends.makers.cotd import Candidates, Rationales
+from backends.makers.perspectives import Perspectives
 from backends.makers.shorten import Shorten, count_pieces, read_level
 from backends.records.record import require
+from backends.records.similar import word_jaccard
 from backends.records.spans import split_response
 from harness.errors import DataError
 from harness.types import Completion, Message
@@ -57,15 +60,16 @@ def test_shortening_accepts_what_is_right_and_shorter() -> None:
     budgets = {q.problem.id: q.problem.messages[-1].content for q in seen if q.recipe == "shorten:rewrite"}
     assert all(plain(LONG) in prompt and ASKED[0].content in prompt for prompt in budgets.values())
     assert "about 700 tokens" in budgets["ok"] and "about 1500 tokens" in budgets["wrong"] and "level" not in budgets
-    dropped = Shorten(records, "t", otherwise_drop=True).run(says(reply))
+    dropped = Shorten(records, "t", otherwise="drop").run(says(reply))
     assert [one.id for one in dropped.records] == ["ok"] and dropped.counts["left_out"] == 6
 
 
-def test_nine_tenths_is_not_short_enough() -> None:
+def test_nine_tenths_is_not_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     reply = says(lambda query: "1" if query.recipe == "shorten:judge" else plain(RIGHT))
     for new, shortened in ((9, False), (8, True)):
         sizes = {LONG: 10, RIGHT: new}
-        made = Shorten([record(response=LONG)], "t", count_tokens=lambda text, sizes=sizes: sizes[text]).run(reply)
+        monkeypatch.setattr("backends.makers.shorten.count_pieces", lambda text, sizes=sizes: sizes.get(text))
+        made = Shorten([record(response=LONG)], "t").run(reply)
         assert made.records[0].meta["shortened"] is shortened
 
 
@@ -73,12 +77,12 @@ def test_rationales_that_share_eight_tenths_are_two() -> None:
     response = "one two three four answer is 20. The answer is 20."
     eight = response.replace("four answer", "five answer")  # 7 of 9 words: less than 0.8
     assert word_jaccard("a b c d", "a b c d e") == 0.8
-    made = Perspectives([record(response=response)], "t", names=("plan",)).run(says(lambda query: eight))
+    made = Perspectives([record(response=response)], "t", only=("plan",)).run(says(lambda query: eight))
     assert made.records[0].positives == (eight,)
     ten = "a b c d The answer is 20."
     more = "a b c d e f The answer is 20."  # 8 of 10 words
     assert word_jaccard(ten, more) == 0.8
-    made = Perspectives([record(response=ten)], "t", names=("plan",)).run(says(lambda query: more))
+    made = Perspectives([record(response=ten)], "t", only=("plan",)).run(says(lambda query: more))
     assert made.records[0].positives == (more,)
 
 
@@ -88,7 +92,7 @@ def test_shortening_refuses_bad_settings() -> None:
     with pytest.raises(DataError, match="have none"):
         Shorten([record()], "t")
     with pytest.raises(DataError, match="difficulties"):
-        Shorten([record(response=LONG)], "t", budgets={1: 3})
+        Shorten([record(response=LONG)], "t", tokens="1:3")
 
 
 @pytest.mark.parametrize(
@@ -130,14 +134,14 @@ def test_perspectives_are_right_different_and_named() -> None:
         "teacher_error": 2, "positives": 4, "kept": 2,
     }  # fmt: skip
     require(made.records, ("response", "positives"), "mcc_kd")
-    few = Perspectives(records, "t", names=("plan", "formal"), at_least=1).run(says(reply))
+    few = Perspectives(records, "t", only=("plan", "formal"), at_least=1).run(says(reply))
     assert [one.id for one in few.records] == ["a"] and few.counts["too_few"] == 1
 
 
 def test_perspectives_that_do_not_exist() -> None:
     for names in (("formal", "formal"), ("formall",)):
         with pytest.raises(DataError, match="formal, intuitive"):
-            Perspectives([record()], "t", names=names)
+            Perspectives([record()], "t", only=names)
 
 
 @given(st.text(), st.text())
@@ -176,7 +180,7 @@ def test_candidates_share_the_thought_and_have_rewards() -> None:
         "c": ["7", "8", "9", CUT],
     }
     seen: list[Query] = []
-    recipe = Candidates(records, "s", grader_reward(records), k=4)
+    recipe = Candidates(records, "s", k=4)
     made = recipe.run(says(lambda q: replies[q.problem.id][q.attempt], seen))
     first, equal = made.records
     assert [(one.text, one.reward, one.source) for one in first.candidates] == [
@@ -194,7 +198,7 @@ def test_candidates_share_the_thought_and_have_rewards() -> None:
     assert len(set(temperatures)) == 12 and all(0.6 <= one <= 1.2 for one in temperatures)
     assert temperatures == [query.draw.temperature for query in recipe.first()]
     assert seen[0].problem.messages[-1] == Message("assistant", "My thought: add, then multiply.\nMy answer:")
-    told = Candidates(records, "s", grader_reward(records), k=2, continues=False).first()[0]
+    told = Candidates(records, "s", k=2, continues=False).first()[0]
     assert told.problem.messages[-1].role == "user" and "add, then multiply." in told.problem.messages[-1].content
 
 
@@ -202,7 +206,7 @@ def test_candidates_of_a_think_block_keep_its_form() -> None:
     """Else the student is trained to answer in a form in which it is not evaluated."""
     block = record("a", think="2 + 3 = 5.", answer="5", response="<think>\n2 + 3 = 5.\n</think>\nThe answer is 5.")
     seen: list[Query] = []
-    made = Candidates([block], "s", grader_reward([block]), k=2).run(says(lambda q: f"\nIt is {q.attempt}.", seen))
+    made = Candidates([block], "s", k=2).run(says(lambda q: f"\nIt is {q.attempt}.", seen))
     assert seen[0].problem.messages[-1] == Message("assistant", "<think>\n2 + 3 = 5.\n</think>")
     assert [one.text for one in made.records[0].candidates] == [
         "<think>\n2 + 3 = 5.\n</think>\nIt is 0.",
@@ -210,14 +214,18 @@ def test_candidates_of_a_think_block_keep_its_form() -> None:
     ]
 
 
-def test_rewards_may_be_missing_and_must_be_as_many() -> None:
+def test_rewards_may_be_missing_and_must_be_as_many(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "my_rewards.py").write_text(
+        "def some(pairs):\n    return [None, float('nan'), 0.5, 2.0]\ndef one(pairs):\n    return [1.0]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
     records = [record("a", think="x")]
     ask = says(lambda q: f"answer {q.attempt}")
-    made = Candidates(records, "s", lambda pairs: [None, float("nan"), 0.5, 2.0], k=4).run(ask)
+    made = Candidates(records, "s", reward="my_rewards:some", k=4).run(ask)
     assert [one.reward for one in made.records[0].candidates] == [0.5, 2.0] and made.counts["unrewarded"] == 2
     with pytest.raises(DataError, match="1 numbers for 4"):
-        Candidates(records, "s", lambda pairs: [1.0], k=4).run(ask)
+        Candidates(records, "s", reward="my_rewards:one", k=4).run(ask)
     with pytest.raises(DataError, match="no 'think'"):
-        Candidates([record("a")], "s", lambda pairs: [], k=4)
+        Candidates([record("a")], "s")
     with pytest.raises(DataError, match="at least 2"):
-        Candidates(records, "s", lambda pairs: [], k=1)
+        Candidates(records, "s", k=1)

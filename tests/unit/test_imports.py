@@ -47,6 +47,7 @@ TIERS: list[tuple[str, ...]] = [
     ("judges", "rubrics"),
     ("backends",),
     ("harness.suites",),
+    ("backends.makers",),
     ("harness.config", "harness.run"),
     (
         "harness.ranking",

@@ -139,7 +139,7 @@ def test_the_cue_is_trained_with_the_rationale(student: Student, form: str) -> N
 @pytest.mark.parametrize("response", [None, think("a", "b")], ids=["markers", "think"])
 def test_the_rationale_is_all_that_the_sampler_writes_before_the_answer(student: Student, response: str | None) -> None:
     asked = record(0, think="2 + 2 = 4, the answer is 4", response=response)
-    sampler = Candidates([asked], "s", lambda pairs: [1.0 for _ in pairs], k=2)
+    sampler = Candidates([asked], "s", reward="builtins:len", k=2)
     given = sampler.first()[0].problem.messages[-1].content
     encoder = Encoder(student.tokenizer, 512)
     (example,) = examples(

@@ -1,0 +1,110 @@
+"""Records whose prompts overlap with no benchmark's questions (`backends.records.contamination` says how)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from backends.makers.asking import Ask
+from backends.makers.base import Made, Maker, option
+from backends.records.contamination import Hit, Questions, words
+from backends.records.inputs import read_all
+from backends.records.record import TrainRecord
+from harness import catalog
+from harness.errors import DataError, HarnessError
+from harness.suites import load_problems, load_suite
+from harness.types import Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decontaminate(Maker):
+    """Leave out the records whose prompts overlap with a benchmark's questions.
+
+    RECORDS may also be prompt files as `harness data traces` takes them: it costs least before a teacher answers.
+    Generated suites (synth), whose questions look alike without being the same, are compared as whole questions. A
+    suite whose data are not at hand is listed as unchecked, and the report says so: give --data-dir. Finds copies and
+    edits; hardly any paraphrase (docs/data.md).
+
+    \b
+    harness data decontaminate traces.jsonl --suite all --data-dir ./benchmarks -o clean.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+    suite: str = option("all", shown="all|NAME,…")
+    """Benchmarks to look for."""
+    ngram: int = option(8, least=2, most=100)
+    """Words of a gram."""
+    threshold: float = option(0.2, above=0, most=1)
+    """Share of a question's or prompt's grams from which it counts as the same."""
+    data_dir: Path | None = None
+
+    name = "decontaminate"
+    role = ""
+    nothing = "every record overlaps with a benchmark"
+
+    @classmethod
+    def read(cls, files: Sequence[str], given: Mapping[str, Any]) -> tuple[list[TrainRecord], dict[str, Json]]:
+        """Records, or rows of prompt files."""
+        return read_all(files, plain=True), {"inputs": list(files)}
+
+    def run(self, ask: Ask) -> Made:
+        """Compare all with every suite named, and keep what overlaps with none."""
+        hits, suites = self._look()
+        bad = {hit.record for hit in hits}
+        by_suite = Counter(suite for _, suite in {(hit.record, hit.suite): None for hit in hits})
+        unchecked = [name for name, facts in suites.items() if facts["checked"] == "no"]
+        notes = [
+            f"{name}: overlaps with {count:,} record{'' if count == 1 else 's'}"
+            for name, count in by_suite.most_common()
+        ]
+        if unchecked:
+            notes.append(f"warning: NOT checked against {', '.join(unchecked)}: their data are not at hand")
+        facts: dict[str, Json] = {
+            "ngram": self.ngram,
+            "threshold": self.threshold,
+            "suites": suites,
+            "unchecked": list(unchecked),
+            "hits_by_suite": dict(by_suite.most_common()),
+            "hits": [{**asdict(hit), "overlap": round(hit.overlap, 4)} for hit in hits],
+        }
+        clean = tuple(record for record in self.records if record.id not in bad)
+        counts = {"given": len(self.records), "contaminated": len(bad), "clean": len(clean)}
+        return Made(clean, counts, facts=facts, note="\n".join(notes))
+
+    def _look(self) -> tuple[list[Hit], dict[str, dict[str, Json]]]:
+        """What overlaps, and for every suite how it was checked and how many questions it has, or why it was not.
+
+        A suite named by the user must be readable; of "all", what cannot be read is unchecked. Raises `DataError` if
+        nothing could be checked.
+        """
+        everything = self.suite == "all"
+        questions, hits = Questions(self.ngram, self.threshold), []
+        suites: dict[str, dict[str, Json]] = {}
+        wanted = list(catalog.entries("suite")) if everything else [name.strip() for name in self.suite.split(",")]
+        for name in dict.fromkeys(wanted):
+            try:
+                suite = load_suite(name)
+                problems = load_problems(suite, self.data_dir, 0, None)
+            except HarnessError as error:
+                if not everything:
+                    raise
+                suites[name] = {"checked": "no", "why": str(error)}
+                continue
+            generated = suite.data.generate is not None
+            suites[name] = {"checked": "whole questions" if generated else "grams", "questions": len(problems)}
+            if not generated:
+                questions.add(name, problems)
+                continue
+            asked = {tuple(words(problem.messages[-1].content)): problem.id for problem in problems}
+            for record in self.records:
+                said = tuple(words(record.prompt[-1].content))
+                if said in asked:
+                    hits.append(Hit(record.id, name, asked[said], 1.0, len(said)))
+        if all(facts["checked"] == "no" for facts in suites.values()):
+            raise DataError("no suite could be checked: name the folder of their data with --data-dir")
+        hits += [hit for record in self.records for hit in questions.hits(record)]
+        for name, count in questions.unchecked.items():
+            suites[name]["too_short"] = count
+        return hits, suites

@@ -1,0 +1,80 @@
+"""Records of the embedded world, of known truth: the one maker that starts from nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from backends.makers.asking import Ask
+from backends.makers.base import Made, Maker, option
+from backends.records.record import TrainRecord
+from backends.records.synth import Form, synth_records
+from harness.errors import UsageError
+from harness.synth import Level, Style
+from harness.types import Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synth(Maker):
+    """Write records of the embedded world: right chains, wrong twins, structures, candidates, all of known truth.
+
+    "long" chains have a structure and no wrong twin; the other styles have a twin. No record's question is in the
+    suites synth and synth_easy.
+
+    \b
+    harness data synth --levels 1,2 --per-level 500 --style plain --positives 2 --candidates 4 -o train.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+    levels: str = option("1,2", shown="N,…")
+    """Out of 1 to 5."""
+    per_level: int = option(500, least=1, most=1_000_000)
+    """Of each level."""
+    split: Literal["train", "dev"] = "train"
+    style: Style = "plain"
+    form: Form = "think"
+    """The chain in a think block, or before the answer."""
+    positives: int = option(0, least=0, most=64)
+    """Other right responses."""
+    candidates: int = option(0, least=0, most=64)
+    """Rewarded answers: 0 or 2+."""
+    seed: int = 0
+
+    name = "synth"
+    role = ""
+    takes_files = False
+
+    @classmethod
+    def read(cls, files: Sequence[str], given: Mapping[str, Any]) -> tuple[list[TrainRecord], dict[str, Json]]:
+        """Nothing."""
+        return [], {}
+
+    def check(self) -> None:
+        """Levels are digits."""
+        if not all(part.isascii() and part.isdigit() and len(part) == 1 for part in self._levels):
+            raise UsageError(f"--levels {self.levels!r}: levels are digits joined by commas, as in 1,2")
+
+    @property
+    def _levels(self) -> list[str]:
+        return [part.strip() for part in self.levels.split(",")]
+
+    def run(self, ask: Ask) -> Made:
+        """Generate them."""
+        records = synth_records(
+            self.seed,
+            self.per_level,
+            tuple(cast(Level, int(part)) for part in self._levels),
+            split=self.split,
+            style=self.style,
+            form=self.form,
+            positives=self.positives,
+            candidates=self.candidates,
+        )
+        counts = Counter(f"level_{record.meta['level']}" for record in records)
+        told = ("levels", "per_level", "split", "style", "form", "positives", "candidates", "seed")
+        return Made(
+            tuple(records),
+            {"records": len(records), **dict(sorted(counts.items()))},
+            facts={name: getattr(self, name) for name in told},
+        )
