@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from harness.bench.compare import Entry, SuiteComparison, Versus
@@ -10,8 +10,8 @@ from harness.bench.samples import TOKENS, Quantity
 from harness.bench.spec import Arm, BenchSpec
 from harness.bench.warned import run_warnings
 from harness.plain import clean
-from harness.report.table import Column, Row, Table
-from harness.report.text import count, p_value, signed, with_interval
+from harness.report.table import Column, Row, Table, at, column, number
+from harness.report.text import count, p_value, signed_interval, with_interval
 from harness.stats.seeds import SOURCES, Seeded
 from harness.types import Json
 
@@ -22,15 +22,15 @@ def suite_table(found: SuiteComparison) -> Table:
     """One row per method and model: accuracy, format, a judge's score, diversity, tokens, and what training took."""
     rows = tuple(_row(found, entry) for entry in found.entries)
     head = found.headline
-    versus = versus_title(found)
+    versus, against = versus_title(found), ("measures", head.key, "versus")
     columns = (
         Column("rank", lambda row: f"{row['rank']} {row['letters']}" if row["rank"] is not None else "-", right=True),
-        Column("method", lambda row: str(row["model"])),
+        column("method", "model"),
         Column("seeds", lambda row: "-" if row["seeds"] is None else str(row["seeds"]), right=True),
         Column(f"{head.title} [%]", partial(_mean_text, head), right=True),
         Column(versus, partial(_versus_text, head), right=True),
-        Column("p (Holm)", partial(_p_text, head), right=True),
-        Column("decision", partial(_decision_text, head)),
+        Column("p (Holm)", lambda row: p_value(number(row, *against, "p_holm")), right=True),
+        Column("decision", lambda row: str(at(row, *against, "decision") or "-")),
         *(
             column
             for measure in found.measures
@@ -44,10 +44,10 @@ def suite_table(found: SuiteComparison) -> Table:
                 ),
             )
         ),
-        Column("train tokens", lambda row: count(_number(row, "train_tokens")), right=True),
-        Column("train s", lambda row: count(_number(row, "train_seconds")), right=True),
-        Column("answer s", lambda row: count(_number(row, "answer_seconds")), right=True),
-        Column("cost", lambda row: count(_number(row, "cost")), right=True),
+        Column("train tokens", lambda row: count(number(row, "train_tokens")), right=True),
+        Column("train s", lambda row: count(number(row, "train_seconds")), right=True),
+        Column("answer s", lambda row: count(number(row, "answer_seconds")), right=True),
+        Column("cost", lambda row: count(number(row, "cost")), right=True),
     )
     notes = (*found.notes, *_disagreements(found), *((_TIE,) if found.reference is not None else ()))
     return Table(f"{found.suite}: mean over seeds and problems, 95 % interval", columns, rows, notes)
@@ -81,8 +81,8 @@ def _row(found: SuiteComparison, entry: Entry) -> Row:
         },
         "train_tokens": _average([card.tokens for card in cards]),
         "train_seconds": _average([card.seconds for card in cards]),
-        "answer_seconds": _average([_total(run.totals, "seconds") for run in runs]),
-        "cost": _average([_total(run.totals, "cost") for run in runs]),
+        "answer_seconds": _average([number(run.totals, "seconds") for run in runs]),
+        "cost": _average([number(run.totals, "cost") for run in runs]),
         "models": [member.model for member in arm.members],
         "runs": [run.run_id for run in runs],
         "failures": list(arm.failures),
@@ -118,52 +118,21 @@ def seeded_json(found: Seeded) -> dict[str, Json]:
     }
 
 
-def _total(totals: Mapping[str, Json], name: str) -> float | None:
-    value = totals.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _average(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
-def _number(row: Row, key: str) -> float | None:
-    return _total(row, key)
-
-
-def _of(row: Row, measure: Quantity) -> Mapping[str, Json]:
-    measures = row["measures"]
-    found = measures.get(measure.key) if isinstance(measures, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
-
-
 def _mean_text(measure: Quantity, row: Row) -> str:
-    numbers = [_total(_of(row, measure), name) for name in ("value", "low", "high")]
-    if numbers[0] is None or numbers[1] is None or numbers[2] is None:
+    value, low, high = (number(row, "measures", measure.key, name) for name in ("value", "low", "high"))
+    if value is None or low is None or high is None:
         return "failed" if row["failures"] and not row["measures"] else "-"
-    return with_interval(numbers[0], numbers[1], numbers[2], 100.0 if measure.share else 1.0)
+    return with_interval(value, low, high, 100.0 if measure.share else 1.0)
 
 
 def _versus_text(measure: Quantity, row: Row) -> str:
-    versus = _of(row, measure).get("versus")
-    if not isinstance(versus, Mapping):
-        return "-"
-    value, low, high = (_total(versus, name) for name in ("value", "low", "high"))
-    if value is None or low is None or high is None:
-        return "-"
-    scale = 100.0 if measure.share else 1.0
-    return f"{signed(value, scale)} [{signed(low, scale)}, {signed(high, scale)}]"
-
-
-def _p_text(measure: Quantity, row: Row) -> str:
-    versus = _of(row, measure).get("versus")
-    return p_value(_total(versus, "p_holm")) if isinstance(versus, Mapping) else "-"
-
-
-def _decision_text(measure: Quantity, row: Row) -> str:
-    versus = _of(row, measure).get("versus")
-    return str(versus["decision"]) if isinstance(versus, Mapping) else "-"
+    value, low, high = (number(row, "measures", measure.key, "versus", name) for name in ("value", "low", "high"))
+    return signed_interval(value, low, high, 100.0 if measure.share else 1.0)
 
 
 def _disagreements(found: SuiteComparison) -> list[str]:
@@ -192,8 +161,8 @@ def variance_table(found: SuiteComparison) -> Table:
             notes |= {f"{entry.arm.name}, {what}: {note}": None for note in seeded.notes}
             rows.append({"suite": found.suite, "model": entry.arm.name, "of": what, **_shares(seeded)})
     columns = (
-        Column("method", lambda row: str(row["model"])),
-        Column("of", lambda row: str(row["of"])),
+        column("method", "model"),
+        column("of"),
         *(Column(f"from {source}", partial(_points, source, head), right=True) for source in SOURCES),
         Column("in all", partial(_points, "total", head), right=True),
     )
@@ -237,22 +206,21 @@ def training_table(arms: Sequence[Arm]) -> Table:
         if member.card is not None
     ]
     columns = (
-        Column("method", lambda row: str(row["method"])),
-        Column("seed", lambda row: str(row["seed"]), right=True),
-        Column("model", lambda row: str(row["model"])),
-        Column("tokens", lambda row: count(_number(row, "tokens")), right=True),
-        Column("steps", lambda row: count(_number(row, "steps")), right=True),
-        Column("seconds", lambda row: count(_number(row, "seconds")), right=True),
+        column("method"),
+        column("seed", right=True),
+        column("model"),
+        Column("tokens", lambda row: count(number(row, "tokens")), right=True),
+        Column("steps", lambda row: count(number(row, "steps")), right=True),
+        Column("seconds", lambda row: count(number(row, "seconds")), right=True),
         Column("last loss", _loss, right=True),
-        Column("stopped by", lambda row: str(row["stopped"])),
+        column("stopped by", "stopped"),
     )
     failures = tuple(f"{arm.name}: {reason}" for arm in arms for reason in arm.failures)
     return Table("Trainings", columns, tuple(rows), failures)
 
 
 def _loss(row: Row) -> str:
-    final = row["final"]
-    loss = _total(final, "loss") if isinstance(final, Mapping) else None
+    loss = number(row, "final", "loss")
     return "-" if loss is None else f"{loss:.4g}"
 
 

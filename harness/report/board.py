@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from harness.leaderboard import Board, Group, Standing
 from harness.metrics import described
 from harness.report.published import Reference
-from harness.report.table import Column, Row, Table
-from harness.report.text import count, p_value, signed, with_interval
+from harness.report.table import Column, Row, Table, number
+from harness.report.text import count, p_value, signed_interval, with_interval
 from harness.run.warned import warnings_of
 from harness.stats.decision import decide, disagreement
 from harness.types import STATUSES, Json
@@ -130,7 +130,7 @@ def _lineage(row: Row) -> str:
     parts = [f"{facts.get('method', '?')} ← {facts.get('base', '?')}"]
     if facts.get("seed") is not None:
         parts.append(f"seed {facts['seed']}")
-    if (tokens := _number(facts, "tokens")) is not None:
+    if (tokens := number(facts, "tokens")) is not None:
         parts.append(f"{count(tokens)} tokens")
     return ", ".join(parts)
 
@@ -156,11 +156,6 @@ def reference_row(reference: Reference, suite: str, metric: str) -> Row:
     }
 
 
-def _number(row: Row, key: str) -> float | None:
-    value = row.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _rank(row: Row) -> str:
     if row[_PUBLISHED]:
         return "*"
@@ -168,7 +163,7 @@ def _rank(row: Row) -> str:
 
 
 def _value(row: Row) -> str:
-    value, low, high = _number(row, "value"), _number(row, "low"), _number(row, "high")
+    value, low, high = number(row, "value"), number(row, "low"), number(row, "high")
     if value is None:
         return "-"
     scale, _ = described(str(row["metric"])).shown(value)
@@ -176,7 +171,7 @@ def _value(row: Row) -> str:
 
 
 def _samples(row: Row) -> str:
-    problems, n = _number(row, "n_problems"), _number(row, "n")
+    problems, n = number(row, "n_problems"), number(row, "n")
     if problems is None:
         return "-" if n is None else f"x {n:.0f}"
     return f"{problems:.0f}" + (f" x {n:.0f}" if n is not None else "")
@@ -191,18 +186,15 @@ def _warned(row: Row) -> str:
 def _status(status: str) -> Column:
     def show(row: Row) -> str:
         counts = row["counts"]
-        number = counts.get(status, 0) if isinstance(counts, dict) else 0
-        return str(number) if number else "-"
+        of_status = counts.get(status, 0) if isinstance(counts, dict) else 0
+        return str(of_status) if of_status else "-"
 
     return Column({"no_answer": "no answer", "error": "failed"}.get(status, status), show, right=True)
 
 
 def _delta(row: Row) -> str:
-    delta, low, high = _number(row, "delta"), _number(row, "delta_low"), _number(row, "delta_high")
-    if delta is None or low is None or high is None:
-        return "-"
-    scale, _ = described(str(row["metric"])).shown(_number(row, "value") or 0.0)
-    return f"{signed(delta, scale)} [{signed(low, scale)}, {signed(high, scale)}]"
+    scale, _ = described(str(row["metric"])).shown(number(row, "value") or 0.0)
+    return signed_interval(number(row, "delta"), number(row, "delta_low"), number(row, "delta_high"), scale)
 
 
 COLUMNS = (
@@ -212,10 +204,10 @@ COLUMNS = (
     Column("value", _value, right=True),
     Column("problems x n", _samples, right=True),
     Column("vs baseline", _delta, right=True),
-    Column("p (Holm)", lambda row: p_value(_number(row, "delta_p_holm")), right=True),
+    Column("p (Holm)", lambda row: p_value(number(row, "delta_p_holm")), right=True),
     Column(DECISION, lambda row: str(row.get("delta_decision", "-"))),
     *(_status(status) for status in STATUSES if status != "scored"),
     Column("warnings", _warned, right=True),
-    Column("tokens total", lambda row: count(_number(row, "tokens_out")), right=True),
-    Column("cost", lambda row: count(_number(row, "cost")), right=True),
+    Column("tokens total", lambda row: count(number(row, "tokens_out")), right=True),
+    Column("cost", lambda row: count(number(row, "cost")), right=True),
 )

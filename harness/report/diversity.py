@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.report.table import Column, Row, Table
+from harness.report.table import Column, Row, Table, at, column, number
 from harness.report.text import p_value
 from harness.run.diversity import Difference, Line
 from harness.stats.decision import decide, disagreement
@@ -23,7 +23,9 @@ def diversity_tables(lines: Sequence[Line], notes: Sequence[str]) -> list[Table]
     found = list(notes)
     if any(line.versus is not None for line in lines):
         found.append("difference: minus the first run, on the same prompts, with as many responses to each")
-    found += [f"{row['model']}, {row['metric']} ({row['form']}): {why}" for row in rows if (why := _why(row))]
+    found += [
+        f"{row['model']}, {row['metric']} ({row['form']}): {why}" for row in rows if (why := at(row, "versus", "why"))
+    ]
     if len(tested) > 1:
         found.append(f"p (Holm) is corrected for the {len(tested)} comparisons shown")
     overview = Table("Diversity", _COLUMNS, rows, tuple(found))
@@ -64,35 +66,16 @@ def _versus(versus: Difference, p_holm: float) -> Mapping[str, Json]:
     return {"value": versus.value, "low": versus.low, "high": versus.high, "p": versus.p, **decided}
 
 
-def _float(value: Json) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
+def _interval(title: str, *path: str, sign: str = "") -> Column:
+    def show(row: Row) -> str:
+        value, low, high = (number(row, *path, name) for name in ("value", "low", "high"))
+        if value is None:
+            return "-"
+        if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+            return f"{value:{sign}.3f} ± ?"
+        return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
-
-def _interval(row: Mapping[str, Json], sign: str = "") -> str:
-    value, low, high = (_float(row[name]) for name in ("value", "low", "high"))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return f"{value:{sign}.3f} ± ?"
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
-def _difference(row: Row) -> str:
-    versus = row["versus"]
-    return _interval(versus, "+") if isinstance(versus, Mapping) else "-"
-
-
-def _p(row: Row, name: str) -> str:
-    versus = row["versus"]
-    return p_value(_float(versus[name])) if isinstance(versus, Mapping) else "-"
-
-
-def _decision(row: Row) -> str:
-    versus = row["versus"]
-    return str(versus["decision"]) if isinstance(versus, Mapping) else "-"
-
-
-def _why(row: Row) -> str:
-    versus = row["versus"]
-    return str(versus["why"]) if isinstance(versus, Mapping) else ""
+    return Column(f"{title} [95 % CI]", show, right=True)
 
 
 def _metric(row: Row) -> str:
@@ -108,10 +91,10 @@ def _course(line: Line) -> Table:
     points = line.scores.curve[:_STEPS_SHOWN]
     rows = tuple({"step": i + 1, **_numbers(point)} for i, point in enumerate(points))
     columns = (
-        Column("step", lambda row: str(row["step"]), right=True),
-        Column("D [95 % CI]", _interval, right=True),
-        Column("prompts", lambda row: str(row["n_problems"]), right=True),
-        Column("responses", lambda row: str(row["n_samples"]), right=True),
+        column("step", right=True),
+        _interval("D"),
+        column("prompts", "n_problems", right=True),
+        column("responses", "n_samples", right=True),
     )
     more = len(line.scores.curve) - len(points)
     notes = (f"and {more} more steps; --json has them all",) if more else ()
@@ -120,13 +103,13 @@ def _course(line: Line) -> Table:
 
 _COLUMNS = (
     Column("metric", _metric),
-    Column("form", lambda row: str(row["form"])),
-    Column("model", lambda row: str(row["model"])),
-    Column("value [95 % CI]", _interval, right=True),
-    Column("difference [95 % CI]", _difference, right=True),
-    Column("p", lambda row: _p(row, "p"), right=True),
-    Column("p (Holm)", lambda row: _p(row, "p_holm"), right=True),
-    Column("decision", _decision),
+    column("form"),
+    column("model"),
+    _interval("value"),
+    _interval("difference", "versus", sign="+"),
+    Column("p", lambda row: p_value(number(row, "versus", "p")), right=True),
+    Column("p (Holm)", lambda row: p_value(number(row, "versus", "p_holm")), right=True),
+    Column("decision", lambda row: str(at(row, "versus", "decision") or "-")),
     Column("prompts", _prompts, right=True),
-    Column("responses", lambda row: str(row["n_samples"]), right=True),
+    column("responses", "n_samples", right=True),
 )

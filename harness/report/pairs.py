@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from harness.compare import Pair, pair_row
 from harness.plain import plural
-from harness.report.table import Column, Row, Table
-from harness.report.text import p_value, signed
+from harness.report.table import Column, Row, Table, column, number
+from harness.report.text import p_value, signed, signed_interval
 from harness.types import Json
 
 
@@ -37,10 +38,10 @@ def _flips(pair: Pair, show: int) -> Table:
     )
     scale = _scale(pair_row(pair, 0))
     columns = (
-        Column("problem", lambda row: str(row["problem_id"])),
-        Column("first", lambda row: f"{scale * _float(row['reference']):.0f}", right=True),
-        Column("second", lambda row: f"{scale * _float(row['run']):.0f}", right=True),
-        Column("change", lambda row: signed(_float(row["change"]), scale), right=True),
+        column("problem", "problem_id"),
+        Column("first", lambda row: f"{scale * cast(float, row['reference']):.0f}", right=True),
+        Column("second", lambda row: f"{scale * cast(float, row['run']):.0f}", right=True),
+        Column("change", lambda row: signed(cast(float, row["change"]), scale), right=True),
     )
     more = len(pair.flips) - len(flips)
     notes = (f"and {more} more; --show {len(pair.flips)} lists all",) if more else ()
@@ -51,25 +52,17 @@ def _flips(pair: Pair, show: int) -> Table:
     return Table(title, columns, rows, notes)
 
 
-def _float(value: Json) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
 def _scale(row: Row) -> float:
     return 100.0 if row["share"] else 1.0
 
 
 def _delta(row: Row) -> str:
-    low, high = _float(row["low"]), _float(row["high"])
-    scale = _scale(row)
-    return f"{signed(_float(row['delta']), scale)} [{signed(low, scale)}, {signed(high, scale)}]"
+    return signed_interval(number(row, "delta"), number(row, "low"), number(row, "high"), _scale(row))
 
 
 def _bootstrap(row: Row) -> str:
     ends = row["bootstrap"]
-    if not isinstance(ends, list):
-        return "-"
-    return f"[{signed(_float(ends[0]), _scale(row))}, {signed(_float(ends[1]), _scale(row))}]"
+    return f"[{', '.join(signed(cast(float, end), _scale(row)) for end in ends)}]" if isinstance(ends, list) else "-"
 
 
 def _problems(row: Row) -> str:
@@ -80,22 +73,22 @@ def _problems(row: Row) -> str:
 
 def _rate(key: str, title: str) -> Column:
     def show(row: Row) -> str:
-        rate = row[key]
-        return f"{_float(rate['value']):+.1f} %" if isinstance(rate, dict) else "-"
+        rate = number(row, key, "value")
+        return f"{rate:+.1f} %" if rate is not None else "-"
 
     return Column(title, show, right=True)
 
 
 _COLUMNS = (
-    Column("suite", lambda row: str(row["suite"])),
-    Column("first", lambda row: str(row["reference_name"])),
-    Column("second", lambda row: str(row["name"])),
+    column("suite"),
+    column("first", "reference_name"),
+    column("second", "name"),
     Column("difference [95 % CI]", _delta, right=True),
     Column("bootstrap", _bootstrap, right=True),
-    Column("p", lambda row: p_value(_float(row["p"])), right=True),
-    Column("p (Holm)", lambda row: p_value(_float(row["p_holm"])), right=True),
-    Column("decision", lambda row: str(row["decision"])),
-    Column("test", lambda row: str(row["test"])),
+    Column("p", lambda row: p_value(number(row, "p")), right=True),
+    Column("p (Holm)", lambda row: p_value(number(row, "p_holm")), right=True),
+    column("decision"),
+    column("test"),
     Column("win/loss/tie", lambda row: f"{row['wins']}/{row['losses']}/{row['ties']}", right=True),
     Column("problems", _problems, right=True),
     _rate("atr", "tokens saved (mean)"),

@@ -44,6 +44,20 @@ def column(title: str, key: str = "", *, right: bool = False) -> Column:
     return Column(title, lambda row: str(row[name]), right)
 
 
+def at(row: Row, *path: str) -> Json:
+    """What stands at `row[path[0]][path[1]]…`; None where there is nothing."""
+    value: Json = row
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def number(row: Row, *path: str) -> float | None:
+    """The number there; None where there is none."""
+    value = at(row, *path)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 @dataclass(frozen=True)
 class Table:
     """A titled table with notes under it."""

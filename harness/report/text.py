@@ -51,6 +51,13 @@ def signed(value: float, scale: float = 100.0) -> str:
     return f"{scale * value:+.1f}"
 
 
+def signed_interval(value: float | None, low: float | None, high: float | None, scale: float = 100.0) -> str:
+    """A difference with its interval: "+2.1 [-0.3, +4.5]"; "-" if there is none."""
+    if value is None or low is None or high is None:
+        return "-"
+    return f"{signed(value, scale)} [{signed(low, scale)}, {signed(high, scale)}]"
+
+
 def p_value(p: float | None) -> str:
     """A p value as people write it: "<0.001", "0.034"; "-" if there is none."""
     if p is None or math.isnan(p):

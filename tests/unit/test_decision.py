@@ -111,7 +111,7 @@ def test_the_laboratory_and_diversity_say_it_too() -> None:
     found = paired_differences(np.array(AFTER) - np.array(BEFORE), (), mcnemar=True)
     shown: Any = difference_of(Versus({"accuracy": found, "flips": found}, (), 60, "a", "b", found.p), "accuracy")
     assert shown["decision"] == "not shown" and shown["why"].startswith(WHY)
-    run: Any = SimpleNamespace(directory=Path("r"), model="m", attempts=4, left_out={})
+    run: Any = SimpleNamespace(folder=Path("r"), model="m", attempts=4, left_out={})
     scores = Scores("distinct-1", "within", Estimate(0.5, 0.4, 0.6, 0.05, 60, 240))
     line = Line(run, scores, True, Difference(found.diff, found.low, found.high, found.p))
     assert WHY in render(diversity_tables([line], []), "table")
