@@ -173,8 +173,9 @@ def test_a_judged_suite_is_scored_by_its_protocol(harness: Cli) -> None:
     for off, value in (("0", 1.0), ("1", 0.0)):
         rows = harness.rows(*run, "--model-arg", f"off={off}", "--allow-self")
         assert [row["value"] for row in rows if row["metric"] == "audited"] == [value]
-    order = [row["value"] for row in harness.rows("leaderboard")]
-    assert order == [1.0, 0.0]
+    assert [row["value"] for row in harness.rows("leaderboard")] == [1.0, 0.0]
+    assert [row["value"] for row in harness.rows("leaderboard", "--metric", "missed")] == [0.0, 1.0]
+    assert "missed (not the headline metric) [%, lower is better]" in harness("leaderboard", "--metric", "missed")
 
 
 def test_a_run_is_judged_by_its_protocol_and_by_a_panel(harness: Cli) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+
+import numpy as np
 
 from harness.answers import last_boxed
 from harness.errors import ConfigError
-from harness.types import Completion, Json, Message
-from judges.summary import mean_summary
+from harness.metrics.attempts import Attempts
+from harness.types import Completion, Estimate, Graded, Json, Message, Metric
+from judges.summary import graded, mean_summary
 from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Malformed, Summary, Task, Verdict
 
 
@@ -52,8 +55,19 @@ class Auditor(Judging):
         return Judged(task.problem_id, task.attempt, sum(values) / len(values), "scored", cluster=task.cluster)
 
     def summarise(self, tasks: Sequence[Task], judged: Sequence[Judged]) -> Summary:
-        """The mean over problems."""
-        return mean_summary("audited", judged)
+        """The mean over problems, and its complement."""
+        summary = mean_summary("audited", judged)
+        return replace(summary, estimates={**summary.estimates, "missed": missed(graded(judged))})
+
+
+def missed(graded: Sequence[Graded], k: int | None = None) -> Estimate:
+    """Share of answers that the judge did not come to."""
+    attempts = Attempts.of(graded)
+    return attempts.average(1.0 - attempts.values, np.isnan(attempts.values))
+
+
+MISSED = Metric("missed", missed, lower_is_better=True)
+"""Which way the protocol's second number is better: a metric of its name says it, for judged runs too."""
 
 
 def build(options: JudgingOptions) -> Auditor:
