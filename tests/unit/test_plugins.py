@@ -189,6 +189,23 @@ def test_a_run_is_judged_by_its_protocol_and_by_a_panel(harness: Cli) -> None:
     assert "auditor has no rubric" in refused
 
 
+def test_a_maker_is_a_command_of_harness_data(harness: Cli, tmp_path: Path) -> None:
+    rows = [{"id": f"p{i}", "prompt": f"What is {i} + 2?"} for i in range(4)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    make = ("data", "worked", str(tmp_path / "prompts.jsonl"), "--teacher", "reckoner:x")
+    out = tmp_path / "out.jsonl"
+    make = (*make, "-o", str(out))
+    assert "Work it out: What is 0 + 2?" in harness(*make, "--dry-run")
+    harness(*make, "--most", "4")
+    made = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["id"], row["answer"], row["response"]) for row in made] == [
+        (f"p{i}", str(i + 2), f"\\boxed{{{i + 2}}}") for i in range(3)
+    ]
+    assert "Largest number that is kept" in harness("data", "worked", "--help")
+    assert "worked" in harness("data", "--help")
+    assert "0 is not in the range x>=1" in harness(*make, "--most", "0", code=2)
+
+
 @pytest.mark.slow
 def test_a_method_trains_a_student_that_is_evaluated(harness: Cli, tmp_path: Path) -> None:
     from tests.tiny_model import write_model
