@@ -32,6 +32,7 @@ from judges.protocols.alpaca import files as alpaca_files
 from judges.protocols.arena import files as arena_files
 from judges.protocols.mt_bench import files as mt_bench_files
 from judges.protocols.mt_bench import judging as mt_bench
+from judges.protocols.rows import Answer, read_rows
 from judges.types import Judged, Judgment, Task
 
 BENCHMARKS = ("alpaca_eval", "arena_hard", "mt_bench")
@@ -92,23 +93,23 @@ def _store(job: PlannedRun, answers: Mapping[str, tuple[str, ...]]) -> None:
 def _alpaca_answers(path: Path, job: PlannedRun) -> dict[str, dict[str, tuple[str, ...]]]:
     by_index = {int(problem.id): problem.messages[-1].content for problem in job.problems}
     outputs = alpaca_files.read_outputs(path, [by_index[index] for index in sorted(by_index)])
-    return {outputs[0].generator: {str(one.index): (one.output,) for one in outputs}}
+    return {outputs[0].model: {one.question: one.turns for one in outputs}}
 
 
 def _arena_answers(path: Path, job: PlannedRun) -> dict[str, dict[str, tuple[str, ...]]]:
     known = {problem.id for problem in job.problems}
     found: dict[str, dict[str, tuple[str, ...]]] = {}
-    for raw in arena_files.read_rows([path]):
+    for raw in read_rows([path]):
         try:
             answer = arena_files.read_answer(raw.fields)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{raw.where}: not an Arena-Hard answer: {error}") from error
         answers = found.setdefault(answer.model, {})
-        if answer.uid not in known:
-            raise DataError(f"{raw.where}: {answer.uid!r} is no question of {job.suite.name}")
-        if answer.uid in answers:
-            raise DataError(f"{raw.where}: a second answer of {answer.model!r} to {answer.uid!r}")
-        answers[answer.uid] = (answer.output,)
+        if answer.question not in known:
+            raise DataError(f"{raw.where}: {answer.question!r} is no question of {job.suite.name}")
+        if answer.question in answers:
+            raise DataError(f"{raw.where}: a second answer of {answer.model!r} to {answer.question!r}")
+        answers[answer.question] = answer.turns
     return found
 
 
@@ -117,9 +118,9 @@ def _mt_bench_answers(path: Path, job: PlannedRun) -> dict[str, dict[str, tuple[
     for answer in mt_bench_files.read_answers(path):
         if len(answer.turns) != 2:
             raise DataError(
-                f"{path}: {answer.model!r} has {len(answer.turns)} turns to question {answer.question_id}, not 2"
+                f"{path}: {answer.model!r} has {len(answer.turns)} turns to question {answer.question}, not 2"
             )
-        found.setdefault(answer.model, {})[str(answer.question_id)] = answer.turns
+        found.setdefault(answer.model, {})[answer.question] = answer.turns
     return found
 
 
@@ -176,19 +177,7 @@ def _write_alpaca(
 ) -> list[Path]:
     folder = _folder(out / safe_name(job.spec.model))
     paths = [folder / "model_outputs.json"]
-    alpaca_files.write_outputs(
-        paths[0],
-        [
-            alpaca_files.Output(
-                int(task.problem_id),
-                str(task.meta.get("dataset", "")),
-                task.turns[-1],
-                task.answers[-1],
-                job.spec.model,
-            )
-            for task in tasks
-        ],
-    )
+    alpaca_files.write_outputs(paths[0], tasks, job.spec.model)
     if judged:
         annotator = f"{judgments[0].judge} with {judgments[0].rubric}"
         paths.append(_folder(folder / safe_name(annotator)) / "annotations.json")
@@ -202,8 +191,7 @@ def _write_arena(
 ) -> list[Path]:
     model = job.spec.model
     answers = [
-        arena_files.answer_row(arena_files.Answer(task.problem_id, model, task.answers[-1]), task.turns[-1], 0.0)
-        for task in tasks
+        arena_files.answer_row(Answer(task.problem_id, model, task.answers[-1:]), task.turns[-1], 0.0) for task in tasks
     ]
     paths = [_lines(_folder(out / "model_answer") / f"{safe_name(model)}.jsonl", answers)]
     if judged:

@@ -48,7 +48,7 @@ def _question(raw: Mapping[str, Json]) -> dict[str, Json]:
 
 def _answer(raw: Mapping[str, Json]) -> dict[str, Json]:
     answer = read_answer(raw)
-    return {"id": clean_text(answer.uid), "output": clean_text(answer.output)}
+    return {"id": clean_text(answer.question), "output": clean_text(answer.turns[-1])}
 
 
 def _v2_question(raw: Mapping[str, Json]) -> dict[str, Json]:

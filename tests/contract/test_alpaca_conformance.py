@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.stats.standard_errors import clustered_se
 from judges.protocols.alpaca.data import SIZE, load_glm_data
 from judges.protocols.alpaca.files import align, read_annotations, read_leaderboard, write_leaderboard
-from judges.protocols.alpaca.glm import lc_from_weights
-from judges.protocols.alpaca.score import ModelScore, score_annotations
+from judges.protocols.alpaca.glm import Rows, _predict
+from judges.protocols.alpaca.score import AlpacaScore, score_annotations
 
 pytest.importorskip("sklearn", reason="needs the extra judge")
 
@@ -31,7 +32,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 @cache
-def scores(folder: Path) -> dict[str, ModelScore]:
+def scores(folder: Path) -> dict[str, AlpacaScore]:
     rows = read_annotations(folder / "alpaca_eval_annotations.jsonl", None)
     return {one.model: one for one in score_annotations(rows, load_glm_data(folder))}
 
@@ -52,6 +53,18 @@ def test_win_rates_are_the_published_ones(shared_data: Path) -> None:
         assert abs(score.avg_length - row["avg_length"]) < 2.5, model  # published over outputs that were not annotated
 
 
+def rate_from(difficulty_weight: float, constant: float, difficulty: np.ndarray) -> tuple[float, float]:
+    """Length-controlled win rate and its published standard error (both shares) from fitted weights.
+
+    `difficulty` holds the rows that are predicted: all 805, or, for a published file that lacks k rows, the first
+    805 - k values, because there the difficulty was looked up by the row's position.
+    """
+    n = len(difficulty)
+    rows = Rows(np.full(n, np.nan), np.zeros(n), np.arange(n), difficulty)
+    predictions = _predict(rows, np.array([0.0, difficulty_weight, constant]))
+    return float(predictions.mean()), clustered_se(predictions)[0]
+
+
 def test_published_weights_give_the_published_length_controlled_rates(shared_data: Path) -> None:
     data = load_glm_data(shared_data)
     assert data is not None
@@ -62,7 +75,7 @@ def test_published_weights_give_the_published_length_controlled_rates(shared_dat
             continue
         compared += 1
         ways = {
-            n: lc_from_weights(weights["instruction_difficulty"], weights["bias"], data.difficulty[:n])
+            n: rate_from(weights["instruction_difficulty"], weights["bias"], data.difficulty[:n])
             for n in (SIZE, int(row["n_total"]))
         }
         n = min(ways, key=lambda n: abs(100.0 * ways[n][0] - rate))

@@ -12,9 +12,10 @@ import pytest
 from harness.datasets import load_rows
 from harness.datasets.local import Raw
 from harness.suites import load_problems, load_suite
-from judges.protocols.arena.files import read_answer, read_rows
+from judges.protocols.arena.files import read_answer
 from judges.protocols.arena.labels import parse_label
 from judges.protocols.arena.results import score_judgments, score_with_style
+from judges.protocols.rows import read_rows
 from judges.types import Malformed
 
 BATTLES = "arena_hard_v01_battles.jsonl"

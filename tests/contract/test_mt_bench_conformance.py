@@ -18,10 +18,11 @@ import pytest
 from harness.run.folder import RECORDS, RunFolder
 from harness.suites import load_problems, load_suite
 from harness.types import Completion
-from judges.protocols.mt_bench.files import CATEGORIES, category_of, read_rows, read_single
+from judges.protocols.mt_bench.files import CATEGORIES, category_of, read_single
 from judges.protocols.mt_bench.judging import build, build_pair
 from judges.protocols.mt_bench.prompts import find_rating, read_rating
-from judges.protocols.mt_bench.score import ModelScore, score_judgments
+from judges.protocols.mt_bench.score import MtBenchScore, score_judgments
+from judges.protocols.rows import read_rows
 from judges.types import JudgingOptions, Task
 
 JUDGMENTS, SCORES, QUESTIONS = (
@@ -42,7 +43,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def scores(shared_data: Path) -> dict[str, ModelScore]:
+def scores(shared_data: Path) -> dict[str, MtBenchScore]:
     path = need(shared_data, JUDGMENTS) / JUDGMENTS
     return {score.model: score for score in score_judgments(read_single(raw) for raw in read_rows([path]))}
 
@@ -60,7 +61,7 @@ def test_every_stored_judgment_reads_as_its_recorded_score(shared_data: Path) ->
     assert {row["judgment"].strip() for row in rows if row["score"] == -1} <= {"$ERROR$"}
 
 
-def test_scores_are_the_published_computation(shared_data: Path, scores: dict[str, ModelScore]) -> None:
+def test_scores_are_the_published_computation(shared_data: Path, scores: dict[str, MtBenchScore]) -> None:
     computed = [row for row in lines(need(shared_data, SCORES) / SCORES) if row["kind"].startswith("computed")]
     held = [row for row in computed if row["model"] in scores]
     assert {row["model"] for row in held} == set(scores)
@@ -73,7 +74,7 @@ def test_scores_are_the_published_computation(shared_data: Path, scores: dict[st
     assert round(scores["llama-2-7b-chat"].estimates["rating"].value, 2) == 6.19
 
 
-def test_failed_and_repeated_judgments_are_counted(scores: dict[str, ModelScore]) -> None:
+def test_failed_and_repeated_judgments_are_counted(scores: dict[str, MtBenchScore]) -> None:
     llama = scores["Meta-Llama-3-8B-Instruct"]
     assert (llama.n, llama.unparsed, llama.repeated, llama.missing) == (156, 4, 10, 0)
     assert not any(score.mismatched for score in scores.values())

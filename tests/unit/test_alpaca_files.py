@@ -11,7 +11,6 @@ import pytest
 from harness.errors import DataError
 from judges.protocols.alpaca.files import (
     COLUMNS,
-    Output,
     align,
     annotation_rows,
     read_annotations,
@@ -57,16 +56,20 @@ def put_lines(path: Path, rows: list[Any]) -> Path:
 
 
 def test_outputs_come_back_as_written(tmp_path: Path) -> None:
-    rows = [Output(n, "koala", text, f"é{n} \n", "m") for n, text in enumerate(INSTRUCTIONS)]
-    write_outputs(tmp_path / "model_outputs.json", rows)
-    assert read_outputs(tmp_path / "model_outputs.json", INSTRUCTIONS) == rows
+    rows = [Task(str(n), 0, (text,), (f"é{n} \n",), meta={"dataset": "koala"}) for n, text in enumerate(INSTRUCTIONS)]
+    write_outputs(tmp_path / "model_outputs.json", rows, "m")
+    found = read_outputs(tmp_path / "model_outputs.json", INSTRUCTIONS)
+    assert [(one.question, one.model, one.turns) for one in found] == [
+        (row.problem_id, "m", row.answers) for row in rows
+    ]
+    assert found[1].metadata == {"dataset": "koala", "instruction": INSTRUCTIONS[1]}
     raw = json.loads((tmp_path / "model_outputs.json").read_text(encoding="utf-8"))
     assert list(raw[0]) == ["dataset", "instruction", "output", "generator"]
 
 
 def test_another_order_is_put_in_order(tmp_path: Path) -> None:
     found = read_outputs(put(tmp_path / "o.json", outputs()[::-1]), INSTRUCTIONS)
-    assert [one.output for one in found] == ["answer 0", "answer 1", "answer 2", "answer 3"]
+    assert [one.turns[-1] for one in found] == ["answer 0", "answer 1", "answer 2", "answer 3"]
     shuffled = [annotation(2), annotation(0)]
     assert [row.index for row in read_annotations(put(tmp_path / "a.json", shuffled), INSTRUCTIONS)] == [2, 0]
 
@@ -92,7 +95,7 @@ def test_what_does_not_align_is_refused_by_name(texts: list[str], words: list[st
 def test_compact_outputs_go_by_index(tmp_path: Path) -> None:
     rows = [{"index": n, "model": "m", "output": str(n)} for n in (2, 0, 3, 1)]
     found = read_outputs(put_lines(tmp_path / "o.jsonl", rows), INSTRUCTIONS)
-    assert [(one.index, one.instruction, one.output) for one in found] == [
+    assert [(int(one.question), one.metadata["instruction"], one.turns[-1]) for one in found] == [
         (n, text, str(n)) for n, text in enumerate(INSTRUCTIONS)
     ]
     with pytest.raises(DataError, match="1 missing: instruction 1"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from harness.errors import DataError
-from judges.protocols.alpaca.glm import Fit, Gamed, Rows, extreme, fit_glm, lc_from_weights
+from judges.protocols.alpaca.glm import Fit, Rows, _predict, extreme, fit_glm
 
 pytest.importorskip("sklearn", reason="needs the extra judge")
 
@@ -19,11 +21,12 @@ def rows(n: int = 300, seed: int = 3, *, difficulty: bool = True, effect: float 
     return Rows(1.0 / (1.0 + np.exp(-z)), delta, np.arange(n), hard if difficulty else None)
 
 
-def gamed(n: int = 300, seed: int = 4) -> Gamed:
+def gamed(n: int = 300, seed: int = 4) -> Rows:
     rng = np.random.default_rng(seed)
     index = np.concatenate([np.arange(n), np.arange(n)])
     hard = np.tile(rows(n).difficulty, 2)
-    return Gamed(rng.normal(0.0, 2.0, 2 * n), hard, rng.uniform(0.0, 1.0, 2 * n), index)
+    delta = rng.normal(0.0, 2.0, 2 * n)
+    return Rows(rng.uniform(0.0, 1.0, 2 * n), delta, index, hard)
 
 
 def taken(source: Rows, at: np.ndarray) -> Rows:
@@ -81,7 +84,7 @@ def test_gamed_rows_enter_with_weight_a_tenth_and_without_a_constant() -> None:
     assert together.formula == "length_controlled_v1"
     assert together.lc != alone.lc
     # A gamed set that says nothing (preference as fitted without a constant) pulls length and difficulty to zero only.
-    silent = Gamed(extra.delta, extra.difficulty, np.full(len(extra.delta), 0.5), extra.index)
+    silent = replace(extra, preference=np.full(len(extra.delta), 0.5))
     assert abs(fit_glm(one, silent, c=2.0).weights[0]) < abs(alone.weights[0])
 
 
@@ -105,7 +108,7 @@ def test_the_standard_error_is_that_of_a_bootstrap(with_gamed: bool) -> None:
         drawn = taken(one, at)
         if extra is not None:
             both = np.concatenate([at, at + len(one.delta)])
-            extra_drawn = Gamed(extra.delta[both], extra.difficulty[both], extra.preference[both], extra.index[both])
+            extra_drawn = taken(extra, both)
         found.append(fit_glm(drawn, extra_drawn if extra is not None else None, c=2.7826).lc)
     assert fit.se == pytest.approx(np.std(found, ddof=1), rel=0.12)
     assert fit.se_predictions < 0.8 * np.std(found, ddof=1)
@@ -143,8 +146,9 @@ def test_a_model_that_always_wins_or_loses_is_fitted(value: float) -> None:
 def test_rate_from_weights() -> None:
     difficulty = np.array([0.0, 1.0, -2.0])
     expected = np.mean(1.0 / (1.0 + np.exp(-(0.5 + 0.25 * difficulty))))
-    assert lc_from_weights(0.25, 0.5, difficulty)[0] == pytest.approx(expected, abs=1e-15)
-    assert lc_from_weights(0.0, 0.0, difficulty) == (0.5, 0.0)
+    asked = Rows(np.full(3, np.nan), np.zeros(3), np.arange(3), difficulty)
+    assert _predict(asked, np.array([7.0, 0.25, 0.5])).mean() == pytest.approx(expected, abs=1e-15)
+    assert (_predict(asked, np.zeros(3)) == 0.5).all()
 
 
 @pytest.mark.parametrize(

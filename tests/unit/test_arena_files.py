@@ -15,16 +15,15 @@ from harness.datasets.local import Raw
 from harness.errors import DataError
 from harness.types import Message
 from judges.protocols.arena.files import (
-    Answer,
     answer_row,
     pair_of,
     pair_row,
     read_answer,
     read_answers,
     read_pair,
-    read_rows,
 )
 from judges.protocols.arena.results import read_verdicts, score_judgments, score_with_style
+from judges.protocols.rows import Answer, read_rows
 from judges.types import Judgment, Order, Task, Verdict
 
 NEW_ANSWER = {
@@ -64,16 +63,16 @@ def raws(*rows: Mapping[str, Any]) -> list[Raw]:
 @pytest.mark.parametrize("row", [NEW_ANSWER, OLD_ANSWER, {"uid": "u1", "model": "m", "answer": "Because."}])
 def test_every_layout_of_answers_is_read(row: dict[str, Any]) -> None:
     answer = read_answer(row)
-    assert (answer.uid, answer.model, answer.output) == ("u1", "m", "Because.")
+    assert (answer.question, answer.model, answer.turns) == ("u1", "m", ("Because.",))
 
 
 def test_an_answer_is_written_and_read_back() -> None:
-    answer = Answer("u1", "m", "Because.", {"token_len": 3})
+    answer = Answer("u1", "m", ("Because.",), {"token_len": 3})
     row = answer_row(answer, "Why?", 1.0)
     assert set(row) == set(NEW_ANSWER)
     assert read_answer(json.loads(json.dumps(row))) == answer
     assert row == answer_row(answer, "Why?", 1.0)
-    assert row["ans_id"] != answer_row(Answer("u1", "m", "No."), "Why?", 1.0)["ans_id"]
+    assert row["ans_id"] != answer_row(Answer("u1", "m", ("No.",)), "Why?", 1.0)["ans_id"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_answers_that_do_not_fit_are_told(row: dict[str, Any]) -> None:
 
 
 def test_answer_rows_that_do_not_fit_are_named() -> None:
-    assert [answer.uid for answer in read_answers(raws(NEW_ANSWER, OLD_ANSWER))] == ["u1", "u1"]
+    assert [answer.question for answer in read_answers(raws(NEW_ANSWER, OLD_ANSWER))] == ["u1", "u1"]
     for row, message in (({"uid": "u"}, "no field 'model'"), ({**NEW_ANSWER, "messages": []}, "'messages' should be")):
         with pytest.raises(DataError, match=rf"^file:2: {message}"):
             read_answers(raws(NEW_ANSWER, row))
@@ -155,7 +154,7 @@ def test_a_pair_with_a_failed_game_is_left_out_and_named() -> None:
         judgment("u1"), judgment("u2", first=None), judgment("u3", games=[game("A>B"), None]), judgment("u4", "A=B")
     )
     [found] = score_judgments(rows, rounds=5)
-    assert [(item.uid, item.why) for item in found.dropped] == [
+    assert [(pair.uid, why) for pair, why in found.dropped] == [
         ("u2", "game 1 has no verdict"),
         ("u3", "game 2 failed"),
     ]
@@ -238,13 +237,13 @@ def test_our_judgments_go_out_and_come_back(tmp_path: Path) -> None:
 def test_style_needs_the_answers() -> None:
     rows = raws(*(judgment(f"u{i}", "A>B" if i % 3 else "B>A", "A=B") for i in range(30)))
     answers = [
-        Answer(f"u{i}", model, "word " * (20 + i * (7 if model == "m" else 3) % 50), {"token_len": 10 + i})
+        Answer(f"u{i}", model, ("word " * (20 + i * (7 if model == "m" else 3) % 50),), {"token_len": 10 + i})
         for model in ("m", "b")
         for i in range(30)
     ]
     [(judge, scores)] = score_with_style(rows, answers, control="length", rounds=20)
     assert (judge, scores.tokens, scores.scores[0].category) == ("j", "recorded", "hard_prompt")
-    plain = [*answers[:-1], Answer("u29", "b", "x")]
+    plain = [*answers[:-1], Answer("u29", "b", ("x",))]
     assert score_with_style(rows, plain, control="length", rounds=20)[0][1].tokens == "words and marks"
     with pytest.raises(DataError, match="b on u29"):
         score_with_style(rows, answers[:-1])

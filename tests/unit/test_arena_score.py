@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.errors import DataError
 from judges.protocols.arena.labels import LABELS, parse_label
-from judges.protocols.arena.score import ModelScore, Votes, bradley_terry, bradley_terry_scores, mean_scores, ratio
+from judges.protocols.arena.score import ArenaScore, Votes, bradley_terry, bradley_terry_scores, mean_scores, ratio
 from judges.types import Malformed
 
 FIVE = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
@@ -160,10 +160,10 @@ def test_standard_error_is_that_of_the_ratio() -> None:
 
 def test_pseudo_values_average_to_the_score() -> None:
     rows = random_votes("m", 6, 50)
-    found = ratio({row.uid: row.points for row in rows}, {row.uid: row.total for row in rows}, {})
-    values = np.array(list(found.items.values()))
+    mean, items = ratio({row.uid: row.points for row in rows}, {row.uid: row.total for row in rows}, {})
+    values = np.array(list(items.values()))
     assert values.mean() == pytest.approx(sum(row.points for row in rows) / sum(row.total for row in rows))
-    assert values.std(ddof=1) / math.sqrt(50) == pytest.approx(found.mean.se)
+    assert values.std(ddof=1) / math.sqrt(50) == pytest.approx(mean.se)
 
 
 def test_intervals_cover() -> None:
@@ -232,5 +232,5 @@ def test_what_cannot_be_scored_is_refused(rows: list[Votes], message: str) -> No
 
 def test_the_best_comes_first() -> None:
     good, bad = votes([("B>A", "A>B")] * 3 + [("A=B", "A=B")], "good"), votes([("A>B", "B>A")] * 3, "bad")
-    found: list[ModelScore] = mean_scores([*bad, *good])
+    found: list[ArenaScore] = mean_scores([*bad, *good])
     assert [row.model for row in found] == ["good", "bad"]

@@ -8,12 +8,10 @@ import pytest
 from mt_bench_rows import judgment, prompt_rows, task, write_lines
 
 from judges.protocols.mt_bench.files import (
-    Answer,
     answers_of,
     pair_of,
     pair_row,
     read_pair,
-    read_rows,
     read_single,
     single_of,
     single_row,
@@ -21,13 +19,14 @@ from judges.protocols.mt_bench.files import (
 from judges.protocols.mt_bench.judging import MtBenchJudging, MtBenchPairJudging
 from judges.protocols.mt_bench.prompts import read_prompts
 from judges.protocols.mt_bench.score import score_judgments, score_pairs
+from judges.protocols.rows import Answer, read_rows
 
 TASKS = [task(111, 1), task(111, 2), task(81, 1, guided=False), task(81, 2, guided=False)]
 
 
 def test_answers_are_those_of_the_last_turn() -> None:
-    assert answers_of(TASKS[::-1], "m") == [Answer(81, "m", ("4", "8")), Answer(111, "m", ("4", "8"))]
-    assert answers_of(TASKS[:1], "m") == [Answer(111, "m", ("4",))]
+    assert answers_of(TASKS[::-1], "m") == [Answer("81", "m", ("4", "8")), Answer("111", "m", ("4", "8"))]
+    assert answers_of(TASKS[:1], "m") == [Answer("111", "m", ("4",))]
 
 
 def test_ratings_written_as_fastchat_does_score_as_here(tmp_path: Path) -> None:

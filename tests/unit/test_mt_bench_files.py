@@ -10,17 +10,16 @@ from mt_bench_rows import pair, single, write_lines
 
 from harness.errors import DataError
 from judges.protocols.mt_bench.files import (
-    Answer,
     PairRow,
     SingleRow,
     answer_row,
     pair_row,
     read_answers,
     read_pair,
-    read_rows,
     read_single,
     single_row,
 )
+from judges.protocols.rows import Answer, read_rows
 
 
 def answer(question: int = 101, model: str = "gpt-4", **fields: Any) -> dict[str, Any]:
@@ -31,11 +30,11 @@ def answer(question: int = 101, model: str = "gpt-4", **fields: Any) -> dict[str
 
 def test_answers_there_and_back(tmp_path: Path) -> None:
     (found,) = read_answers(write_lines(tmp_path / "m.jsonl", [answer()]))
-    assert found == Answer(101, "gpt-4", ("me", "because"))
+    assert found == Answer("101", "gpt-4", ("me", "because"))
     row = answer_row(found, tstamp=2.0)
     assert row == answer(answer_id=row["answer_id"], tstamp=2.0)
     assert row["answer_id"] == answer_row(found, tstamp=3.0)["answer_id"]
-    assert row["answer_id"] != answer_row(Answer(101, "gpt-4", ("me", "so")), tstamp=2.0)["answer_id"]
+    assert row["answer_id"] != answer_row(Answer("101", "gpt-4", ("me", "so")), tstamp=2.0)["answer_id"]
 
 
 def test_single_judgments_there_and_back(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from mt_bench_rows import pair, single, write_lines
 from harness.errors import DataError
 from judges.protocols.mt_bench import files as files
 from judges.protocols.mt_bench.files import PairRow, SingleRow, category_of
-from judges.protocols.mt_bench.score import ModelScore, PairScore, Rated, pair_winner, rating_estimates
+from judges.protocols.mt_bench.score import MtBenchScore, PairScore, Rated, pair_winner, rating_estimates
 from judges.protocols.mt_bench.score import score_judgments as of_judgments
 from judges.protocols.mt_bench.score import score_pairs as of_pairs
 
@@ -21,7 +21,7 @@ def read(folder: Path, rows: list[Any], reader: Callable[..., Any]) -> list[Any]
     return [reader(raw) for raw in files.read_rows([write_lines(folder / "rows.jsonl", rows)])]
 
 
-def score(folder: Path, *rows: dict[str, Any]) -> list[ModelScore]:
+def score(folder: Path, *rows: dict[str, Any]) -> list[MtBenchScore]:
     found: list[SingleRow] = read(folder, list(rows), files.read_single)
     return of_judgments(found)
 

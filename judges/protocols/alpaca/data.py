@@ -20,7 +20,7 @@ from harness.datasets import data_folder
 from harness.datasets.local import read_file
 from harness.errors import DataError, PrerequisiteError
 from harness.types import Json
-from judges.protocols.alpaca.glm import Gamed, GlmData
+from judges.protocols.alpaca.glm import GlmData, Rows
 
 SIZE = 805
 """Instructions of AlpacaEval."""
@@ -90,7 +90,7 @@ def _with_gamed(rows: Iterator[Row], column: str, source: str, difficulty: tuple
         if float(np.abs(difficulty[0] - own).max()) > 1e-6:
             raise DataError(f"{source} and {difficulty[1]} disagree about instruction_difficulty: mixed versions")
         source = f"{source}; {difficulty[1]}"
-    return GlmData(own, Gamed(delta, hard, preference, index), source)
+    return GlmData(own, Rows(preference, delta, index, hard), source)
 
 
 def _difficulty(folder: Path) -> tuple[np.ndarray, str] | None:

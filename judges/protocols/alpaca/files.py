@@ -13,7 +13,6 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ from harness.files import write_output
 from harness.hashing import short_hash
 from harness.types import Json
 from judges.protocols.alpaca.data import BASELINE
-from judges.protocols.alpaca.score import Annotation, ModelScore
+from judges.protocols.alpaca.score import AlpacaScore, Annotation, LeaderboardRow
+from judges.protocols.rows import Answer, some
 from judges.types import Judged, Task
 
 COLUMNS = (
@@ -41,41 +41,12 @@ COLUMNS = (
 )
 """Of a leaderboard, after the unnamed first column with the model's name."""
 MODES = ("community", "verified", "minimal", "dev")
-_SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One model output, at its instruction."""
-
-    index: int
-    dataset: str
-    instruction: str
-    output: str
-    generator: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeaderboardRow:
-    """One published row; rates in percent."""
-
-    model: str
-    win_rate: float
-    standard_error: float
-    n_wins: int
-    n_wins_base: int
-    n_draws: int
-    n_total: int
-    discrete_win_rate: float | None
-    mode: str
-    avg_length: float | None
-    lc: float | None
-    lc_se: float | None
-    """As published: None in rows that are older than it."""
-
-
-def read_outputs(path: Path, instructions: Sequence[str]) -> list[Output]:
+def read_outputs(path: Path, instructions: Sequence[str]) -> list[Answer]:
     """A model_outputs.json, or compact JSON lines (index, model, output): one output for each instruction, in order.
+
+    `metadata` has the data set and the instruction.
 
     Raises `DataError` for a file that is no such list, and for outputs that do not align, with the rows named.
     """
@@ -88,17 +59,21 @@ def read_outputs(path: Path, instructions: Sequence[str]) -> list[Output]:
     found = {}
     for (row, where), place in zip(rows, places, strict=True):
         output, generator = _text(row, "output", where), _text(row, "model" if compact else "generator", where)
-        found[place] = Output(place, str(row.get("dataset", "")), instructions[place], output, generator)
-    generators = sorted({one.generator for one in found.values()})
+        about: dict[str, Json] = {"dataset": str(row.get("dataset", "")), "instruction": instructions[place]}
+        found[place] = Answer(str(place), generator, (output,), about)
+    generators = sorted({one.model for one in found.values()})
     if len(generators) > 1:
         raise DataError(f"{path}: outputs of {len(generators)} generators in one file: {', '.join(generators[:5])}")
     return [found[place] for place in range(len(instructions))]
 
 
-def write_outputs(path: Path, outputs: Iterable[Output]) -> None:
+def write_outputs(path: Path, tasks: Sequence[Task], model: str) -> None:
     """A model_outputs.json that the official tool reads."""
-    keys = ("dataset", "instruction", "output", "generator")
-    _write_json(path, [{key: getattr(one, key) for key in keys} for one in outputs])
+    rows: list[Mapping[str, Json]] = []
+    for task in tasks:
+        asked = {"dataset": str(task.meta.get("dataset", "")), "instruction": task.turns[-1]}
+        rows.append({**asked, "output": task.answers[-1], "generator": model})
+    _write_json(path, rows)
 
 
 def read_annotations(path: Path, instructions: Sequence[str] | None) -> list[Annotation]:
@@ -176,7 +151,7 @@ def read_leaderboard(path: Path) -> list[LeaderboardRow]:
     return rows
 
 
-def write_leaderboard(path: Path, scores: Iterable[ModelScore], mode: str = "community") -> None:
+def write_leaderboard(path: Path, scores: Iterable[AlpacaScore], mode: str = "community") -> None:
     """A leaderboard.csv with the official columns. Standard errors are the published ones, without the fit's."""
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
@@ -227,8 +202,7 @@ def align(texts: Sequence[str], instructions: Sequence[str], source: str, *, com
 
 
 def _named(found: Sequence[str], what: str) -> str:
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f"{len(found)} {what}: {', '.join(found[:_SHOWN])}{more}"
+    return f"{len(found)} {what}: {some(found, 3)}"
 
 
 def _squeezed(text: str) -> str:

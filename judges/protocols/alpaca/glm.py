@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -50,16 +50,18 @@ SEED = 123
 
 
 @dataclass(frozen=True)
-class Gamed:
-    """The answers of the two length-gaming variants of the baseline, as rows of the regression."""
+class Rows:
+    """One model's annotations, or those of the gamed baselines; every array has shape [rows]."""
 
-    delta: Array
-    """(baseline's length - answer's length) over its standard deviation, shape [rows]."""
-    difficulty: Array
     preference: Array
-    """In [0, 1], for the gamed variant."""
+    """For the model, in [0, 1]; NaN where there is none. Such rows are predicted but teach nothing, as published."""
+    delta: Array
+    """Baseline's length less the model's, in characters, of gamed rows over its standard deviation; NaN where the model
+    gave no answer."""
     index: Indices
-    """Instruction of each row."""
+    """Instruction of each row, 0-based."""
+    difficulty: Array | None
+    """Of each row; None for the minimal formula."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +70,20 @@ class GlmData:
 
     difficulty: Array
     """By instruction, shape [805]."""
-    gamed: Gamed | None
+    gamed: Rows | None
+    """The answers of the two length-gaming variants of the baseline, as further rows of the regression."""
     provenance: str
     """Where the numbers come from; says so where they are reconstructed."""
 
     @property
     def digest(self) -> str:
         """12 hex digits over all numbers: win rates that were controlled with other data are other win rates."""
-        arrays = [self.difficulty, *(vars(self.gamed).values() if self.gamed is not None else ())]
-        return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:12]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """One model's annotations; every array has shape [rows]."""
-
-    preference: Array
-    """For the model, in [0, 1]; NaN where there is none. Such rows are predicted but teach nothing, as published."""
-    delta: Array
-    """Baseline's length less the model's, in characters; NaN where the model gave no answer."""
-    index: Indices
-    """Instruction of each row, 0-based."""
-    difficulty: Array | None
-    """Of each row; None for the minimal formula."""
+        arrays: list[npt.NDArray[Any] | None] = [self.difficulty]
+        if (gamed := self.gamed) is not None:
+            arrays += [gamed.delta, gamed.difficulty, gamed.preference, gamed.index]
+        return hashlib.sha256(
+            b"".join(np.ascontiguousarray(array).tobytes() for array in arrays if array is not None)
+        ).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -115,7 +108,7 @@ class Fit:
     """Lowest and highest lc over the grid values that cross-validation cannot tell from the chosen one."""
 
 
-def fit_glm(rows: Rows, gamed: Gamed | None, c: float | None = None) -> Fit:
+def fit_glm(rows: Rows, gamed: Rows | None, c: float | None = None) -> Fit:
     """Fit and predict at equal length. `c` fixes the inverse penalty instead of choosing it.
 
     Raises `DataError` if fewer than five rows have a preference and a length.
@@ -149,16 +142,6 @@ def fit_glm(rows: Rows, gamed: Gamed | None, c: float | None = None) -> Fit:
         pseudo=pseudo,
         rivals=rivals,
     )
-
-
-def lc_from_weights(difficulty_weight: float, constant: float, difficulty: Array) -> tuple[float, float]:
-    """Length-controlled win rate and its published standard error (both shares) from fitted weights.
-
-    `difficulty` holds the rows that are predicted: all 805, or, for a published file that lacks k rows, the first
-    805 - k values, because there the difficulty was looked up by the row's position.
-    """
-    predictions = _sigmoid(constant + difficulty_weight * difficulty)
-    return float(predictions.mean()), clustered_se(predictions)[0]
 
 
 def extreme(win_rate: float, lc: float) -> bool:
@@ -199,7 +182,7 @@ def _sigmoid(z: Array) -> Array:
     return np.exp(-np.logaddexp(0.0, -z))
 
 
-def _formula(rows: Rows, gamed: Gamed | None) -> Formula:
+def _formula(rows: Rows, gamed: Rows | None) -> Formula:
     if rows.difficulty is None:
         return "length_controlled_minimal"
     return "length_controlled_noreg" if gamed is None else "length_controlled_v1"
@@ -216,7 +199,7 @@ def _features(length: Array, difficulty: Array | None, constant: float) -> Array
     return np.column_stack([*columns, np.full(len(length), constant)])
 
 
-def _training(rows: Rows, known: Indices, scale: float, gamed: Gamed | None) -> tuple[Array, Array, Array]:
+def _training(rows: Rows, known: Indices, scale: float, gamed: Rows | None) -> tuple[Array, Array, Array]:
     """Features, labels and weights: gamed rows first, as published, because the folds go by position."""
     difficulty = None if rows.difficulty is None else rows.difficulty[known]
     x = _features(np.tanh(rows.delta[known] / scale), difficulty, 1.0)
@@ -251,7 +234,7 @@ def _predict(rows: Rows, beta: Array) -> Array:
 
 
 def _parameter_influence(
-    rows: Rows, known: Indices, gamed: Gamed | None, scale: float, beta: Array, predictions: Array
+    rows: Rows, known: Indices, gamed: Rows | None, scale: float, beta: Array, predictions: Array
 ) -> Array:
     """What each instruction does to lc through the fitted parameters, shape [rows], summing to 0.
 

@@ -41,30 +41,39 @@ class Annotation:
     baseline: str = BASELINE
 
 
-@dataclass(frozen=True)
-class ModelScore:
-    """One model's row of a leaderboard; rates and standard errors in percent, as published."""
+@dataclass(frozen=True, kw_only=True)
+class LeaderboardRow:
+    """A model on a leaderboard; rates and standard errors in percent, as published."""
 
     model: str
     win_rate: float
     standard_error: float
-    low: float
-    """95 % interval of the win rate."""
-    high: float
-    discrete_win_rate: float
     n_wins: int
     n_wins_base: int
     n_draws: int
     n_total: int
-    n_unscored: int
-    """Rows without a preference: in no mean, but predicted by the length control, as published."""
-    avg_length: float
+    discrete_win_rate: float | None
+    mode: str = "community"
+    avg_length: float | None
     """Mean characters of the model's outputs."""
-    formula: str
-    """Which length control: "length_controlled_v1" is the published one; "" where it could not be fitted."""
     lc: float | None
     lc_se: float | None
-    """As published: of the mean prediction, the fit taken for exact."""
+    """As published: of the mean prediction, the fit taken for exact. None in rows that are older than it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlpacaScore(LeaderboardRow):
+    """A row that was computed here, and what the published ones leave out."""
+
+    discrete_win_rate: float
+    avg_length: float
+    low: float
+    """95 % interval of the win rate."""
+    high: float
+    n_unscored: int
+    """Rows without a preference: in no mean, but predicted by the length control, as published."""
+    formula: str
+    """Which length control: "length_controlled_v1" is the published one; "" where it could not be fitted."""
     lc_se_glm: float | None
     """Ours: with the uncertainty of the fit."""
     lc_rivals: tuple[float, float] | None
@@ -82,7 +91,7 @@ class ModelScore:
     """Instruction -> lc + influence, in percent: paired tests between models include the fits' uncertainty."""
 
 
-def score_annotations(rows: Sequence[Annotation], data: GlmData | None) -> list[ModelScore]:
+def score_annotations(rows: Sequence[Annotation], data: GlmData | None) -> list[AlpacaScore]:
     """Every model's numbers, best length-controlled win rate first.
 
     `data` holds difficulties and gamed annotations (`alpaca_data.load_glm_data`); without it the minimal formula is
@@ -125,7 +134,7 @@ def is_constant(annotations: Sequence[Annotation]) -> bool:
     return Counter(row.len_2 for row in annotations).most_common(1)[0][1] >= CONSTANT * len(annotations)
 
 
-def _score(model: str, rows: Sequence[Annotation], data: GlmData | None) -> ModelScore:
+def _score(model: str, rows: Sequence[Annotation], data: GlmData | None) -> AlpacaScore:
     _check(model, rows)
     values = np.array([row.preference - 1.0 for row in rows if row.preference is not None])
     if len(values) == 0:
@@ -140,7 +149,7 @@ def _score(model: str, rows: Sequence[Annotation], data: GlmData | None) -> Mode
         flags.append(f"unscored:{missing}")
     if is_constant(rows):
         flags.append("constant_answer")
-    return ModelScore(
+    return AlpacaScore(
         model=model,
         win_rate=win_rate,
         standard_error=100.0 * clustered_se(values)[0],

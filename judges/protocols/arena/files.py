@@ -12,32 +12,18 @@ is refused with the name of its row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from harness.datasets.local import Raw, read_file
-from harness.errors import DataError
+from harness.datasets.local import Raw
 from harness.hashing import short_hash
 from harness.types import Json, Message
+from judges.protocols.rows import Answer, checked
 from judges.types import Judgment, Task
 
-Read = TypeVar("Read")
 V01_BASELINE = "gpt-4-0314"
 """Opponent of v0.1, whose files do not name it."""
 BATTLE_WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One model's answer to one question."""
-
-    uid: str
-    model: str
-    output: str
-    metadata: Mapping[str, Json] = field(default_factory=dict)
-    """Style counts where the file has them: token_len, header_count, list_count, bold_count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +38,7 @@ class Game:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Games:
     """Both games about one answer."""
 
     uid: str
@@ -66,47 +52,43 @@ class Pair:
     """File and line, for messages."""
 
 
-def read_rows(paths: Iterable[Path]) -> list[Raw]:
-    """Rows of JSON-lines files. Raises `MissingData` or `DataError` naming file and line."""
-    return [raw for path in paths for raw in read_file(path.parent, path.name, None)]
-
-
 def read_answer(fields: Mapping[str, Json]) -> Answer:
     """An answer row of any layout; raises `KeyError`, `TypeError` or `ValueError` saying what is wrong with it.
 
-    A plain {uid, model, answer} is read too.
+    A plain {uid, model, answer} is read too. `metadata` holds the style counts where the file has them: token_len,
+    header_count, list_count, bold_count.
     """
     uid, model = _uid(fields), _text(fields, "model_id" if "model" not in fields and "model_id" in fields else "model")
     metadata = fields.get("metadata")
-    return Answer(uid, model, _output(fields), dict(metadata) if isinstance(metadata, Mapping) else {})
+    return Answer(uid, model, (_output(fields),), dict(metadata) if isinstance(metadata, Mapping) else {})
 
 
 def read_answers(raws: Iterable[Raw]) -> list[Answer]:
     """Answer rows of files. Raises `DataError` naming the first row that is none."""
-    return [_told(raw, read_answer, "answer") for raw in raws]
+    return [checked(raw, read_answer, "Arena-Hard answer") for raw in raws]
 
 
 def answer_row(answer: Answer, prompt: str, tstamp: float) -> dict[str, Json]:
     """An answer in the present layout; its `ans_id` is a hash of the content, so that writing twice changes nothing."""
     return {
-        "uid": answer.uid,
-        "ans_id": short_hash(f"{answer.uid}\n{answer.model}\n{answer.output}"),
+        "uid": answer.question,
+        "ans_id": short_hash(f"{answer.question}\n{answer.model}\n{answer.turns[-1]}"),
         "model": answer.model,
         "messages": [
             {"role": "user", "content": prompt},
-            {"role": "assistant", "content": {"answer": answer.output}},
+            {"role": "assistant", "content": {"answer": answer.turns[-1]}},
         ],
         "tstamp": tstamp,
         "metadata": dict(answer.metadata),
     }
 
 
-def read_pair(raw: Raw) -> Pair:
+def read_pair(raw: Raw) -> Games:
     """A judgment row of either layout. Raises `DataError` naming the row."""
-    return _told(raw, lambda fields: _pair(fields, raw.where), "judgment")
+    return checked(raw, lambda fields: _pair(fields, raw.where), "Arena-Hard judgment")
 
 
-def pair_row(pair: Pair) -> dict[str, Json]:
+def pair_row(pair: Games) -> dict[str, Json]:
     """A judgment in the present layout."""
     return {
         "uid": pair.uid,
@@ -118,7 +100,7 @@ def pair_row(pair: Pair) -> dict[str, Json]:
     }
 
 
-def pair_of(task: Task, judgments: Sequence[Judgment], *, model: str, baseline: str) -> Pair:
+def pair_of(task: Task, judgments: Sequence[Judgment], *, model: str, baseline: str) -> Games:
     """Our judgments of one answer, as the official files hold them: the first repeat of both games.
 
     Tools that read the verdict from the judge's text look for double brackets; where our rubric had it put otherwise,
@@ -135,22 +117,12 @@ def pair_of(task: Task, judgments: Sequence[Judgment], *, model: str, baseline: 
         games.append(Game(label, found.raw if bracketed in found.raw else f"{found.raw}\n\n{bracketed}"))
     category = str(task.meta.get("category") or "")
     judge = judgments[0].judge if judgments else ""
-    return Pair(task.problem_id, category, judge, model, baseline, (games[0], games[1]))
+    return Games(task.problem_id, category, judge, model, baseline, (games[0], games[1]))
 
 
 def read_battle(raw: Raw) -> tuple[str, str, str, float]:
     """A battle row -> (uid, model, baseline, what the model got: 1, 0.5 or 0). Raises `DataError` naming the row."""
-    return _told(raw, _battle, "battle")
-
-
-def _told(raw: Raw, read: Callable[[Mapping[str, Json]], Read], what: str) -> Read:
-    """What `read` makes of a row; its errors become a `DataError` with file and line."""
-    try:
-        return read(raw.fields)
-    except KeyError as error:
-        raise DataError(f"{raw.where}: no field {error.args[0]!r}; this is no Arena-Hard {what}") from error
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{raw.where}: {error}") from error
+    return checked(raw, _battle, "Arena-Hard battle")
 
 
 def _battle(fields: Mapping[str, Json]) -> tuple[str, str, str, float]:
@@ -161,12 +133,12 @@ def _battle(fields: Mapping[str, Json]) -> tuple[str, str, str, float]:
     return uid, model, baseline, {"model_a": 0.0, "model_b": 1.0}.get(winner, 0.5)
 
 
-def _pair(fields: Mapping[str, Json], where: str) -> Pair:
+def _pair(fields: Mapping[str, Json], where: str) -> Games:
     games = fields["games"]
     if not isinstance(games, Sequence) or isinstance(games, str) or len(games) != 2:
         raise ValueError("'games' must hold two games, baseline first and model first")
     uid, judge = _uid(fields), fields.get("judge")
-    return Pair(
+    return Games(
         uid=uid,
         category=str(fields.get("category") or ""),
         judge=judge if isinstance(judge, str) else "",

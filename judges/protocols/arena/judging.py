@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.errors import ConfigError, DataError
+from harness.stats.standard_errors import Mean
 from harness.types import STATUSES, Completion, Estimate, Json
 from judges.pairwise import game
 from judges.pointwise import check_sampling, rubric_ask, unscored
 from judges.prompts.rubric import load_rubric
 from judges.protocols.arena.labels import CLEAR_VOTES, LABELS, parse_label
 from judges.protocols.arena.prompt import Prompts, find_prompt
-from judges.protocols.arena.score import Ratio, Votes, ratio
+from judges.protocols.arena.score import Votes, ratio
 from judges.protocols.arena.style import style_of, style_scores
 from judges.replies.parse import PARSER_VERSION
 from judges.types import (
@@ -136,7 +137,7 @@ class ArenaHardJudging(Judging):
         if not scored:
             why = judged[0].why if judged else "no answer was judged"
             raise DataError(f"{self.name}: no answer has verdicts in both games; the first: {why}")
-        overall = _ratio(scored)
+        overall, items = _ratio(scored)
         estimates = {HEADLINE: self._estimate(overall, judged)}
         warnings = []
         categories = {(task.problem_id, task.attempt): str(task.meta.get("category") or "") for task in tasks}
@@ -145,7 +146,7 @@ class ArenaHardJudging(Judging):
             members = [one for one in judged if categories[one.problem_id, one.attempt] == category]
             known = [one for one in members if one.value is not None]
             if known:
-                estimates[f"{HEADLINE}:{category}"] = self._estimate(_ratio(known), members)
+                estimates[f"{HEADLINE}:{category}"] = self._estimate(_ratio(known)[0], members)
             else:
                 warnings.append(f"no answer of category {category!r} has a score")
         if len(named) > 1:
@@ -165,7 +166,7 @@ class ArenaHardJudging(Judging):
                 f"the judge's preference changed with the order of answers on {sum(flips)} of {len(flips)} problems: "
                 "its verdicts follow the position more than the answers"
             )
-        return Summary(HEADLINE, estimates, overall.items, (*warnings, *style_warnings))
+        return Summary(HEADLINE, estimates, items, (*warnings, *style_warnings))
 
     @property
     def _prompt_id(self) -> str:
@@ -185,19 +186,19 @@ class ArenaHardJudging(Judging):
         messages = prompt.messages({"question": task.turns[-1], "first": first[-1], "second": second[-1]})
         return Ask(messages, _read_label, temperature=self.temperature, max_tokens=_MAX_TOKENS)
 
-    def _estimate(self, found: Ratio, judged: Sequence[Judged]) -> Estimate:
+    def _estimate(self, mean: Mean, judged: Sequence[Judged]) -> Estimate:
         scored = [one for one in judged if one.value is not None]
         votes = sum(one.weight for one in scored)
         lost = len(judged) - len(scored)
         # A missing answer could have had two clear verdicts either way.
         most = lost * 2.0 * CLEAR_VOTES
-        points = found.mean.value * votes
+        points = mean.value * votes
         return Estimate(
-            value=found.mean.value,
-            low=found.mean.low,
-            high=found.mean.high,
-            se=found.mean.se,
-            n_problems=found.mean.n_problems,
+            value=mean.value,
+            low=mean.low,
+            high=mean.high,
+            se=mean.se,
+            n_problems=mean.n_problems,
             n_samples=len(scored),
             counts={status: sum(one.status == status for one in judged) for status in STATUSES},
             bounds=(points / (votes + most), (points + most) / (votes + most)) if lost else None,
@@ -231,7 +232,7 @@ def _build(name: str, options: JudgingOptions) -> Judging:
     return ArenaHardJudging(name, rubric, official, options.repeats, temperature)
 
 
-def _ratio(scored: Sequence[Judged]) -> Ratio:
+def _ratio(scored: Sequence[Judged]) -> tuple[Mean, dict[str, float]]:
     points: dict[str, float] = {}
     totals: dict[str, float] = {}
     for one in scored:

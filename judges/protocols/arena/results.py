@@ -7,52 +7,62 @@ unseen. Recorded verdicts are read again from the judge's text, where the file k
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.datasets.local import Raw
 from harness.errors import DataError
-from judges.protocols.arena.files import Answer, Pair, read_battle, read_pair
+from judges.protocols.arena.files import Games, read_battle, read_pair
 from judges.protocols.arena.labels import LABELS, parse_label
-from judges.protocols.arena.score import ROUNDS, ModelScore, Votes, bradley_terry_scores, mean_scores
+from judges.protocols.arena.score import ROUNDS, ArenaScore, Votes, bradley_terry_scores, mean_scores
 from judges.protocols.arena.style import Control, Style, StyleScores, style_of, style_scores
+from judges.protocols.rows import Answer, some
 from judges.types import Malformed
-
-_SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A pair of games that has no score."""
-
-    model: str
-    uid: str
-    why: str
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """All votes of one judge, and what could not be used."""
+    """All votes of one judge, what could not be used, and the scores."""
 
     judge: str
     """Empty where the files do not name one."""
     votes: tuple[Votes, ...]
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[tuple[Games, str], ...]
+    """Pairs of games without a score, and why."""
     disagreements: tuple[str, ...]
     """"row: recorded A>B, its text says B>A", for every game whose text reads otherwise than recorded."""
+    mean: tuple[ArenaScore, ...] = ()
+    """Scores by mean vote, the estimator of v2; `score_judgments` fills them in."""
+    bradley_terry: tuple[ArenaScore, ...] = ()
+    """Bradley-Terry win rates, the estimator of v0.1."""
 
-
-@dataclass(frozen=True)
-class ArenaResult:
-    """One judge's scores of all models."""
-
-    judge: str
-    mean: tuple[ModelScore, ...]
-    """Mean vote, the estimator of v2."""
-    bradley_terry: tuple[ModelScore, ...]
-    """Bradley-Terry win rate, the estimator of v0.1."""
-    dropped: tuple[Dropped, ...]
-    warnings: tuple[str, ...]
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the scores must know."""
+        warnings = []
+        if self.dropped:
+            named = [f"{pair.model} on {pair.uid} ({why})" for pair, why in self.dropped]
+            warnings.append(
+                f"{len(named)} of {len(named) + len(self.votes)} pairs are left out, as the official script does "
+                f"silently: {some(named)}"
+            )
+        if self.disagreements:
+            warnings.append(
+                f"{len(self.disagreements)} recorded verdicts differ from what their text says (the recorded ones "
+                f"were scored): {some(self.disagreements)}"
+            )
+        per_model: dict[tuple[str, str], set[str]] = {}
+        for vote in self.votes:
+            per_model.setdefault((vote.category, vote.model), set()).add(vote.uid)
+        for category in sorted({category for category, _ in per_model}):
+            sets = [uids for (other, _), uids in per_model.items() if other == category]
+            if len(set(map(frozenset, sets))) > 1:
+                common, most = len(set.intersection(*sets)), max(map(len, sets))
+                warnings.append(
+                    f"models were judged on different questions{f' in {category!r}' if category else ''}: "
+                    f"{common} in common of up to {most}; their scores are not strictly comparable"
+                )
+        return tuple(warnings)
 
 
 def read_verdicts(rows: Sequence[Raw], questions: Collection[str] | None = None) -> list[Verdicts]:
@@ -83,7 +93,7 @@ def score_judgments(
     questions: Collection[str] | None = None,
     rounds: int = ROUNDS,
     emulate: Literal["official"] | None = None,
-) -> list[ArenaResult]:
+) -> list[Verdicts]:
     """Scores per judge, category and model, by both estimators; see `read_verdicts` for what is refused.
 
     `emulate="official"` gives the mean vote the script's own interval (see `judges.protocols.arena.score`).
@@ -92,15 +102,9 @@ def score_judgments(
     for verdicts in read_verdicts(rows, questions):
         if not verdicts.votes:
             raise DataError(f"judge {verdicts.judge!r}: none of the {len(verdicts.dropped)} pairs has both verdicts")
-        results.append(
-            ArenaResult(
-                judge=verdicts.judge,
-                mean=tuple(mean_scores(verdicts.votes, rounds=rounds, emulate=emulate)),
-                bradley_terry=tuple(bradley_terry_scores(verdicts.votes, rounds=rounds)),
-                dropped=verdicts.dropped,
-                warnings=_warnings(verdicts),
-            )
-        )
+        mean = tuple(mean_scores(verdicts.votes, rounds=rounds, emulate=emulate))
+        ratings = tuple(bradley_terry_scores(verdicts.votes, rounds=rounds))
+        results.append(replace(verdicts, mean=mean, bradley_terry=ratings))
     return results
 
 
@@ -119,10 +123,10 @@ def score_with_style(
     recorded = all("token_len" in answer.metadata for answer in answers)
     styles: dict[tuple[str, str], Style] = {}
     for answer in answers:
-        key = (answer.model, answer.uid)
+        key = (answer.model, answer.question)
         if key in styles:
-            raise DataError(f"the answer of {answer.model!r} to {answer.uid!r} stands twice")
-        styles[key] = style_of(answer.output, answer.metadata if recorded else None)
+            raise DataError(f"the answer of {answer.model!r} to {answer.question!r} stands twice")
+        styles[key] = style_of(answer.turns[-1], answer.metadata if recorded else None)
     found = []
     for verdicts in read_verdicts(rows):
         for category in sorted({vote.category for vote in verdicts.votes}):
@@ -132,11 +136,11 @@ def score_with_style(
     return found
 
 
-def _judges(pairs: Sequence[Pair]) -> list[str]:
+def _judges(pairs: Sequence[Games]) -> list[str]:
     return sorted({pair.judge for pair in pairs})
 
 
-def _refuse_twice(pairs: Sequence[Pair]) -> None:
+def _refuse_twice(pairs: Sequence[Games]) -> None:
     seen: dict[tuple[str, str, str], str] = {}
     twice = []
     for pair in pairs:
@@ -145,12 +149,12 @@ def _refuse_twice(pairs: Sequence[Pair]) -> None:
             twice.append(f"{pair.where} repeats {seen[key]} ({pair.model!r} on {pair.uid!r})")
         seen.setdefault(key, pair.where)
     if twice:
-        raise DataError(f"{len(twice)} judgments stand twice: {_some(twice)}")
+        raise DataError(f"{len(twice)} judgments stand twice: {some(twice)}")
 
 
-def _of_pairs(judge: str, pairs: Sequence[Pair]) -> Verdicts:
+def _of_pairs(judge: str, pairs: Sequence[Games]) -> Verdicts:
     votes: list[Votes] = []
-    dropped: list[Dropped] = []
+    dropped: list[tuple[Games, str]] = []
     disagreements: list[str] = []
     for pair in pairs:
         disagreements += _disagreements(pair)
@@ -159,7 +163,7 @@ def _of_pairs(judge: str, pairs: Sequence[Pair]) -> Verdicts:
             number = 1 if first is None or first.label is None else 2
             game = pair.games[number - 1]
             why = f"game {number} {'failed' if game is None else 'has no verdict'}"
-            dropped.append(Dropped(pair.model, pair.uid, why))
+            dropped.append((pair, why))
             continue
         for label in (first.label, second.label):
             if label not in LABELS:
@@ -170,7 +174,7 @@ def _of_pairs(judge: str, pairs: Sequence[Pair]) -> Verdicts:
     return Verdicts(judge, tuple(votes), tuple(dropped), tuple(disagreements))
 
 
-def _disagreements(pair: Pair) -> list[str]:
+def _disagreements(pair: Games) -> list[str]:
     found = []
     for number, game in enumerate(pair.games, start=1):
         if game is None or not game.text:
@@ -199,43 +203,11 @@ def _of_battles(rows: Sequence[Raw]) -> tuple[Votes, ...]:
 def _check_questions(verdicts: Verdicts, questions: frozenset[str]) -> None:
     seen: dict[str, set[str]] = {}
     used = [(vote.model, vote.uid) for vote in verdicts.votes]
-    for model, uid in [*used, *((item.model, item.uid) for item in verdicts.dropped)]:
+    for model, uid in [*used, *((pair.model, pair.uid) for pair, _ in verdicts.dropped)]:
         seen.setdefault(model, set()).add(uid)
     for model, uids in sorted(seen.items()):
         unknown, missing = sorted(uids - questions), sorted(questions - uids)
         if unknown:
-            raise DataError(f"{model!r}: {len(unknown)} judged questions are not of this set: {_some(unknown)}")
+            raise DataError(f"{model!r}: {len(unknown)} judged questions are not of this set: {some(unknown)}")
         if missing:
-            raise DataError(f"{model!r}: {len(missing)} of {len(questions)} questions are not judged: {_some(missing)}")
-
-
-def _warnings(verdicts: Verdicts) -> tuple[str, ...]:
-    warnings = []
-    if verdicts.dropped:
-        named = [f"{item.model} on {item.uid} ({item.why})" for item in verdicts.dropped]
-        warnings.append(
-            f"{len(named)} of {len(named) + len(verdicts.votes)} pairs are left out, as the official script does "
-            f"silently: {_some(named)}"
-        )
-    if verdicts.disagreements:
-        warnings.append(
-            f"{len(verdicts.disagreements)} recorded verdicts differ from what their text says (the recorded ones "
-            f"were scored): {_some(verdicts.disagreements)}"
-        )
-    per_model: dict[tuple[str, str], set[str]] = {}
-    for vote in verdicts.votes:
-        per_model.setdefault((vote.category, vote.model), set()).add(vote.uid)
-    for category in sorted({category for category, _ in per_model}):
-        sets = [uids for (other, _), uids in per_model.items() if other == category]
-        if len(set(map(frozenset, sets))) > 1:
-            common, most = len(set.intersection(*sets)), max(map(len, sets))
-            warnings.append(
-                f"models were judged on different questions{f' in {category!r}' if category else ''}: "
-                f"{common} in common of up to {most}; their scores are not strictly comparable"
-            )
-    return tuple(warnings)
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(items[:_SHOWN]) + more
+            raise DataError(f"{model!r}: {len(missing)} of {len(questions)} questions are not judged: {some(missing)}")

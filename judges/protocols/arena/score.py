@@ -65,7 +65,7 @@ class Votes:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelScore:
+class ArenaScore:
     """A model's score in one category."""
 
     model: str
@@ -81,17 +81,13 @@ class ModelScore:
     n_votes: int
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A weighted mean whose weights are random too (votes per problem), with problems as the unit of sampling."""
-
-    mean: Mean
-    items: Mapping[str, float]
-    """Problem -> pseudo-value S + (w / mean w)(s - S): their mean is S, and their spread gives its standard error."""
-
-
-def ratio(points: Mapping[str, float], totals: Mapping[str, float], clusters: Mapping[str, str]) -> Ratio:
+def ratio(
+    points: Mapping[str, float], totals: Mapping[str, float], clusters: Mapping[str, str]
+) -> tuple[Mean, dict[str, float]]:
     """Sum of points over sum of totals, with linearised standard error and a 95 % interval inside [0, 1].
+
+    Weights are random too (votes per problem); problems are the unit of sampling. The second part maps a problem to its
+    pseudo-value S + (w / mean w)(s - S): their mean is S, and their spread gives its standard error.
 
     All three map problem ids; problems with the same non-empty cluster are one draw. Raises `DataError` if empty.
     """
@@ -103,7 +99,7 @@ def ratio(points: Mapping[str, float], totals: Mapping[str, float], clusters: Ma
     score = float(won.sum() / votes.sum())
     pseudo = score + (won - score * votes) / float(votes.mean())
     mean = mean_interval(pseudo, [clusters.get(problem, "") for problem in problems])
-    return Ratio(mean, {problem: float(value) for problem, value in zip(problems, pseudo, strict=True)})
+    return mean, {problem: float(value) for problem, value in zip(problems, pseudo, strict=True)}
 
 
 def resample(count: int, rounds: int, seed: int) -> Array:
@@ -114,7 +110,7 @@ def resample(count: int, rounds: int, seed: int) -> Array:
 
 def mean_scores(
     votes: Sequence[Votes], *, rounds: int = ROUNDS, seed: int = 0, emulate: Literal["official"] | None = None
-) -> list[ModelScore]:
+) -> list[ArenaScore]:
     """Share of votes won, per category and model (the estimator of v2), best first within a category.
 
     The interval is the percentile bootstrap over problems; where every problem has the same score it is the exact
@@ -126,7 +122,7 @@ def mean_scores(
     for (category, model), group in _groups(votes).items():
         won, total = _columns(group)
         score = float(won.sum() / total.sum())
-        exact = ratio(*_by_problem(group), {}).mean
+        exact, _ = ratio(*_by_problem(group), {})
         low, high = exact.low, exact.high
         if emulate == "official":
             score, low, high = _official(group, seed)
@@ -134,14 +130,14 @@ def mean_scores(
             drawn = counts(len(group))
             low, high = _percentiles((drawn @ won) / (drawn @ total), 2.5)
         found.append(
-            ModelScore(
+            ArenaScore(
                 model, group[0].baseline, category, score, low, high, exact.se, len(group), round(float(total.sum()))
             )
         )
     return sorted(found, key=lambda row: (row.category, -row.score, row.model))
 
 
-def bradley_terry_scores(votes: Sequence[Votes], *, rounds: int = ROUNDS, seed: int = 0) -> list[ModelScore]:
+def bradley_terry_scores(votes: Sequence[Votes], *, rounds: int = ROUNDS, seed: int = 0) -> list[ArenaScore]:
     """Win rate against the baseline from Bradley-Terry ratings (the estimator of v0.1), per category, best first.
 
     Ratings are the maximum likelihood fit to all votes of the category, a tie being half a win for each side; the win
@@ -171,7 +167,7 @@ def bradley_terry_scores(votes: Sequence[Votes], *, rounds: int = ROUNDS, seed: 
             low, high = _percentiles(draws[:, column], 2.5)
             se, n_votes = float(draws[:, column].std(ddof=1)), round(float(total[:, column].sum()))
             n = len(members[name])
-            found.append(ModelScore(name, baselines[0], category, float(point[column]), low, high, se, n, n_votes))
+            found.append(ArenaScore(name, baselines[0], category, float(point[column]), low, high, se, n, n_votes))
     return sorted(found, key=lambda item: (item.category, -item.score, item.model))
 
 

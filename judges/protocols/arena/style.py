@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.types import Json
-from judges.protocols.arena.score import ROUNDS, ModelScore, Votes, resample
+from judges.protocols.arena.score import ROUNDS, ArenaScore, Votes, resample
 
 Array = npt.NDArray[np.float64]
 Control = Literal["all", "length", "markdown"]
@@ -60,7 +60,7 @@ class Style:
 class StyleScores:
     """Scores with style taken out."""
 
-    scores: tuple[ModelScore, ...]
+    scores: tuple[ArenaScore, ...]
     """Best first."""
     coefficients: Mapping[str, float]
     """Feature -> change in log-odds per standard deviation of the difference; positive: the judge likes more of it."""
@@ -127,7 +127,7 @@ def style_scores(
     scores, drawn = _chance(strengths[0]), _chance(draws)
     low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
     found = [
-        ModelScore(
+        ArenaScore(
             model=model,
             baseline=table.baseline,
             category=table.category,

@@ -13,16 +13,17 @@ refused with the name of its row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from harness.datasets.local import Raw, read_file
+from harness.datasets.local import Raw
 from harness.errors import DataError
 from harness.hashing import short_hash
 from harness.types import Json
 from judges.protocols.mt_bench.prompts import HIGH, UNPARSED
+from judges.protocols.rows import Answer, checked, read_rows
 from judges.types import Judgment, Task
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
@@ -31,16 +32,7 @@ FIRST, LAST = 81, 160
 Winner = Literal["model_1", "model_2", "tie", "error"]
 _WINNERS: tuple[Winner, ...] = ("model_1", "model_2", "tie", "error")
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One model's answers to both turns of one question."""
-
-    question_id: int
-    model: str
-    turns: tuple[str, ...]
+_KIND = "MT-Bench row of that kind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,38 +75,27 @@ def category_of(question_id: int) -> str:
     return CATEGORIES[(question_id - FIRST) // 10]
 
 
-def read_rows(paths: Iterable[Path]) -> list[Raw]:
-    """Rows of JSON-lines files. Raises `MissingData` or `DataError` naming file and line, and for a file of no rows."""
-    rows: list[Raw] = []
-    for path in paths:
-        found = list(read_file(path.parent, path.name, None))
-        if not found:
-            raise DataError(f"{path} is empty")
-        rows += found
-    return rows
-
-
 def read_answers(path: Path) -> list[Answer]:
     """The answers of a model_answer or reference_answer file, each question once."""
-    found = [_checked(raw, _answer) for raw in read_rows([path])]
-    _refuse_twice((f"{answer.question_id} by {answer.model}" for answer in found), str(path))
+    found = [checked(raw, _answer, _KIND) for raw in read_rows([path], refuse_empty=True)]
+    _refuse_twice((f"{answer.question} by {answer.model}" for answer in found), str(path))
     return found
 
 
 def read_single(raw: Raw) -> SingleRow:
     """A row of a single-answer judgment file; raises `DataError` naming the row."""
-    return _checked(raw, _single)
+    return checked(raw, lambda fields: _single(fields, raw.where), _KIND)
 
 
 def read_pair(raw: Raw) -> PairRow:
     """A row of a pairwise judgment file; raises `DataError` naming the row."""
-    return _checked(raw, _pair)
+    return checked(raw, lambda fields: _pair(fields, raw.where), _KIND)
 
 
 def answers_of(tasks: Sequence[Task], model: str) -> list[Answer]:
     """The answers to both turns of each question, from the task of its last turn; one attempt at each."""
     last = {_place(task.problem_id)[0]: task for task in sorted(tasks, key=lambda task: len(task.answers))}
-    return [Answer(question, model, task.answers) for question, task in sorted(last.items())]
+    return [Answer(str(question), model, task.answers) for question, task in sorted(last.items())]
 
 
 def single_of(judgment: Judgment, model: str) -> SingleRow:
@@ -150,9 +131,9 @@ def _winner_of(judgment: Judgment) -> Winner:
 
 def answer_row(answer: Answer, tstamp: float) -> dict[str, Json]:
     """A row of model_answer/<model>.jsonl; `answer_id` is a hash of the content, so writing twice changes nothing."""
-    content = "\n".join((str(answer.question_id), answer.model, *answer.turns))
+    content = "\n".join((answer.question, answer.model, *answer.turns))
     return {
-        "question_id": answer.question_id,
+        "question_id": int(answer.question),
         "answer_id": short_hash(content),
         "model_id": answer.model,
         "choices": [{"index": 0, "turns": list(answer.turns)}],
@@ -192,23 +173,14 @@ def pair_row(row: PairRow, tstamp: float) -> dict[str, Json]:
     }
 
 
-def _checked(raw: Raw, read: Callable[[Mapping[str, Json], str], T]) -> T:
-    try:
-        return read(raw.fields, raw.where)
-    except KeyError as error:
-        raise DataError(f"{raw.where}: no field {error.args[0]!r}; this is no MT-Bench row of that kind") from error
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{raw.where}: {error}") from error
-
-
-def _answer(fields: Mapping[str, Json], where: str) -> Answer:
+def _answer(fields: Mapping[str, Json]) -> Answer:
     choices = fields["choices"]
     if isinstance(choices, str) or not isinstance(choices, Sequence) or len(choices) != 1:
         raise ValueError("choices should be a list of one answer")
     (choice,) = choices
     if not isinstance(choice, Mapping):
         raise TypeError("a choice should be an object")
-    return Answer(_known_question(fields), _text(fields, "model_id"), _texts(choice["turns"], "turns"))
+    return Answer(str(_known_question(fields)), _text(fields, "model_id"), _texts(choice["turns"], "turns"))
 
 
 def _single(fields: Mapping[str, Json], where: str) -> SingleRow:

@@ -21,10 +21,10 @@ from harness.stats.standard_errors import mean_interval
 from harness.types import STATUSES, Estimate, Status
 from judges.protocols.mt_bench.files import CATEGORIES, PairRow, SingleRow, Winner, category_of
 from judges.protocols.mt_bench.prompts import HIGH, LOW, find_rating, in_range
+from judges.protocols.rows import some
 
 RATING = "rating"
 TURNS = ("turn_1", "turn_2")
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Rated:
 
 
 @dataclass(frozen=True)
-class ModelScore:
+class MtBenchScore:
     """What stored judgments say of one model."""
 
     model: str
@@ -131,7 +131,7 @@ def _bounds(rated: Sequence[Rated]) -> tuple[float, float]:
     return sum(low.values()) / len(low), sum(high.values()) / len(high)
 
 
-def score_judgments(rows: Iterable[SingleRow]) -> list[ModelScore]:
+def score_judgments(rows: Iterable[SingleRow]) -> list[MtBenchScore]:
     """Scores of every model (and judge) in stored single-answer judgments, best first.
 
     Where a row has no score, its text is read. Raises `DataError` if there are no rows, if a judgment stands twice
@@ -146,7 +146,7 @@ def score_judgments(rows: Iterable[SingleRow]) -> list[ModelScore]:
     return sorted(scores, key=lambda score: (-score.estimates[RATING].value, score.model, score.judge))
 
 
-def _model_score(model: str, judge: str, rows: Sequence[SingleRow]) -> ModelScore:
+def _model_score(model: str, judge: str, rows: Sequence[SingleRow]) -> MtBenchScore:
     first = [row for row in rows if row.dup == 0]
     _refuse_twice(((row.question_id, row.turn), row.where) for row in first)
     rated = [_rated(row) for row in first]
@@ -156,7 +156,7 @@ def _model_score(model: str, judge: str, rows: Sequence[SingleRow]) -> ModelScor
         raise DataError(f"{model}: {error}") from error
     unparsed = sum(one.rating is None for one in rated)
     mismatched = [row.where or f"{row.question_id}/{row.turn}" for row in rows if _mismatch(row)]
-    return ModelScore(
+    return MtBenchScore(
         model=model,
         judge=judge,
         estimates=estimates,
@@ -254,8 +254,6 @@ def _refuse_twice(keys: Iterable[tuple[Hashable, str]]) -> None:
         else:
             first[key] = where
     if twice:
-        more = f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
         raise DataError(
-            f"{len(twice)} judgments stand twice: {', '.join(twice[:_SHOWN])}{more}. Mark repeats with dup 1, or leave "
-            "them out"
+            f"{len(twice)} judgments stand twice: {some(twice)}. Mark repeats with dup 1, or leave them out"
         )
