@@ -19,7 +19,7 @@ def find_weights(spec: str, results_dir: Path) -> Source:
 
     Raises `ConfigError` for a spec whose weights are out of reach (a server's), and what the engine raises.
     """
-    return trained.find_base(spec, results_dir).source
+    return trained.find_base(spec, results_dir)
 
 
 def finished(folder: Path) -> ModelCard:

@@ -46,7 +46,9 @@ def make_requests(count: int, max_tokens: int = MAX_TOKENS) -> list[Request]:
     return requests
 
 
-def plain_loop(model: Any, prompts: Sequence[Sequence[int]], ends: set[int], batch: int, new: int = MAX_TOKENS) -> int:
+def plain_loop(
+    model: Any, prompts: Sequence[Sequence[int]], ends: frozenset[int], batch: int, new: int = MAX_TOKENS
+) -> int:
     tokens = 0
     ordered = sorted(prompts, key=len, reverse=True)
     for start in range(0, len(ordered), batch):
@@ -64,11 +66,8 @@ def plain_loop(model: Any, prompts: Sequence[Sequence[int]], ends: set[int], bat
 
 
 async def engine(model: HfModel, requests: Sequence[Request]) -> int:
-    tokens = 0
-    async for _, completion in model.generate(requests):
-        assert completion.tokens_out is not None, completion.error
-        tokens += completion.tokens_out
-    return tokens
+    completions = await asyncio.gather(*map(model.answer, requests))
+    return sum(completion.tokens_out or 0 for completion in completions)
 
 
 def main() -> None:
@@ -81,16 +80,15 @@ def main() -> None:
     model = load_model(args.model, {"batch_size": str(args.batch)})
     assert isinstance(model, HfModel)
     requests = make_requests(args.prompts)
-    loaded = model.load()
-    prompts = [loaded.prompts.render(request.messages).tokens for request in requests]
-    decoder = loaded.decoder
+    decoder = model.load()
+    prompts = [decoder.prompts.render(request.messages).tokens for request in requests]
     asyncio.run(engine(model, requests[:2]))
     ours, plain = [], []
     for _ in range(args.repeats):  # taken in turns, so that a slow minute of the machine hits both
         started = time.perf_counter()
         ours.append(asyncio.run(engine(model, requests)) / (time.perf_counter() - started))
         started = time.perf_counter()
-        counted = plain_loop(decoder._model, prompts, set(decoder._end_tokens), args.batch)
+        counted = plain_loop(decoder.model, prompts, decoder.end_tokens, args.batch)
         plain.append(counted / (time.perf_counter() - started))
     result = {
         "benchmark": "hf",

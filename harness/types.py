@@ -366,5 +366,14 @@ class Model(Protocol):
         (`harness.models.base`). A second request of an id that is open is refused with `ModelError`.
         """
 
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        """How likely a continuation of the rendered prompt is, token by token; nothing is drawn.
+
+        Ids are used as they are. A text is tokenised on its own and appended, without the tokens that begin a text, as
+        a response is for training. `top`: how many of the likeliest tokens of each position to tell, the whole
+        vocabulary at most. Raises `DataError` for a continuation that is empty, does not fit the context, or has
+        tokens that the model does not have; `ModelError` from an engine that has no log-probabilities of a given text.
+        """
+
     async def close(self) -> None:
         """Release sockets, processes and memory."""

@@ -86,8 +86,10 @@ class Seen:
 class StubServer:
     """The server, in a thread with its own event loop."""
 
-    def __init__(self, default: Reply | None = None, keep: bool = True) -> None:
+    def __init__(self, default: Reply | None = None, keep: bool = True, scores: bool = False) -> None:
+        """`scores`: it has vLLM's paths for the log-probabilities of a given text."""
         self.default = default or Reply()
+        self.scores = scores
         self.choose: Callable[[int, dict[str, Any]], Reply] | None = None
         """(index of the request, its body) -> reply; used once the script is empty."""
         self.keep = keep
@@ -167,6 +169,9 @@ class StubServer:
             app.router.add_post(f"{prefix}/chat/completions", self._chat)
             app.router.add_get(f"{prefix}/models", self._models)
         app.router.add_post("/{place:.+}/chat/completions", self._chat)  # a gateway's many paths
+        if self.scores:
+            app.router.add_post("/tokenize", self._chat)
+            app.router.add_post("/v1/completions", self._chat)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, backlog=2048)

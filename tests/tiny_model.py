@@ -107,14 +107,14 @@ def request(text: str, attempt: int = 0, **changes: object) -> Request:
 
 def answer(model: HfModel, requests: Sequence[Request]) -> dict[tuple[str, int], Completion]:
     async def collect() -> dict[tuple[str, int], Completion]:
-        pairs = [(r, c) async for r, c in model.generate(requests)]
-        assert len(pairs) == len(requests)
-        return {(r.id.rpartition("/")[0], r.attempt): c for r, c in pairs}
+        try:
+            completions = await asyncio.gather(*map(model.answer, requests))
+        finally:
+            await model.close()
+        keys = [(request.id.rpartition("/")[0], request.attempt) for request in requests]
+        return dict(zip(keys, completions, strict=True))
 
-    try:
-        return asyncio.run(collect())
-    finally:
-        asyncio.run(model.close())
+    return asyncio.run(collect())
 
 
 def tiny(path: Path, **options: str) -> HfModel:

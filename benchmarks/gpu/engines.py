@@ -56,15 +56,14 @@ def measure_hf(place: Place) -> Numbers:
     model: Any = load_model(
         f"hf:{place.model()}", {"device": place.device, "dtype": "bfloat16", "batch_size": str(batch)}
     )
-    loaded = model.load()
-    decoder = loaded.decoder
-    prompts = [loaded.prompts.render(request.messages).tokens for request in requests]
+    decoder = model.load()
+    prompts = [decoder.prompts.render(request.messages).tokens for request in requests]
 
     def ours() -> int:
         return sum(found.tokens_out or 0 for found in asyncio.run(answers(model, requests)))
 
     def theirs() -> int:
-        return plain_loop(decoder._model, prompts, set(decoder._end_tokens), batch, tokens)
+        return plain_loop(decoder.model, prompts, decoder.end_tokens, batch, tokens)
 
     decided = asyncio.run(seeds_decide(model, requests[:batch]))
     numbers = {"tokens/s": rate(ours, repeats), "raw tokens/s": rate(theirs, repeats), "seeds decide": decided}

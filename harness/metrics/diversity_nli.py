@@ -23,7 +23,7 @@ import numpy as np
 from harness.errors import ConfigError, ModelError, UsageError
 from harness.metrics.diversity import Group, Mask, Measure, Subset, Tools
 from harness.models.base import import_extra
-from harness.models.hf_source import Dtype, HfOptions, find_source, resolve_dtype
+from harness.models.hf_source import Dtype, find_source, resolve_dtype
 from harness.stats.standard_errors import Array
 from harness.types import Json
 
@@ -93,24 +93,17 @@ class NliModel:
         self._torch = import_extra("torch", "NLI diversity", "hf")
         library = import_extra("transformers", "NLI diversity", "hf")
         library.utils.logging.disable_progress_bar()
-        source = find_source(name.removeprefix("hf:"), HfOptions())
+        source = find_source(name.removeprefix("hf:"))
         self._device = "cuda" if self._torch.cuda.is_available() else "cpu"
         self.dtype = resolve_dtype(dtype, self._device != "cpu")
         try:
-            config = library.AutoConfig.from_pretrained(
-                source.location, revision=source.revision, trust_remote_code=False
-            )
+            config = library.AutoConfig.from_pretrained(**source.asked())
             self._index = label_indexes({int(i): str(label) for i, label in config.id2label.items()}, labels)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # other libraries' notes about their own defaults
-                self._tokenizer: Any = library.AutoTokenizer.from_pretrained(
-                    source.location, revision=source.revision, trust_remote_code=False
-                )
+                self._tokenizer: Any = library.AutoTokenizer.from_pretrained(**source.asked())
                 self._model: Any = library.AutoModelForSequenceClassification.from_pretrained(
-                    source.location,
-                    revision=source.revision,
-                    trust_remote_code=False,
-                    dtype=getattr(self._torch, self.dtype),
+                    **source.asked(), dtype=getattr(self._torch, self.dtype)
                 )
         except (OSError, ValueError) as error:
             raise ModelError(f"{name!r} does not load as an NLI model: {error}") from error

@@ -54,10 +54,10 @@ def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None
     kind = check_checkpoint(path)
     base = None
     if kind == "adapter":
-        base = trained.find_base(origin.base, results_dir).source
+        base = trained.find_base(origin.base, results_dir)
         _check_loads(hf_source.with_adapter(base, str(path)))
     else:
-        _check_loads(hf_source.find_source(str(path), hf_source.HfOptions()))
+        _check_loads(hf_source.find_source(str(path)))
     mark = hf_source.fingerprint_of(path)
     facts: dict[str, Json] = {"imported": mark}
     name = check_id(name) if name is not None else make_id(origin.base, origin.method, facts)
@@ -111,7 +111,7 @@ def check_checkpoint(path: Path) -> Kind:
             raise BrokenModel(f"{str(path)!r} has an adapter_config.json but no adapter_model.safetensors")
         kind: Kind = "adapter"
     else:
-        hf_source.find_source(str(path), hf_source.HfOptions())
+        hf_source.find_source(str(path))
         weights = [file for file in hf_source.model_files(path) if file.suffix in (".safetensors", ".bin")]
         _check_shards(path)
         _check_config(path)

@@ -9,7 +9,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import ModuleType
-from typing import Any, TypeVar, overload
+from typing import TypeVar, overload
 
 from harness.errors import MissingExtra, ModelError
 from harness.types import Completion, Json, Message, Request
@@ -248,19 +248,6 @@ async def answer_concurrently(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-
-
-class AnswersOne:
-    """Temporary, for engines that have only `generate`."""
-
-    generate: Any
-    continues = True
-
-    async def answer(self, request: Request) -> Completion:
-        """One request at a time."""
-        pairs = [pair async for pair in self.generate([request])]
-        completion: Completion = pairs[0][1]
-        return completion
 
 
 NO_ROOM = "fit the context"

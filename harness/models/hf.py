@@ -16,26 +16,26 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import threading
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import ConfigError, PrerequisiteError
 from harness.hashing import short_hash
-from harness.models.base import SYSTEM_FOLDED, AnswersOne, Stopped, import_extra, markup_identity
+from harness.models.base import SYSTEM_FOLDED, NotBegun, Slots, import_extra, markup_identity
 from harness.models.hf_prompt import read_template
+from harness.models.hf_row import Row
 from harness.models.hf_source import HfOptions, Source, find_source, resolve_dtype
 from harness.options import parse_options
-from harness.types import Completion, Json, Request
+from harness.types import Completion, Json, Message, Request, TokenScores
 
 if TYPE_CHECKING:
-    from harness.models.hf_decode import Decoded
-    from harness.models.hf_load import Loaded
+    from harness.models.hf_decode import Decoder
 
-_Answer = tuple[Request, Completion]
+T = TypeVar("T")
 
 
 def build(rest: str, options: Mapping[str, str]) -> HfModel:
@@ -46,53 +46,59 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
     parsed = parse_options(HfOptions, options, "hf")
     import_extra("torch", "the hf engine", "hf")
     import_extra("transformers", "the hf engine", "hf")
-    return HfModel(f"hf:{rest}", find_source(rest, parsed), parsed)
+    return HfModel(f"hf:{rest}", find_source(rest, parsed.adapter, parsed.revision, parsed.gguf_file), parsed)
 
 
-@dataclass
-class HfModel(AnswersOne):
-    """A transformers model; weights are loaded at the first `generate`."""
+def _find_device(device: str) -> str:
+    """What "auto" stands for; raises `ConfigError` for what is no device, `PrerequisiteError` for one not there."""
+    import torch
 
-    name: str
-    source: Source
-    options: HfOptions = field(default_factory=HfOptions)
-    location: str | None = None
-    """What `describe` calls the weights' place, where the real one is a cache."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "map":
+        try:
+            kind = torch.device(device).type
+        except RuntimeError as error:
+            raise ConfigError(
+                f"option 'device' of hf must be auto, map, cpu, cuda or cuda:N, not {device!r}"
+            ) from error
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise PrerequisiteError(f"device={device} was asked for, but torch finds no GPU here: use device=cpu")
+    return device
 
-    def __post_init__(self) -> None:
-        import torch
 
-        device = self.options.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device != "map":
-            try:
-                kind = torch.device(device).type
-            except RuntimeError as error:
-                raise ConfigError(
-                    f"option 'device' of hf must be auto, map, cpu, cuda or cuda:N, not {device!r}"
-                ) from error
-            if kind == "cuda" and not torch.cuda.is_available():
-                raise PrerequisiteError(f"device={device} was asked for, but torch finds no GPU here: use device=cpu")
-        self.device = device
-        self.dtype = resolve_dtype(self.options.dtype, on_gpu=device != "cpu")
+class HfModel:
+    """A transformers model; weights are loaded at the first request.
+
+    One thread decodes. Callers hand it work through a queue and await its replies; see `_between_tokens`.
+    """
+
+    continues = True
+
+    def __init__(self, name: str, source: Source, options: HfOptions | None = None) -> None:
+        """Checks that the device is there; raises `ConfigError` or `PrerequisiteError`."""
+        self.name, self.source, self.options = name, source, options if options is not None else HfOptions()
+        self.device = _find_device(self.options.device)
+        self.dtype = resolve_dtype(self.options.dtype, on_gpu=self.device != "cpu")
         self._template = read_template(self.options.chat_template, "hf")
-        self._loaded: Loaded | None = None
+        self._loaded: Decoder | None = None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hf")
+        self._arrived: deque[Callable[[Decoder], None]] = deque()
+        self._slots = Slots(sys.maxsize)  # the decoder has room for as many as it likes
+        self._open: set[Future[Any]] = set()
 
     def describe(self) -> Mapping[str, Json]:
         """Engine, place, commit or fingerprint, dtype and template: what decides the answers."""
         options = self.options
-        location = {} if self.location is None else {"model": self.location}
         return {
             "engine": "hf",
             **self.source.identity(),
-            **location,
             "dtype": self.dtype,
             "chat_template": short_hash(self._template) if self._template is not None else options.chat_template,
             "enable_thinking": options.enable_thinking,
             "max_length": options.max_length,
             **markup_identity(options.think_markup),
+            **self.source.called,
         }
 
     def environment(self) -> Mapping[str, Json]:
@@ -110,57 +116,49 @@ class HfModel(AnswersOne):
             **({"system_role": SYSTEM_FOLDED} if self._loaded and self._loaded.prompts.folded_system else {}),
         }
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[_Answer, None]:
-        """Yield each request with its completion as its row finishes, the longest expected first.
+    async def answer(self, request: Request) -> Completion:
+        """The completion, once its row has finished.
 
-        Raises `ModelError` if the weights do not load, `Stopped` when cancelled, after every row that had finished.
-        Closing the iterator stops the decode loop within one token.
+        Raises `ModelError` for an id that is open, and for weights that do not load: then in every caller that waits.
         """
-        if not requests:
-            return
-        loop = asyncio.get_running_loop()
-        answers: asyncio.Queue[_Answer | BaseException] = asyncio.Queue()
-        cancelled = threading.Event()
+        return await self._slots.use(request, self._answer)
 
-        def emit(item: _Answer | BaseException) -> None:
-            loop.call_soon_threadsafe(answers.put_nowait, item)
-
-        def work() -> None:
-            try:
-                self._answer(requests, lambda request, completion: emit((request, completion)), cancelled.is_set)
-            except BaseException as error:  # handed to the consumer, who raises it
-                emit(error)
-
-        running = loop.run_in_executor(self._worker, work)
+    async def _answer(self, request: Request) -> Completion:
+        row = Row(request, Future())
         try:
-            for _ in range(len(requests)):
-                item = await answers.get()
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+            return await self._between_tokens(row.reply, lambda decoder: decoder.add(row))
         except asyncio.CancelledError:
-            cancelled.set()
-            await asyncio.wait([running])
-            await asyncio.sleep(0)  # what the thread handed over last is in the queue now
-            while not answers.empty():
-                item = answers.get_nowait()
-                if not isinstance(item, BaseException):
-                    yield item
-            raise Stopped(self._loaded.decoder.unfinished if self._loaded is not None else 0) from None
-        finally:
-            cancelled.set()
-            await asyncio.wait([running])
+            if not row.started:
+                raise NotBegun from None
+            raise
+
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        """Teacher forcing: one forward pass over prompt and continuation; see `harness.models.hf_score`."""
+        from harness.models.hf_score import score
+
+        scores: Future[TokenScores] = Future()
+
+        def work(decoder: Decoder) -> None:
+            if scores.set_running_or_notify_cancel():
+                try:
+                    scores.set_result(score(decoder, tuple(prompt), continuation, top))
+                except BaseException as error:  # of this caller alone, who raises it
+                    scores.set_exception(error)
+
+        return await self._between_tokens(scores, work)
 
     async def close(self) -> None:
-        """Drop the weights and end the worker thread."""
-        self._loaded = None
+        """Give up what is open, drop the weights and end the worker thread."""
+        for reply in [*self._open]:
+            reply.cancel()
         self._worker.shutdown(wait=True)
+        self._loaded = None
         if self.device != "cpu":
             import torch
 
             torch.cuda.empty_cache()
 
-    def load(self) -> Loaded:
+    def load(self) -> Decoder:
         """Load weights and tokenizer if they are not loaded yet; raises `ModelError`."""
         if self._loaded is None:
             from harness.models.hf_load import load_checkpoint
@@ -168,45 +166,31 @@ class HfModel(AnswersOne):
             self._loaded = load_checkpoint(self.source, self.options, self.device, self.dtype, self._template)
         return self._loaded
 
-    def _answer(
-        self, requests: Sequence[Request], emit: Callable[[Request, Completion], None], cancelled: Callable[[], bool]
-    ) -> None:
-        """Render, decode, emit; runs in the worker thread."""
-        from harness.models.hf_decode import Job
+    async def _between_tokens(self, reply: Future[T], work: Callable[[Decoder], None]) -> T:
+        """Hand work to the decoder's thread, which does it before its next token, and await the reply."""
+        self._open.add(reply)
+        self._arrived.append(work)
+        # In the loop's next turn, so that callers who ask at once are in one batch.
+        asyncio.get_running_loop().call_soon(self._wake)
+        try:
+            return await asyncio.wrap_future(reply)
+        finally:
+            self._open.discard(reply)
 
-        loaded = self.load()
-        jobs = []
-        opened: dict[int, bool] = {}
-        for key, request in enumerate(requests):
-            if cancelled():
-                return
-            prompt = loaded.prompts.render(request.messages)
-            new = prompt.room(request.max_tokens, loaded.context)
-            if isinstance(new, str):
-                emit(request, Completion(text="", finish="error", tokens_in=len(prompt.tokens) or None, error=new))
-                continue
-            opened[key] = prompt.opened_think
-            sampling = (request.temperature, request.top_p, request.seed, request.stop, request.top_logprobs)
-            jobs.append(Job(key, prompt.tokens, new, *sampling))
+    def _wake(self) -> None:
+        if self._arrived:  # a thread that is at work takes them itself; then this call finds none, and returns
+            self._worker.submit(self._work)
 
-        def finish(decoded: Decoded) -> None:
-            request = requests[decoded.job.key]
-            emit(request, self._completion(decoded, opened[decoded.job.key]))
+    def _work(self) -> None:
+        """Decode until nothing is left; runs in the worker thread."""
+        try:
+            decoder = self.load()
+            decoder.run(lambda: self._take(decoder))
+        except BaseException as error:  # whatever it is, no caller waits for ever: all of them raise it
+            for reply in [*self._open]:
+                if not reply.done() and reply.set_running_or_notify_cancel():
+                    reply.set_exception(error)
 
-        loaded.decoder.run(jobs, finish, cancelled)
-
-    def _completion(self, decoded: Decoded, opened_think: bool) -> Completion:
-        tokens_in = len(decoded.job.prompt)
-        if decoded.error is not None:
-            return Completion(text="", finish="error", tokens_in=tokens_in, error=decoded.error)
-        return Completion(
-            text=decoded.text,
-            finish=decoded.finish,
-            opened_think=opened_think,
-            markup=self.options.think_markup,
-            tokens_in=tokens_in,
-            tokens_out=decoded.tokens_out,
-            seconds=decoded.seconds,
-            logprob=decoded.logprob,
-            alternatives=decoded.alternatives,
-        )
+    def _take(self, decoder: Decoder) -> None:
+        while self._arrived:
+            self._arrived.popleft()(decoder)

@@ -10,12 +10,15 @@ Models with sliding windows or state spaces keep the library's own cache: the sa
 
 from __future__ import annotations
 
+import bisect
 import inspect
+import itertools
 import math
+import operator
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,59 +26,16 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from harness.models.hf_cache import SlotCache, left_padded
+from harness.models.hf_prompt import PromptRenderer
+from harness.models.hf_row import Row
 from harness.models.hf_sampling import choose
-from harness.models.hf_text import Detokenizer
-from harness.types import Finish
+from harness.types import Completion, Finish
 
 _PREFILL_TOKENS = 16_384
 """Most prompt tokens (padding included) in one forward pass: bounds the activations' memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One completion to decode."""
-
-    key: int
-    """The caller's own number for it."""
-    prompt: tuple[int, ...]
-    max_new: int
-    """At least 1."""
-    temperature: float
-    top_p: float
-    seed: int
-    stop: tuple[str, ...] = ()
-    top_logprobs: int = 0
-    """How many alternatives of the first token to report."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What came out of one job; `error` is set instead of the rest if it can never fit in memory."""
-
-    job: Job
-    text: str = ""
-    finish: Finish = "error"
-    tokens_out: int = 0
-    """Generated tokens, the end token and those of a stop sequence included."""
-    logprob: float = 0.0
-    seconds: float = 0.0
-    error: str | None = None
-    alternatives: Mapping[str, float] | None = None
-    """Token text -> log-probability (nats) of the first token's likeliest alternatives, where the job asked."""
-
-
-@dataclass(slots=True)
-class _Row:
-    """A slot in use."""
-
-    job: Job
-    rng: random.Random
-    started: float
-    first_column: int
-    """Leftmost column it attends to, in absolute columns (see `_Batch.origin`)."""
-    tokens: list[int] = field(default_factory=list)
-    logprob: float = 0.0
-    alternatives: Mapping[str, float] | None = None
+_RANK = operator.attrgetter("rank")
 
 
 @dataclass(slots=True)
@@ -87,7 +47,7 @@ class _Batch:
     mask_SL: Tensor
     token_S: Tensor
     position_S: Tensor
-    rows: list[_Row | None]
+    rows: list[Row | None]
     origin: int = 0
     """Absolute column of the mask's first column: grows as old columns are dropped, falls as longer prompts come."""
 
@@ -101,130 +61,141 @@ class _Batch:
 
 
 class Decoder:
-    """Decodes jobs with one model on one device."""
+    """A loaded model on one device and the rows that it decodes; used by one thread."""
 
     def __init__(
         self,
         model: Any,
-        tokenizer: Any,
+        prompts: PromptRenderer,
         end_tokens: frozenset[int],
         max_rows: int,
         max_columns: int,
-        markup: str = "",
+        context: int | None,
     ) -> None:
-        """`model`, `tokenizer`: transformers objects; `max_columns` bounds slots x (prompt + new tokens).
+        """`model`: of transformers; `max_columns` bounds slots x (prompt + new tokens).
 
-        `markup`: reasoning markup beside the table's.
+        `context`: most tokens of prompt and reply together; None if the model has no limit.
         """
-        self._text = Detokenizer(tokenizer, markup).text
-        self._model, self._tokenizer, self._end_tokens = model, tokenizer, end_tokens
-        self._device: torch.device = model.get_input_embeddings().weight.device
+        self.model, self.prompts, self.end_tokens, self.context = model, prompts, end_tokens, context
         self.max_rows, self._max_columns = max_rows, max_columns
+        self.device: torch.device = model.get_input_embeddings().weight.device
         self._slot_layers = SlotCache.fits(model.config)
-        accepted = inspect.signature(model.forward).parameters
-        self.unfinished = 0
-        """Rows that were being decoded when the last run was cancelled."""
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self._keeps_last = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._numbers = itertools.count()
+        self._waiting: list[Row] = []
+        """By rank, the highest last."""
+        self._running: list[Row] = []
+        """Taken from `_waiting` and not settled."""
 
-    def run(self, jobs: Iterable[Job], emit: Callable[[Decoded], None], cancelled: Callable[[], bool]) -> None:
-        """Decode every job, longest first; `emit` each as it finishes. Returns early once `cancelled()`.
+    def last(self, positions: int) -> dict[str, int]:
+        """The argument of a forward pass that makes logits of the last positions only, where the model takes it."""
+        return {"logits_to_keep": positions} if self._keeps_last else {}
 
-        Out of GPU memory: halves the batch and decodes what was in it again, to the same samples.
+    def add(self, row: Row) -> None:
+        """Render a row's prompt and queue it; one that cannot be answered is settled, one given up is passed over.
+
+        Raises `ModelError` for a chat template that does not end.
         """
-        # Neighbours in this order share prompts (prefilled once) and are of like length (little padding).
-        self.unfinished = 0
-        pending = sorted(jobs, key=lambda job: (job.max_new, len(job.prompt), job.prompt, -job.key))
-        while pending and not cancelled():
-            longest = max(len(job.prompt) + job.max_new for job in pending)
-            slots = max(1, min(self.max_rows, self._max_columns // longest, len(pending)))
-            running: list[Job] = []
+        if row.reply.done():
+            return
+        row.prompt, row.number = self.prompts.render(row.request.messages), next(self._numbers)
+        room = row.prompt.room(row.request.max_tokens, self.context)
+        if isinstance(room, str):
+            self._settle(row, room)
+        else:
+            row.max_new = room
+            bisect.insort(self._waiting, row, key=_RANK)
+
+    def run(self, arrivals: Callable[[], None]) -> None:
+        """Decode until no row is left. `arrivals` is called before each token, and may `add` rows.
+
+        A row whose caller gave up frees its slot before the next token. Out of GPU memory: halves the batch and
+        decodes what was in it again, to the same samples.
+        """
+        self._running = []
+        arrivals()
+        while self._waiting:
             try:
                 with torch.inference_mode():
-                    self._run(slots, pending, running, emit, cancelled)
+                    self._run(arrivals)
             except torch.OutOfMemoryError:
-                if self._device.type == "cuda":
+                if self.device.type == "cuda":
                     torch.cuda.empty_cache()
-                if slots == 1:
-                    emit(Decoded(running.pop(), error="out of memory even alone: use a smaller max_tokens or dtype"))
-                self.max_rows = max(1, slots // 2)
-                pending.extend(running)
-            else:
-                self.unfinished = len(running)
+                again, self._running = self._running, []
+                if len(again) == 1:
+                    self._settle(again[0], "out of memory even alone: use a smaller max_tokens or dtype")
+                    continue
+                self.max_rows = len(again) // 2
+                self._waiting = sorted([*self._waiting, *again], key=_RANK)
 
-    def _run(
-        self,
-        slots: int,
-        pending: list[Job],
-        running: list[Job],
-        emit: Callable[[Decoded], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        """Work until nothing is pending; `running` always holds the jobs taken from `pending` and not yet emitted."""
-
-        def finish(decoded: Decoded) -> None:
-            running.remove(decoded.job)
-            emit(decoded)
-
+    def _run(self, arrivals: Callable[[], None]) -> None:
+        """Work until nothing waits and no slot is in use."""
         batch: _Batch | None = None
-        while not cancelled():
-            while pending and self._wants_more(batch, slots):
-                group = self._take(pending, batch, slots)
-                running.extend(group)
-                batch = self._admit(group, batch, finish)
+        while True:
+            if batch is not None:
+                self._release(batch)
+            while group := self._take():
+                batch = self._admit(group, batch)
             if batch is None or not batch.busy:
-                if not pending:
-                    return
-                batch = None
-                continue
-            if not pending:
+                return
+            if not self._waiting:
                 batch = self._shrink(batch)
-            self._step(batch, finish)
+            self._step(batch)
+            arrivals()
 
-    def _wants_more(self, batch: _Batch | None, slots: int) -> bool:
-        if batch is None or not batch.busy:
-            return True
-        if not self._slot_layers:
-            return False
-        # Refilling one slot at a time would make a forward pass for each; an eighth at a time costs little idling.
-        room = slots - len(batch.busy)
-        return room >= max(1, slots // 8)
+    def _release(self, batch: _Batch) -> None:
+        """Free the slots of rows whose callers have given up."""
+        for slot, row in enumerate(batch.rows):
+            if row is not None and row.reply.done():
+                batch.rows[slot] = None
+                self._running.remove(row)
 
-    def _take(self, pending: list[Job], batch: _Batch | None, slots: int) -> list[Job]:
-        """The next jobs: as many as there is room for, within the token limit of one prefill."""
-        room = slots - (len(batch.busy) if batch is not None else 0)
-        group: list[Job] = []
+    def _take(self) -> list[Row]:
+        """The next rows: as many as there is room for, within the token limit of one prefill."""
+        group: list[Row] = []
         prompts: set[tuple[int, ...]] = set()
-        while pending and len(group) < room:
-            prompts.add(pending[-1].prompt)
-            if group and len(prompts) * max(map(len, prompts)) > _PREFILL_TOKENS:
+        while self._waiting and (self._slot_layers or not self._running):
+            row = self._waiting[-1]
+            if row.reply.done():
+                self._waiting.pop()
+                continue
+            taken = [*self._running, *group]
+            slots = max(1, min(self.max_rows, self._max_columns // max(one.columns for one in (*taken, row))))
+            # Refilling one slot at a time would make a forward pass for each; an eighth at a time costs little idling.
+            least = max(1, slots // 8) if self._running and not group else 1
+            prompts.add(row.prompt.tokens)
+            if slots - len(taken) < least or (group and len(prompts) * max(map(len, prompts)) > _PREFILL_TOKENS):
                 break
-            group.append(pending.pop())
+            group.append(self._waiting.pop())
+        self._running += group
         return group
 
-    def _admit(self, group: list[Job], batch: _Batch | None, finish: Callable[[Decoded], None]) -> _Batch | None:
+    def _admit(self, rows: list[Row], batch: _Batch | None) -> _Batch | None:
         """Prefill a group, choose its first tokens and put it into free slots."""
+        prompts = list(dict.fromkeys(row.prompt.tokens for row in rows))
+        ids, mask_PL, positions = left_padded(prompts, self.device)
         started = time.perf_counter()
-        prompts = list(dict.fromkeys(job.prompt for job in group))
-        ids, mask_PL, positions = left_padded(prompts, self._device)
-        cache = SlotCache(self._slot_layers) if self._slot_layers else DynamicCache(config=self._model.config)
-        out = self._model(
+        for row in rows:
+            row.rng, row.started = random.Random(row.request.seed), started
+            row.first_column = ids.shape[1] - len(row.prompt.tokens)
+            row.tokens, row.logprob, row.alternatives = [], 0.0, None
+        cache = SlotCache(self._slot_layers) if self._slot_layers else DynamicCache(config=self.model.config)
+        out = self.model(
             input_ids=ids,
             attention_mask=mask_PL,
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
-            **self._last_only,
+            **self.last(1),
         )
-        width = ids.shape[1]
-        rows = [_Row(job, random.Random(job.seed), started, width - len(job.prompt)) for job in group]
-        source = torch.tensor([prompts.index(job.prompt) for job in group], device=self._device)
+        source = torch.tensor([prompts.index(row.prompt.tokens) for row in rows], device=self.device)
         token_G = self._choose(out.logits[:, -1][source], rows)
-        alive = [g for g, row in enumerate(rows) if not self._settle(row, finish)]
+        alive = [g for g, row in enumerate(rows) if not self._finish(row)]
         if not alive:
             return batch
-        pick = torch.tensor(alive, device=self._device)
+        pick = torch.tensor(alive, device=self.device)
         source = source[pick]
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
         new = _Batch(cache, mask_PL[source], token_G[pick], lengths[source], [rows[g] for g in alive])
         if self._slot_layers:
             cache.keep(source)
@@ -236,11 +207,11 @@ class Decoder:
         """Put new rows into free slots; more slots are made by repeating one, whose rows are overwritten at once."""
         missing = len(new.rows) - len(batch.free)
         if missing > 0:
-            grown = torch.tensor([*range(len(batch.rows)), *[0] * missing], device=self._device)
+            grown = torch.tensor([*range(len(batch.rows)), *[0] * missing], device=self.device)
             batch = self._select(batch, grown)
             batch.rows[-missing:] = [None] * missing
         slots = batch.free[: len(new.rows)]
-        index = torch.tensor(slots, device=self._device)
+        index = torch.tensor(slots, device=self.device)
         batch.cache.place(index, new.cache)
         extra = new.mask_SL.shape[1] - batch.mask_SL.shape[1]
         if extra > 0:
@@ -251,7 +222,7 @@ class Decoder:
         end = batch.origin + batch.mask_SL.shape[1]
         for slot, row in zip(slots, new.rows, strict=True):
             assert row is not None
-            row.first_column = end - len(row.job.prompt)
+            row.first_column = end - len(row.prompt.tokens)
             batch.rows[slot] = row
         return batch
 
@@ -267,9 +238,9 @@ class Decoder:
         busy = batch.busy
         if not self._slot_layers or len(busy) > 0.75 * len(batch.rows):
             return batch
-        return self._select(batch, torch.tensor(busy, device=self._device))
+        return self._select(batch, torch.tensor(busy, device=self.device))
 
-    def _step(self, batch: _Batch, finish: Callable[[Decoded], None]) -> None:
+    def _step(self, batch: _Batch) -> None:
         """One token for every slot. Idle slots go along: their rows are finite garbage that nobody reads."""
         busy = batch.busy
         unused = min(row.first_column for row in batch.rows if row is not None) - batch.origin
@@ -278,39 +249,38 @@ class Decoder:
             batch.cache.drop_left(unused)
             batch.mask_SL, batch.origin = batch.mask_SL[:, unused:], batch.origin + unused
         batch.mask_SL = torch.nn.functional.pad(batch.mask_SL, (0, 1), value=1)
-        out = self._model(
+        out = self.model(
             input_ids=batch.token_S[:, None],
             attention_mask=batch.mask_SL,
             position_ids=batch.position_S[:, None],
             past_key_values=batch.cache,
             use_cache=True,
         )
-        rows = [batch.rows[slot] for slot in busy]
-        index = torch.tensor(busy, device=self._device)
+        rows = [row for row in batch.rows if row is not None]
+        index = torch.tensor(busy, device=self.device)
         logits = out.logits[:, -1]
         token_R = self._choose(logits if len(busy) == len(batch.rows) else logits[index], rows)
         batch.token_S[index] = token_R
         batch.position_S[index] += 1
         for slot, row in zip(busy, rows, strict=True):
-            if row is not None and self._settle(row, finish):
+            if self._finish(row):
                 batch.rows[slot] = None
 
-    def _choose(self, logits_RV: Tensor, rows: Sequence[_Row | None]) -> Tensor:
+    def _choose(self, logits_RV: Tensor, rows: Sequence[Row]) -> Tensor:
         """Choose and note one token for each row."""
-        used = [row for row in rows if row is not None]
-        for place, row in enumerate(used):
-            if row.job.top_logprobs > 0 and not row.tokens:
-                row.alternatives = self._alternatives(logits_RV[place], row.job.top_logprobs)
+        for place, row in enumerate(rows):
+            if row.request.top_logprobs > 0 and not row.tokens:
+                row.alternatives = self._alternatives(logits_RV[place], row.request.top_logprobs)
         choice = choose(
             logits_RV,
-            [row.job.temperature for row in used],
-            [row.job.top_p for row in used],
-            [row.rng.random() for row in used],
+            [row.request.temperature for row in rows],
+            [row.request.top_p for row in rows],
+            [row.rng.random() for row in rows],
         )
-        for row, token, logprob in zip(used, choice.token_B, choice.logprob_B, strict=True):
+        for row, token, logprob in zip(rows, choice.token_B, choice.logprob_B, strict=True):
             row.tokens.append(token)
             row.logprob += logprob
-        return torch.tensor(choice.token_B, device=self._device)
+        return torch.tensor(choice.token_B, device=self.device)
 
     def _alternatives(self, logits_V: Tensor, count: int) -> dict[str, float]:
         """The likeliest tokens under the model itself: before temperature and nucleus."""
@@ -318,35 +288,53 @@ class Decoder:
         top = logits_V.topk(min(count, logits_V.shape[0]))
         logprobs = (top.values - logits_V.logsumexp(-1)).tolist()
         found: dict[str, float] = {}
+        decode = self.prompts.tokenizer.decode
         for token, logprob in zip(top.indices.tolist(), logprobs, strict=True):
-            text = self._tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            text = decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
             if logprob > -math.inf:
                 # Parts of characters all read as U+FFFD: what reads alike is added up.
                 found[text] = math.log(math.exp(found[text]) + math.exp(logprob)) if text in found else logprob
         return found
 
-    def _settle(self, row: _Row, finish: Callable[[Decoded], None]) -> bool:
-        """Emit a row that is done; says whether it was."""
+    def _finish(self, row: Row) -> bool:
+        """Settle a row that is done; says whether it was."""
         text, reason = self._verdict(row)
-        if reason is None:
-            return False
-        seconds = time.perf_counter() - row.started
-        finish(Decoded(row.job, text, reason, len(row.tokens), row.logprob, seconds, None, row.alternatives))
-        return True
+        if reason is not None:
+            done = Completion(
+                text,
+                reason,
+                opened_think=row.prompt.opened_think,
+                markup=self.prompts.markup,
+                tokens_in=len(row.prompt.tokens),
+                tokens_out=len(row.tokens),
+                seconds=time.perf_counter() - row.started,
+                logprob=row.logprob,
+                alternatives=row.alternatives,
+            )
+            self._running.remove(row)
+            self._settle(row, done)
+        return reason is not None
 
-    def _verdict(self, row: _Row) -> tuple[str, Finish | None]:
-        ended = row.tokens[-1] in self._end_tokens
-        if row.job.stop:
+    def _settle(self, row: Row, done: Completion | str) -> None:
+        """Hand over what came out of a row, or why nothing can, unless its caller gave up."""
+        if isinstance(done, str):
+            done = Completion("", "error", tokens_in=len(row.prompt.tokens) or None, error=done)
+        if row.reply.set_running_or_notify_cancel():
+            row.reply.set_result(done)
+
+    def _verdict(self, row: Row) -> tuple[str, Finish | None]:
+        stops = row.request.stop
+        if stops:
             # A token is at least one byte, a character at most four: the stop text lies within this tail.
-            reach = 4 * max(map(len, row.job.stop)) + 4
-            tail = self._text(row.tokens[-reach:])
-            if any(stop in tail for stop in row.job.stop):
-                text = self._text(row.tokens)
-                cuts = [place for stop in row.job.stop if (place := text.find(stop)) >= 0]
+            reach = 4 * max(map(len, stops)) + 4
+            tail = self.prompts.text(row.tokens[-reach:])
+            if any(stop in tail for stop in stops):
+                text = self.prompts.text(row.tokens)
+                cuts = [place for stop in stops if (place := text.find(stop)) >= 0]
                 if cuts:
                     return text[: min(cuts)], "stop"
-        if ended:
-            return self._text(row.tokens[:-1]), "stop"
-        if len(row.tokens) >= row.job.max_new:
-            return self._text(row.tokens), "length"
+        if row.tokens[-1] in self.end_tokens:
+            return self.prompts.text(row.tokens[:-1]), "stop"
+        if len(row.tokens) >= row.max_new:
+            return self.prompts.text(row.tokens), "length"
         return "", None

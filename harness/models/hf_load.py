@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,8 @@ _CPU_ROWS = 32
 _GPU_ROWS = 128
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A model that is ready to answer."""
-
-    decoder: Decoder
-    prompts: PromptRenderer
-    context: int | None
-    """Most tokens of prompt and reply together; None if the model has no limit."""
-
-
-def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str, template: str | None) -> Loaded:
+def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str, template: str | None) -> Decoder:
     """Load what `find_source` found; raises `ModelError` with the library's reason."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     with _loading(source):
         tokenizer = _read_tokenizer(source)
         model = load_weights(source, "map" if device == "map" else "cpu", getattr(torch, dtype))
@@ -49,17 +36,14 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     context = min(own, options.max_length) if own and options.max_length else options.max_length or own
     rows = options.batch_size or (_CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS)
     columns = options.batch_tokens or _columns_in_memory(text_config, model)
-    decoder = Decoder(model, tokenizer, _end_tokens(model, tokenizer), rows, columns, options.think_markup)
     plain = options.chat_template == "off"
     known = model.get_input_embeddings().weight.shape[0]
     prompts = PromptRenderer(tokenizer, template, plain, options.enable_thinking, options.think_markup, known)
-    return Loaded(decoder, prompts, context)
+    return Decoder(model, prompts, _end_tokens(model, tokenizer), rows, columns, context)
 
 
 def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, Any]:
     """(model, tokenizer) of a source on the CPU, adapters merged, as the library has them; raises `ModelError`."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     with _loading(source):
         model, tokenizer = load_weights(source, "cpu", dtype), _read_tokenizer(source)
         check_vocabulary(source, model.get_input_embeddings().weight.shape[0], tokenizer)
@@ -72,8 +56,6 @@ def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, An
 
 def check_loads(source: Source) -> None:
     """Raises the `ModelError` that loading would end in, by names and shapes alone; needs no memory for the weights."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     with _loading(source):
         check_fit(source, _read_tokenizer(source))
 
@@ -85,6 +67,8 @@ def _loading(source: Source) -> Iterator[None]:
     Their readers raise types of their own, and tokenizers a bare Exception. What a local folder raises is the fault of
     its files; of the hub it can be the network.
     """
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     try:
         yield
     except (HarnessError, MemoryError):
@@ -105,17 +89,12 @@ def load_tokenizer(source: Source) -> Any:
 
 def load_config(source: Source) -> Any:
     """The model's config alone, as transformers has it; raises `ModelError`."""
-    more = {"gguf_file": source.gguf_file} if source.gguf_file is not None else {}
     with _loading(source):
-        return transformers.AutoConfig.from_pretrained(
-            source.location, revision=source.revision, trust_remote_code=False, **more
-        )
+        return transformers.AutoConfig.from_pretrained(**source.asked())
 
 
 def _read_tokenizer(source: Source) -> Any:
-    location, revision = source.tokenizer_location
-    more = {"gguf_file": source.gguf_file} if source.gguf_file is not None and location == source.location else {}
-    return transformers.AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False, **more)
+    return transformers.AutoTokenizer.from_pretrained(**source.asked(source.tokenizer_location))
 
 
 def _prepared(model: Any, device: str) -> Any:

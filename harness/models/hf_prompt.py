@@ -1,15 +1,23 @@
-"""From messages to token ids: the chat template where there is one, else the messages joined by blank lines."""
+"""From messages to token ids, by the chat template or else joined by blank lines; and from generated ids to text.
+
+Of the special tokens that a model generates, those stay in the text of which a reasoning markup is made, and the others
+are left out. Many tokenizers have `<think>` and `</think>` as such: without them a thought can no longer be told from
+the answer, and a block that the template opened seems never to be closed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
-from harness.errors import ConfigError
-from harness.markup import opening_at_end
+from harness.errors import ConfigError, DataError
+from harness.markup import opening_at_end, tag_tokens
 from harness.models.base import NO_ROOM, fold_system
 from harness.models.hf_template import TemplateRefusal, loses_system, render
+from harness.models.scoring import check_continuation
 from harness.reasoning import open_block
 from harness.types import Message
 
@@ -64,8 +72,8 @@ class PromptRenderer:
 
         `rows`: how many tokens the model has embeddings for, where that is known.
         """
-        self._markup, self._rows = markup, rows
-        self._tokenizer = tokenizer
+        self.markup, self._rows = markup, rows
+        self.tokenizer = tokenizer
         self._template = None if plain else template or tokenizer.chat_template
         self._variables: dict[str, Any] = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
         self._variables["strftime_now"] = TODAY.strftime
@@ -83,6 +91,44 @@ class PromptRenderer:
         if prompt is None:
             prompt = self._known[messages] = self._render(messages)
         return prompt
+
+    def continued(
+        self, messages: Sequence[Message], continuation: str | Sequence[int], context: int | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids of the prompt, and of a continuation of it that is to be scored.
+
+        A text is tokenised on its own and appended, without the tokens that begin a text: these are the ids that
+        training makes of a response (`backends.records.segments`). Raises `DataError` for a prompt that cannot be
+        rendered, a continuation without tokens or with one that the model does not have, and for both together if they
+        are longer than `context`.
+        """
+        prompt = self.render(tuple(messages))
+        if prompt.error is not None:
+            raise DataError(prompt.error)
+        if isinstance(continuation, str):
+            continuation = cast("list[int]", self.tokenizer(continuation, add_special_tokens=False)["input_ids"])
+        check_continuation(continuation, len(prompt.tokens), context, self._rows)
+        return prompt.tokens, tuple(continuation)
+
+    @cached_property
+    def left_out(self) -> frozenset[int] | None:
+        """Special tokens that are left out of text; None if all are."""
+        tokenizer = self.tokenizer
+        special = {number: token.content for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        special |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+        control = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id}
+        tags = tag_tokens((token for number, token in special.items() if number not in control), self.markup)
+        left_out = frozenset(number for number, token in special.items() if token not in tags or number in control)
+        return left_out if len(left_out) < len(special) else None
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of generated tokens."""
+        left_out = self.left_out
+        kept = tokens if left_out is None else [token for token in tokens if token not in left_out]
+        text: str = self.tokenizer.decode(
+            kept, skip_special_tokens=left_out is None, clean_up_tokenization_spaces=False
+        )
+        return text
 
     def _render(self, messages: tuple[Message, ...]) -> Prompt:
         if self._template is None:
@@ -108,7 +154,7 @@ class PromptRenderer:
         continued = messages[-1].role == "assistant"
         assert self._template is not None
         return render(
-            self._tokenizer,
+            self.tokenizer,
             messages,
             self._template,
             add_generation_prompt=not continued,
@@ -117,18 +163,18 @@ class PromptRenderer:
         )
 
     def _tokenize(self, messages: tuple[Message, ...], text: str, special: bool) -> Prompt:
-        tokens = tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
+        tokens = tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"])
         if not tokens:
             return Prompt(error="the prompt is empty: it has no tokens")
         if self._rows is not None and max(tokens) >= self._rows:  # a placeholder of another medium, as text
-            name = self._tokenizer.decode([max(tokens)])
+            name = self.tokenizer.decode([max(tokens)])
             return Prompt(error=f"the prompt holds the token {name!r}, which the model has no embedding for")
-        return Prompt(tokens, opening_at_end(text, self._markup) or self._still_open(messages))
+        return Prompt(tokens, opening_at_end(text, self.markup) or self._still_open(messages))
 
     def _still_open(self, messages: tuple[Message, ...]) -> str:
         """The closing tag of the block that a reply which is to be continued has begun."""
         last = messages[-1]
-        return open_block(last.content, self._markup) if last.role == "assistant" else ""
+        return open_block(last.content, self.markup) if last.role == "assistant" else ""
 
 
 def read_template(option: str, engine: str) -> str | None:

@@ -68,11 +68,8 @@ def rehearse_saving(source: Source, tokenizer: Any, *, whole: bool) -> list[str]
             tokenizer.save_pretrained(folder)
             if not whole:
                 return notes
-            more = {"gguf_file": source.gguf_file} if source.gguf_file is not None else {}
             what = "config"
-            config = transformers.AutoConfig.from_pretrained(
-                source.location, revision=source.revision, trust_remote_code=False, **more
-            )
+            config = transformers.AutoConfig.from_pretrained(**source.asked())
             config.save_pretrained(folder)
             what = "generation config"
             generation, dropped = savable(_generation_config(source))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.errors import BrokenModel, ConfigError, ModelError, PrerequisiteError
 from harness.files import parse_json
@@ -39,21 +39,13 @@ _NOT_THE_MODEL = {
 
 
 @dataclass(frozen=True, slots=True)
-class HfOptions:
-    """What the transformers engine can be told."""
+class WeightsOptions:
+    """What every engine that holds weights can be told."""
 
     dtype: Dtype = "auto"
     """auto: bfloat16 on a GPU and on a CPU with bfloat16 instructions, else float32."""
-    device: str = "auto"
-    """auto: the first GPU, else the CPU; "cuda:1"; "map" spreads the layers over all GPUs (accelerate)."""
-    batch_size: int | None = None
-    """Most rows in a batch; 32 on a CPU and 128 on a GPU unless told."""
-    batch_tokens: int | None = None
-    """Most tokens in the cache, rows x (prompt + max_tokens); from the free memory unless told."""
     adapter: str | None = None
     """A LoRA adapter (peft): folder or hub id, merged into the weights."""
-    gguf_file: str | None = None
-    """Name of a GGUF file in the folder or repository; its weights are dequantised."""
     revision: str | None = None
     """Branch, tag or commit on the hub; recorded as the commit."""
     chat_template: str = "auto"
@@ -62,11 +54,28 @@ class HfOptions:
     """Handed to the chat template where set (Qwen3 and its like)."""
     think_markup: str = ""
     """Reasoning markup of this model that the table (docs/models.md) does not have: `<mull>…</mull>`."""
+
+    def __post_init__(self) -> None:
+        parse_markup(self.think_markup)
+
+
+@dataclass(frozen=True, slots=True)
+class HfOptions(WeightsOptions):
+    """What the transformers engine can be told."""
+
+    device: str = "auto"
+    """auto: the first GPU, else the CPU; "cuda:1"; "map" spreads the layers over all GPUs (accelerate)."""
+    batch_size: int | None = None
+    """Most rows in a batch; 32 on a CPU and 128 on a GPU unless told."""
+    batch_tokens: int | None = None
+    """Most tokens in the cache, rows x (prompt + max_tokens); from the free memory unless told."""
+    gguf_file: str | None = None
+    """Name of a GGUF file in the folder or repository; its weights are dequantised."""
     max_length: int | None = None
     """Context in tokens, prompt included; the model's own unless told."""
 
     def __post_init__(self) -> None:
-        parse_markup(self.think_markup)
+        WeightsOptions.__post_init__(self)  # super() knows no class that slots have replaced
         for name in ("batch_size", "batch_tokens", "max_length"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -107,6 +116,8 @@ class Source:
     adapter_fingerprint: str | None = None
     earlier_adapters: tuple[str, ...] = ()
     """Folders of LoRA adapters to merge before `adapter`, in order: what it was trained on top of."""
+    called: Mapping[str, Json] = field(default_factory=dict)
+    """What `Model.describe` says in place of paths of this machine ("trained:<id>"), and of where they came from."""
 
     def identity(self) -> dict[str, Json]:
         """What tells these weights from others, for `Model.describe`."""
@@ -131,14 +142,23 @@ class Source:
         )
 
     @property
-    def tokenizer_location(self) -> tuple[str, str | None]:
-        """(folder or hub id, revision) of the tokenizer: the adapter's folder where that brings one."""
-        if self.adapter is not None and (Path(self.adapter) / "tokenizer_config.json").is_file():
-            return self.adapter, None
-        return self.location, self.revision
+    def tokenizer_location(self) -> str:
+        """Folder or hub id of the tokenizer: the adapter's folder where that brings one."""
+        own = self.adapter is not None and (Path(self.adapter) / "tokenizer_config.json").is_file()
+        return self.adapter if self.adapter is not None and own else self.location
+
+    def asked(self, location: str | None = None) -> dict[str, Any]:
+        """What the library's `from_pretrained` is asked for; code that comes with a checkpoint is never run."""
+        if location is not None and location != self.location:
+            return {"pretrained_model_name_or_path": location, "trust_remote_code": False}
+        gguf = {"gguf_file": self.gguf_file} if self.gguf_file is not None else {}
+        place = {"pretrained_model_name_or_path": self.location, "revision": self.revision}
+        return {**place, "trust_remote_code": False, **gguf}
 
 
-def find_source(rest: str, options: HfOptions) -> Source:
+def find_source(
+    rest: str, adapter: str | None = None, revision: str | None = None, gguf_file: str | None = None
+) -> Source:
     """Locate "folder", "file.gguf", "adapter folder" or "owner/name".
 
     Raises `ConfigError` for an empty name, `PrerequisiteError` for a path that is no checkpoint, `ModelError` for a hub
@@ -151,10 +171,10 @@ def find_source(rest: str, options: HfOptions) -> Source:
         base = Source(str(path.parent), gguf_file=path.name, fingerprint=_hash_files([path], path.parent))
     elif path.is_dir():
         if is_adapter(path) and not (path / "config.json").is_file():
-            if options.adapter is not None:
+            if adapter is not None:
                 raise ConfigError(f"{rest!r} is itself an adapter: name its base model, with adapter={rest}")
-            return with_adapter(_base_of(path, options), rest)
-        base = _local(path, options.gguf_file)
+            return with_adapter(_base_of(path, revision), rest)
+        base = _local(path, gguf_file)
     elif path.exists():
         raise PrerequisiteError(f"{rest!r} is a file, but not a .gguf file: name a checkpoint's folder")
     elif rest.startswith((".", "/", "~")) or "\\" in rest or rest.count("/") > 1:
@@ -162,8 +182,8 @@ def find_source(rest: str, options: HfOptions) -> Source:
             f"there is no folder {rest!r}: check the path, or name a model on the hub as owner/name"
         )
     else:
-        base = _remote(rest, options.revision, options.gguf_file)
-    return with_adapter(base, options.adapter) if options.adapter is not None else base
+        base = _remote(rest, revision, gguf_file)
+    return with_adapter(base, adapter) if adapter is not None else base
 
 
 def is_adapter(path: Path) -> bool:
@@ -171,7 +191,7 @@ def is_adapter(path: Path) -> bool:
     return (path / "adapter_config.json").is_file()
 
 
-def _base_of(adapter: Path, options: HfOptions) -> Source:
+def _base_of(adapter: Path, revision: str | None) -> Source:
     """The model that an adapter's own config names as its base."""
     try:
         config = parse_json((adapter / "adapter_config.json").read_bytes())
@@ -183,7 +203,7 @@ def _base_of(adapter: Path, options: HfOptions) -> Source:
     if Path(base).is_dir():
         return _local(Path(base), None)
     pinned = pinned if isinstance(pinned, str) and pinned else None
-    return _remote(base, options.revision or pinned, None)
+    return _remote(base, revision or pinned, None)
 
 
 def _local(path: Path, gguf_file: str | None) -> Source:

@@ -35,13 +35,10 @@ def load_weights(source: Source, device: str, dtype: torch.dtype | str) -> Any:
     """
     more: dict[str, Any] = {"device_map": {"map": "auto", "meta": "meta"}[device]} if device in ("map", "meta") else {}
     if source.gguf_file is not None:
-        more["gguf_file"] = source.gguf_file
         more["quantization_config"] = transformers.GgufConfig(dequantize=True)
     model, report = transformers.AutoModelForCausalLM.from_pretrained(
-        source.location,
-        revision=source.revision,
+        **source.asked(),
         dtype=dtype,
-        trust_remote_code=False,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are in the report, and refused with their shapes
         **more,
@@ -68,13 +65,13 @@ def check_fit(source: Source, tokenizer: Any) -> None:
 def check_vocabulary(source: Source, rows: int, tokenizer: Any) -> None:
     """Raises `BrokenModel` where the tokenizer knows tokens of text that the model has no embeddings for, or none."""
     if not tokenizer("a 1", add_special_tokens=False)["input_ids"]:  # made of the class alone, its files are gone
-        raise BrokenModel(f"{source.tokenizer_location[0]!r} has no tokenizer: text becomes no tokens by it")
+        raise BrokenModel(f"{source.tokenizer_location!r} has no tokenizer: text becomes no tokens by it")
     known = ((token, number) for token, number in tokenizer.get_vocab().items() if number >= rows)
     beyond = [(number, token) for token, number in known if not _PLACEHOLDER.search(token)]
     if beyond:
         number, token = min(beyond)
         raise BrokenModel(
-            f"the tokenizer of {source.tokenizer_location[0]!r} knows the token {token!r} as number {number}, the "
+            f"the tokenizer of {source.tokenizer_location!r} knows the token {token!r} as number {number}, the "
             f"model has embeddings for {rows} tokens only: the two do not belong together, or tokens were added to "
             "the tokenizer alone (resize the embeddings, or take the base's tokenizer)"
         )

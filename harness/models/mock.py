@@ -23,7 +23,7 @@ import dataclasses
 import hashlib
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, get_args
@@ -32,8 +32,9 @@ from harness.errors import UnknownName
 from harness.grading import get_grader
 from harness.markup import TABLE, parse_markup
 from harness.models.base import Slots, markup_identity
+from harness.models.scoring import cannot_score
 from harness.options import parse_options
-from harness.types import Completion, Json, Problem, Request
+from harness.types import Completion, Json, Message, Problem, Request, TokenScores
 
 if TYPE_CHECKING:
     from harness.models.mock_judge import MockJudge
@@ -129,6 +130,10 @@ class MockModel:
     async def _answer_later(self, request: Request) -> Completion:
         await asyncio.sleep(self.options.latency)
         return dataclasses.replace(self.reply(request), seconds=self.options.latency)
+
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        """Refused: a stand-in has no log-probabilities."""
+        raise cannot_score(self.name)
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -18,13 +18,14 @@ import json
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.hashing import canonical_json
 from harness.models.base import Slots
+from harness.models.scoring import cannot_score
 from harness.options import parse_options
-from harness.types import Completion, Json, Request
+from harness.types import Completion, Json, Message, Request, TokenScores
 
 _MALFORMED = (
     "I would rather not say.",
@@ -104,6 +105,10 @@ class MockJudge:
     async def _answer_later(self, request: Request) -> Completion:
         await asyncio.sleep(self.options.latency)
         return dataclasses.replace(self.reply(request), seconds=self.options.latency)
+
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        """Refused: a stand-in has no log-probabilities."""
+        raise cannot_score(self.name)
 
     async def close(self) -> None:
         """Nothing to release."""

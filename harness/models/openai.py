@@ -2,17 +2,14 @@
 
     harness run --suite gsm8k --model openai:qwen --model-arg base_url=http://127.0.0.1:8000/v1
 
-Failures of one request (rate limits, server errors, hangs, broken replies) are retried with exponential backoff and
-full jitter, honouring Retry-After; after the last retry the completion has finish "error" and says why. Only what dooms
-every request is raised, as `ModelError`: a key that is refused, a model that is not there, a server out of reach.
-Options: `OpenAIOptions`. Secrets never leave this module: neither in errors nor in what identifies the model.
+What fails is tried again (`harness.models.openai_calls`); after the last retry the completion has finish "error" and
+says why. Only what dooms every request is raised, as `ModelError`. Options: `OpenAIOptions`. Secrets never leave this
+module: neither in errors nor in what identifies the model.
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import difflib
 import importlib.util
 import ipaddress
 import os
@@ -21,29 +18,24 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
 from harness.files import parse_json
 from harness.markup import parse_markup
-from harness.models.base import NO_ROOM, SYSTEM_FOLDED, Slots, fold_system, markup_identity
-from harness.models.openai_reply import Failure, refuses_system, with_hint
+from harness.models.base import SYSTEM_FOLDED, Slots, fold_system, markup_identity
+from harness.models.openai_reply import Failure, Reply, read_reply, refuses_system, with_hint
 from harness.options import parse_options
 from harness.redact import one_line, register_secret, secret_fields
-from harness.types import Completion, Json, Request
+from harness.types import Completion, Json, Message, Request, TokenScores
 
 if TYPE_CHECKING:
-    from harness.models.openai_client import Address, Endpoint, Endpoints, Pace
+    from harness.models.openai_calls import Calls
+    from harness.models.openai_client import Address, Endpoint
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-_BACKOFF_MAX_S = 60.0
-_RETRY_AFTER_MAX_S = 600.0
-"""A longer wait than this asked for by a server is not obeyed in full: the next try will tell."""
-_REJECTIONS_BEFORE_SUCCESS = 16
-"""So many requests rejected with no success ever: it is the settings, not the prompts."""
-_TRIES_TO_REACH = 3
-"""Tries per endpoint, while none was ever reached: a wrong address should not take a minute to be told."""
 _HEADER = re.compile(r"(?!(?i:authorization|host|cookie|content-|accept|connection))[A-Za-z][A-Za-z0-9-]{0,63}")
 _RESERVED = frozenset({"model", "messages", "stream", "n"})
 _OMITTABLE = ("temperature", "top_p", "stop", "seed", "max_tokens", "response_format", "logprobs")
@@ -181,10 +173,7 @@ class OpenAIModel:
         self._model, self._options, self._extra_body = model, options, extra_body
         self._addresses, self._key = tuple(addresses), key
         self._slots = Slots(options.concurrency)
-        self._endpoints: Endpoints | None = None
-        self._pace: Pace | None = None
-        self._succeeded = False
-        self._rejected = self._gave_up = 0
+        self._calls: Calls | None = None
         self._served: set[str] = set()
         self._logprobs_missing = self._schema_ignored = self._system_refused = False
         self._mean_out = 256.0
@@ -229,20 +218,10 @@ class OpenAIModel:
         """See `harness.types.Model`; at most `concurrency` requests are in flight."""
         return await self._slots.use(request, self._ask)
 
-    def _connect(self) -> None:
-        """Make the clients that `close` takes away: their connections belong to one event loop."""
-        from harness.models.openai_client import Endpoint, Endpoints, Pace
-
-        options = self._options
-        more = (self._key, options.concurrency, options.max_reply_mb * 1_000_000, options.api_key_header)
-        self._endpoints = Endpoints([Endpoint(address, *more) for address in self._addresses])
-        self._pace = Pace(options.requests_per_minute, options.tokens_per_minute)
-
     async def close(self) -> None:
         """Close all connections; `answer` opens them again."""
-        endpoints, self._endpoints = self._endpoints, None
-        for endpoint in endpoints.all if endpoints is not None else ():
-            await endpoint.close()
+        if self._calls is not None:
+            await self._calls.close()
 
     def _body(self, request: Request) -> dict[str, Json]:
         options, messages = self._options, request.messages
@@ -272,77 +251,69 @@ class OpenAIModel:
                 body.pop("top_logprobs", None)
         return {**body, **self._extra_body}
 
+    @property
+    def _caller(self) -> Calls:
+        if self._calls is None:
+            from harness.models.openai_calls import Calls
+
+            self._calls = Calls(self.name, self._model, self._options, self._addresses, self._key)
+        return self._calls
+
     async def _ask(self, request: Request) -> Completion:
         """One completion, whatever it takes; raises only `ModelError`."""
-        if self._endpoints is None:
-            self._connect()
-        assert self._endpoints is not None and self._pace is not None
-        body = self._body(request)
-        rng = random.Random(f"{request.seed}/{request.id}")
+        body, options, started = self._body(request), self._options, 0.0
         expected = sum(len(message.content) for message in request.messages) // 4 + int(self._mean_out)
-        failure = Failure("transient", "not tried")
-        for attempt in range(self._options.retries + 1):
-            await self._pace.wait(expected)
-            endpoint = await self._pick()
+
+        async def chat(endpoint: Endpoint) -> Reply:
+            nonlocal started
             started = time.monotonic()
             try:
-                reply = await endpoint.chat(body, self._options.timeout)
-            except Failure as error:
-                failure = with_hint(error, body)
-                if refuses_system(failure, body):
-                    self._system_refused = True
-                    return await self._ask(request)
-            else:
-                self._note_success(endpoint, reply.completion, reply.served_model, expected)
-                self._note_ignored(request, reply.completion)
-                completion = dataclasses.replace(
-                    reply.completion, seconds=time.monotonic() - started, markup=self._options.think_markup
-                )
-                if request.top_logprobs == 0:  # a server may tell without being asked: nobody wants to store it
-                    return dataclasses.replace(completion, alternatives=None)
-                return completion
-            endpoint.failed(failure)
-            if self._is_final(failure, endpoint, attempt + 1):
-                break
-            others = len(self._endpoints.live()) > 1 and self._endpoints.well()
-            if failure.kind != "refused" and not others and attempt < self._options.retries:
-                await asyncio.sleep(self._delay(failure, attempt, rng))
-        await self._note_failure(failure)
-        return Completion(text="", finish="error", error=one_line(failure, 500))
+                return read_reply(await endpoint.post("/chat/completions", body, options.timeout))
+            except Failure as failure:
+                raise with_hint(failure, body) from None
 
-    def _is_final(self, failure: Failure, endpoint: Endpoint, tries: int) -> bool:
-        """True if trying this request again is of no use."""
-        assert self._endpoints is not None
-        if failure.kind == "refused":
-            return endpoint.retired is None  # an endpoint that works refuses this one; a retired one leaves the others
-        if failure.kind == "unreachable":
-            return not self._succeeded and tries >= _TRIES_TO_REACH * len(self._endpoints.all)
-        return failure.kind == "rejected"
-
-    async def _pick(self) -> Endpoint:
-        """The next endpoint; raises `ModelError` when all are retired."""
-        assert self._endpoints is not None
         try:
-            return await self._endpoints.pick()
+            reply = await self._caller.persist(chat, random.Random(f"{request.seed}/{request.id}"), expected)
         except Failure as failure:
-            raise await self._doomed(failure) from None
+            if refuses_system(failure, body):
+                self._system_refused = True
+                return await self._ask(request)
+            await self._caller.note(failure)
+            return Completion(text="", finish="error", error=one_line(failure, 500))
+        self._note_success(reply, expected)
+        self._note_ignored(request, reply.completion)
+        return dataclasses.replace(
+            reply.completion,
+            seconds=time.monotonic() - started,
+            markup=options.think_markup,
+            # A server may tell without being asked: nobody wants to store it.
+            alternatives=reply.completion.alternatives if request.top_logprobs > 0 else None,
+        )
 
-    def _delay(self, failure: Failure, attempt: int, rng: random.Random) -> float:
-        """Seconds before the next try: a random share of the exponential, or what the server asks and a little more."""
-        jitter = rng.uniform(0, min(self._options.backoff * 2.0**attempt, _BACKOFF_MAX_S))
-        if failure.retry_after is None:
-            return jitter
-        return min(failure.retry_after, _RETRY_AFTER_MAX_S) + min(jitter, 1.0)
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        """By a server's prompt log-probabilities (`harness.models.openai_score`); `ModelError` where it gives none."""
+        from harness.models.openai_score import post, score
 
-    def _note_success(self, endpoint: Endpoint, completion: Completion, served: str | None, expected: int) -> None:
-        assert self._pace is not None
-        endpoint.worked()
-        self._succeeded, self._gave_up = True, 0
-        if served is not None and len(self._served) < 8:
-            self._served.add(one_line(served, 80))
+        async def ask(path: str, body: Mapping[str, Json]) -> bytes:
+            whole = {**self._extra_body, **body, "model": self._model}
+            call = partial(post, path=path, body=whole, timeout=self._options.timeout)
+            return await self._caller.persist(call, random.Random(path), 0)
+
+        try:
+            return await score(ask, prompt, continuation, top)
+        except Failure as failure:
+            raise ModelError(
+                f"{self.name} cannot score a given text: {one_line(failure, 300)}. That takes a server which returns "
+                "prompt log-probabilities, such as vLLM's, or the engines hf and vllm"
+            ) from None
+
+    def _note_success(self, reply: Reply, expected: int) -> None:
+        completion = reply.completion
+        if reply.served_model is not None and len(self._served) < 8:
+            self._served.add(one_line(reply.served_model, 80))
         if completion.tokens_out is not None:
             self._mean_out += 0.1 * (completion.tokens_out - self._mean_out)
-            self._pace.correct(expected, (completion.tokens_in or 0) + completion.tokens_out)
+            self._caller.used(expected, (completion.tokens_in or 0) + completion.tokens_out)
 
     def _note_ignored(self, request: Request, completion: Completion) -> None:
         """Remember what the server was asked for and silently left out."""
@@ -352,41 +323,3 @@ class OpenAIModel:
             self._logprobs_missing |= asked and completion.alternatives is None
         if completion.finish == "stop" and request.schema is not None and "response_format" not in omitted:
             self._schema_ignored |= not completion.text.rstrip().endswith("}")
-
-    async def _note_failure(self, failure: Failure) -> None:
-        """Raise `ModelError` once failures of single requests add up to a model that answers nothing."""
-        assert self._endpoints is not None
-        if not self._endpoints.live():
-            doomed = True
-        elif failure.kind == "rejected":
-            self._rejected += 1
-            doomed = not self._succeeded and self._rejected >= _REJECTIONS_BEFORE_SUCCESS
-        elif failure.kind == "unreachable" and not self._succeeded:
-            doomed = True
-        else:
-            self._gave_up += failure.blames_endpoint
-            doomed = self._gave_up >= max(32, 2 * self._options.concurrency)
-        if doomed:
-            raise await self._doomed(failure)
-
-    async def _doomed(self, failure: Failure) -> ModelError:
-        """The error for all requests, with what helps to mend it."""
-        where = ", ".join(address.label for address in self._addresses)
-        parts = [f"model {self.name!r} at {where} cannot answer: {failure.message}."]
-        if "HTTP 404" in failure.message and self._endpoints is not None:
-            models = await self._endpoints.all[0].models()
-            if close := difflib.get_close_matches(self._model, models, n=1, cutoff=0.4):
-                parts.append(f"Did you mean {close[0]!r}?")
-            shown = ", ".join(models[:20]) + (", …" if len(models) > 20 else "")
-            parts.append(
-                f"Models there: {shown}" if models else "Check the model's name, and that base_url ends in /v1"
-            )
-        elif "HTTP 401" in failure.message or "HTTP 403" in failure.message:
-            parts.append(f"Check the key in {self._options.api_key_env}")
-        elif failure.kind == "unreachable":
-            parts.append("Check base_url, and that the server is running")
-        elif failure.kind == "rejected" and NO_ROOM not in failure.message:
-            parts.append("The server rejects every request: see the options max_tokens_field, omit and seed")
-        elif failure.kind != "rejected":
-            parts.append("What was generated is stored; run the same command again to go on")
-        return ModelError(one_line(" ".join(parts), 1200))

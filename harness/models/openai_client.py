@@ -23,7 +23,7 @@ import httpx2
 import openai
 
 from harness.models.openai_body import ACCEPTED, bound
-from harness.models.openai_reply import Failure, Reply, read_reply, status_failure
+from harness.models.openai_reply import Failure, status_failure
 from harness.redact import mask_parameters, one_line, redact, register_secret
 from harness.types import Json
 
@@ -90,7 +90,7 @@ class Endpoint:
             register_secret(secret)
             headers["Authorization"] = f"Basic {secret}"
             self._options = {}
-        self.label = address.label
+        self.label, self.root = address.label, address.url.removesuffix("/v1")
         self.succeeded = False
         self.retired: Failure | None = None
         """Why nothing more is sent there."""
@@ -114,14 +114,12 @@ class Endpoint:
             ),
         )
 
-    async def chat(self, body: Mapping[str, Json], timeout: float) -> Reply:
-        """One chat completion. Raises `Failure`, whatever goes wrong."""
+    async def post(self, path: str, body: Mapping[str, Json], timeout: float) -> bytes:
+        """The body of a reply; `path` is behind the base URL, or a whole URL. Raises `Failure`, whatever goes wrong."""
         try:
             async with asyncio.timeout(timeout):
-                response = await self._client.post(
-                    "/chat/completions", cast_to=httpx2.Response, body=body, options=self._options
-                )
-            return read_reply(response.content)
+                response = await self._client.post(path, cast_to=httpx2.Response, body=body, options=self._options)
+            return bytes(response.content)
         except TimeoutError:
             raise Failure("transient", f"no complete reply within {timeout:g} s") from None
         except openai.APIStatusError as error:

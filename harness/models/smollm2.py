@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.errors import PrerequisiteError
 from harness.models.hf import HfModel
-from harness.models.hf_source import HfOptions, find_source, options_of_one
+from harness.models.hf_source import find_source, options_of_one
 from harness.models.made_once import made_once
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -32,10 +32,13 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
     """
     parsed = options_of_one("smollm2", rest, options, f"come from the package {PACKAGE}")
     gguf = find_gguf()
-    source = find_source(str(converted(gguf)), parsed)
     # The identity is the package's file, not this machine's conversion of it.
-    identity = dataclasses.replace(source, fingerprint=find_source(str(gguf), HfOptions()).fingerprint)
-    return HfModel("smollm2", identity, parsed, location=f"{PACKAGE} {metadata.version(PACKAGE)}")
+    source = dataclasses.replace(
+        find_source(str(converted(gguf)), parsed.adapter),
+        fingerprint=find_source(str(gguf)).fingerprint,
+        called={"model": f"{PACKAGE} {metadata.version(PACKAGE)}"},
+    )
+    return HfModel("smollm2", source, parsed)
 
 
 def find_gguf() -> Path:

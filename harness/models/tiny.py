@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from harness.hashing import short_hash
@@ -34,7 +35,7 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
     # bfloat16 saves next to nothing at this size, and float32 gives every sample the same on any batch.
     parsed: HfOptions = options_of_one("tiny", rest, {"dtype": "float32", **options}, "are trained on this machine")
     folder = tiny_student()
-    return HfModel("tiny", find_source(str(folder), parsed), parsed, location=folder.name)
+    return HfModel("tiny", replace(find_source(str(folder), parsed.adapter), called={"model": folder.name}), parsed)
 
 
 def tiny_student(recipe: Recipe | None = None) -> Path:

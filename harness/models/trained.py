@@ -24,9 +24,10 @@ from typing import Literal
 from harness.errors import BrokenModel, ConfigError, HarnessError, PrerequisiteError, StoreError
 from harness.models import hf, hf_source, load_model, vllm
 from harness.models.base import import_extra
+from harness.models.hf_source import Source
 from harness.options import parse_options
 from harness.registry import MODEL, SCHEME, ModelCard, find_card, read_card
-from harness.types import Completion, Json, Model, Request
+from harness.types import Json
 
 _OTHER_WEIGHTS = ("adapter", "gguf_file", "revision")
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -45,16 +46,7 @@ class TrainedOptions:
     """Folder that holds models/; a run looks in its own unless told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Weights that were found, and what they are called wherever they lie."""
-
-    source: hf_source.Source
-    place: str
-    """"trained:<id>", or what the engine of the base calls it."""
-
-
-def build(rest: str, options: Mapping[str, str]) -> TrainedModel:
+def build(rest: str, options: Mapping[str, str]) -> hf.HfModel | vllm.VllmModel:
     """The engine's entry; finds card, weights and bases, and checks the options; loads nothing.
 
     Raises `UnknownName`, `UsageError` or `StoreError` for the card, `ConfigError` for an option, `MissingExtra` or
@@ -71,15 +63,12 @@ def build(rest: str, options: Mapping[str, str]) -> TrainedModel:
     if parsed.engine == "vllm":
         vllm_options = parse_options(vllm.VllmOptions, passed, engine)
         vllm.require()
-        weights = find_weights(folder, card)
-        answering: Model = vllm.VllmModel(name, weights.source, _for_vllm(weights.source, vllm_options))
-    else:
-        hf_options = parse_options(hf_source.HfOptions, {**_as_untrained(folder, card), **passed}, engine)
-        import_extra("torch", "a trained model", "hf")
-        import_extra("transformers", "a trained model", "hf")
-        weights = find_weights(folder, card)
-        answering = hf.HfModel(name, weights.source, hf_options)
-    return TrainedModel(name, answering, card, weights)
+        source = _described(find_weights(folder, card), card)
+        return vllm.VllmModel(name, source, _for_vllm(source, vllm_options))
+    hf_options = parse_options(hf_source.HfOptions, {**_as_untrained(folder, card), **passed}, engine)
+    import_extra("torch", "a trained model", "hf")
+    import_extra("transformers", "a trained model", "hf")
+    return hf.HfModel(name, _described(find_weights(folder, card), card), hf_options)
 
 
 def _as_untrained(folder: Path, card: ModelCard) -> dict[str, str]:
@@ -94,41 +83,14 @@ def _as_untrained(folder: Path, card: ModelCard) -> dict[str, str]:
     return {"dtype": "float32"} if card.base == "tiny" else {}
 
 
-@dataclass
-class TrainedModel:
-    """An engine with the registry's model in it."""
-
-    name: str
-    engine: Model
-    card: ModelCard
-    weights: Weights
-
-    def describe(self) -> Mapping[str, Json]:
-        """As the engine does, with places replaced by names; and where the model came from, as the card says."""
-        source = self.weights.source
-        names: dict[str, Json] = {"model": self.weights.place}
-        if source.adapter is not None:
-            names["adapter"] = self.name
-        if source.earlier_adapters:
-            names["earlier_adapters"] = [hf_source.fingerprint_of(Path(path)) for path in source.earlier_adapters]
-        return {**self.engine.describe(), **names, "trained": lineage_facts(self.card)}
-
-    def environment(self) -> Mapping[str, Json]:
-        """The engine's."""
-        return self.engine.environment()
-
-    @property
-    def continues(self) -> bool:
-        """The engine's."""
-        return self.engine.continues
-
-    async def answer(self, request: Request) -> Completion:
-        """The engine's."""
-        return await self.engine.answer(request)
-
-    async def close(self) -> None:
-        """The engine's."""
-        await self.engine.close()
+def _described(source: Source, card: ModelCard) -> Source:
+    """Weights that are called by names in place of places; and where the model came from, as the card says."""
+    called = dict(source.called)
+    if source.adapter is not None:
+        called["adapter"] = SCHEME + card.id
+    if source.earlier_adapters:
+        called["earlier_adapters"] = [hf_source.fingerprint_of(Path(path)) for path in source.earlier_adapters]
+    return replace(source, called={**called, "trained": lineage_facts(card)})
 
 
 def lineage_facts(card: ModelCard) -> dict[str, Json]:
@@ -157,7 +119,7 @@ def fingerprint(folder: Path) -> str:
     return hf_source.fingerprint_of(folder / MODEL)
 
 
-def find_weights(folder: Path, card: ModelCard, above: tuple[str, ...] = ()) -> Weights:
+def find_weights(folder: Path, card: ModelCard, above: tuple[str, ...] = ()) -> Source:
     """The weights of a card: its own folder, or its adapter over those of its base, which are found alike.
 
     A base "trained:<id>" is looked up beside the folder; `above` are the ids on the way here. Raises
@@ -174,18 +136,19 @@ def find_weights(folder: Path, card: ModelCard, above: tuple[str, ...] = ()) -> 
             f"the card of {card.id!r} says {card.kind}, {str(checkpoint)!r} holds {found}: restore one of them"
         )
     if not adapter:
-        return Weights(hf_source.find_source(str(checkpoint), hf_source.HfOptions()), SCHEME + card.id)
+        source = hf_source.find_source(str(checkpoint))
+        return replace(source, called={"model": SCHEME + card.id})
     if card.id in above:
         raise StoreError(f"the bases of {card.id!r} lead back to it: one of the cards is wrong")
     base = find_base(card.base, folder.parent.parent, (*above, card.id), _commit(card))
-    found = base.source.mark()
+    found = base.mark()
     if card.base_fingerprint not in (None, found):
         raise StoreError(
             f"the base {card.base!r} of {card.id!r} is no longer the one that it was trained from ({found}, the card "
             f"says {card.base_fingerprint}): over other weights the adapter is another model. Restore the base, or "
             "train again"
         )
-    return replace(base, source=hf_source.with_adapter(base.source, str(checkpoint)))
+    return hf_source.with_adapter(base, str(checkpoint))
 
 
 def _commit(card: ModelCard) -> str | None:
@@ -194,7 +157,7 @@ def _commit(card: ModelCard) -> str | None:
     return mark.removeprefix(_COMMIT) if mark.startswith(_COMMIT) else None
 
 
-def find_base(spec: str, results_dir: str | Path, above: tuple[str, ...] = (), commit: str | None = None) -> Weights:
+def find_base(spec: str, results_dir: str | Path, above: tuple[str, ...] = (), commit: str | None = None) -> Source:
     """The weights that a student starts from, "trained:<id>" among them; `commit`: of a model on the hub.
 
     Raises `ConfigError` for a model that has no weights here ("openai:…"), and what its engine raises.
@@ -204,13 +167,13 @@ def find_base(spec: str, results_dir: str | Path, above: tuple[str, ...] = (), c
     if not spec.startswith(("mock:", "openai:", "vllm:")):
         model = load_model(spec, {} if commit is None else {"revision": commit})
         if isinstance(model, hf.HfModel):
-            return Weights(model.source, model.location or model.source.location)
+            return model.source
     raise ConfigError(
         f"{spec!r} cannot be the base of a trained model: name a transformers model (hf:…, smollm2, tiny)"
     )
 
 
-def _for_vllm(source: hf_source.Source, options: vllm.VllmOptions) -> vllm.VllmOptions:
+def _for_vllm(source: Source, options: vllm.VllmOptions) -> vllm.VllmOptions:
     """Make room for the adapter's rank; vLLM applies one adapter, not several."""
     if source.earlier_adapters:
         raise ConfigError(

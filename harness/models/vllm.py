@@ -21,39 +21,35 @@ import gc
 import itertools
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from harness.errors import ModelError
+from harness.errors import DataError, ModelError
 from harness.hashing import short_hash
-from harness.markup import parse_markup
-from harness.models.base import SYSTEM_FOLDED, AnswersOne, answer_concurrently, import_extra, markup_identity
+from harness.models.base import SYSTEM_FOLDED, Slots, import_extra, markup_identity
 from harness.models.hf_prompt import PromptRenderer, read_template
-from harness.models.hf_source import HfOptions, Source, find_source
-from harness.models.hf_text import Detokenizer
+from harness.models.hf_source import Dtype, Source, WeightsOptions, find_source
+from harness.models.scoring import from_tables
 from harness.options import parse_options
 from harness.redact import one_line
-from harness.types import Completion, Finish, Json, Request
+from harness.types import Completion, Json, Message, Request, TokenScores
 
 _ADAPTER_ID = 1
-_PASSED_ON = (
-    *("dtype", "max_model_len", "gpu_memory_utilization", "tensor_parallel_size", "max_num_seqs"),
-    "max_num_batched_tokens",
-    *("quantization", "kv_cache_dtype", "enable_prefix_caching", "enforce_eager", "max_lora_rank"),
-)
-"""Options that are vLLM's own engine arguments."""
+_OURS = ("adapter", "revision", "chat_template", "enable_thinking", "think_markup", "logprobs", "concurrency")
+"""Options that are none of vLLM's own engine arguments."""
 
 
 @dataclass(frozen=True, slots=True)
-class VllmOptions:
+class VllmOptions(WeightsOptions):
     """What the vLLM engine can be told; what has no description here is vLLM's own engine argument of that name."""
 
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Dtype = "auto"
     """auto: what the checkpoint was saved in."""
+    adapter: str | None = None
+    """A LoRA adapter: folder or hub id, applied by vLLM."""
     max_model_len: int | None = None
     """Context in tokens, prompt included."""
     gpu_memory_utilization: float | None = None
@@ -66,30 +62,21 @@ class VllmOptions:
     enable_prefix_caching: bool | None = None
     enforce_eager: bool | None = None
     """Skip compilation and graph capture: starts sooner, runs slower."""
-    adapter: str | None = None
-    """A LoRA adapter: folder or hub id, applied by vLLM."""
     max_lora_rank: int | None = None
-    revision: str | None = None
-    """Branch, tag or commit on the hub; recorded as the commit."""
-    chat_template: str = "auto"
-    """As in the `hf` engine."""
-    enable_thinking: bool | None = None
-    """As in the `hf` engine."""
-    think_markup: str = ""
-    """As in the `hf` engine."""
     logprobs: bool = False
     """Record each completion's log-probability; costs some speed."""
     concurrency: int = 1024
-    """Requests handed to the engine at once; what it does not run yet waits in its queue."""
+    """Requests handed to the engine at once; of the others the longest expected goes next."""
 
     def __post_init__(self) -> None:
-        parse_markup(self.think_markup)
+        WeightsOptions.__post_init__(self)  # super() knows no class that slots have replaced
         if self.concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, not {self.concurrency}")
 
     def engine_arguments(self) -> dict[str, object]:
         """Those set, under vLLM's names."""
-        return {name: value for name in _PASSED_ON if (value := getattr(self, name)) is not None}
+        values = {option.name: getattr(self, option.name) for option in fields(self) if option.name not in _OURS}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def build(rest: str, options: Mapping[str, str]) -> VllmModel:
@@ -104,8 +91,7 @@ def build(rest: str, options: Mapping[str, str]) -> VllmModel:
         from harness.models.smollm2 import converted, find_gguf
 
         location = str(converted(find_gguf()))
-    source = find_source(location, HfOptions(adapter=parsed.adapter, revision=parsed.revision))
-    return VllmModel(f"vllm:{rest}", source, parsed)
+    return VllmModel(f"vllm:{rest}", find_source(location, parsed.adapter, parsed.revision), parsed)
 
 
 def require() -> None:
@@ -124,20 +110,20 @@ def find_version() -> str | None:
     return None
 
 
-@dataclass
-class VllmModel(AnswersOne):
-    """A model in vLLM; the engine starts at the first `generate`."""
+class VllmModel:
+    """A model in vLLM; the engine starts at the first request, and again in another event loop."""
 
-    name: str
-    source: Source
-    options: VllmOptions = field(default_factory=VllmOptions)
+    continues = True
 
-    def __post_init__(self) -> None:
+    def __init__(self, name: str, source: Source, options: VllmOptions | None = None) -> None:
+        """Reads the chat template; starts nothing. Raises `ConfigError`."""
+        self.name, self.source, self.options = name, source, options if options is not None else VllmOptions()
         self._template = read_template(self.options.chat_template, "vllm")
+        self._slots = Slots(self.options.concurrency)
         self._engine: Any = None  # AsyncLLM; the package is imported late
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._prompts: PromptRenderer | None = None
-        self._detokenizer: Detokenizer | None = None
         self._names = itertools.count()
 
     def describe(self) -> Mapping[str, Json]:
@@ -153,6 +139,7 @@ class VllmModel(AnswersOne):
             "chat_template": short_hash(self._template) if self._template is not None else options.chat_template,
             "enable_thinking": options.enable_thinking,
             **markup_identity(options.think_markup),
+            **self.source.called,
         }
 
     def environment(self) -> Mapping[str, Json]:
@@ -166,20 +153,33 @@ class VllmModel(AnswersOne):
             **({"system_role": SYSTEM_FOLDED} if self._prompts and self._prompts.folded_system else {}),
         }
 
-    async def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[Request, Completion], None]:
-        """Yield each request with its completion as it finishes.
+    async def answer(self, request: Request) -> Completion:
+        """The completion; at most `concurrency` are in the engine at once.
 
-        Raises `ModelError` if the engine does not start or dies.
+        Raises `ModelError` if the engine does not start or dies, and for an id that is being answered.
         """
-        if not requests:
-            return
-        await self._start()
-        async with aclosing(answer_concurrently(requests, self._answer, self.options.concurrency)) as answers:
-            async for pair in answers:
-                yield pair
+        return await self._slots.use(request, self._answer)
+
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        """Prompt log-probabilities of prompt and continuation together, of which the continuation's are kept.
+
+        Raises `DataError` for what cannot be scored, `ModelError` if the engine does not start or dies.
+        """
+        prompts, context = await self._started()
+        # It has to have room for a token behind the continuation, though nobody wants it.
+        tokens, ids = prompts.continued(prompt, continuation, context - 1)
+        top = min(top, int(self._engine.model_config.get_vocab_size()))
+        wanted = {"prompt_logprobs": max(top, 0), "max_tokens": 1, "temperature": 0.0, "detokenize": False}
+        try:
+            final = await self._run((*tokens, *ids), wanted)
+        except ValueError as error:
+            raise DataError(one_line(error, 400)) from error
+        tables = [{token: entry.logprob for token, entry in at.items()} for at in final.prompt_logprobs[len(tokens) :]]
+        return from_tables(ids, tables, top)
 
     async def close(self) -> None:
         """Stop the engine's process."""
+        self._loop = None
         if self._engine is not None:
             engine, self._engine = self._engine, None
             # Not in a thread: the loop must not run between the engine's end and that of the task that listens to it.
@@ -188,14 +188,22 @@ class VllmModel(AnswersOne):
             del engine
             gc.collect()  # its destructor fails if it first runs when the process ends
 
-    async def _start(self) -> None:
+    async def _started(self) -> tuple[PromptRenderer, int]:
+        """What reads and writes text for the engine, and its context; starts it if it is not running in this loop."""
         loop = asyncio.get_running_loop()
-        if self._engine is not None and self._loop is not loop:
-            await self.close()  # the engine's output task belongs to a loop that has ended
-        if self._engine is None:
-            # In a thread: it takes from half a minute to many, and Ctrl-C must be heard.
-            await asyncio.to_thread(self._load)
-            self._loop = loop
+        if self._loop is not loop:
+
+            async def start() -> None:
+                await self.close()  # the engine's output task belongs to a loop that has ended
+                self._loop = loop
+                # In a thread: it takes from half a minute to many, and Ctrl-C must be heard.
+                await asyncio.to_thread(self._load)
+
+            self._loop, self._starting = loop, loop.create_task(start())
+        assert self._starting is not None
+        await asyncio.shield(self._starting)  # others wait for it too
+        assert self._prompts is not None
+        return self._prompts, int(self._engine.model_config.max_model_len)
 
     def _load(self) -> None:
         """Set the engine and the renderer.
@@ -215,8 +223,8 @@ class VllmModel(AnswersOne):
             from vllm.platforms import current_platform
             from vllm.v1.engine.async_llm import AsyncLLM
 
-            location, revision = self.source.tokenizer_location
-            tokenizer = transformers.AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False)
+            asked = self.source.asked(self.source.tokenizer_location)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**asked)
             arguments = AsyncEngineArgs(
                 model=self.source.location,
                 revision=self.source.revision,
@@ -224,6 +232,7 @@ class VllmModel(AnswersOne):
                 trust_remote_code=False,
                 enable_lora=self.source.adapter is not None,
                 disable_log_stats=True,
+                max_logprobs=-1,  # as many as are asked for
                 # On a CPU a seeded request whose prompt is prefilled in pieces ends the engine: its generator cannot
                 # be set back after the pieces that draw nothing. A prompt that does not fit a step waits for the next.
                 enable_chunked_prefill=False if current_platform.is_cpu() else None,
@@ -238,65 +247,68 @@ class VllmModel(AnswersOne):
         plain = self.options.chat_template == "off"
         markup = self.options.think_markup
         self._prompts = PromptRenderer(tokenizer, self._template, plain, self.options.enable_thinking, markup)
-        self._detokenizer = Detokenizer(tokenizer, markup)
 
     async def _answer(self, request: Request) -> Completion:
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        assert self._prompts is not None and self._engine is not None
-        prompt = self._prompts.render(request.messages)
-        new = prompt.room(request.max_tokens, int(self._engine.model_config.max_model_len))
+        prompts, context = await self._started()
+        prompt = prompts.render(request.messages)
+        new = prompt.room(request.max_tokens, context)
         tokens_in = len(prompt.tokens) or None
         if isinstance(new, str):
             return Completion(text="", finish="error", tokens_in=tokens_in, error=new)
         started = time.perf_counter()
+        try:
+            final = await self._run(prompt.tokens, self._sampling(request, new, prompts))
+        except ValueError as error:
+            return Completion(text="", finish="error", tokens_in=tokens_in, error=str(error).replace("\n", " "))
+        output = final.outputs[0] if final is not None and final.outputs else None
+        if output is None or output.finish_reason not in ("stop", "length"):  # aborted: never a short answer
+            reason = output.finish_reason if output is not None else "no output"
+            return Completion(text="", finish="error", tokens_in=tokens_in, error=f"vLLM ended the request: {reason}")
+        return Completion(
+            text=_text(output, prompts, request.stop),
+            finish="stop" if output.finish_reason == "stop" else "length",
+            opened_think=prompt.opened_think,
+            markup=self.options.think_markup,
+            tokens_in=tokens_in,
+            tokens_out=len(output.token_ids),
+            seconds=time.perf_counter() - started,
+            logprob=output.cumulative_logprob,
+            alternatives=_alternatives(output.logprobs) if request.top_logprobs > 0 else None,
+        )
+
+    async def _run(self, tokens: Sequence[int], sampling: Mapping[str, Any]) -> Any:
+        """The last that the engine says of a prompt; None if it says nothing. Cancelled, the engine drops it.
+
+        Raises `ModelError` if the engine dies, `ValueError` for what it does not take.
+        """
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.exceptions import EngineDeadError
+
         final = None
         try:
-            outputs = self._engine.generate(
-                {"prompt_token_ids": list(prompt.tokens)},
-                self._sampling(request, new),
-                f"{request.id}/{next(self._names)}",
+            async for output in self._engine.generate(
+                {"prompt_token_ids": list(tokens)},
+                SamplingParams(**sampling, output_kind=RequestOutputKind.FINAL_ONLY),
+                str(next(self._names)),
                 lora_request=self._adapter(),
-            )
-            async for output in outputs:
+            ):
                 final = output
         except EngineDeadError as error:
             raise ModelError(f"vLLM's engine died: {error}; its own messages are above") from error
-        except ValueError as error:
-            return Completion(text="", finish="error", tokens_in=tokens_in, error=str(error).replace("\n", " "))
-        seconds = time.perf_counter() - started
-        done = _completion(final, tokens_in, seconds, with_top=request.top_logprobs > 0)
-        if final is None or done.finish == "error":
-            return done
-        text = self._with_tags(final.outputs[0], request.stop)
-        return replace(done, text=text, opened_think=prompt.opened_think, markup=self.options.think_markup)
+        return final
 
-    def _with_tags(self, output: Any, stop: Sequence[str]) -> str:
-        """The text of an output, the special tokens in it that are reasoning tags kept."""
-        assert self._detokenizer is not None
-        if not self._detokenizer.keeps_tags:
-            return str(output.text)
-        ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
-        text = self._detokenizer.text(output.token_ids[:-1] if ended else output.token_ids)
-        cuts = [place for sequence in stop if (place := text.find(sequence)) >= 0]
-        return text[: min(cuts)] if cuts else text
-
-    def _sampling(self, request: Request, max_tokens: int) -> object:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        logprobs = request.top_logprobs if request.top_logprobs > 0 else 0 if self.options.logprobs else None
-        return SamplingParams(
-            temperature=request.temperature,
-            top_p=request.top_p,
-            max_tokens=max_tokens,
-            stop=list(request.stop) or None,
-            seed=request.seed,
-            logprobs=logprobs,
-            skip_special_tokens=self._detokenizer is None or not self._detokenizer.keeps_tags,
-            structured_outputs=_constraint(request.schema),
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+    def _sampling(self, request: Request, max_tokens: int, prompts: PromptRenderer) -> dict[str, Any]:
+        return {
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": max_tokens,
+            "stop": list(request.stop) or None,
+            "seed": request.seed,
+            "logprobs": request.top_logprobs if request.top_logprobs > 0 else 0 if self.options.logprobs else None,
+            "skip_special_tokens": prompts.left_out is None,
+            "structured_outputs": _constraint(request.schema),
+        }
 
     def _adapter(self) -> object:
         if self.source.adapter is None:
@@ -314,22 +326,14 @@ def _constraint(schema: Mapping[str, Json] | None) -> object:
     return StructuredOutputsParams(json=dict(schema))
 
 
-def _completion(final: Any, tokens_in: int | None, seconds: float, *, with_top: bool) -> Completion:
-    """A finished output of vLLM's as a completion; an aborted one is an error, never a short answer."""
-    output = final.outputs[0] if final is not None and final.outputs else None
-    if output is None or output.finish_reason not in ("stop", "length"):
-        reason = output.finish_reason if output is not None else "no output"
-        return Completion(text="", finish="error", tokens_in=tokens_in, error=f"vLLM ended the request: {reason}")
-    finish: Finish = "stop" if output.finish_reason == "stop" else "length"
-    return Completion(
-        text=output.text,
-        finish=finish,
-        tokens_in=tokens_in,
-        tokens_out=len(output.token_ids),
-        seconds=seconds,
-        logprob=output.cumulative_logprob,
-        alternatives=_alternatives(output.logprobs) if with_top else None,
-    )
+def _text(output: Any, prompts: PromptRenderer, stop: Sequence[str]) -> str:
+    """The text of an output, the special tokens in it that are reasoning tags kept."""
+    if prompts.left_out is None:
+        return str(output.text)
+    ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
+    text = prompts.text(output.token_ids[:-1] if ended else output.token_ids)
+    cuts = [place for sequence in stop if (place := text.find(sequence)) >= 0]
+    return text[: min(cuts)] if cuts else text
 
 
 def _alternatives(logprobs: Any) -> dict[str, float] | None:

@@ -22,9 +22,10 @@ def ask(requests: list[Request], **options: str) -> dict[tuple[str, int], Comple
     async def collect() -> dict[tuple[str, int], Completion]:
         model = load_model("smollm2", {"dtype": "float32", "device": "cpu", **options})
         try:
-            return {(r.messages[-1].content, r.attempt): c async for r, c in model.generate(requests)}
+            completions = await asyncio.gather(*map(model.answer, requests))
         finally:
             await model.close()
+        return {(r.messages[-1].content, r.attempt): c for r, c in zip(requests, completions, strict=True)}
 
     return asyncio.run(collect())
 

@@ -41,8 +41,8 @@ def test_the_gpu_draws_what_the_cpu_draws(checkpoint: Path) -> None:
 
 def test_real_lack_of_memory_shrinks_the_batch(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny(checkpoint, device="cuda", batch_size="16", dtype="bfloat16")
-    loaded = model.load()
-    real = loaded.decoder._model.forward
+    decoder = model.load()
+    real = decoder.model.forward
     free = torch.cuda.mem_get_info()[0]
 
     def forward(*args: object, **kwargs: object) -> object:
@@ -50,10 +50,10 @@ def test_real_lack_of_memory_shrinks_the_batch(checkpoint: Path, monkeypatch: py
             torch.empty(2 * free, dtype=torch.uint8, device="cuda")  # the allocator's own error, not one of ours
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(loaded.decoder._model, "forward", forward)
+    monkeypatch.setattr(decoder.model, "forward", forward)
     found = answer(model, [request("q" * n) for n in range(1, 17)])
     assert all(c.error is None for c in found.values())
-    assert loaded.decoder.max_rows == 4
+    assert decoder.max_rows == 4
 
 
 def test_auto_takes_the_gpu_in_bfloat16(checkpoint: Path) -> None:

@@ -14,7 +14,7 @@ from harness.cli.main import entry
 from harness.errors import BrokenModel, HarnessError
 from harness.models.adopting import Origin, adopt
 from harness.models.hf_load import load_for_training
-from harness.models.hf_source import HfOptions, find_source
+from harness.models.hf_source import find_source
 from harness.registry import list_cards
 
 Call = Callable[..., tuple[int, str]]
@@ -62,8 +62,8 @@ def test_add_takes_what_is_sound_and_nothing_else(tmp_path: Path, base: Path, ki
 
 
 def find_given(kind: str, folder: Path, base: Path) -> object:
-    options = HfOptions() if kind == "model" else HfOptions(adapter=str(folder))
-    return find_source(str(folder if kind == "model" else base), options)
+    adapter = None if kind == "model" else str(folder)
+    return find_source(str(folder if kind == "model" else base), adapter)
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_an_adapter_with_resized_embeddings_is_loaded_with_the_base_resized(tmp_
     from safetensors.torch import load_file
 
     folder = ADAPTERS["with resized embeddings and tokens"].make(tmp_path / "a", base)
-    model, tokenizer = load_for_training(find_source(str(base), HfOptions(adapter=str(folder))), "auto")  # type: ignore[arg-type]
+    model, tokenizer = load_for_training(find_source(str(base), str(folder)), "auto")  # type: ignore[arg-type]
     brought = load_file(folder / "adapter_model.safetensors")
     assert model.config.vocab_size == 262 and len(tokenizer) == 262
     for name, table in (

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,9 @@ transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 from tiny_model import answer, request, tiny, write_model, write_tokenizer
 
 from harness.errors import ConfigError, ModelError, PrerequisiteError
-from harness.models.base import Stopped
-from harness.models.hf import build
-from harness.models.hf_decode import Decoded
-from harness.types import Request
+from harness.models.base import Stopped, bounded
+from harness.models.hf import HfModel, build
+from harness.types import Completion, Request
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,8 @@ def test_a_long_row_does_not_hold_back_the_others(checkpoint: Path) -> None:
         asked = [request("long", max_tokens=150, temperature=0.0)] + [
             request("s" * n, max_tokens=4) for n in range(1, 7)
         ]
-        seen = [r.max_tokens async for r, _ in model.generate(asked)]
+        seen: list[int] = []
+        await bounded(asked, lambda one: note(model, one, lambda: seen.append(one.max_tokens)), len(asked))
         await model.close()
         return seen
 
@@ -141,38 +142,48 @@ def test_a_long_row_does_not_hold_back_the_others(checkpoint: Path) -> None:
     assert seen[0] == 4
 
 
-def test_closing_the_iterator_stops_the_loop(checkpoint: Path) -> None:
-    async def first() -> int:
-        model = tiny(checkpoint, batch_size="1")
-        stream = model.generate([request("q" * n, max_tokens=100) for n in range(1, 200)])
-        async for _ in stream:
-            break
-        await stream.aclose()
-        again = [c async for _, c in model.generate([request("hi")])]
-        await model.close()
-        return len(again)
+async def note(model: HfModel, one: Request, done: Callable[[], None]) -> None:
+    await model.answer(one)
+    done()
 
-    assert asyncio.run(first()) == 1
+
+def test_callers_that_leave_stop_the_loop(checkpoint: Path) -> None:
+    async def first() -> Completion:
+        model = tiny(checkpoint, batch_size="1")
+        callers = [asyncio.create_task(model.answer(request("q" * n, max_tokens=100))) for n in range(1, 200)]
+        await asyncio.wait(callers, return_when=asyncio.FIRST_COMPLETED)
+        for caller in callers:
+            caller.cancel()
+        again = await model.answer(request("hi"))
+        assert sum(not caller.cancelled() for caller in callers) < 10
+        await model.close()
+        return again
+
+    assert asyncio.run(first()).tokens_out
 
 
 def test_cancelling_keeps_the_rows_that_finished_and_counts_the_others(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop blocks while the decoder works, so that rows finish unseen; then comes Ctrl-C."""
-    decoded: list[Decoded] = []
+    decoded: list[int] = []
 
     async def consume(seen: list[Request], counts: list[int]) -> None:
         model = tiny(checkpoint, batch_size="4")
-        real = model._completion
-        monkeypatch.setattr(model, "_completion", lambda row, *rest: decoded.append(row) or real(row, *rest))
+        decoder = model.load()
+        real = decoder._settle
+        monkeypatch.setattr(decoder, "_settle", lambda row, done: real(row, done) or decoded.append(row.max_new))
         asked = [request("q" * n, max_tokens=3) for n in range(1, 4)] + [
             request("long", max_tokens=200, temperature=0.0)
         ]
+
+        def finished(one: Request) -> None:
+            seen.append(one)
+            while decoded.count(3) < 3:
+                time.sleep(0.01)
+
         try:
-            async for one, _ in model.generate(asked):
-                seen.append(one)
-                while sum(row.job.max_new == 3 for row in decoded) < 3:
-                    time.sleep(0.01)
+            await bounded(asked, lambda one: note(model, one, lambda: finished(one)), len(asked))
         except Stopped as stop:
             counts.append(stop.unfinished)
             raise
@@ -200,33 +211,33 @@ def test_out_of_memory_halves_the_batch_and_gives_the_same_samples(
 ) -> None:
     expected = answer(tiny(checkpoint, batch_size="1"), mixed())
     model = tiny(checkpoint, batch_size="8")
-    loaded = model.load()
-    real = loaded.decoder._model.forward
+    decoder = model.load()
+    real = decoder.model.forward
 
     def forward(*args: object, **kwargs: object) -> object:
         if kwargs["input_ids"].shape[0] > 2:  # type: ignore[attr-defined]
             raise torch.OutOfMemoryError("simulated")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(loaded.decoder._model, "forward", forward)
+    monkeypatch.setattr(decoder.model, "forward", forward)
     found = answer(model, mixed())
     assert {k: c.text for k, c in found.items()} == {k: c.text for k, c in expected.items()}
-    assert loaded.decoder.max_rows == 2
+    assert decoder.max_rows == 2
 
 
 def test_out_of_memory_even_alone_is_an_error_of_that_request(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny(checkpoint, batch_size="4")
-    loaded = model.load()
-    real = loaded.decoder._model.forward
+    decoder = model.load()
+    real = decoder.model.forward
 
     def forward(*args: object, **kwargs: object) -> object:
         if kwargs["attention_mask"].shape[1] > 50:  # type: ignore[attr-defined]
             raise torch.OutOfMemoryError("simulated")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(loaded.decoder._model, "forward", forward)
+    monkeypatch.setattr(decoder.model, "forward", forward)
     found = answer(model, [request("x" * 60, max_tokens=4), request("ok", max_tokens=4)])
     assert "out of memory" in (found["x" * 60, 0].error or "")
     assert found["ok", 0].error is None

@@ -61,7 +61,7 @@ def test_a_system_turn_without_a_place_stands_at_the_head_of_the_first_user_turn
     async def collect() -> dict[str, Completion]:
         asked = [asking(SYSTEM, USER, name="s"), asking(*written[0], name="w")]
         asked += [asking(SYSTEM, *earlier, USER, name="s2"), asking(*written[1], name="w2")]
-        return {r.id.removesuffix("/0"): c async for r, c in model.generate(asked)}
+        return {r.id.removesuffix("/0"): await model.answer(r) for r in asked}
 
     found = asyncio.run(collect())
     for name in ("s", "s2"):

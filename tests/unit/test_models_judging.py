@@ -6,9 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
-import sys
 from collections.abc import Iterator
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -154,32 +152,6 @@ def test_another_refusal_has_no_such_hint(server: StubServer) -> None:
     [bad] = ask(make_model(server), make_request(schema=SCHEMA, top_logprobs=2))
     assert "context length" in (bad.error or "")
     assert not any(f"omit={field}" in (bad.error or "") for field in ("logprobs", "response_format"))
-
-
-# --- vllm, against the names that its documentation gives ---
-
-
-def test_vllm_is_given_the_schema_and_its_table_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    sampling = ModuleType("vllm.sampling_params")
-    sampling.StructuredOutputsParams = lambda **given: ("held to", given)  # type: ignore[attr-defined]
-    sampling.RequestOutputKind = SimpleNamespace(FINAL_ONLY="final")  # type: ignore[attr-defined]
-    package = ModuleType("vllm")
-    package.SamplingParams = lambda **given: given  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vllm", package)
-    monkeypatch.setitem(sys.modules, "vllm.sampling_params", sampling)
-    from harness.models import vllm
-
-    model = object.__new__(vllm.VllmModel)
-    model.options, model._detokenizer = vllm.VllmOptions(), None
-    plain: Any = model._sampling(make_request(), 64)
-    asked: Any = model._sampling(make_request(schema=SCHEMA, top_logprobs=5), 64)
-    assert (plain["logprobs"], plain["structured_outputs"]) == (None, None)
-    assert (asked["logprobs"], asked["structured_outputs"]) == (5, ("held to", {"json": SCHEMA}))
-    table = {3: SimpleNamespace(logprob=-2.0, decoded_token="B"), 9: SimpleNamespace(logprob=-0.2, decoded_token="A")}
-    output = SimpleNamespace(finish_reason="stop", text="A", token_ids=[9], cumulative_logprob=-0.2, logprobs=[table])
-    final = SimpleNamespace(outputs=[output])
-    assert vllm._completion(final, 1, 0.0, with_top=True).alternatives == {"A": -0.2, "B": -2.0}
-    assert vllm._completion(final, 1, 0.0, with_top=False).alternatives is None
 
 
 # --- hf ---

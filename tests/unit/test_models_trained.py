@@ -18,7 +18,7 @@ from registry_cards import add_card
 from harness.errors import ConfigError, HarnessError, MissingExtra, PrerequisiteError, StoreError, UnknownName
 from harness.models import load_model, vllm
 from harness.models.hf import HfModel
-from harness.models.trained import TrainedModel, fingerprint, lineage_facts
+from harness.models.trained import fingerprint, lineage_facts
 from harness.models.vllm import VllmModel
 from harness.registry import MODEL, models_dir, read_card
 
@@ -46,16 +46,15 @@ def write_adapter(folder: Path, base: Path, seed: int = 0, rank: int = 4) -> Pat
     return folder
 
 
-def load(results: Path, name: str, **options: str) -> TrainedModel:
+def load(results: Path, name: str, **options: str) -> HfModel:
     model = load_model(f"trained:{name}", {**FLOAT, **options}, results)
-    assert isinstance(model, TrainedModel)
+    assert isinstance(model, HfModel)
     return model
 
 
-def logits(model: TrainedModel) -> torch.Tensor:
-    assert isinstance(model.engine, HfModel)
+def logits(model: HfModel) -> torch.Tensor:
     with torch.no_grad():
-        found: torch.Tensor = model.engine.load().decoder._model(torch.arange(20)[None]).logits
+        found: torch.Tensor = model.load().model(torch.arange(20)[None]).logits
     return found
 
 
@@ -64,8 +63,7 @@ def test_a_full_model_answers_as_its_checkpoint_does(tmp_path: Path) -> None:
     requests = [tiny_model.request("hello"), tiny_model.request("abc")]
     model = load(tmp_path, "tiny-s")
     assert model.name == "trained:tiny-sft-1"
-    assert isinstance(model.engine, HfModel)
-    texts = {key: reply.text for key, reply in tiny_model.answer(model.engine, requests).items()}
+    texts = {key: reply.text for key, reply in tiny_model.answer(model, requests).items()}
     direct = tiny_model.answer(tiny_model.tiny(folder / MODEL), requests)
     assert texts == {key: reply.text for key, reply in direct.items()}
 
@@ -93,12 +91,11 @@ def test_it_is_evaluated_in_the_precision_of_its_first_student(tmp_path: Path) -
     found = {}
     for name in ("one", "two", "other", "orphan", "circle"):
         model = load_model(f"trained:{name}", {}, tmp_path)
-        assert isinstance(model, TrainedModel) and isinstance(model.engine, HfModel)
-        found[name] = model.engine.options.dtype
+        assert isinstance(model, HfModel)
+        found[name] = model.options.dtype
     assert found == {"one": "float32", "two": "float32", "other": "auto", "orphan": "auto", "circle": "auto"}
     told = load_model("trained:two", {"dtype": "bfloat16"}, tmp_path)
-    assert isinstance(told, TrainedModel) and isinstance(told.engine, HfModel)
-    assert told.engine.options.dtype == "bfloat16"
+    assert isinstance(told, HfModel) and told.options.dtype == "bfloat16"
 
 
 def test_the_card_is_told_with_the_identity(tmp_path: Path) -> None:
@@ -190,7 +187,7 @@ def test_a_base_on_the_hub_is_taken_at_its_commit(tmp_path: Path, monkeypatch: p
     folder = add_card(tmp_path, "lora", kind="adapter", base="hf:owner/name", base_fingerprint=f"commit:{'a' * 40}")
     (folder / MODEL).mkdir()
     (folder / MODEL / "adapter_config.json").write_text('{"r": 4}')
-    assert find_base("trained:lora", tmp_path).source.revision == "a" * 40
+    assert find_base("trained:lora", tmp_path).revision == "a" * 40
     assert asked == ["a" * 40]
 
 
@@ -257,17 +254,16 @@ def test_vllm_gets_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         load_model("trained:full", {"engine": "vllm"}, tmp_path)
     monkeypatch.setattr(vllm, "find_version", lambda: "vllm 0")
     full = load_model("trained:full", {"engine": "vllm", "max_num_seqs": "8"}, tmp_path)
-    assert isinstance(full, TrainedModel) and isinstance(full.engine, VllmModel)
-    assert full.engine.source.location == str(models_dir(tmp_path) / "full" / MODEL)
-    assert full.engine.options.engine_arguments() == {"dtype": "auto", "max_num_seqs": 8}
+    assert isinstance(full, VllmModel)
+    assert full.source.location == str(models_dir(tmp_path) / "full" / MODEL)
+    assert full.options.engine_arguments() == {"dtype": "auto", "max_num_seqs": 8}
     assert full.describe()["engine"] == "vllm" and full.describe()["model"] == "trained:full"
     adapted = load_model("trained:first", {"engine": "vllm"}, tmp_path)
-    assert isinstance(adapted, TrainedModel) and isinstance(adapted.engine, VllmModel)
-    assert adapted.engine.source.adapter == str(models_dir(tmp_path) / "first" / MODEL)
-    assert adapted.engine.options.max_lora_rank == 32  # room for 20
+    assert isinstance(adapted, VllmModel)
+    assert adapted.source.adapter == str(models_dir(tmp_path) / "first" / MODEL)
+    assert adapted.options.max_lora_rank == 32  # room for 20
     told = load_model("trained:first", {"engine": "vllm", "max_lora_rank": "64"}, tmp_path)
-    assert isinstance(told, TrainedModel) and isinstance(told.engine, VllmModel)
-    assert told.engine.options.max_lora_rank == 64
+    assert isinstance(told, VllmModel) and told.options.max_lora_rank == 64
     with pytest.raises(ConfigError, match="merge them"):
         load_model("trained:second", {"engine": "vllm"}, tmp_path)
     with pytest.raises(ConfigError, match="no option 'batch_size'"):

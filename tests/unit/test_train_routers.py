@@ -76,8 +76,7 @@ def test_the_saved_config_is_the_students(kind: str, asks: bool, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", EXPERTS)
 def test_evaluation_never_asks_for_router_outputs(kind: str, tmp_path: Path) -> None:
-    options = HfOptions()
-    source = find_source(str(write_experts(tmp_path / "s", kind, True)), options)
-    model = load_checkpoint(source, options, "cpu", "float32", None).decoder._model
+    source = find_source(str(write_experts(tmp_path / "s", kind, True)))
+    model = load_checkpoint(source, HfOptions(), "cpu", "float32", None).model
     found = model(input_ids=torch.tensor([[1, 2, 3]]))
     assert found.router_logits is None and found.aux_loss is None

@@ -1,0 +1,42 @@
+"""What engines share about `Model.score`: what may be asked, and tables of prompt log-probabilities as scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.errors import DataError, ModelError
+from harness.types import TokenScores
+
+
+def check_continuation(ids: Sequence[int], prompt: int, context: int | None, vocabulary: int | None) -> None:
+    """Raises `DataError` for no tokens, more than the `context` holds behind `prompt` tokens, and unknown ones."""
+    if not ids:
+        raise DataError("the continuation is empty: there is nothing to score")
+    if context is not None and prompt + len(ids) > context:
+        raise DataError(
+            f"prompt and continuation do not fit the context: they have {prompt} and {len(ids)} tokens, there is room "
+            f"for {context}"
+        )
+    if min(ids) < 0 or (vocabulary is not None and max(ids) >= vocabulary):
+        raise DataError(f"the continuation holds ids from {min(ids)} to {max(ids)}; the model has {vocabulary} tokens")
+
+
+def from_tables(ids: Sequence[int], tables: Sequence[Mapping[int, float]], top: int) -> TokenScores:
+    """Scores from one table for each token, id -> log-probability: of the token itself and the `top` likeliest.
+
+    Raises `ModelError` where a table lacks its token.
+    """
+    if len(tables) != len(ids) or any(token not in table for token, table in zip(ids, tables, strict=True)):
+        raise ModelError("the log-probabilities that came back are not of the tokens that were asked for")
+    logprobs = tuple(table[token] for token, table in zip(ids, tables, strict=True))
+    if top <= 0:
+        return TokenScores(tuple(ids), logprobs)
+    ranked = (sorted(table.items(), key=lambda entry: (-entry[1], entry[0])) for table in tables)
+    return TokenScores(tuple(ids), logprobs, tuple(dict(rank[:top]) for rank in ranked))
+
+
+def cannot_score(name: str) -> ModelError:
+    """The error of an engine that has no log-probabilities of a given text."""
+    return ModelError(
+        f"{name} cannot score a given text: hf, vllm, trained, smollm2 and tiny can, and openai with a vLLM server"
+    )

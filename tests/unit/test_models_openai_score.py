@@ -1,0 +1,134 @@
+"""`Model.score` of the engine for endpoints: a stand-in for vLLM's server, and servers that cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from stub_server import MODEL, Reply, StubServer
+
+from harness.errors import DataError, ModelError
+from harness.models import load_model
+from harness.types import Message, TokenScores
+
+ASKED = (Message("user", "why"),)
+CONTEXT = 64
+
+
+def told(index: int, body: dict[str, Any]) -> Reply:
+    """What vLLM's server says; a character is a token, its log-probability -1/100 of its id."""
+    if "messages" in body:
+        tokens = [1, *map(ord, body["messages"][-1]["content"])]
+        answer: dict[str, Any] = {"tokens": tokens, "count": len(tokens), "max_model_len": CONTEXT}
+    elif isinstance(body["prompt"], str):
+        answer = {"tokens": [*map(ord, body["prompt"])], "max_model_len": CONTEXT}
+    else:
+        likeliest = {"3": {"logprob": -0.01, "rank": 1}} if body["prompt_logprobs"] else {}
+        rows = [{str(token): {"logprob": -token / 100, "rank": 9}, **likeliest} for token in body["prompt"][1:]]
+        answer = {"choices": [{"index": 0, "text": "", "prompt_logprobs": [None, *rows]}]}
+    return Reply(raw=json.dumps(answer).encode())
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    stub = StubServer(scores=True)
+    stub.choose = told
+    with stub:
+        yield stub
+
+
+def score(server: StubServer, continuation: Any, top: int = 0, asked: Any = ASKED, **options: str) -> TokenScores:
+    async def ask() -> TokenScores:
+        given = {"base_url": server.url, "backoff": "0.01", "retries": "1", **options}
+        model = load_model(f"openai:{MODEL}", given)
+        try:
+            return await model.score(asked, continuation, top)
+        finally:
+            await model.close()
+
+    return asyncio.run(ask())
+
+
+def test_text_and_ids_are_scored_by_the_server(server: StubServer) -> None:
+    by_text = score(server, "ab", extra_body='{"chat_template_kwargs": {"enable_thinking": false}}')
+    assert by_text == TokenScores((97, 98), (-0.97, -0.98))
+    chat, text, prompt = [seen.body for seen in server.seen]
+    assert chat["messages"] == [{"role": "user", "content": "why"}] and chat["add_generation_prompt"] is True
+    assert chat["chat_template_kwargs"] == {"enable_thinking": False} and chat["model"] == MODEL
+    assert (text["prompt"], text["add_special_tokens"]) == ("ab", False)
+    assert prompt["prompt"] == [1, *map(ord, "why"), 97, 98] and prompt["prompt_logprobs"] == 0
+    assert [seen.path for seen in server.seen] == ["/tokenize", "/tokenize", "/v1/completions"]
+    by_ids = score(server, [97], top=1, asked=(*ASKED, Message("assistant", "so")))
+    assert by_ids == TokenScores((97,), (-0.97,), ({3: -0.01},))
+    assert server.seen[3].body["continue_final_message"] is True and server.count == 5
+
+
+def test_a_broken_connection_is_tried_again(server: StubServer) -> None:
+    server.script(Reply(reset=True))
+    assert score(server, [97]).logprobs == (-0.97,)
+
+
+@pytest.mark.parametrize(
+    ("continuation", "message"),
+    [("", "is empty"), ([], "is empty"), ("x" * 60, "they have 4 and 60 tokens, there is room for 63")],
+)
+def test_what_cannot_be_scored_is_refused_before_it_is_sent(
+    server: StubServer, continuation: Any, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        score(server, continuation)
+    assert all(seen.path == "/tokenize" for seen in server.seen)
+
+
+def body(**fields: Any) -> Reply:
+    return Reply(raw=json.dumps(fields).encode())
+
+
+PROMPT = body(tokens=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("replies", "message"),
+    [
+        ([Reply(status=500)] * 2, "HTTP 500"),
+        ([Reply(status=404)], "/tokenize: HTTP 404"),
+        ([Reply(raw=b"[" * 100_000)], "no JSON object"),
+        ([Reply(raw=b"[]")], "no JSON object"),
+        ([body(tokens="abc")], "no list of ids"),
+        ([body(tokens=[1, 2.5])], "no list of ids"),
+        ([PROMPT, Reply(status=400)], "HTTP 400"),
+        ([PROMPT, body(choices=[{"text": ""}])], "returns no prompt_logprobs"),
+        ([PROMPT, body(choices=[])], "returns no prompt_logprobs"),
+        ([PROMPT, body(choices=[{"prompt_logprobs": [None, None, {"x": {"logprob": 1}}]}])], "of no form"),
+        ([PROMPT, body(choices=[{"prompt_logprobs": [None, None, {"9": {"logprob": "1"}}]}])], "of no form"),
+        ([PROMPT, body(choices=[{"prompt_logprobs": [None, None, {"9": [1]}]}])], "of no form"),
+        ([PROMPT, body(choices=[{"prompt_logprobs": [None, None, {"9": {"logprob": math.nan}}]}])], "of no form"),
+        ([PROMPT, body(choices=[{"prompt_logprobs": [None, None, {"9": {"logprob": 10**400}}]}])], "of no form"),
+        ([PROMPT, body(choices=[{"prompt_logprobs": [None, None, {"8": {"logprob": -1.0}}]}])], "not of the tokens"),
+        ([PROMPT, body(choices=[{"prompt_logprobs": [None, None]}])], "not of the tokens"),
+    ],
+)
+def test_a_server_that_cannot_is_told_in_one_line(server: StubServer, replies: list[Reply], message: str) -> None:
+    server.script(*replies)
+    with pytest.raises(ModelError, match=message) as refused:
+        score(server, [9])
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 700
+
+
+def test_a_server_without_such_paths_still_answers() -> None:
+    async def both(url: str) -> str:
+        model = load_model(f"openai:{MODEL}", {"base_url": url, "backoff": "0.01", "retries": "1"})
+        with pytest.raises(ModelError, match=f"openai:{MODEL} cannot score a given text: /tokenize: HTTP 404"):
+            await model.score(ASKED, "x")
+        from test_models_judging import make_request
+
+        done = await model.answer(make_request())
+        await model.close()
+        return done.text
+
+    with StubServer() as server:
+        assert asyncio.run(both(server.url)) == "The answer is 4."
