@@ -18,7 +18,7 @@ from judges.protocols.mt_bench.score import score_pairs as of_pairs
 
 
 def read(folder: Path, rows: list[Any], reader: Callable[..., Any]) -> list[Any]:
-    return [reader(raw) for raw in files.read_rows([write_lines(folder / "rows.jsonl", rows)])]
+    return [reader(raw) for raw in files.read_rows([write_lines(folder / "rows.jsonl", rows)], refuse_empty=True)]
 
 
 def score(folder: Path, *rows: dict[str, Any]) -> list[MtBenchScore]:
