@@ -35,8 +35,12 @@ class Flip:
 
     problem_id: str
     reference: float
-    """Mean of the reference run on this problem."""
+    """Mean of the reference run (or the baseline) on this problem."""
     other: float
+    effect: float
+    """Positive: the other run (or the candidate) is better here."""
+    reference_answer: str = ""
+    other_answer: str = ""
 
     @property
     def change(self) -> float:
@@ -109,9 +113,10 @@ def _pair(reference: RunFolder, other: RunFolder, names: tuple[str, str], force:
     if outcome is None:
         raise UsageError(f"{a.run_id} and {b.run_id} have no scored problem in common")
     common = left.keys() & right.keys()
-    flips = [Flip(key, left[key], right[key]) for key in common if abs(left[key] - right[key]) > _SAME]
-    lower = described(b.headline).lower_is_better
-    wins = sum((flip.change < 0) is lower for flip in flips)
+    sign = -1.0 if described(b.headline).lower_is_better else 1.0
+    gaps = {key: right[key] - left[key] for key in common}
+    flips = [Flip(key, left[key], right[key], sign * gap) for key, gap in gaps.items() if abs(gap) > _SAME]
+    wins = sum(flip.effect > 0 for flip in flips)
     return Pair(
         reference=reference,
         other=other,

@@ -186,12 +186,12 @@ def measured(runs: Sequence[RunResult], assumed: Noise) -> Noise:
         between = math.sqrt(share * mean * (1.0 - mean))
         source = f"mean of {first.run_id}, spread assumed"
         return Noise(mean, between, assumed.delta_sd, source)
-    seen = sum(part.mean for part in parts) / len(parts)
+    seen = sum(mean for mean, _, _ in parts) / len(parts)
     mean = sum(_shrunk(_scored(run)) for run in runs[:2]) / len(parts)
     # What the shrinkage adds to the variance is split as assumed.
     added = max(0.0, mean * (1.0 - mean) - seen * (1.0 - seen))
     share = assumed.between_sd**2 / (assumed.mean * (1.0 - assumed.mean))
-    between = math.sqrt(sum(part.between_sd**2 for part in parts) / len(parts) + share * added)
+    between = math.sqrt(sum(between**2 for _, between, _ in parts) / len(parts) + share * added)
     spread = assumed.delta_sd
     if len(parts) == 2:
         spread = max(SMALLEST_DELTA_SD, delta_sd(first.items, runs[1].items))

@@ -19,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 
+from harness.compare import Flip
 from harness.gate.margin import Margin
 from harness.gate.needs import Need, needs
 from harness.gate.pairs import MOST_CUT, SAME, Pairs, Rule, mean_of, pair
@@ -30,19 +31,6 @@ from harness.stats.standard_errors import Array
 
 Outcome = Literal["pass", "regress", "inconclusive"]
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regress": 1, "inconclusive": 4}
-
-
-@dataclass(frozen=True)
-class Flip:
-    """A problem on which the two sides differ."""
-
-    problem_id: str
-    baseline: float
-    candidate: float
-    effect: float
-    """Positive: the candidate is better here."""
-    baseline_answer: str
-    candidate_answer: str
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _flips(verdict: Verdict, show: int, questions: Questions) -> list[str]:
     for flip in shown:
         question = questions.get((verdict.candidate.suite, flip.problem_id), "")
         cells = [_code(flip.problem_id), flip_change(flip, verdict), _code(question, 120)]
-        cells += [_code(flip.baseline_answer, 60), _code(flip.candidate_answer, 60)]
+        cells += [_code(flip.reference_answer, 60), _code(flip.other_answer, 60)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from harness.compare import Flip
 from harness.gate.advice import need_lines
-from harness.gate.decide import EXIT_CODES, Flip, Verdict, overall
+from harness.gate.decide import EXIT_CODES, Verdict, overall
 from harness.gate.values import Side
 from harness.plain import clean, plural
 from harness.report.text import p_value
@@ -134,8 +135,8 @@ def _flip_lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
     for flip in verdict.flips[:show]:
         question = clean(questions.get((verdict.candidate.suite, flip.problem_id), ""), _QUESTION)
         lines.append(f"    {flip_change(flip, verdict)}  {clean(flip.problem_id, 60)}  {question}".rstrip())
-        answers = [repr(clean(text, _ANSWER)) for text in (flip.baseline_answer, flip.candidate_answer) if text]
-        if flip.baseline_answer or not flip.candidate_answer:
+        answers = [repr(clean(text, _ANSWER)) for text in (flip.reference_answer, flip.other_answer) if text]
+        if flip.reference_answer or not flip.other_answer:
             lines += [f"        answers: {' -> '.join(answers)}"] if answers else []
         else:  # a baseline file has none
             lines.append(f"        candidate's answer: {answers[0]}")
@@ -147,8 +148,8 @@ def _flip_lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
 def flip_change(flip: Flip, verdict: Verdict) -> str:
     """Both values of a flipped problem: "100 -> 0 %"."""
     if verdict.candidate.share:
-        return f"{100 * flip.baseline:.0f} -> {100 * flip.candidate:.0f} %"
-    return f"{flip.baseline:.1f} -> {flip.candidate:.1f}"
+        return f"{100 * flip.reference:.0f} -> {100 * flip.other:.0f} %"
+    return f"{flip.reference:.1f} -> {flip.other:.1f}"
 
 
 def as_json(verdicts: Sequence[Verdict], show: int | None, questions: Questions) -> dict[str, Json]:
@@ -197,10 +198,10 @@ def _row(verdict: Verdict, show: int | None, questions: Questions) -> dict[str, 
         "flips": [
             {
                 "problem_id": flip.problem_id,
-                "baseline": flip.baseline,
-                "candidate": flip.candidate,
-                "baseline_answer": flip.baseline_answer,
-                "candidate_answer": flip.candidate_answer,
+                "baseline": flip.reference,
+                "candidate": flip.other,
+                "baseline_answer": flip.reference_answer,
+                "candidate_answer": flip.other_answer,
                 "question": questions.get((side.suite, flip.problem_id), ""),
             }
             for flip in verdict.flips[:show]

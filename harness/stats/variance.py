@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,20 +14,11 @@ from harness.errors import DataError
 from harness.stats.paired import ItemLike
 
 
-@dataclass(frozen=True, slots=True)
-class Components:
-    """Variance of one sample's score (right or wrong), split in two."""
+def components(items: Iterable[ItemLike]) -> tuple[float, float, float]:
+    """(mean, between, within) of a run whose samples are right or wrong: how much problems and samples make it vary.
 
-    mean: float
-    between_sd: float
-    """Standard deviation over problems of the chance of solving them ("question")."""
-    within_sd: float
-    """Root mean variance of one sample given its problem ("sampling")."""
-    n_problems: int
-
-
-def components(items: Iterable[ItemLike]) -> Components:
-    """Split the variance of a run whose samples are right or wrong; needs two problems with two or more samples.
+    Between is the standard deviation over problems of the chance of solving them, within the root mean variance of one
+    sample given its problem. Needs two problems with two or more samples.
 
     Unbiased: the sampling variance of a problem solved in a share p of n samples is p (1 - p) n / (n - 1), and a
     1/n part of it is taken off the spread of the shares. A negative difference is no question variance: 0.
@@ -41,7 +31,7 @@ def components(items: Iterable[ItemLike]) -> Components:
     n = np.array([count for _, count in usable], dtype=np.float64)
     within = p * (1.0 - p) * n / (n - 1.0)
     between = max(0.0, float(p.var(ddof=1)) - float((within / n).mean()))
-    return Components(float(p.mean()), math.sqrt(between), math.sqrt(float(within.mean())), len(usable))
+    return float(p.mean()), math.sqrt(between), math.sqrt(float(within.mean()))
 
 
 def delta_sd(a: Mapping[str, ItemLike], b: Mapping[str, ItemLike]) -> float:

@@ -15,14 +15,6 @@ def _row(problem_id: str, problem: Json, answer: Json) -> dict[str, Json]:
     return {"id": problem_id, "problem": clean_text(problem), "answer": str(value)}
 
 
-def _local(raw: Mapping[str, Json]) -> dict[str, Json]:
-    return _row(clean_text(raw["id"]), raw["problem"], raw["answer"])
-
-
-def _hub(raw: Mapping[str, Json]) -> dict[str, Json]:
-    return _row(f"amc23-{int(str(raw['id']))}", raw["question"], raw["answer"])
-
-
 def _render(row: Mapping[str, Json], seed: int) -> Problem:
     return open_problem(row, grader="number", instruction=BOXED_NUMBER)
 
@@ -35,9 +27,9 @@ AMC23 = Suite(
         files=("amc23.jsonl",),
         rows=40,
         sha256="b175f15d71171190d3ce0da2995074374a762a197c290d7aa5e9cd1d31d507f4",
-        from_local=_local,
+        from_local=lambda raw: _row(clean_text(raw["id"]), raw["problem"], raw["answer"]),
         hub=(HubRef("math-ai/amc23", None, "test", "80815d37005feb82cd7f8fbc6901d5d3eff43057"),),
-        from_hub=_hub,
+        from_hub=lambda raw: _row(f"amc23-{int(str(raw['id']))}", raw["question"], raw["answer"]),
     ),
     render=_render,
     grader="number",

@@ -31,14 +31,6 @@ def _row(problem_id: str, problem: Json, answer: Json) -> dict[str, Json]:
     return {"id": problem_id, "problem": clean_text(problem), "answer": clean_text(answer)}
 
 
-def _local(raw: Mapping[str, Json]) -> dict[str, Json]:
-    return _row(clean_text(raw["id"]), raw["problem"], raw["answer"])
-
-
-def _hub(raw: Mapping[str, Json]) -> dict[str, Json]:
-    return _row(f"minerva-{raw[INDEX]}", raw["question"], raw["answer"])
-
-
 def _render(row: Mapping[str, Json], seed: int) -> Problem:
     return open_problem({**row, "answer": latex_answer(str(row["answer"]))}, grader="math", instruction=INSTRUCTION)
 
@@ -51,9 +43,9 @@ MINERVA_MATH = Suite(
         files=("minerva_math.jsonl",),
         rows=272,
         sha256="d87a888e19d192916db43e1269c267f7b9289ab9a45149f63b47021fe668a66c",
-        from_local=_local,
+        from_local=lambda raw: _row(clean_text(raw["id"]), raw["problem"], raw["answer"]),
         hub=(HubRef("math-ai/minervamath", None, "test", "ee46ddc498933b1977577953250ca5c66be64f96"),),
-        from_hub=_hub,
+        from_hub=lambda raw: _row(f"minerva-{raw[INDEX]}", raw["question"], raw["answer"]),
     ),
     render=_render,
     grader="math",

@@ -22,14 +22,6 @@ def _row(problem_id: Json, body: Json, question: Json, answer: Json) -> dict[str
     return {"id": clean_text(problem_id), "problem": f"{story} {clean_text(question)}", "answer": str(value)}
 
 
-def _local(raw: Mapping[str, Json]) -> dict[str, Json]:
-    return _row(raw["id"], raw["body"], raw["question"], raw["answer"])
-
-
-def _hub(raw: Mapping[str, Json]) -> dict[str, Json]:
-    return _row(raw["ID"], raw["Body"], raw["Question"], raw["Answer"])
-
-
 def _render(row: Mapping[str, Json], seed: int) -> Problem:
     return open_problem(row, grader="number", instruction=BOXED_NUMBER)
 
@@ -42,9 +34,9 @@ SVAMP = Suite(
         files=("svamp.jsonl",),
         rows=1000,
         sha256="cb07a1b3782afb28f82124895947651abd51d1b7acd8b46b4bbbd349735d622f",
-        from_local=_local,
+        from_local=lambda raw: _row(raw["id"], raw["body"], raw["question"], raw["answer"]),
         hub=(HubRef(_REPO, None, "train", _REVISION), HubRef(_REPO, None, "test", _REVISION)),
-        from_hub=_hub,
+        from_hub=lambda raw: _row(raw["ID"], raw["Body"], raw["Question"], raw["Answer"]),
     ),
     render=_render,
     grader="number",

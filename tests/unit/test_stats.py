@@ -279,9 +279,10 @@ def test_letters_say_exactly_who_differs(size: int, seed: int) -> None:
 def test_components_find_what_was_put_in() -> None:
     generator = np.random.default_rng(3)
     p = generator.beta(2, 2, 4000)  # sd of Beta(2, 2): sqrt(1/20)
-    found = components(items(*(generator.binomial(8, p) / 8), n=8).values())
-    assert found.between_sd == pytest.approx(math.sqrt(1 / 20), rel=0.03)
-    assert found.within_sd == pytest.approx(math.sqrt(0.25 - 1 / 20), rel=0.03)
+    mean, between, within = components(items(*(generator.binomial(8, p) / 8), n=8).values())
+    assert mean == pytest.approx(0.5, abs=0.02)
+    assert between == pytest.approx(math.sqrt(1 / 20), rel=0.03)
+    assert within == pytest.approx(math.sqrt(0.25 - 1 / 20), rel=0.03)
     shifted = np.clip(p + generator.normal(0, 0.05, 4000), 0, 1)
     a, b = items(*(generator.binomial(32, p) / 32), n=32), items(*(generator.binomial(32, shifted) / 32), n=32)
     assert delta_sd(a, b) == pytest.approx(0.05, abs=0.006)
