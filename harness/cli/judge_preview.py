@@ -2,108 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import cast
 
 import click
 
 from harness.config import RunConfig
-from harness.errors import PrerequisiteError
-from harness.models import load_model
-from harness.models.budget import Prices
-from harness.models.reply_cache import Cache
 from harness.plain import clean
 from harness.report.table import Format, to_json
 from harness.run.folder import RunFolder
-from harness.run.judged.ask import CACHE, prepare
+from harness.run.judged.preview import judging_plan
 from harness.types import Json
-from judges.keys import ask_request
-from judges.types import Ask
-
-_CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates
 
 
 def show_preview(folder: RunFolder, against: RunFolder | None, config: RunConfig, form: Format) -> None:
     """Print the plan; no judge is asked."""
-    case = prepare(folder, config, against)
-    asks = [ask for task in case.open for ask in case.judging.asks(task)]
-    plans = [_plan(name, asks, config) for name in config.judge.names]
-    costs = [plan["cost_at_most"] for plan in plans]
-    facts: dict[str, Json] = {
-        "run": folder.name,
-        "against": case.opponent,
-        "answers": len(case.answers.tasks),
-        "failed": len(case.answers.failed),
-        "judges": list(config.judge.names),
-        "judging": dict(case.judging.identity()),
-        "judgments": len(asks) * max(len(config.judge.names), 1),
-        "cached": sum(_number(plan["cached"]) for plan in plans),
-        "repeated": sum(_number(plan["repeated"]) for plan in plans),
-        "tokens_in": math.ceil(sum(_number(plan["tokens_in"]) for plan in plans)),
-        "tokens_out_at_most": math.ceil(sum(_number(plan["tokens_out_at_most"]) for plan in plans)),
-        # A total that leaves a judge out would be no bound.
-        "cost_at_most": sum(map(_number, costs)) if costs and None not in costs else None,
-        "by_judge": list(plans),
-        "first_prompt": [{"role": message.role, "content": message.content} for message in asks[0].messages],
-    }
+    facts = judging_plan(folder, against, config)
     if form == "json":
         click.echo(to_json(facts), nl=False)
         return
     _print(facts)
-    for message in asks[0].messages:
-        click.echo(f"\n--- {message.role}")
-        for line in message.content.splitlines():
+    for message in cast("list[dict[str, str]]", facts["first_prompt"]):
+        click.echo(f"\n--- {message['role']}")
+        for line in message["content"].splitlines():
             indent = line[: len(line) - len(line.lstrip(" "))]
             click.echo(indent + clean(line, 2000))
 
 
-def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
-    """What one judge would be asked: not what is in the cache, and what stands twice among the asks only once."""
-    identity: Mapping[str, Json] = {}
-    try:
-        judge = load_model(name, config.judge.options_of(name), config.results_dir)
-    except PrerequisiteError:  # a judge that is not set up yet may still be planned for
-        prices = _told_prices(config.judge.options_of(name))
-    else:
-        prices, identity = Prices.of(judge.environment()), judge.describe()
-    keyed = [(ask_request(identity, ask).id, ask) for ask in asks]
-    stored = _stored([key for key, _ in keyed], Path(config.results_dir) / CACHE) if identity else set()
-    open_asks = list({key: ask for key, ask in keyed if key not in stored}.values())
-    cached = sum(key in stored for key, _ in keyed)
-    tokens_in = math.ceil(sum(len(m.content) for ask in open_asks for m in ask.messages) / _CHARS_PER_TOKEN)
-    most_out = sum(ask.max_tokens for ask in open_asks)
-    return {
-        "judge": name,
-        "cached": cached,
-        "repeated": len(asks) - cached - len(open_asks),
-        "tokens_in": tokens_in,
-        "tokens_out_at_most": most_out,
-        "cost_at_most": prices.cost(tokens_in, most_out) if prices is not None else None,
-    }
-
-
-def _told_prices(judge_options: Mapping[str, object]) -> Prices | None:
-    """Prices as the user wrote them, for a judge that would have told them had its key or library been there."""
-    try:
-        return Prices.of({name: float(str(judge_options[name])) for name in ("price_in", "price_out")})
-    except (KeyError, ValueError):
-        return None
-
-
-def _stored(keys: Sequence[str], path: Path) -> set[str]:
-    if not path.exists():  # a plan creates no files
-        return set()
-    with Cache(path) as cache:
-        return set(cache.get_many(keys))
-
-
 def _repeated(facts: Mapping[str, Json]) -> str:
     return f", {facts['repeated']:,} the same as another" if facts["repeated"] else ""
-
-
-def _number(value: Json) -> float:
-    return value if isinstance(value, int | float) else 0
 
 
 def _print(facts: Mapping[str, Json]) -> None:

@@ -190,9 +190,9 @@ def _fields(options: Any, own: Sequence[dataclasses.Field[Any]] | None = None) -
 
 def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path | None) -> dict[str, Any]:
     from harness.cli.listing import AGAIN, IMPORTED, of_a_file
-    from harness.cli.show_problem import listed, problem_facts
     from harness.run.folder import JUDGED, RESULT
     from harness.run.locate import find_run
+    from harness.run.problem import listed, problem_facts
 
     try:
         folder = find_run(results_dir, name)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.config import RunConfig
+from harness.datasets import load_rows
 from harness.errors import HarnessError, StoreError, UsageError
-
-if TYPE_CHECKING:
-    from harness.run.folder import RunFolder
-    from harness.types import Completion, Problem
-    from judges.types import Judgment
+from harness.reasoning import with_answer
+from harness.run.folder import SCORES, VERDICTS, RunFolder
+from harness.run.replan import stored_job
+from harness.run.turns import walk
+from harness.suites import load_suite
+from harness.types import Completion, Problem
+from judges.types import Judgment
 
 _LISTED = 12
 """Ids named in an error."""
@@ -23,8 +27,6 @@ def problem_facts(folder: RunFolder, name: str, data_dir: Path | None) -> dict[s
 
     Raises `UsageError` listing ids if none or several match, `StoreError` for a damaged run.
     """
-    from harness.run.folder import SCORES, VERDICTS
-
     if folder.has(VERDICTS):
         rows = folder.judgments
         wanted = find_id(name, (row.problem_id for row in rows), folder.name, "judgment")
@@ -92,11 +94,6 @@ def _asked(folder: RunFolder, wanted: str, data_dir: Path | None) -> dict[str, A
 
 def _problem(folder: RunFolder, wanted: str, data_dir: Path | None) -> Problem | None:
     """The problem as the run's replies were made to it; of a conversation, what the first attempt was asked."""
-    from harness.config import RunConfig
-    from harness.run.replan import stored_job
-    from harness.run.turns import walk
-    from harness.suites import load_suite
-
     origin = folder.beside(folder.spec.judged_from) if folder.spec.judged_from is not None else folder
     own = origin.spec.imported_from is None
     if own and data_dir is None and load_suite(origin.spec.suite).data.generate is None:
@@ -110,8 +107,6 @@ def _problem(folder: RunFolder, wanted: str, data_dir: Path | None) -> Problem |
 
 def _reply(completion: Completion) -> dict[str, Any]:
     """The reply as it is read: the thought, wherever the server or the text had it, and the answer."""
-    from harness.reasoning import with_answer
-
     if completion.finish == "error":
         return {"error": completion.error}
     read = with_answer(completion)
@@ -146,9 +141,6 @@ def _answers(folder: RunFolder, wanted: str) -> dict[int, Any]:
 
 
 def _baseline(name: str, wanted: str, data_dir: Path | None) -> str:
-    from harness.datasets import load_rows
-    from harness.suites import load_suite
-
     try:
         suite = load_suite(name)
         if data_dir is None or suite.baseline is None:
