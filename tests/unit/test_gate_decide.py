@@ -197,7 +197,7 @@ def test_a_shown_loss_within_the_margin_is_called_that() -> None:
 def test_losses_are_listed_before_gains() -> None:
     verdict = decide(make_side([1.0, 0.0, 1.0, 0.5]), make_side([0.5, 1.0, 0.0, 0.5], "new"))
     assert [flip.problem_id for flip in verdict.flips] == ["p0002", "p0000", "p0001"]
-    assert (verdict.flips[0].baseline_answer, verdict.flips[0].candidate_answer) == ("42", "41")
+    assert (verdict.flips[0].reference_answer, verdict.flips[0].other_answer) == ("42", "41")
     assert (verdict.wins, verdict.losses) == (1, 2)
 
 
