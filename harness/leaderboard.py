@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from harness.errors import StoreError, UnknownName, UsageError
 from harness.metrics import described, is_listed
-from harness.ranking import Aligned
+from harness.ranking import pairing
 from harness.run.folder import JUDGED, RESULT
 from harness.run.locate import list_runs
 from harness.run.result import RunResult
@@ -255,9 +255,9 @@ def _rank(groups: Mapping[Key, list[Standing]]) -> dict[Key, list[Standing]]:
     p_values: list[float] = []
     for key in testable:
         standings = ordered[key]
-        aligned = Aligned.of([s.result for s in standings])
+        compare = pairing([s.result for s in standings])
         for i, j in combinations(range(len(standings)), 2):
-            outcome = aligned.compare(i, j) if all_pairs or i == 0 else None
+            outcome = compare(i, j) if all_pairs or i == 0 else None
             if outcome is not None:
                 tests.append((key, standings[i].result.run_id, standings[j].result.run_id))
                 p_values.append(outcome.p)
@@ -303,9 +303,9 @@ def _against(groups: Mapping[Key, list[Standing]], baseline: str) -> dict[Key, l
         base = next((i for i, s in enumerate(standings) if s.result.model == baseline), None)
         if base is None or not _per_problem(standings):
             continue
-        aligned = Aligned.of([s.result for s in standings])
+        compare = pairing([s.result for s in standings])
         for position in range(len(standings)):
-            outcome = aligned.compare(position, base) if position != base else None
+            outcome = compare(position, base) if position != base else None
             if outcome is not None:
                 versus[key, position] = outcome
     adjusted = dict(zip(versus, holm([outcome.p for outcome in versus.values()]), strict=True))

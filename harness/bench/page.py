@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from harness.bench.compare import SuiteComparison
-from harness.bench.plots import Curve, curves, noise_bars, scatter
+from harness.bench.plots import Points, curves, noise_bars, scatter
 from harness.bench.report import all_tables
 from harness.bench.spec import Arm, BenchSpec
 from harness.errors import UsageError
@@ -47,14 +47,14 @@ def write_report(
     write_output(path, page(title, tables, figures=[figure for figure in figures if figure]))
 
 
-def loss_curves(arms: Sequence[Arm], results_dir: Path) -> list[Curve]:
+def loss_curves(arms: Sequence[Arm], results_dir: Path) -> list[tuple[str, Points]]:
     """Loss over tokens of every trained model that has a metrics.jsonl; a line that cannot be read is left out."""
     found = []
     for arm in arms:
         for member in arm.members:
             if member.card is not None:
                 path = models_dir(results_dir) / member.card.id / "metrics.jsonl"
-                found.append(Curve(arm.name, tuple(_points(path))))
+                found.append((arm.name, tuple(_points(path))))
     return found
 
 

@@ -23,14 +23,8 @@ _MAX_POINTS = 400
 """Of one curve; a longer one is thinned."""
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One training run's loss over the tokens that the student has read."""
-
-    name: str
-    """Method; curves of one name share a colour."""
-    points: tuple[tuple[float, float], ...]
-    """(tokens, loss)."""
+Points = tuple[tuple[float, float], ...]
+"""Loss over the tokens that the student has read: (tokens, loss) of one training run."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +91,19 @@ def _mark(axes: _Axes, entry: Entry, key: str, scale: float, colour: str) -> str
     return "".join([*parts, "</g>"])
 
 
-def curves(found: Sequence[Curve]) -> str:
-    """Loss over tokens, one line for each training run."""
-    shown = [Curve(c.name, _thin([p for p in c.points if all(map(math.isfinite, p))])) for c in found]
-    shown = [curve for curve in shown if len(curve.points) > 1]
+def curves(found: Sequence[tuple[str, Points]]) -> str:
+    """Loss over tokens, one line for each training run (method, points); runs of one method share a colour."""
+    thinned = [(name, _thin([p for p in points if all(map(math.isfinite, p))])) for name, points in found]
+    shown = [(name, points) for name, points in thinned if len(points) > 1]
     if not shown:
         return ""
-    names = list(dict.fromkeys(curve.name for curve in shown))
-    xs, ys = ([point[i] for curve in shown for point in curve.points] for i in (0, 1))
+    names = list(dict.fromkeys(name for name, _ in shown))
+    xs, ys = ([point[i] for _, points in shown for point in points] for i in (0, 1))
     axes = _Axes(*_range([0.0, *xs]), *_range(ys))
     lines = []
-    for curve in shown:
-        path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in curve.points)
-        colour = _COLOURS[names.index(curve.name) % len(_COLOURS)]
+    for name, points in shown:
+        path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in points)
+        colour = _COLOURS[names.index(name) % len(_COLOURS)]
         lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.3"/>')
     frame = axes.draw("tokens read in training", "loss of each method's own kind: compare shapes, not heights")
     return _figure("Training loss", frame + "".join(lines), _legend(names))

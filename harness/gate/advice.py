@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.gate.decide import Asked, Verdict
+from harness.gate.decide import Verdict
 from harness.gate.needs import Need
 from harness.gate.values import Side
 from harness.plain import clean, plural
@@ -58,7 +58,7 @@ def _commands(verdict: Verdict) -> list[str]:
     more = min((need.problems for need in verdict.needs if need.problems is not None), default=None)
     sides = {"baseline": verdict.baseline, "candidate": verdict.candidate}
     if n is not None:
-        made = [command(side, n, verdict.asked, role) for role, side in sides.items()]
+        made = [command(side, n, verdict.options.get(role, {}), verdict.folders) for role, side in sides.items()]
         runs = [word for role, side in sides.items() for word in (f"--{role}", side.run_id)]
         again = f"; write {verdict.baseline.file} again by --save-baseline" if verdict.baseline.file else ""
         note = f"(only the missing samples are made{_unknown(verdict, '--model-arg')}{again})"
@@ -69,7 +69,7 @@ def _commands(verdict: Verdict) -> list[str]:
         words += ["--suite", f"{verdict.candidate.suite}:{min(verdict.baseline.n, verdict.candidate.n)}"]
         words += _sampling(verdict.candidate, more)
         for role in sides:
-            words += _options(verdict.asked, role, f"--{role}-arg")
+            words += _options(verdict.options.get(role, {}), f"--{role}-arg")
         note = _unknown(verdict, "--baseline-arg, --candidate-arg").removeprefix("; ")
         return [gate_command(verdict, words), *([f"({note})"] if note else [])]
     scale, unit = verdict.unit
@@ -89,25 +89,25 @@ def gate_command(verdict: Verdict, words: Sequence[str], margin: str | None = No
     found += ["--test", rule.test] if rule.test != "noninferior" else []
     found += ["--metric", verdict.candidate.metric] if verdict.candidate.metric != "avg@n" else []
     found += ["--alpha", f"{rule.alpha:g}"] if rule.alpha != 0.05 else []
-    return _line([*found, *verdict.asked.folders])
+    return _line([*found, *verdict.folders])
 
 
-def command(side: Side, n: int, asked: Asked, role: str) -> str:
+def command(side: Side, n: int, options: Mapping[str, str], folders: Sequence[str]) -> str:
     """The command that adds samples to a side."""
     words = ["harness", "run", "--suite", side.suite, "--model", side.model, "--n", str(n), *_sampling(side)]
-    return _line([*words, *_options(asked, role, "--model-arg"), *asked.folders])
+    return _line([*words, *_options(options, "--model-arg"), *folders])
 
 
-def _options(asked: Asked, role: str, option: str) -> list[str]:
+def _options(options: Mapping[str, str], option: str) -> list[str]:
     """The engine's options of a side that was named as a model; secrets are masked."""
-    given = mask_fields(dict(asked.options.get(role, {})))
+    given = mask_fields(dict(options))
     assert isinstance(given, dict)
     return [word for key, value in given.items() for word in (option, f"{key}={value}")]
 
 
 def _unknown(verdict: Verdict, option: str) -> str:
     """What a reader has to add: options of an engine that a stored run may have had."""
-    roles = [role for role in ("baseline", "candidate") if role not in verdict.asked.options]
+    roles = [role for role in ("baseline", "candidate") if role not in verdict.options]
     return f"; if the engine of the stored {' and '.join(roles)} had options, add them: {option}" if roles else ""
 
 

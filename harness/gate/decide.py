@@ -34,16 +34,6 @@ EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regress": 1, "inconclusive": 4}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How the gate was asked for: what a command that is printed repeats."""
-
-    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Role -> options of its engine, of a side that was named as a model; what a stored side had is not known."""
-    folders: tuple[str, ...] = ()
-    """`--data-dir` and `--results-dir` where they are not the usual ones."""
-
-
-@dataclass(frozen=True)
 class Verdict:
     """One suite, one metric."""
 
@@ -80,7 +70,10 @@ class Verdict:
     notes: tuple[str, ...]
     needs: tuple[Need, ...]
     """What would decide an inconclusive verdict."""
-    asked: Asked = Asked()
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Role -> options of its engine, of a side that was named as a model; what a stored side had is not known."""
+    folders: tuple[str, ...] = ()
+    """`--data-dir` and `--results-dir` where they are not the usual ones: what a printed command repeats."""
 
     @property
     def unit(self) -> tuple[float, str]:

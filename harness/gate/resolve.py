@@ -16,7 +16,7 @@ from harness import catalog
 from harness.config import RunConfig
 from harness.errors import DataError, UsageError
 from harness.gate.baseline import read_baseline
-from harness.gate.decide import Asked, Verdict, decide_all
+from harness.gate.decide import Verdict, decide_all
 from harness.gate.margin import parse_margin
 from harness.gate.pairs import Rule
 from harness.gate.reach import Design, check_reach
@@ -121,8 +121,8 @@ def run_gate(
             say(check_reach(_design(own, stored), margin.value, rule))
 
     verdicts = decide_all(find_sides(baseline, candidate, config, metric, progress, check), rule)
-    asked = Asked({side.role: side.options for side in (baseline, candidate) if side.model}, _folders(config))
-    return [replace(verdict, asked=asked) for verdict in verdicts]
+    options = {side.role: side.options for side in (baseline, candidate) if side.model}
+    return [replace(verdict, options=options, folders=_folders(config)) for verdict in verdicts]
 
 
 def _folders(config: RunConfig) -> tuple[str, ...]:

@@ -83,19 +83,13 @@ class ForeignRun:
     source: str = ""
     """File name the run was read from."""
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """An imported run under the name it gets here."""
-
-    suite: str
-    """One of ours if every problem was found in it, else "<tool>:<task>"."""
-    data_sha256: str
-    ids: Mapping[str, str]
-    """The other tool's key -> problem id."""
-    clusters: Mapping[str, str] = field(default_factory=dict)
+    suite: str = ""
+    """The name it gets here (`mapping.located`): one of ours if every problem was found in it, else "<tool>:<task>"."""
+    data_sha256: str = "unknown"
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """The other tool's key -> problem id of ours."""
     note: str = ""
+    """Why it does not stand under the name of a suite of ours."""
 
 
 def read_json(path: Path, limit: int = MAX_RESULT_BYTES) -> dict[str, Any]:
@@ -223,19 +217,17 @@ def _estimate(run: ForeignRun, metric: str) -> tuple[Estimate, str]:
     return estimate, warning
 
 
-def to_result(run: ForeignRun, mapped: Mapped, headline: str) -> tuple[RunResult, list[Graded]]:
+def to_result(run: ForeignRun, headline: str) -> tuple[RunResult, list[Graded]]:
     """The run as a `RunResult` and its per-problem scores; `headline` must be one of its metrics."""
     run = with_checked_items(run, headline)
-    warnings = [*run.warnings, *([mapped.note] if mapped.note else [])]
+    warnings = [*run.warnings, *([run.note] if run.note else [])]
     estimates: dict[str, Estimate] = {}
     for metric in [headline, *(m for m in run.metrics if m != headline)]:
         estimates[metric], warning = _estimate(run, metric)
         warnings += [warning] if warning else []
     warnings.append(f"{run.tool} does not record unanswered, cut or failed samples: their counts here are not measured")
-    ids = {item.key: mapped.ids.get(item.key, item.key) for item in run.items}
-    items = {
-        ids[item.key]: Item(item.values[headline], item.n, mapped.clusters.get(item.key, "")) for item in run.items
-    }
+    ids = {item.key: run.ids.get(item.key, item.key) for item in run.items}
+    items = {ids[item.key]: Item(item.values[headline], item.n) for item in run.items}
     graded = [
         Graded(
             problem_id=ids[item.key],
@@ -243,7 +235,6 @@ def to_result(run: ForeignRun, mapped: Mapped, headline: str) -> tuple[RunResult
             score=Score(
                 item.values[headline], "scored", why=f"imported: mean of {item.n}" if item.n > 1 else "imported"
             ),
-            cluster=mapped.clusters.get(item.key, ""),
             tokens_out=item.tokens_out if item.n == 1 else None,
         )
         for item in run.items
@@ -252,7 +243,7 @@ def to_result(run: ForeignRun, mapped: Mapped, headline: str) -> tuple[RunResult
     identity: dict[str, Json] = {"tool": run.tool, "source": run.source, **run.identity}
     result = RunResult(
         run_id=_run_id(run, headline),
-        suite=mapped.suite,
+        suite=run.suite,
         suite_version=f"{run.tool}/{run.task_version}",
         model=run.model,
         headline=headline,
@@ -262,7 +253,7 @@ def to_result(run: ForeignRun, mapped: Mapped, headline: str) -> tuple[RunResult
         limit=run.limit,
         seed=run.seed,
         sampling=run.sampling,
-        data_sha256=mapped.data_sha256,
+        data_sha256=run.data_sha256,
         graders={run.tool: f"{run.tool}/{run.task_version}"},
         model_identity=identity,
         environment=run.environment,

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.errors import DataError, UnknownName, UsageError
 from harness.interop import lighteval, lm_eval
 from harness.interop.common import TOOLS, ForeignRun, Tool, read_json, to_result, write_run
-from harness.interop.mapping import locate
+from harness.interop.mapping import located
 from harness.interop.replies import replies
 from harness.run.folder import RunFolder
 
@@ -69,9 +69,9 @@ def import_path(
 
 def _write(run: ForeignRun, results_dir: Path, metric: str | None, data_dir: Path | None) -> RunFolder:
     headline = metric if metric is not None and metric in run.metrics else next(iter(run.metrics))
-    mapped = locate(run, data_dir)
-    result, graded = to_result(run, mapped, headline)
-    problems, records = replies(run, mapped, data_dir)
+    run = located(run, data_dir)
+    result, graded = to_result(run, headline)
+    problems, records = replies(run, data_dir)
     return write_run(results_dir, result, graded, problems, records)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.hashing import canonical_json, short_hash
-from harness.interop.common import ForeignItem, ForeignRun, Mapped
+from harness.interop.common import ForeignItem, ForeignRun
 from harness.types import Json
 
 SUITES: Mapping[str, Mapping[str, str]] = {
@@ -60,31 +61,28 @@ def normalise(text: str) -> str:
     return _SPACE.sub(" ", text[:_MAX_QUESTION]).strip()
 
 
-def locate(run: ForeignRun, data_dir: Path | None) -> Mapped:
-    """Name the run: our suite and ids if its problems are ours and the data are in `data_dir`, else its own."""
-    own = Mapped(
-        suite=f"{run.tool}:{run.task}",
-        data_sha256=short_hash(canonical_json(sorted(item.question or item.key for item in run.items)), 64)
-        if run.items
-        else "unknown",
-        ids={},
-    )
+def located(run: ForeignRun, data_dir: Path | None) -> ForeignRun:
+    """The run under its name here: our suite and ids if its problems are ours and the data are in `data_dir`."""
+    own = replace(run, suite=f"{run.tool}:{run.task}")
+    if not run.items:
+        return own
+    texts = sorted(item.question or item.key for item in run.items)
+    own = replace(own, data_sha256=short_hash(canonical_json(texts), 64))
     name = SUITES[run.tool].get(run.task)
-    if name is None or not run.items:
+    if name is None:
         return own
     if data_dir is None:  # asking the hub for a data set is not what an import should do unasked
-        return Mapped(own.suite, own.data_sha256, {}, note=f"to match its problems with suite {name}, say --data-dir")
+        return replace(own, note=f"to match its problems with suite {name}, say --data-dir")
     try:
         rows, sha256 = _suite_rows(name, data_dir)
     except HarnessError as error:  # no data here is no reason not to import
-        return Mapped(own.suite, own.data_sha256, {}, note=f"not matched to suite {name}: {error}")
-    texts = {str(row["id"]): _texts(row) for row in rows}
-    ids = match(run.items, texts, {str(row["id"]): _choices(row) for row in rows})
-    missing = [item.key for item in run.items if item.key not in ids]
-    if missing:
-        note = f"not matched to suite {name}: {len(missing)} of {len(run.items)} problems were not found in it"
-        return Mapped(own.suite, own.data_sha256, {}, note=note)
-    return Mapped(name, sha256, ids)
+        return replace(own, note=f"not matched to suite {name}: {error}")
+    questions = {str(row["id"]): _texts(row) for row in rows}
+    ids = match(run.items, questions, {str(row["id"]): _choices(row) for row in rows})
+    if missing := [item.key for item in run.items if item.key not in ids]:
+        lost = f"{len(missing)} of {len(run.items)} problems were not found in it"
+        return replace(own, note=f"not matched to suite {name}: {lost}")
+    return replace(run, suite=name, data_sha256=sha256, ids=ids)
 
 
 def _suite_rows(name: str, data_dir: Path) -> tuple[Sequence[Mapping[str, Json]], str]:

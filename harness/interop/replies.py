@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.interop.common import ForeignItem, ForeignRun, Mapped
+from harness.interop.common import ForeignItem, ForeignRun
 from harness.run.spec import prompt_hash
 from harness.types import Completion, Message, Problem, Record
 
@@ -22,14 +22,14 @@ CONFIDENTIAL = frozenset({"gpqa"})
 _LETTER = re.compile(r"\s*\(?([A-J])\)?\.?\s*")
 
 
-def replies(run: ForeignRun, mapped: Mapped, data_dir: Path | None) -> tuple[list[Problem], list[Record]]:
+def replies(run: ForeignRun, data_dir: Path | None) -> tuple[list[Problem], list[Record]]:
     """What was asked and answered, in the file's order; two empty lists where the file does not hold all of it."""
     if not run.items or not all(item.prompt and item.replies for item in run.items):
         return [], []
-    if any(name in run.task.lower() or name == mapped.suite for name in CONFIDENTIAL):
+    if any(name in run.task.lower() or name == run.suite for name in CONFIDENTIAL):
         return [], []
-    ours = _our_problems(mapped, data_dir)
-    problems = [_problem(item, ours.get(mapped.ids.get(item.key, "")), mapped) for item in run.items]
+    ours = _our_problems(run, data_dir)
+    problems = [_problem(item, run.ids.get(item.key, item.key), ours) for item in run.items]
     records = [
         Record(problem.id, attempt, 0, prompt_hash(problem.messages), Completion(text, "stop"))
         for problem, item in zip(problems, run.items, strict=True)
@@ -38,22 +38,21 @@ def replies(run: ForeignRun, mapped: Mapped, data_dir: Path | None) -> tuple[lis
     return problems, records
 
 
-def _our_problems(mapped: Mapped, data_dir: Path | None) -> Mapping[str, Problem]:
+def _our_problems(run: ForeignRun, data_dir: Path | None) -> Mapping[str, Problem]:
     from harness.suites import load_problems, load_suite
 
-    if not mapped.ids:
+    if not run.ids:
         return {}
     try:
-        return {problem.id: problem for problem in load_problems(load_suite(mapped.suite), data_dir, 0, None)}
+        return {problem.id: problem for problem in load_problems(load_suite(run.suite), data_dir, 0, None)}
     except HarnessError:  # found a moment ago: without them the replies are kept all the same
         return {}
 
 
-def _problem(item: ForeignItem, ours: Problem | None, mapped: Mapped) -> Problem:
-    asked = (Message("user", item.prompt),)
-    name = mapped.ids.get(item.key, item.key)
+def _problem(item: ForeignItem, name: str, known: Mapping[str, Problem]) -> Problem:
+    asked, ours = (Message("user", item.prompt),), known.get(name)
     if ours is None:
-        return Problem(name, asked, item.target, "", cluster=mapped.clusters.get(item.key, ""))
+        return Problem(name, asked, item.target, "")
     if not ours.choices:
         return replace(ours, messages=asked, meta={})
     letter = _LETTER.fullmatch(item.target)

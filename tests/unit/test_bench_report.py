@@ -18,7 +18,7 @@ from backends.assign import parse_budget
 from backends.config import TrainConfig
 from harness.bench.compare import SuiteComparison, compare_suites
 from harness.bench.page import check_report, loss_curves, write_report
-from harness.bench.plots import Curve, curves, noise_bars, scatter
+from harness.bench.plots import curves, noise_bars, scatter
 from harness.bench.presets import PRESETS, find_preset
 from harness.bench.report import all_tables, suite_table, training_table, variance_table
 from harness.bench.spec import Arm, BenchSpec
@@ -110,7 +110,7 @@ def test_the_page_is_whole_and_safe(tmp_path: Path) -> None:
     for figure in figures:
         ElementTree.fromstring(figure)
     assert figures[2].count("<polyline") == 3
-    assert len(loss_curves(rows, tmp_path)[0].points) == 5
+    assert len(loss_curves(rows, tmp_path)[0][1]) == 5
     assert figures[0].count('r="2.5"') == 6  # a dot for each trained seed
 
 
@@ -126,12 +126,12 @@ def test_markdown_has_all_tables(tmp_path: Path) -> None:
 
 def test_pictures_of_nothing_are_left_out(tmp_path: Path) -> None:
     (found,) = compared(tmp_path, (Arm("sft", "method", (), ("failed",)),))
-    assert scatter(found) == noise_bars(found) == curves([Curve("sft", ())]) == ""
+    assert scatter(found) == noise_bars(found) == curves([("sft", ())]) == ""
     flat = (stored_arm(tmp_path, "sft", "method", [[0.0] * 9] * 2, tokens=5),)
     (found,) = compared(tmp_path, flat)
     assert "<figure>" in scatter(found)  # no spread at all is no division by zero
     assert noise_bars(found) == ""
-    assert curves([Curve("sft", ((0.0, 1.0), (1.0, float("nan"))))]) == ""
+    assert curves([("sft", ((0.0, 1.0), (1.0, float("nan"))))]) == ""
 
 
 def test_a_report_that_cannot_be_written_is_told_before_training(tmp_path: Path) -> None:

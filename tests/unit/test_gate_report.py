@@ -11,7 +11,7 @@ import pytest
 from gate_sides import make_side
 
 from harness.gate import advice, report
-from harness.gate.decide import Asked, Verdict, decide_all
+from harness.gate.decide import Verdict, decide_all
 from harness.gate.github import annotation_lines, error_annotation, summary
 from harness.gate.junit import junit
 from harness.gate.pairs import Rule
@@ -81,7 +81,7 @@ def test_inconclusive_prints_the_commands_that_would_decide() -> None:
 
 
 def test_a_command_is_safe_to_paste() -> None:
-    assert advice.command(make_side([1.0], model="hf:a b; rm -rf $HOME", limit=5), 4, Asked(), "baseline").startswith(
+    assert advice.command(make_side([1.0], model="hf:a b; rm -rf $HOME", limit=5), 4, {}, ()).startswith(
         "harness run --suite toy --model 'hf:a b; rm -rf $HOME' --n 4 --seed 0 --limit 5"
     )
 
