@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import StoreError
 from harness.models import trained
 from harness.models.hf_source import Source
 from harness.registry import ModelCard, find_card
-
-if TYPE_CHECKING:
-    import torch
 
 
 def find_weights(spec: str, results_dir: Path) -> Source:
@@ -44,32 +41,11 @@ def canonical(spec: str, results_dir: Path) -> str:
     return spec
 
 
-def load_pair(source: Source, dtype: torch.dtype | str) -> tuple[Any, Any]:
-    """(model, tokenizer) on the CPU, adapters merged; dtype "auto" is the checkpoint's own. Raises `ModelError`."""
-    from harness.models.hf_load import load_for_training
-
-    return load_for_training(source, dtype)
-
-
-def load_config(source: Source) -> Any:
-    """The model's config alone. Raises `ModelError`."""
-    from harness.models import hf_load
-
-    return hf_load.load_config(source)
-
-
 def load_tokenizer(source: Source) -> Any:
     """The tokenizer alone. Raises `ModelError`."""
     from harness.models import hf_load
 
     return hf_load.load_tokenizer(source)
-
-
-def rehearse_saving(source: Source, tokenizer: Any, *, whole: bool) -> list[str]:
-    """What must be said of saving a model trained from this source. Raises `ModelError` if it could not be saved."""
-    from harness.models import hf_saving
-
-    return hf_saving.rehearse_saving(source, tokenizer, whole=whole)
 
 
 def check_vocabulary(source: Source, config: Any, tokenizer: Any) -> None:

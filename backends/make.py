@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from backends.base import MakeMethod
 from backends.config import TrainConfig
-from backends.load import canonical, find_weights, finished, load_pair
+from backends.load import canonical, find_weights, finished
 from backends.provenance import provenance
 from harness.hashing import canonical_json, short_hash
 from harness.models.hf_source import fingerprint_of
@@ -41,7 +41,9 @@ def make_model(method: MakeMethod, config: TrainConfig, results_dir: Path) -> Mo
     started = time.monotonic()
 
     def load_own(spec: str) -> tuple[Any, Any]:
-        return load_pair(find_weights(named[spec], results_dir), "auto")
+        from harness.models.hf_load import load_for_training
+
+        return load_for_training(find_weights(named[spec], results_dir), "auto")
 
     try:
         resolved = method.make(options, load_own, half)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from backends.base import Stage, TrainMethod, load_method
 from backends.config import Settings, TrainConfig
-from backends.load import canonical, check_vocabulary, find_weights, load_config, load_tokenizer, rehearse_saving
+from backends.load import canonical, check_vocabulary, find_weights, load_tokenizer
 from backends.records.preflight import odd_lines, preflight
 from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
@@ -132,6 +132,8 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         "weights": source.identity(),
         **_files(config, method, encoder, results_dir),
     }
+    from harness.models.hf_saving import rehearse_saving
+
     return Plan(
         config=config,
         method=method,
@@ -154,6 +156,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
 def _architecture(config: TrainConfig, method: TrainMethod, options: Any, source: Source, results_dir: Path) -> Any:
     """The student's config. Raises `ConfigError` where its scores, or a teacher's that are read, are not plain."""
     from backends.trainers.scores import require_plain_scores
+    from harness.models.hf_load import load_config
 
     architecture = load_config(source)
     require_plain_scores(architecture, config.student)
@@ -218,30 +221,23 @@ def _plan_stages(
         data, chosen = stage.examples(encoder, records), settings[stage.name]
         micro, accumulation = micro_batches(chosen, processes())
         previous, share = share, share + stage.share
-        seconds = config.budget_seconds
         plan = StagePlan(
             stage=stage,
             settings=chosen,
             data=data,
-            steps=0,
+            steps=chosen.max_steps or 0,
             micro_batch=micro,
             accumulation=accumulation,
             budget_tokens=None if config.budget_tokens is None else config.budget_tokens * share,
-            budget_seconds=None if seconds is None else seconds * share,
+            budget_seconds=None if config.budget_seconds is None else config.budget_seconds * share,
         )
-        budget = None if config.budget_tokens is None else config.budget_tokens * (share - previous)
-        planned.append(_with_steps(plan, budget))
+        if chosen.max_steps is None and config.budget_tokens is not None:
+            steps = math.ceil(config.budget_tokens * (share - previous) / plan.tokens_per_step)
+            plan = replace(plan, steps=max(1, steps))
+        elif chosen.max_steps is None:
+            plan = replace(plan, steps=max(1, round(chosen.epochs * plan.steps_per_epoch)))
+        planned.append(plan)
     return tuple(planned)
-
-
-def _with_steps(plan: StagePlan, budget: float | None) -> StagePlan:
-    """The steps: `max_steps`, else those that the token budget pays for, else those of the epochs."""
-    settings = plan.settings
-    if settings.max_steps is not None:
-        return replace(plan, steps=settings.max_steps)
-    if budget is not None:
-        return replace(plan, steps=max(1, math.ceil(budget / plan.tokens_per_step)))
-    return replace(plan, steps=max(1, round(settings.epochs * plan.steps_per_epoch)))
 
 
 def micro_batches(settings: Settings, processes: int) -> tuple[int, int]:

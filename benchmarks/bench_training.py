@@ -155,14 +155,15 @@ def stock(name: str, parsed: argparse.Namespace) -> Any:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    from backends.load import find_weights, load_pair
+    from backends.load import find_weights
+    from harness.models.hf_load import load_for_training
 
     transformers.utils.logging.set_verbosity_error()
     folder = Path(tempfile.mkdtemp())
     plan = plan_of("krsl" if name == "trl pairs" else "sft", parsed, folder)
     (stage,) = plan.stages
     rows = [sequence for example in stage.data.examples for sequence in example.sequences]
-    model, tokenizer = load_pair(find_weights(parsed.student, folder), torch.float32)
+    model, tokenizer = load_for_training(find_weights(parsed.student, folder), torch.float32)
     args = SFTConfig(
         output_dir=str(folder),
         per_device_train_batch_size=parsed.batch,

@@ -7,8 +7,11 @@ import json
 
 
 def canonical_json(value: object) -> str:
-    """One text per value: sorted keys, no spaces; raises ValueError for NaN and infinities."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """One text per value: sorted keys, no spaces; raises ValueError for NaN, infinities and too deep nesting."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
 
 
 def short_hash(text: str, digits: int = 16) -> str:

@@ -20,9 +20,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import map_rows, spread
 from backends.losses.entropy import entropy
-from backends.losses.positions import Logits, chunk_of, positions_shape, row_scores, row_states
+from backends.losses.positions import Logits, over_positions
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError
 
@@ -51,16 +50,12 @@ def curio_temperature(
     """
     if not 0 < low <= high:
         raise ConfigError(f"the temperatures' bounds {low!r} and {high!r} must be above 0 and in order")
-    check_shape("the mask", mask_BT, like=positions_shape(reference))
-    rows = mask_BT.reshape(-1).bool().nonzero().flatten()
-    states, head = row_states(reference)
 
-    def solve(states_n: Tensor, *head: Tensor) -> Tensor:
-        return _solve(row_scores(states_n, head), low, high)
+    def solve(scores_nV: Tensor, b_n: Tensor, t_n: Tensor) -> tuple[Tensor]:
+        return (_solve(scores_nV, low, high) - 1.0,)
 
     with torch.no_grad():
-        found = map_rows(solve, (states,), head, chunk=chunk_of(reference, chunk), index=rows)
-    return spread(found - 1.0, rows, like=mask_BT) + 1.0
+        return over_positions(solve, reference, mask_BT, chunk=chunk)[0] + 1.0
 
 
 def curio_values(logps_BT: Tensor, reference_logps_BT: Tensor, *, lam: float = 1.0) -> Tensor:

@@ -21,7 +21,15 @@ import torch
 from torch import Tensor
 
 from backends.losses.chunks import accumulation_dtype, map_rows, spread
-from backends.losses.positions import Logits, chunk_of, positions_shape, row_scores, row_states, vocabulary_size
+from backends.losses.positions import (
+    Logits,
+    chunk_of,
+    over_positions,
+    positions_shape,
+    row_scores,
+    row_states,
+    vocabulary_size,
+)
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError, DataError
 
@@ -110,7 +118,6 @@ def stored_divergence(
     Raises DataError for stored values that are no log-probabilities or ids outside the student's vocabulary, and
     ConfigError as `token_divergence`.
     """
-    check_shape("the mask", mask_BT, like=positions_shape(student))
     check_shape("the stored ids", ids_BTK, like=teacher_logps_BTK)
     check_shape("the teacher's positions", teacher_logps_BTK[..., 0], like=mask_BT)
     _check(kind, beta, temperature, mass)
@@ -118,28 +125,26 @@ def stored_divergence(
         raise ConfigError(
             "mass 'tail' needs temperature 1: a stored top-k does not tell the rest's mass at another one"
         )
-    rows = mask_BT.reshape(-1).bool().nonzero().flatten()
-    student_N, student_head = row_states(student)
-    vocabulary, wide = vocabulary_size(student), accumulation_dtype(student_N.dtype)
-    kept, ids = teacher_logps_BTK.flatten(0, -2), ids_BTK.flatten(0, -2)
-    _check_stored(kept[rows].to(wide), ids[rows], vocabulary)
+    vocabulary, counted_BT = vocabulary_size(student), mask_BT.bool()
+    _check_stored(teacher_logps_BTK[counted_BT], ids_BTK[counted_BT], vocabulary)
 
-    def compare(student: Tensor, teacher: Tensor, ids: Tensor, *head: Tensor) -> Tensor:
-        student, teacher = row_scores(student, head), teacher.to(wide)
+    def compare(student: Tensor, b_n: Tensor, t_n: Tensor) -> tuple[Tensor]:
+        teacher, ids = teacher_logps_BTK[b_n, t_n].to(student.dtype), ids_BTK[b_n, t_n]
         unused = teacher.isneginf()
         # An unused slot takes the first slot's id, so that nothing else leaves the student's rest.
-        student = _restrict(student.to(wide) / temperature, torch.where(unused, ids[:, :1], ids), mass)
+        student = _restrict(student / temperature, torch.where(unused, ids[:, :1], ids), mass)
         if mass == "tail":
-            rest = torch.log1p(-teacher.exp().sum(-1, keepdim=True).clamp_max(1 - torch.finfo(wide).eps))
+            most = 1 - torch.finfo(student.dtype).eps
+            rest = torch.log1p(-teacher.exp().sum(-1, keepdim=True).clamp_max(most))
             teacher = torch.cat([teacher, rest], dim=-1)
             unused = torch.cat([unused, torch.zeros_like(unused[:, :1])], dim=-1)
         else:
             teacher = (teacher / temperature).log_softmax(-1)
         student = student.masked_fill(unused, -math.inf).log_softmax(-1)
-        return divergence(student, teacher, kind=kind, beta=beta)
+        return (divergence(student, teacher, kind=kind, beta=beta),)
 
-    found = map_rows(compare, (student_N, kept, ids), student_head, chunk=chunk_of(student, chunk), index=rows)
-    return spread(found * temperature**2 if tau2_scale else found, rows, like=mask_BT)
+    (found_BT,) = over_positions(compare, student, counted_BT, chunk=chunk)
+    return found_BT * temperature**2 if tau2_scale else found_BT
 
 
 def sampled_divergence(student_logps_BT: Tensor, teacher_logps_BT: Tensor, *, estimator: Estimator) -> Tensor:

@@ -10,17 +10,15 @@ import math
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import HEADLESS_ELEMENTS, accumulation_dtype, chunk_rows, map_rows, spread
+from backends.losses.chunks import accumulation_dtype
+from backends.losses.positions import Logits, over_positions
 from backends.losses.reduction import check_shape
 from harness.errors import ConfigError, DataError
 
 
-def token_entropy(logits_BTV: Tensor, mask_BT: Tensor, *, chunk: int | None = None) -> Tensor:
+def token_entropy(logits: Logits, mask_BT: Tensor, *, chunk: int | None = None) -> Tensor:
     """H = -sum p log p at each position where the mask (B, T) is true, 0 elsewhere, (B, T); differentiable, chunked."""
-    check_shape("the mask", mask_BT, like=logits_BTV[..., 0])
-    rows = mask_BT.reshape(-1).bool().nonzero().flatten()
-    chunk = chunk_rows(logits_BTV.shape[-1], chunk, HEADLESS_ELEMENTS)
-    return spread(map_rows(entropy, (logits_BTV.flatten(0, -2),), chunk=chunk, index=rows), rows, like=mask_BT)
+    return over_positions(lambda scores, b, t: (entropy(scores),), logits, mask_BT, chunk=chunk)[0]
 
 
 def top_share_entropy(entropy_BT: Tensor, mask_BT: Tensor, *, share: float = 0.2) -> Tensor:

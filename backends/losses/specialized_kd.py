@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from backends.losses.chunks import accumulation_dtype, map_rows, spread
 from backends.losses.edit import levenshtein_ops
-from backends.losses.positions import Logits, chunk_of, positions_shape, row_scores, row_states, vocabulary_size
+from backends.losses.positions import Logits, over_positions, vocabulary_size
 from backends.losses.reduction import check_shape
 from harness.errors import DataError
 
@@ -80,28 +79,21 @@ def match_distribution(
     the teacher gets no gradient; `chunk` positions at a time. Raises ConfigError for shapes that do not fit, DataError
     for a position without a used slot and for an id outside the vocabulary.
     """
-    check_shape("the mask", mask_BT, like=positions_shape(student))
     check_shape("the stored ids", ids_BTK, like=teacher_logps_BTK)
     check_shape("the teacher's positions", teacher_logps_BTK[..., 0], like=mask_BT)
-    rows_M = mask_BT.reshape(-1).bool().nonzero().flatten()
-    student_N, head = row_states(student)
-    wide = accumulation_dtype(student_N.dtype)
-    logps_MK = teacher_logps_BTK.detach().flatten(0, -2)[rows_M].to(wide)
-    used_MK = ~logps_MK.isneginf()
+    counted_BT = mask_BT.bool()
+    used_MK = ~teacher_logps_BTK[counted_BT].isneginf()
     if not bool(used_MK.any(-1).all()):
         raise DataError("a position of the mask has no teacher token: leave it out of the mask")
-    ids_MK = ids_BTK.flatten(0, -2)[rows_M].masked_fill(~used_MK, 0)
-    if ids_MK.numel() and (int(ids_MK.min()) < 0 or int(ids_MK.max()) >= vocabulary_size(student)):
+    used_ids = ids_BTK[counted_BT][used_MK]
+    if used_ids.numel() and (int(used_ids.min()) < 0 or int(used_ids.max()) >= vocabulary_size(student)):
         raise DataError(f"a stored id is outside the student's {vocabulary_size(student)} tokens")
-    log_p_MK = logps_MK.log_softmax(-1).masked_fill(~used_MK, 0.0)
-    p_MK = logps_MK.softmax(-1)
-    place_N = torch.zeros(mask_BT.numel(), dtype=torch.int64, device=rows_M.device)
-    place_N[rows_M] = torch.arange(len(rows_M), device=rows_M.device)
 
-    def kl(student_n: Tensor, place_n: Tensor, *head: Tensor) -> Tensor:
-        log_q_nK = row_scores(student_n, head).log_softmax(-1).gather(1, ids_MK[place_n])
-        p_nK = p_MK[place_n]
-        return (p_nK * torch.where(p_nK > 0, log_p_MK[place_n] - log_q_nK, 0.0)).sum(-1)
+    def kl(scores_nV: Tensor, b_n: Tensor, t_n: Tensor) -> tuple[Tensor]:
+        logps_nK = teacher_logps_BTK[b_n, t_n].detach().to(scores_nV.dtype)
+        unused_nK = logps_nK.isneginf()
+        log_q_nK = scores_nV.log_softmax(-1).gather(1, ids_BTK[b_n, t_n].masked_fill(unused_nK, 0))
+        p_nK, log_p_nK = logps_nK.softmax(-1), logps_nK.log_softmax(-1).masked_fill(unused_nK, 0.0)
+        return ((p_nK * torch.where(p_nK > 0, log_p_nK - log_q_nK, 0.0)).sum(-1),)
 
-    found_M = map_rows(kl, (student_N, place_N), head, chunk=chunk_of(student, chunk), index=rows_M)
-    return spread(found_M, rows_M, like=mask_BT)
+    return over_positions(kl, student, counted_BT, chunk=chunk)[0]

@@ -175,7 +175,7 @@ def record_from_json(row: Mapping[str, Json], where: str) -> TrainRecord:
         canonical_json(row).encode("utf-8")
     except UnicodeEncodeError:
         raise DataError(f"{here}: a text holds half of a surrogate pair, which is no character: repair it") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{here}: cannot be written as JSON again ({error})") from None
     values: dict[str, object] = {}
     for name, value in row.items():

@@ -87,7 +87,7 @@ def named(row: Row, where: str) -> Fields:
         return dict(row)
     try:
         return {**row, "id": short_hash(canonical_json(row), 16)}
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{where}: cannot be written as JSON again ({error})") from None
 
 

@@ -14,7 +14,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from backends.base import Objective
 from backends.config import Runtime, Settings
-from backends.load import find_weights, load_pair
+from backends.load import find_weights
 from backends.plan import Plan, StagePlan
 from backends.trainers.callbacks import Watch
 from backends.trainers.feed import Fixed
@@ -23,6 +23,7 @@ from backends.trainers.sharding import refuse_zero3, whole_weights
 from backends.trainers.trainer import ObjectiveTrainer
 from backends.trainers.writing import writing
 from harness.errors import ConfigError, PrerequisiteError, UnknownName
+from harness.models.hf_load import load_for_training
 from harness.models.hf_source import is_adapter
 
 _SCHEDULERS = {"epoch_decay": "constant"}  # its own: `ObjectiveTrainer`'s `decay`
@@ -48,7 +49,7 @@ def make_trainer(
             f"one process sees {args.n_gpu} GPUs: `accelerate launch -m harness train …` uses all of them, "
             "CUDA_VISIBLE_DEVICES=0 one"
         )
-    low = bool(args.bf16)
+    dtype = torch.bfloat16 if args.bf16 else torch.float32
     objective = stage.stage.objective()
     with whole_weights(type(objective).setup is not Objective.setup):  # what it sees before training must be real
         model, tokenizer = _student(plan, stage.settings, previous, args)
@@ -58,7 +59,7 @@ def make_trainer(
     def load(spec: str) -> tuple[Any, Any]:
         refuse_zero3("a teacher")
         with whole_weights():
-            other, its_tokenizer = load_pair(find_weights(spec, results), torch.bfloat16 if low else torch.float32)
+            other, its_tokenizer = load_for_training(find_weights(spec, results), dtype)
         add_objective_head(other)
         return other.to(args.device).eval().requires_grad_(False), its_tokenizer
 
@@ -87,7 +88,7 @@ def _student(plan: Plan, settings: Settings, previous: Path | None, args: Traini
     continues = previous is not None and is_adapter(previous)
     source = find_weights(f"hf:{previous}", Path()) if previous is not None and not continues else plan.source
     # An adapter's base is only read: it can be kept in half the memory. Weights that are trained stay in float32.
-    model, tokenizer = load_pair(source, torch.bfloat16 if args.bf16 and lora else torch.float32)
+    model, tokenizer = load_for_training(source, torch.bfloat16 if args.bf16 and lora else torch.float32)
     add_objective_head(model)
     if not lora:
         return model, tokenizer

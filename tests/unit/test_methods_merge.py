@@ -14,17 +14,18 @@ from tiny_model import answer, request, tiny, write_model
 
 from backends.base import load_method
 from backends.config import TrainConfig
-from backends.load import find_weights, load_pair
+from backends.load import find_weights
 from backends.make import make_model
 from backends.methods.merge import METHOD, MergeOptions, make
 from backends.plan import plan_training
 from harness.errors import ConfigError, UsageError
+from harness.models.hf_load import load_for_training
 from harness.options import parse_options
 from harness.registry import find_card
 
 
 def load(spec: str) -> tuple[Any, Any]:
-    return load_pair(find_weights(spec, Path()), torch.float32)
+    return load_for_training(find_weights(spec, Path()), torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_merge_is_registered_with_its_parents(models: dict[str, str], tmp_path
     assert again.parents == (f"trained:{card.id}", models["b"]), (
         "by its whole id: a beginning may mean two models later"
     )
-    found = dict(load_pair(find_weights(f"trained:{card.id}", tmp_path), torch.float32)[0].state_dict())
+    found = dict(load_for_training(find_weights(f"trained:{card.id}", tmp_path), torch.float32)[0].state_dict())
     a, b = weights(models["a"]), weights(models["b"])
     torch.testing.assert_close(found, {name: (value + b[name]) / 2 for name, value in a.items()})
 

@@ -59,12 +59,13 @@ _SECOND = """
 import os, sys
 from pathlib import Path
 import torch
-from backends.load import find_weights, load_pair
+from backends.load import find_weights
+from harness.models.hf_load import load_for_training
 from backends.trainers.sharding import whole_weights
 torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=0, world_size=1)
 for whole in (False, True):
     with whole_weights(whole):
-        model, _ = load_pair(find_weights("hf:" + sys.argv[1], Path()), torch.float32)
+        model, _ = load_for_training(find_weights("hf:" + sys.argv[1], Path()), torch.float32)
     print(any(bool(weight.any()) for weight in model.parameters()))
 print(os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"])
 """
