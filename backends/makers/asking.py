@@ -1,10 +1,10 @@
-"""Ask a model for everything that a data recipe needs, so that nothing is asked twice and nothing generated is lost.
+"""Ask a model for everything that a maker needs, so that nothing is asked twice and nothing generated is lost.
 
     with Cache(Path("traces.jsonl.cache.sqlite")) as cache, Asker(model, cache) as ask:
         completions = ask(queries)                      # in the order of the queries
 
 Each reply is committed to the cache (one sqlite file) as it comes, before anything is made of it. Its key is the whole
-content of the query: record, recipe, template, model, messages, sampling, attempt. Whatever stops a recipe, the same
+content of the query: record, maker, template, model, messages, sampling, attempt. Whatever stops a maker, the same
 call goes on from there; another template, model or temperature asks anew and loses nothing. Failed requests are
 counted, come back with `finish="error"` and are asked again by the next call.
 """
@@ -17,33 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
-from harness.errors import DataError
 from harness.hashing import canonical_json
 from harness.models.budget import Budget
 from harness.models.replies import Progress, Replies
 from harness.models.reply_cache import Cache
-from harness.types import Completion, Model, Problem, Request
-
-_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """How completions are drawn."""
-
-    temperature: float = 0.0
-    """0 is greedy."""
-    top_p: float = 1.0
-    max_tokens: int = 2048
-    """New tokens of a reply, thinking included."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature <= 10 or not 0 < self.top_p <= 1 or self.max_tokens < 1:
-            raise DataError(
-                f"temperature {self.temperature!r}, top-p {self.top_p!r} and {self.max_tokens!r} tokens draw nothing: "
-                "temperature from 0 to 10, 0 < top-p <= 1, at least 1 token"
-            )
+from harness.types import Completion, Model, Problem, Request, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +36,8 @@ class Query:
     """What is asked about, with the messages to send; its id is the record's. Target and grader serve the mock models,
     no other engine reads them."""
     attempt: int
-    draw: Draw
+    draw: Sampling
+    """One completion of it: `n` and `stop` are not read."""
 
     @property
     def seed(self) -> int:
@@ -99,7 +78,7 @@ class Query:
 
 
 Ask = Callable[[Sequence[Query]], list[Completion]]
-"""What a recipe needs of an `Asker`: completions in the order of the queries."""
+"""What a maker needs of an `Asker`: completions in the order of the queries."""
 
 
 @dataclass(slots=True)

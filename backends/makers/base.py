@@ -26,18 +26,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from backends.makers.asking import Ask, Draw, Query
+from backends.makers.asking import Ask, Query
 from backends.makers.templates import Template, asked, load_template
 from backends.records.inputs import problem_of, read_all
 from backends.records.record import TrainRecord, render_response
-from backends.records.rejection import parts_of
-from backends.records.spans import split_response
+from backends.records.spans import parts_of, split_response
 from harness import catalog
 from harness.errors import DataError, UnknownName, UsageError
 from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
 from harness.reasoning import with_answer
-from harness.types import Completion, Json
+from harness.types import Completion, Json, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Maker:
     model: str = ""
     """Whom it asks, as the records should name it."""
     _: KW_ONLY
-    draw: Draw = field(default=Draw())
+    draw: Sampling = field(default=Sampling())
     """A subclass says here how it draws where the user does not."""
     template_files: Mapping[str, str] = field(default_factory=dict)
     """Template -> the user's file that stands in for it."""
@@ -96,7 +95,7 @@ class Maker:
     """What it means that no record was made."""
 
     @classmethod
-    def usual(cls, given: Mapping[str, Any]) -> Draw:
+    def usual(cls, given: Mapping[str, Any]) -> Sampling:
         """How it draws where the user does not say; `given` is what the command was told, by name."""
         return cls.draw
 
@@ -111,6 +110,12 @@ class Maker:
             least, value = one.metadata.get("least"), getattr(self, one.name)
             if least is not None and isinstance(value, int | float) and value < least:
                 raise DataError(f"--{one.name.replace('_', '-')} {value:g}: at least {least:g}")
+        draw = self.draw
+        if not 0 <= draw.temperature <= 10 or not 0 < draw.top_p <= 1 or draw.max_tokens < 1:
+            raise DataError(
+                f"temperature {draw.temperature!r}, top-p {draw.top_p!r} and {draw.max_tokens!r} tokens draw nothing: "
+                "temperature from 0 to 10, 0 < top-p <= 1, at least 1 token"
+            )
         for name in self.template_files:
             if name not in self.templates:
                 raise UnknownName(f"template of {self.name}", name, self.templates)
@@ -144,7 +149,7 @@ class Maker:
         attempt: int = 0,
         *,
         part: str = "",
-        draw: Draw | None = None,
+        draw: Sampling | None = None,
         values: Mapping[str, str] = MappingProxyType({}),
     ) -> Query:
         """The record's question, put to the model by a template with these values in its other fields.

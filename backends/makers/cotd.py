@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
-from backends.makers.asking import Ask, Draw, Query
+from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, lost, option, reply_of, tally
 from backends.makers.rewards import Reward, grader_reward, judge_reward, own_reward
 from backends.makers.templates import Template
@@ -27,7 +27,7 @@ from backends.records.spans import split_response
 from harness.errors import DataError, UsageError
 from harness.markup import PROSE
 from harness.models import load_model
-from harness.types import Json, Message
+from harness.types import Json, Message, Sampling
 
 _THOUGHT = re.compile(r"\A\W*my thought\W*?:\**\s*", re.IGNORECASE)
 _ANSWER = re.compile(r"\bmy answer\W*?:\**\s*", re.IGNORECASE)
@@ -42,7 +42,6 @@ def together(record: TrainRecord, answer: str) -> str:
     return f"{PROSE.opens[0]} {thought}\n{PROSE.closes[0]} {answer}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Rationales(Maker):
     """Store a teacher's thought about every prompt, without an answer: the first half of the data of cotd_po.
 
@@ -95,7 +94,7 @@ class Candidates(Maker):
         --rubric rating_10 -o candidates.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
 
-    draw: Draw = field(default=Draw(top_p=0.95))
+    draw: Sampling = field(default=Sampling(top_p=0.95))
     k: int = option(8, least=2, most=4096)
     """Answers of each prompt."""
     temperatures: tuple[float, float] = option((0.6, 1.2), least=0, most=10, shown="LOW HIGH")

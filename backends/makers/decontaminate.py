@@ -15,6 +15,7 @@ from backends.records.inputs import read_all
 from backends.records.record import TrainRecord
 from harness import catalog
 from harness.errors import DataError, HarnessError
+from harness.plain import plural
 from harness.suites import load_problems, load_suite
 from harness.types import Json
 
@@ -55,10 +56,7 @@ class Decontaminate(Maker):
         bad = {hit.record for hit in hits}
         by_suite = Counter(suite for _, suite in {(hit.record, hit.suite): None for hit in hits})
         unchecked = [name for name, facts in suites.items() if facts["checked"] == "no"]
-        notes = [
-            f"{name}: overlaps with {count:,} record{'' if count == 1 else 's'}"
-            for name, count in by_suite.most_common()
-        ]
+        notes = [f"{name}: overlaps with {plural(count, 'record')}" for name, count in by_suite.most_common()]
         if unchecked:
             notes.append(f"warning: NOT checked against {', '.join(unchecked)}: their data are not at hand")
         facts: dict[str, Json] = {

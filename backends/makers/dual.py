@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from backends.losses.edit import edit_distance
-from backends.makers.asking import Ask, Draw, Query
+from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, has_chain, in_form_of, lost, option, plain, reply_of, tally
-from backends.records.inputs import noted, problem_of, require_checkable
+from backends.records.inputs import noted, require_checkable
 from backends.records.record import TrainRecord, response_text
-from backends.records.rejection import parts_of
+from backends.records.spans import parts_of
 from backends.records.verify import grade_texts
 from harness.errors import DataError
-from harness.types import Problem
+from harness.types import Sampling
 
 MAX_EDITS = 0.6
 """Largest edit distance of a wrong twin, as a share of the longer text's words."""
@@ -85,7 +85,7 @@ class Dual(Maker):
     harness data dual traces.jsonl traces.unsolved.jsonl --teacher openai:my-teacher -o pairs.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
 
-    draw: Draw = field(default=Draw(temperature=0.2))
+    draw: Sampling = field(default=Sampling(temperature=0.2))
     tries: int = option(1, least=1, most=100)
     """Attempts at each record."""
     grader: str | None = option(None, shown="NAME")
@@ -160,7 +160,7 @@ class Dual(Maker):
     def _check_twins(self, texts: Sequence[tuple[TrainRecord, str]], counts: Counter[str]) -> list[TrainRecord]:
         shaped = [(record, in_form_of(response_text(record) or "", _label_off(text))) for record, text in texts]
         pairs = []
-        for (record, twin), verdict in zip(shaped, _verdicts(shaped), strict=True):
+        for (record, twin), verdict in zip(shaped, grade_texts(shaped), strict=True):
             right = response_text(record) or ""
             share = edit_share(right, twin)
             if verdict != "wrong":
@@ -178,9 +178,9 @@ class Dual(Maker):
     def _check_rectified(self, texts: Sequence[tuple[TrainRecord, str]], counts: Counter[str]) -> list[TrainRecord]:
         """Graded twice: the cleaned text decides; the text as written only says why one was dropped."""
         shaped = [(record, in_form_of(record.rejected or "", without_hints(text))) for record, text in texts]
-        before = _verdicts(texts)
+        before = grade_texts(texts)
         pairs = []
-        for (record, text), verdict, (_, written), was in zip(shaped, _verdicts(shaped), texts, before, strict=True):
+        for (record, text), verdict, (_, written), was in zip(shaped, grade_texts(shaped), texts, before, strict=True):
             if verdict != "right":
                 reason = "hint" if was == "right" else "answer_wrong" if verdict == "wrong" else "no_answer"
                 counts[f"rectify_{reason}"] += 1
@@ -202,8 +202,3 @@ class Dual(Maker):
 def _label_off(text: str) -> str:
     """Without the label that a teacher may repeat from the prompt."""
     return re.sub(r"\A\W*wrong response\W*?:\**\s*", "", text, flags=re.IGNORECASE)
-
-
-def _verdicts(texts: Sequence[tuple[TrainRecord, str]]) -> list[str]:
-    items: list[tuple[Problem, str]] = [(problem_of(record), text) for record, text in texts]
-    return grade_texts(items)

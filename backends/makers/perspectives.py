@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from backends.makers.asking import Ask, Draw, Query
+from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, has_chain, in_form_of, lost, option, plain, reply_of, tally
-from backends.records.inputs import noted, problem_of, require_checkable
+from backends.records.inputs import noted, require_checkable
 from backends.records.record import TrainRecord, response_text
-from backends.records.rejection import parts_of
 from backends.records.similar import SIMILAR, word_jaccard
+from backends.records.spans import parts_of
 from backends.records.verify import grade_texts
 from harness.errors import DataError
+from harness.types import Sampling
 
 _ORDER = (
     *("given", "asked", "right", "wrong", "no_answer", "no_chain", "near_duplicate", "teacher_error", "cut", "empty"),
@@ -38,7 +39,7 @@ class Perspectives(Maker):
     harness data perspectives traces.jsonl --teacher openai:my-teacher -o views.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
 
-    draw: Draw = field(default=Draw(temperature=0.7, top_p=0.95))
+    draw: Sampling = field(default=Sampling(temperature=0.7, top_p=0.95))
     only: tuple[str, ...] = option((), shown="NAME")
     """One perspective; repeat it. [default: all eight]"""
     at_least: int = option(1, least=0)
@@ -81,7 +82,7 @@ class Perspectives(Maker):
                 counts[lost(completion)] += 1
             else:
                 texts.append((record, name, in_form_of(response_text(record) or "", text)))
-        verdicts = grade_texts([(problem_of(record), text) for record, _, text in texts])
+        verdicts = grade_texts([(record, text) for record, _, text in texts])
         right: dict[str, list[tuple[str, str]]] = {}
         for (record, name, text), verdict in zip(texts, verdicts, strict=True):
             counts[verdict] += 1

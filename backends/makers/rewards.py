@@ -11,7 +11,7 @@ import asyncio
 import importlib
 from collections.abc import Callable, Sequence
 
-from backends.records.inputs import problem_of, require_checkable
+from backends.records.inputs import require_checkable
 from backends.records.record import TrainRecord
 from backends.records.verify import grade_texts
 from harness.errors import UsageError
@@ -35,8 +35,7 @@ def grader_reward(records: Sequence[TrainRecord]) -> Reward:
     require_checkable(records, "a reward by grader")
 
     def reward(pairs: Sequence[tuple[TrainRecord, str]]) -> list[float | None]:
-        verdicts = grade_texts([(problem_of(record), answer) for record, answer in pairs])
-        return [{"right": 1.0, "wrong": 0.0, "no_answer": 0.0}.get(verdict) for verdict in verdicts]
+        return [{"right": 1.0, "wrong": 0.0, "no_answer": 0.0}.get(verdict) for verdict in grade_texts(pairs)]
 
     return reward
 

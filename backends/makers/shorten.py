@@ -17,9 +17,9 @@ from typing import ClassVar, Literal
 
 from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, has_chain, in_form_of, lost, option, plain, reply_of, tally
-from backends.records.inputs import noted, problem_of, require_checkable
+from backends.records.inputs import noted, require_checkable
 from backends.records.record import TrainRecord, response_text
-from backends.records.rejection import parts_of
+from backends.records.spans import parts_of
 from backends.records.verify import grade_texts
 from harness.errors import DataError, UsageError
 from harness.types import Json
@@ -151,7 +151,7 @@ class Shorten(Maker):
             else:
                 texts.append((record, in_form_of(response_text(record) or "", text)))
         passed: dict[str, str] = {}
-        verdicts = grade_texts([(problem_of(record), text) for record, text in texts])
+        verdicts = grade_texts(texts)
         for (record, text), verdict in zip(texts, verdicts, strict=True):
             old = response_text(record) or ""
             if verdict != "right":

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backends.makers.asking import Ask, Draw, Query
+from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, lost, option, reply_of, tally
 from backends.makers.suite_prompts import TRAIN_LEVELS, in_suites_words, suite_prompts
-from backends.records.inputs import grader_of, noted, problem_of, read_prompts
-from backends.records.record import TrainRecord
-from backends.records.rejection import Selected, parts_of, response_of, select_right
+from backends.records.inputs import grader_of, problem_of, read_prompts
+from backends.records.record import TrainRecord, render_response
+from backends.records.spans import never_closes, parts_of, split_response
+from backends.records.verify import grade, verdict_of
 from harness.errors import UsageError
 from harness.reasoning import with_answer
-from harness.types import Completion, Json, Record
+from harness.types import Completion, Json, Sampling
 
 _ORDER = ("prompts", "completions", "right", "wrong", "no_answer", "truncated", "unscored", "teacher_error")
 _NOT_CHECKED = "prompts that a benchmark asks as well must go first: `harness data decontaminate`"
@@ -63,9 +64,9 @@ class Traces(Maker):
     sets = ("unsolved",)
 
     @classmethod
-    def usual(cls, given: Mapping[str, Any]) -> Draw:
+    def usual(cls, given: Mapping[str, Any]) -> Sampling:
         """Several completions of a prompt must differ."""
-        return Draw(0.7 if given["n"] > 1 else 0.0)
+        return Sampling(temperature=0.7 if given["n"] > 1 else 0.0)
 
     @classmethod
     def read(cls, files: Sequence[str], given: Mapping[str, Any]) -> tuple[list[TrainRecord], dict[str, Json]]:
@@ -96,76 +97,93 @@ class Traces(Maker):
         ]
 
     def run(self, ask: Ask) -> Made:
-        """Ask and select."""
+        """Ask, grade, and keep what is right, or what nothing can check."""
         queries = self.first()
-        completions: dict[str, list[Completion]] = {}
+        drawn: dict[str, list[Completion]] = {}
         for one, completion in zip(queries, ask(queries), strict=True):
-            completions.setdefault(one.problem.id, []).append(completion)
-        sources = {record.id: record for record in self.records}
-        checkable = [record for record in self.records if grader_of(record) is not None]
-        selected = self._select(checkable, completions)
-        kept = {record.id: record for record in selected.records}
-        unchecked, counts = self._keep_all(completions)
-        for name, count in selected.verdicts.items():
-            counts["teacher_error" if name == "error" else name] += count
-        counts.update(prompts=len(self.records), completions=len(queries), duplicates=selected.duplicates)
-        counts.update(surplus=selected.surplus, kept=len(kept) + len(unchecked), unsolved=len(selected.unsolved))
-        verified = [_of(record, sources[str(record.meta["problem"])], verified=True) for record in kept.values()]
-        unsolved = [_of(record, sources[record.id]) for record in selected.failures]
-        note = _NOT_CHECKED if self.prompts is not None else ""
-        return Made((*verified, *unchecked), tally(counts, _ORDER), {"unsolved": tuple(unsolved)}, note=note)
-
-    def _select(self, records: Sequence[TrainRecord], completions: Mapping[str, Sequence[Completion]]) -> Selected:
-        return select_right(
-            (
-                Record(record.id, attempt, 0, "", completion)
-                for record in records
-                for attempt, completion in enumerate(completions[record.id])
-            ),
-            [problem_of(record) for record in records],
-            dataset="",
-            teacher=self.model,
-            per_problem=self.per_problem,
-        )
-
-    def _keep_all(self, completions: Mapping[str, Sequence[Completion]]) -> tuple[list[TrainRecord], Counter[str]]:
-        """Every different completion of what cannot be checked, and what became of the others."""
-        found: list[TrainRecord] = []
-        counts: Counter[str] = Counter()
+            drawn.setdefault(one.problem.id, []).append(completion)
+        counts = Counter(prompts=len(self.records), completions=len(queries), duplicates=0, surplus=0, unsolved=0)
+        graded = self._graded(drawn)
+        verified: list[TrainRecord] = []
+        unverified: list[TrainRecord] = []
+        unsolved: list[TrainRecord] = []
         for record in self.records:
-            if grader_of(record) is not None:
+            texts = [response_of(with_answer(completion)) for completion in drawn[record.id]]
+            if record.id not in graded:
+                whole = [reply_of(completion) is not None for completion in drawn[record.id]]
+                counts.update(lost(one) for one, said in zip(drawn[record.id], whole, strict=True) if not said)
+                chosen = self._chosen(texts, whole, counts)
+                counts["unverified"] += len(chosen)
+                unverified += [self._kept(record, attempt, text, verified=False) for attempt, text in chosen]
                 continue
-            texts: dict[str, int] = {}
-            for attempt, completion in enumerate(completions[record.id]):
-                text = response_of(with_answer(completion))
-                if reply_of(completion) is None:  # failed, cut, or nothing after its thought
-                    counts[lost(completion)] += 1
-                elif text in texts:
-                    counts["duplicates"] += 1
-                elif len(texts) == self.per_problem:
-                    counts["surplus"] += 1
-                else:
-                    counts["unverified"] += 1
-                    texts[text] = attempt
-            found += [self._unverified(record, attempt, text) for text, attempt in texts.items()]
-        return found, counts
+            verdicts = graded[record.id]
+            counts.update(verdicts)
+            chosen = self._chosen(texts, [verdict == "right" for verdict in verdicts], counts)
+            wrong = tuple(dict.fromkeys(t for t, verdict in zip(texts, verdicts, strict=True) if verdict == "wrong"))
+            for index, (attempt, text) in enumerate(chosen):
+                kept = self._kept(record, attempt, text, verified=True)
+                rejected = wrong[index % len(wrong)] if wrong else None
+                verified.append(replace(kept, rejected=rejected, negatives=wrong))
+            counts["unsolved"] += not chosen
+            if wrong and not chosen:
+                meta = {**record.meta, **self._origin(record)}
+                bare = TrainRecord(id=record.id, prompt=record.prompt, task=record.task, gold=record.gold, meta=meta)
+                unsolved.append(replace(bare, rejected=wrong[0], negatives=wrong))
+        counts["kept"] = len(verified) + len(unverified)
+        note = _NOT_CHECKED if self.prompts is not None else ""
+        return Made((*verified, *unverified), tally(counts, _ORDER), {"unsolved": tuple(unsolved)}, note=note)
 
-    def _unverified(self, source: TrainRecord, attempt: int, text: str) -> TrainRecord:
+    def _graded(self, drawn: Mapping[str, Sequence[Completion]]) -> dict[str, list[str]]:
+        """Record -> the verdict on each completion, of the records that have something to check them with.
+
+        What failed or was cut is neither right nor wrong, whatever it scores.
+        """
+        checkable = [record for record in self.records if grader_of(record) is not None]
+        scores = iter(grade([(problem_of(one), with_answer(reply)) for one in checkable for reply in drawn[one.id]]))
+        named = {"error": "teacher_error"}
+        verdicts = {one.id: [verdict_of(next(scores)) for _ in drawn[one.id]] for one in checkable}
+        return {name: [named.get(verdict, verdict) for verdict in found] for name, found in verdicts.items()}
+
+    def _chosen(self, texts: Sequence[str], good: Sequence[bool], counts: Counter[str]) -> list[tuple[int, str]]:
+        """The good texts that differ, with their attempts, as many as are wanted."""
+        found: dict[str, int] = {}
+        for attempt, text in enumerate(texts):
+            if good[attempt]:
+                counts["duplicates"] += text in found
+                found.setdefault(text, attempt)
+        counts["surplus"] += len(found) - len(list(found)[: self.per_problem])
+        return [(attempt, text) for text, attempt in found.items()][: self.per_problem]
+
+    def _origin(self, source: TrainRecord) -> dict[str, Json]:
+        """Where a record comes from, and what it takes to grade another response to its problem."""
+        origin: dict[str, Json] = {"teacher": self.model, "problem": source.id}
+        if (grader := grader_of(source)) is not None:
+            choices = problem_of(source).choices
+            origin |= {"grader": grader, **({"choices": list(choices)} if choices else {})}
+        return origin
+
+    def _kept(self, source: TrainRecord, attempt: int, text: str, *, verified: bool) -> TrainRecord:
         think, answer = parts_of(text)
-        made = TrainRecord(
+        return TrainRecord(
             id=f"{source.id}#{attempt}",
             prompt=source.prompt,
+            task=source.task,
             think=think,
             answer=answer,
             gold=source.gold,
             response=text,
-            meta={"teacher": self.model, "problem": source.id, "attempt": attempt},
+            meta={**source.meta, **self._origin(source), "attempt": attempt, "verified": verified},
         )
-        return _of(made, source, verified=False)
 
 
-def _of(made: TrainRecord, source: TrainRecord, verified: bool | None = None) -> TrainRecord:
-    """The record with what its prompt brought along; the data set stays that of the prompt."""
-    own = {key: value for key, value in made.meta.items() if key != "dataset"}
-    record = replace(made, task=source.task, meta={**source.meta, **own})
-    return record if verified is None else noted(record, verified=verified)
+def response_of(completion: Completion) -> str:
+    """What a student is to write: the text as generated where it holds its own think block whole, else rendered anew.
+
+    Rendered anew are thoughts that the server separated and those whose opening tag stood in the prompt. The completion
+    has been through `harness.reasoning.with_answer`.
+    """
+    split = split_response(completion.text)
+    whole = split is not None and split.rule == "think" and split.think_start > 0 and not never_closes(completion.text)
+    if whole or completion.reasoning is None:
+        return completion.text.strip()
+    return render_response(completion.reasoning, completion.answer_text or "")

@@ -217,6 +217,17 @@ def _stages(text: str, structure: Sequence[ChainStep], split: Split | None) -> l
     return [*found, (split.answer_start, "answer")]
 
 
+def parts_of(text: str) -> tuple[str | None, str]:
+    """The chain of a response, None where it has none, and the answer: what `think` and `answer` of a record hold."""
+    split = split_response(text)
+    if split is None:
+        return None, text.strip()
+    answer = text[split.answer_start :]
+    if split.rule == "think":
+        answer = answer[answer.index(">") + 1 :]
+    return text[split.think_start : split.think_end].strip() or None, answer.strip()
+
+
 def token_parts(offsets: Sequence[tuple[int, int]], parts: Sequence[Boundary]) -> list[Part]:
     """The part of each token, from (start, end) character offsets as fast tokenizers report them: by first character.
 

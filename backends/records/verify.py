@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 
+from backends.records.inputs import problem_of
+from backends.records.record import TrainRecord
 from harness.grading import Pending, score_completion
 from harness.grading.pool import GradingPool
 from harness.types import Completion, Problem, Score
 
 
-def grade(items: Sequence[tuple[Problem, Completion]], pool: GradingPool | None = None) -> list[Score]:
-    """The score of each completion, in order. Without a `pool` one is opened where it is needed.
-
-    Raises what `harness.grading.score_completion` raises.
-    """
+def grade(items: Sequence[tuple[Problem, Completion]]) -> list[Score]:
+    """The score of each completion, in order. Raises what `harness.grading.score_completion` raises."""
     scores: list[Score | Future[Score]] = []
+    pool = None
     with ExitStack() as stack:
         for problem, completion in items:
             if completion.finish == "length":
@@ -28,17 +28,16 @@ def grade(items: Sequence[tuple[Problem, Completion]], pool: GradingPool | None 
                 continue
             verdict = score_completion(problem, completion)
             if isinstance(verdict, Pending):
-                if pool is None:
-                    pool = stack.enter_context(GradingPool())
+                pool = stack.enter_context(GradingPool()) if pool is None else pool
                 scores.append(pool.submit(verdict.grader, verdict.target, verdict.answer))
             else:
                 scores.append(verdict)
         return [score if isinstance(score, Score) else score.result() for score in scores]
 
 
-def grade_texts(items: Sequence[tuple[Problem, str]], pool: GradingPool | None = None) -> list[str]:
-    """The verdict on each whole text, in order."""
-    return [verdict_of(score) for score in grade([(p, Completion(text, "stop")) for p, text in items], pool)]
+def grade_texts(items: Sequence[tuple[TrainRecord, str]]) -> list[str]:
+    """The verdict on each whole text as a response to its record, in order."""
+    return [verdict_of(score) for score in grade([(problem_of(one), Completion(text, "stop")) for one, text in items])]
 
 
 def verdict_of(score: Score) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import textwrap
 
 
 def field_docs(cls: type) -> dict[str, str]:
@@ -14,10 +15,10 @@ def field_docs(cls: type) -> dict[str, str]:
 
 def _own_docs(cls: type) -> dict[str, str]:
     try:
-        source = inspect.getsource(cls)
-    except (OSError, TypeError):
+        parsed = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    except (OSError, TypeError, SyntaxError):
         return {}
-    (body,) = (node.body for node in ast.parse(inspect.cleandoc(source)).body if hasattr(node, "body"))
+    (body,) = (node.body for node in parsed if isinstance(node, ast.ClassDef))
     return {
         attribute.target.id: " ".join(str(below.value.value).split())
         for attribute, below in itertools.pairwise(body)

@@ -11,19 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.makers import templates
-from backends.makers.asking import Asker, Draw, Query
+from backends.makers.asking import Asker, Query
 from backends.makers.base import load_maker
 from backends.makers.templates import Template, asked, load_template
+from backends.makers.traces import Traces
 from harness.catalog import entries
 from harness.errors import BudgetReached, ConfigError, DataError, ModelError
 from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
-from harness.types import Completion, Message, Problem, Request
+from harness.types import Completion, Message, Problem, Request, Sampling
 from tests.scripted_model import ScriptedModel
 
 
 def queries(count: int, **more: object) -> list[Query]:
-    draw = Draw(0.5, 0.9, 100, 3)
+    draw = Sampling(temperature=0.5, top_p=0.9, max_tokens=100, seed=3)
     return [
         replace(
             Query("traces", "", Problem(f"p{i}", (Message("user", f"question {i}"),), "4", "integer"), 0, draw), **more
@@ -140,10 +141,10 @@ def test_the_budget_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:
 
 
 def test_draws_that_draw_nothing() -> None:
-    assert Draw(10.0, 1.0, 1).max_tokens == 1
+    assert Traces([], "t", draw=Sampling(temperature=10.0, max_tokens=1)).draw.max_tokens == 1
     for wrong in ({"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"max_tokens": 0}, {"temperature": 11.0}):
         with pytest.raises(DataError, match="draw nothing"):
-            Draw(**wrong)  # type: ignore[arg-type]
+            Traces([], "t", draw=Sampling(**wrong))  # type: ignore[arg-type]
 
 
 # --- templates ------------------------------------------------------------------------------------------------------

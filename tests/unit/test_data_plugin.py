@@ -22,8 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from backends.makers.asking import Draw
 from backends.makers.base import Made, Maker, lost, option, reply_of
+from harness.types import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Titles(Maker):
     A title is one line.
     """
 
-    draw: Draw = field(default=Draw(0.3))
+    draw: Sampling = field(default=Sampling(temperature=0.3))
     words: int = option(5, least=1, most=9)
     """Most words of a title."""
     share: float = option(0.5, above=0, most=1)
@@ -96,7 +96,6 @@ class Untyped(Firsts):
     name = "untyped"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Renamed(Firsts):
     """Is listed under another name."""
 

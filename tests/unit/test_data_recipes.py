@@ -14,12 +14,14 @@ from backends.makers.asking import Query
 from backends.makers.base import has_chain, in_form_of, plain
 from backends.makers.dual import Dual, edit_share, without_hints
 from backends.makers.shorten import Shorten
-from backends.makers.traces import Traces
+from backends.makers.traces import Traces, response_of
 from backends.records.inputs import noted, problem_of
 from backends.records.record import require
 from backends.records.spans import split_response
 from backends.records.synth import synth_records
 from harness.errors import DataError
+from harness.grading import Pending, score_completion
+from harness.reasoning import with_answer
 from harness.types import Completion
 
 # --- traces ---------------------------------------------------------------------------------------------------------
@@ -45,6 +47,65 @@ def test_traces_keep_right_ones_and_say_what_became_of_the_rest() -> None:
         "prompts": 3, "completions": 12, "right": 3, "wrong": 2, "no_answer": 1, "truncated": 1, "teacher_error": 5,
         "duplicates": 1, "surplus": 1, "kept": 1, "unsolved": 2,
     }  # fmt: skip
+
+
+def test_right_completions_are_kept_and_wrong_ones_become_negatives() -> None:
+    replies = [
+        "<think>\nadd\n</think>\nThe answer is 4.",
+        "<think>\nsum\n</think>\nThe answer is 4.",
+        "<think>\nno\n</think>\nThe answer is 5.",
+        "<think>\nadd\n</think>\nThe answer is 4.",
+        Completion("<think>\nThe answer is 4", "length"),
+        FAILED,
+        "I do not know",
+        "The answer is 7.",
+        "<think>\nwell\n</think>\nThe answer is 4.",
+        Completion("<think>\nx\n</think>\nIt is \\boxed{4}. And", "length"),
+    ]
+    records = [record("p1", gold="4"), record("p2", gold="6", meta={"grader": "integer", "dataset": "toy"})]
+    ask = says(lambda q: replies[q.attempt] if q.problem.id == "p1" else "The answer is 7.")
+    made = Traces(records, "mock:gold", n=10, per_problem=2).run(ask)
+    assert nonzero(made.counts) == {
+        "prompts": 2, "completions": 20, "right": 4, "wrong": 12, "truncated": 2, "teacher_error": 1, "no_answer": 1,
+        "duplicates": 1, "surplus": 1, "kept": 2, "unsolved": 1,
+    }  # fmt: skip
+    first, second = made.records
+    assert (first.id, second.id) == ("p1#0", "p1#1")
+    assert (first.response, first.think, first.answer, first.gold) == (replies[0], "add", "The answer is 4.", "4")
+    assert first.negatives == ("<think>\nno\n</think>\nThe answer is 5.", "The answer is 7.")
+    assert (first.rejected, second.rejected) == first.negatives
+    assert first.meta == {
+        "grader": "integer", "teacher": "mock:gold", "problem": "p1", "attempt": 0, "verified": True,
+    }  # fmt: skip
+    (unsolved,) = made.others["unsolved"]
+    assert unsolved.negatives == ("The answer is 7.",) and unsolved.meta["dataset"] == "toy"
+    every = Traces(records, "t", n=10).run(ask)
+    assert [one.id for one in every.records] == ["p1#0", "p1#1", "p1#8"] and every.counts["surplus"] == 0
+    assert [one.rejected for one in every.records] == [*first.negatives, first.negatives[0]]
+    assert Traces([], "t").run(ask).records == ()
+
+
+def test_graders_that_need_a_worker_get_one() -> None:
+    replies = [f"So it is $\\boxed{{{answer}}}$." for answer in ("0.5", "2^{-1}", "2")]
+    half = record("p3", gold="\\frac{1}{2}", meta={"grader": "math"})
+    verdicts = [score_completion(problem_of(half), Completion(text, "stop")) for text in replies]
+    assert any(isinstance(verdict, Pending) for verdict in verdicts), "nothing needs a worker: the case tests nothing"
+    made = Traces([half], "t", n=3).run(says(lambda q: replies[q.attempt]))
+    assert [one.id for one in made.records] == ["p3#0", "p3#1"] and made.counts["wrong"] == 1
+
+
+@pytest.mark.parametrize(
+    ("completion", "response"),
+    [
+        (Completion("<think>\na\n</think>\n4", "stop"), "<think>\na\n</think>\n4"),
+        (Completion("a\n</think>\n4", "stop", opened_think=True), "<think>\na\n</think>\n4"),
+        (Completion("4", "stop", reasoning="a"), "<think>\na\n</think>\n4"),
+        (Completion("a. The answer is 4. ", "stop"), "a. The answer is 4."),
+    ],
+)
+def test_a_response_has_its_think_block_whole(completion: Completion, response: str) -> None:
+    assert response_of(with_answer(completion)) == response
+    assert Traces([record(gold="4")], "t").run(says(lambda q: completion)).records[0].response == response
 
 
 def test_traces_without_an_answer_are_kept_whole_and_marked() -> None:

@@ -1,23 +1,19 @@
-"""Training records from the embedded world, and rejection sampling, which is tested on it: all truth is known."""
+"""Training records from the embedded world: all truth is known."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
 from backends.records.record import data_hash, record_from_json, record_to_json, require
-from backends.records.rejection import response_of, select_right
 from backends.records.spans import boundaries, split_response
 from backends.records.synth import synth_records
 from harness.errors import DataError, UnknownName
-from harness.grading import Pending, score_completion
-from harness.grading.pool import GradingPool
-from harness.reasoning import with_answer
+from harness.grading import score_completion
 from harness.suites import load_problems, load_suite
 from harness.synth import ERROR_KINDS, Level, Split, Style
-from harness.types import Completion, Message, Problem, Record, Score
+from harness.types import Completion, Problem, Score
 
 
 def score(gold: str, text: str) -> float | None:
@@ -107,83 +103,3 @@ def test_counts_that_make_no_data_set() -> None:
             synth_records(**{"seed": 0, "per_level": 1, **arguments})  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match="level"):
         synth_records(0, 1, (9,))  # type: ignore[arg-type]
-
-
-# --- rejection sampling ---------------------------------------------------------------------------------------------
-
-PROBLEMS = [
-    Problem("p1", (Message("user", "2 + 2?"),), "4", "integer"),
-    Problem("p2", (Message("user", "3 + 3?"),), "6", "integer"),
-    Problem("p3", (Message("user", "1/2 of 1?"),), "\\frac{1}{2}", "math"),
-]
-
-
-def record(problem: str, attempt: int, text: str, finish: str = "stop", **more: object) -> Record:
-    completion = Completion(text, finish, **more)  # type: ignore[arg-type]
-    return Record(problem, attempt, 0, "", completion)
-
-
-def test_right_completions_are_kept_and_wrong_ones_become_negatives() -> None:
-    sampled = [
-        record("p1", 1, "<think>\nsum\n</think>\nThe answer is 4."),
-        record("p1", 0, "<think>\nadd\n</think>\nThe answer is 4."),
-        record("p1", 2, "<think>\nno\n</think>\nThe answer is 5."),
-        record("p1", 3, "<think>\nadd\n</think>\nThe answer is 4."),
-        record("p1", 4, "<think>\nThe answer is 4", "length"),
-        record("p1", 9, "<think>\nx\n</think>\nIt is \\boxed{4}. And", "length"),
-        record("p1", 5, "", "error", error="timeout"),
-        record("p1", 6, "I do not know"),
-        record("p1", 7, "The answer is 7."),
-        record("p1", 8, "<think>\nwell\n</think>\nThe answer is 4."),
-        record("p2", 0, "The answer is 7."),
-    ]
-    kept = select_right(sampled, PROBLEMS, dataset="toy", teacher="mock:gold", per_problem=2)
-    assert kept.verdicts == {"right": 4, "wrong": 3, "truncated": 2, "error": 1, "no_answer": 1}
-    assert (kept.duplicates, kept.surplus, kept.unsolved) == (1, 1, ("p2",))
-    first, second = kept.records
-    assert (first.id, second.id) == ("p1#0", "p1#1")
-    assert (first.response, first.think, first.answer, first.gold) == (
-        "<think>\nadd\n</think>\nThe answer is 4.", "add", "The answer is 4.", "4",
-    )  # fmt: skip
-    assert first.prompt == PROBLEMS[0].messages
-    assert first.negatives == ("<think>\nno\n</think>\nThe answer is 5.", "The answer is 7.")
-    assert (first.rejected, second.rejected) == first.negatives
-    assert first.meta == {"dataset": "toy", "teacher": "mock:gold", "problem": "p1", "attempt": 0, "grader": "integer"}
-    every = select_right(reversed(sampled), PROBLEMS, dataset="toy", teacher="t")
-    assert [r.id for r in every.records] == ["p1#0", "p1#1", "p1#8"] and every.surplus == 0
-    assert [r.rejected for r in every.records] == [*first.negatives, first.negatives[0]]
-
-
-def test_graders_that_need_a_worker_get_one() -> None:
-    sampled = [record("p3", i, f"So it is $\\boxed{{{answer}}}$.") for i, answer in enumerate(("0.5", "2^{-1}", "2"))]
-    verdicts = [score_completion(PROBLEMS[2], item.completion) for item in sampled]
-    assert any(isinstance(verdict, Pending) for verdict in verdicts), "nothing needs a worker: the case tests nothing"
-    with GradingPool(workers=1) as pool:
-        kept = select_right(sampled, PROBLEMS, dataset="toy", teacher="t", pool=pool)
-    assert [r.id for r in kept.records] == ["p3#0", "p3#1"] and kept.verdicts == {"right": 2, "wrong": 1}
-
-
-@pytest.mark.parametrize(
-    ("completion", "response"),
-    [
-        (Completion("<think>\na\n</think>\n4", "stop"), "<think>\na\n</think>\n4"),
-        (Completion("a\n</think>\n4", "stop", opened_think=True), "<think>\na\n</think>\n4"),
-        (Completion("4", "stop", reasoning="a"), "<think>\na\n</think>\n4"),
-        (Completion("a. The answer is 4. ", "stop"), "a. The answer is 4."),
-    ],
-)
-def test_a_response_has_its_think_block_whole(completion: Completion, response: str) -> None:
-    assert response_of(with_answer(completion)) == response
-    kept = select_right([Record("p1", 0, 0, "", completion)], PROBLEMS, dataset="d", teacher="t")
-    assert kept.records[0].response == response
-
-
-def test_completions_of_other_problems_are_refused() -> None:
-    good = record("p1", 0, "4")
-    with pytest.raises(DataError, match="'p9', which is not among"):
-        select_right([replace(good, problem_id="p9")], PROBLEMS, dataset="d", teacher="t")
-    with pytest.raises(DataError, match="two completions of attempt 0"):
-        select_right([good, good], PROBLEMS, dataset="d", teacher="t")
-    with pytest.raises(DataError, match="per_problem 0"):
-        select_right([good], PROBLEMS, dataset="d", teacher="t", per_problem=0)
-    assert select_right([], PROBLEMS, dataset="d", teacher="t").records == ()
