@@ -15,8 +15,8 @@ from harness.errors import MissingExtra, ModelError
 from harness.types import Completion, Json, Message, Request
 
 T = TypeVar("T")
-AHEAD = 4096
-"""Callers of an engine at once: more than any engine's concurrency, few enough for memory."""
+AHEAD = 2048
+"""Callers of an engine at once: more than engines answer at once, few enough for memory."""
 
 
 class Stopped(asyncio.CancelledError):
@@ -93,28 +93,21 @@ async def bounded(items: Iterable[T], work: Callable[[T], Awaitable[None]], conc
     raised once the others are cancelled, and `Stopped` if this is cancelled; whatever had finished by then goes on to
     the end of its `work` first, unless it awaits something else there.
     """
-    waiting, workers, room = iter(items), set[asyncio.Task[None]](), concurrency or AHEAD
+    waiting, workers = iter(items), set[asyncio.Task[None]]()
     ended = asyncio.get_running_loop().create_future()
     unfinished, stopping, cancelled = 0, False, False
 
-    async def serve() -> None:
+    async def serve(first: T) -> None:
         nonlocal unfinished, stopping
-        for item in waiting:
+        for item in itertools.chain([first], waiting):
             if stopping:
                 return
-            if len(workers) < room:
-                hire()
             try:
                 await work(item)
             except BaseException as error:
                 stopping = True
                 unfinished += isinstance(error, asyncio.CancelledError) and not isinstance(error, NotBegun)
                 raise
-
-    def hire() -> None:
-        worker = asyncio.create_task(serve())
-        workers.add(worker)
-        worker.add_done_callback(leave)
 
     def leave(worker: asyncio.Task[None]) -> None:
         workers.discard(worker)
@@ -128,9 +121,13 @@ async def bounded(items: Iterable[T], work: Callable[[T], Awaitable[None]], conc
         elif not workers:
             ended.set_result(None)
 
-    hire()
     try:
-        await ended
+        for item in itertools.islice(waiting, concurrency or AHEAD):
+            worker = asyncio.create_task(serve(item))
+            workers.add(worker)
+            worker.add_done_callback(leave)
+        if workers:
+            await ended
     except asyncio.CancelledError:
         cancelled = True
     finally:
