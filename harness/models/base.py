@@ -6,10 +6,9 @@ import asyncio
 import heapq
 import importlib
 import itertools
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import ModuleType
-from typing import TypeVar, overload
+from typing import TypeVar
 
 from harness.errors import MissingExtra, ModelError
 from harness.types import Completion, Json, Message, Request
@@ -144,107 +143,6 @@ async def _stop(workers: set[asyncio.Task[None]]) -> None:
     for worker in workers:
         worker.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
-
-
-class Inflow(Sequence[Request]):
-    """Requests to which more can be added while they are answered.
-
-    As a sequence it is what it was made with, so that any engine can take it. Engines built on `answer_concurrently`
-    also take what is added later. What was not taken is left for `take_all`; other engines take nothing in this sense.
-    """
-
-    def __init__(self, requests: Iterable[Request]) -> None:
-        self._first = tuple(requests)
-        self._waiting = deque(self._first)
-
-    def __len__(self) -> int:
-        return len(self._first)
-
-    @overload
-    def __getitem__(self, index: int) -> Request: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Request, ...]: ...
-    def __getitem__(self, index: int | slice) -> Request | tuple[Request, ...]:
-        return self._first[index]
-
-    def add(self, request: Request, *, next_one: bool = False) -> None:
-        """Queue one more request; `next_one` puts it before those that wait."""
-        if next_one:
-            self._waiting.appendleft(request)
-        else:
-            self._waiting.append(request)
-
-    def take(self) -> Request | None:
-        """The request whose turn it is, or None if none waits."""
-        return self._waiting.popleft() if self._waiting else None
-
-    def take_all(self) -> list[Request]:
-        """Everything not taken yet, in order."""
-        rest, self._waiting = list(self._waiting), deque()
-        return rest
-
-    @property
-    def waiting(self) -> int:
-        """Number of requests not taken yet."""
-        return len(self._waiting)
-
-
-async def answer_concurrently(
-    requests: Sequence[Request], answer: Callable[[Request], Awaitable[Completion]], concurrency: int
-) -> AsyncGenerator[tuple[Request, Completion], None]:
-    """Answer every request with at most `concurrency` at once; yield each with its completion as it finishes.
-
-    Requests are started in the order given; what the consumer adds to an `Inflow` is answered too. Memory holds
-    `concurrency` tasks, not one for each request, and a consumer that is slow to take results holds the workers back.
-    An exception of `answer` is raised here after everything that had finished before it was yielded; so is `Stopped`
-    when the consumer's task is cancelled. Closing the iterator cancels what is in flight and waits for it to end.
-    """
-    inflow = requests if isinstance(requests, Inflow) else Inflow(requests)
-    done: asyncio.Queue[tuple[Request, Completion] | BaseException] = asyncio.Queue(maxsize=2 * concurrency)
-    workers: set[asyncio.Task[None]] = set()
-    open_requests = 0  # taken by a worker and not yet yielded
-    stopping = False
-
-    async def work() -> None:
-        nonlocal open_requests
-        while not stopping and (request := inflow.take()) is not None:
-            open_requests += 1
-            try:
-                await done.put((request, await answer(request)))
-            except NotBegun:
-                open_requests -= 1
-                raise
-            except Exception as error:  # handed to the consumer, who raises it
-                await done.put(error)
-                return
-
-    try:
-        while inflow.waiting or open_requests:
-            for _ in range(min(inflow.waiting, concurrency - len(workers))):
-                worker = asyncio.create_task(work())
-                workers.add(worker)
-                worker.add_done_callback(workers.discard)
-            item = await done.get()
-            open_requests -= 1
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    except asyncio.CancelledError:
-        stopping = True
-        while not done.empty():  # finished, and not taken yet: a reply that was paid for is not thrown away
-            item = done.get_nowait()
-            open_requests -= 1
-            if not isinstance(item, BaseException):
-                yield item
-            await asyncio.sleep(0)  # lets a worker that waited for room put its own
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        raise Stopped(open_requests) from None
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
 
 
 NO_ROOM = "fit the context"

@@ -104,14 +104,41 @@ def _rng(*parts: object) -> random.Random:
     return random.Random(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest())
 
 
-class MockModel:
-    """A stand-in model; see the module's docstring."""
+class StandIn:
+    """What the mock models share: a reply that is computed, given after `latency` seconds."""
 
     continues = True
 
+    def __init__(self, name: str, latency: float, concurrency: int) -> None:
+        self.name, self._latency, self._slots = name, latency, Slots(concurrency)
+
+    def reply(self, request: Request) -> Completion:
+        """The reply to one request."""
+        raise NotImplementedError
+
+    async def answer(self, request: Request) -> Completion:
+        """See `harness.types.Model`; without latency the caller still gives way to others, as with any engine."""
+
+        async def later(request: Request) -> Completion:
+            await asyncio.sleep(self._latency)
+            return dataclasses.replace(self.reply(request), seconds=self._latency)
+
+        return await self._slots.use(request, later)
+
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        """Refused: a stand-in has no log-probabilities."""
+        raise cannot_score(self.name)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class MockModel(StandIn):
+    """A stand-in model; see the module's docstring."""
+
     def __init__(self, kind: Kind, options: MockOptions) -> None:
-        self.name, self.kind, self.options = f"mock:{kind}", kind, options
-        self._slots = Slots(options.concurrency)
+        super().__init__(f"mock:{kind}", options.latency, options.concurrency)
+        self.kind, self.options = kind, options
 
     def describe(self) -> Mapping[str, Json]:
         """Kind and every option that changes the replies."""
@@ -122,21 +149,6 @@ class MockModel:
     def environment(self) -> Mapping[str, Json]:
         """What changes the speed and not the replies."""
         return {"latency": self.options.latency, "concurrency": self.options.concurrency}
-
-    async def answer(self, request: Request) -> Completion:
-        """See `harness.types.Model`; without latency the caller still gives way to others, as with any engine."""
-        return await self._slots.use(request, self._answer_later)
-
-    async def _answer_later(self, request: Request) -> Completion:
-        await asyncio.sleep(self.options.latency)
-        return dataclasses.replace(self.reply(request), seconds=self.options.latency)
-
-    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
-        """Refused: a stand-in has no log-probabilities."""
-        raise cannot_score(self.name)
-
-    async def close(self) -> None:
-        """Nothing to release."""
 
     def p_right(self, problem: Problem) -> float:
         """Probability that one attempt at the problem is right (see the module's docstring)."""

@@ -11,21 +11,18 @@ reply; at a temperature above 0 another seed gets another.
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import hashlib
 import json
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.hashing import canonical_json
-from harness.models.base import Slots
-from harness.models.scoring import cannot_score
+from harness.models.mock import StandIn
 from harness.options import parse_options
-from harness.types import Completion, Json, Message, Request, TokenScores
+from harness.types import Completion, Json, Request
 
 _MALFORMED = (
     "I would rather not say.",
@@ -76,15 +73,12 @@ def build_judge(options: Mapping[str, str]) -> MockJudge:
     return MockJudge(parse_options(JudgeOptions, options, "mock:judge"))
 
 
-class MockJudge:
+class MockJudge(StandIn):
     """A judge by hash; see the module's docstring."""
 
-    name = "mock:judge"
-    continues = True
-
     def __init__(self, options: JudgeOptions) -> None:
+        super().__init__("mock:judge", options.latency, options.concurrency)
         self.options = options
-        self._slots = Slots(options.concurrency)
 
     def describe(self) -> Mapping[str, Json]:
         """Every option that changes the replies."""
@@ -97,21 +91,6 @@ class MockJudge:
         options = self.options
         speed: dict[str, Json] = {"latency": options.latency, "concurrency": options.concurrency}
         return {**speed, "price_in": options.price_in, "price_out": options.price_out}
-
-    async def answer(self, request: Request) -> Completion:
-        """See `harness.types.Model`."""
-        return await self._slots.use(request, self._answer_later)
-
-    async def _answer_later(self, request: Request) -> Completion:
-        await asyncio.sleep(self.options.latency)
-        return dataclasses.replace(self.reply(request), seconds=self.options.latency)
-
-    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
-        """Refused: a stand-in has no log-probabilities."""
-        raise cannot_score(self.name)
-
-    async def close(self) -> None:
-        """Nothing to release."""
 
     def reply(self, request: Request) -> Completion:
         """The reply to one request."""
