@@ -120,7 +120,7 @@ def test_problems_of_a_weighted_score_are_counted_by_their_own_worth(tmp_path: P
     runs = []
     for model, values in worth.items():
         points = {problem: weight * value for (problem, weight), value in zip(weights.items(), values, strict=True)}
-        items = {problem: Item(value, 1) for problem, value in ratio(points, weights, {}).items.items()}
+        items = {problem: Item(value, 1) for problem, value in ratio(points, weights, {})[1].items()}
         runs.append(make_run(tmp_path, model, values, items=items, judge="arena_hard by openai:j"))
     (pair,) = pairs(*runs)
     assert pair.outcome.diff == pytest.approx(10 / 12 - 6 / 12)
