@@ -12,10 +12,13 @@ to change what a method learns, and the new accuracy goes into docs/LOG.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
-import subprocess
 import sys
 from pathlib import Path
+
+from harness.cli.main import entry
 
 METHODS = ("sft", "emo", "thinkanswer", "krsl")
 BASELINES = Path(__file__).resolve().parents[1] / "results" / "published" / "gate"
@@ -50,24 +53,31 @@ def train(method: str, results: str) -> str:
     """Train one method; the spec of its model."""
     told = [word for setting in (*SETTINGS, *OWN.get(method, ())) for word in ("--set", setting)]
     command = ["train", "--method", method, "--student", "tiny", "--data", DATA, "--budget", BUDGET, *told]
-    done = harness(*command, "--results-dir", results, "--json", "--quiet")
-    if done.returncode:
-        sys.exit(done.returncode)
-    return f"trained:{json.loads(done.stdout)['id']}"
+    code, said = harness(*command, "--results-dir", results, "--json", "--quiet")
+    if code:
+        sys.exit(code)
+    return f"trained:{json.loads(said)['id']}"
 
 
 def gate(method: str, model: str, results: str, save: bool) -> int:
     """The exit code of the gate, or of saving a baseline."""
     baseline = str(BASELINES / f"{method}.json")
     what = ["--save-baseline", baseline] if save else ["--baseline", baseline, "--margin", MARGIN]
-    done = harness("gate", "--candidate", model, "--suite", "synth", *what, "--results-dir", results, "--quiet")
-    print(f"== {method}\n{done.stdout}", flush=True)
-    return done.returncode
+    code, said = harness("gate", "--candidate", model, "--suite", "synth", *what, "--results-dir", results, "--quiet")
+    print(f"== {method}\n{said}", flush=True)
+    return code
 
 
-def harness(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of this project; what it says on stderr is passed on."""
-    return subprocess.run([sys.executable, "-m", "harness", *words], stdout=subprocess.PIPE, text=True, check=False)
+def harness(*words: str) -> tuple[int, str]:
+    """Run a command of this project in this process, which has torch and its like at hand: exit code and stdout."""
+    said = io.StringIO()
+    sys.argv = ["harness", *words]
+    try:
+        with contextlib.redirect_stdout(said):
+            entry()
+    except SystemExit as end:
+        return int(end.code or 0), said.getvalue()
+    raise AssertionError("a command ends by an exit code")
 
 
 if __name__ == "__main__":
