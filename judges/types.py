@@ -56,7 +56,7 @@ class Dimension:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RubricChoice:
     """One verdict that a rubric of kind "pairwise" or "label" allows."""
 
     label: str
@@ -92,7 +92,7 @@ class Rubric:
     low: int = 1
     high: int = 10
     """Kind "rating" only: the smallest and largest rating, both inclusive."""
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[RubricChoice, ...] = ()
     """Kinds "pairwise" and "label" only."""
     reply: Literal["json", "token"] = "json"
     """"token": the reply is one label and nothing else, so that its log-probability can be read."""

@@ -22,8 +22,8 @@ from typing import Any
 
 from harness.types import Completion, Json, Request
 from judges.lab.bias import listed
-from judges.lab.pairs import Label, Pair
-from judges.lab.votes import Outcome, Vote
+from judges.lab.pairs import Label, LabelledPair
+from judges.lab.votes import PairVotes, Vote
 from tests.stub_server import Reply
 
 _FENCED = re.compile(r"^(~{5,})\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
@@ -51,13 +51,13 @@ class ErrorModel:
     """Rubrics of points: chance of each level for the labelled answer and for the other."""
     variant: str = ""
 
-    def log_odds(self, pair: Pair, first: int) -> float:
+    def log_odds(self, pair: LabelledPair, first: int) -> float:
         """Log odds for `a`; `first` is +1 if it is shown first, else -1."""
         ratio = math.log2((len(pair.a[-1]) + 1) / (len(pair.b[-1]) + 1))
         sign = {"a": 1, "b": -1, "tie": 0}[pair.label]
         return self.skill * sign / 2 + self.length * ratio + self.lists * listed(pair) + self.first * first / 2
 
-    def p(self, pair: Pair, first: int) -> float:
+    def p(self, pair: LabelledPair, first: int) -> float:
         """Probability of preferring `a` where it does not see a tie."""
         return 1 / (1 + math.exp(-self.log_odds(pair, first)))
 
@@ -65,9 +65,9 @@ class ErrorModel:
 class ScriptedJudge:
     """Replies to the prompts of this project's own rubrics about the given pairs."""
 
-    def __init__(self, pairs: Sequence[Pair], errors: ErrorModel) -> None:
+    def __init__(self, pairs: Sequence[LabelledPair], errors: ErrorModel) -> None:
         self.errors = errors
-        self._sides: dict[tuple[str, str], tuple[Pair, str]] = {}
+        self._sides: dict[tuple[str, str], tuple[LabelledPair, str]] = {}
         for pair in pairs:
             self._sides[pair.turns[-1], pair.b[-1]] = (pair, "b")
             self._sides[pair.turns[-1], pair.a[-1]] = (pair, "a")
@@ -94,7 +94,7 @@ class ScriptedJudge:
         verdict = "A>B" if prefers_a == (first == 1) else "B>A"
         return json.dumps({"reason": f"{'a' if prefers_a else 'b'} of {pair.id} is better", "verdict": verdict})
 
-    def _points(self, pair: Pair, side: str, keys: Sequence[str], rng: random.Random) -> str:
+    def _points(self, pair: LabelledPair, side: str, keys: Sequence[str], rng: random.Random) -> str:
         chances = self.errors.levels["better" if side == pair.label else "worse"]
         levels = {key: rng.choices(range(1, 6), chances)[0] for key in keys or ("rating",)}
         if not keys:
@@ -110,14 +110,14 @@ class ScriptedJudge:
         """The same judge without a server."""
         return ScriptedModel(name, self)
 
-    def sample(self, pair: Pair, rng: random.Random) -> Outcome:
+    def sample(self, pair: LabelledPair, rng: random.Random) -> PairVotes:
         """One pair judged in both orders, without prompts and replies: for simulations."""
         joint = self._joint(pair)
         first, second = rng.choices(list(joint), list(joint.values()))[0]
         votes = (Vote(first, "candidate_first", 0), Vote(second, "opponent_first", 0))
-        return Outcome(pair, votes, ("candidate_first", "opponent_first"))
+        return PairVotes(pair, votes, ("candidate_first", "opponent_first"))
 
-    def expected(self, pairs: Sequence[Pair]) -> dict[str, float]:
+    def expected(self, pairs: Sequence[LabelledPair]) -> dict[str, float]:
         """The true value of what the laboratory measures, averaged over the pairs: by enumeration, not simulation."""
         totals: dict[str, list[float]] = {name: [] for name in ("accuracy", "strict", "flips", "first", "ties")}
         for pair in pairs:
@@ -135,7 +135,7 @@ class ScriptedJudge:
         known = {name: [v for v in values if not math.isnan(v)] for name, values in totals.items()}
         return {name: math.fsum(values) / len(values) for name, values in known.items() if values}
 
-    def _joint(self, pair: Pair) -> dict[tuple[Label, Label], float]:
+    def _joint(self, pair: LabelledPair) -> dict[tuple[Label, Label], float]:
         """Probability of (choice with a first, choice with b first)."""
         e, p, q = self.errors, self.errors.p(pair, 1), self.errors.p(pair, -1)
         decided: dict[tuple[Label, Label], float] = {
@@ -176,11 +176,11 @@ class ScriptedModel:
         """Nothing to release."""
 
 
-def synthetic_pairs(count: int, seed: int = 0, *, ties: float = 0.0) -> list[Pair]:
+def synthetic_pairs(count: int, seed: int = 0, *, ties: float = 0.0) -> list[LabelledPair]:
     """Pairs of answers of various lengths, some with lists; length, lists and label are independent."""
     rng = random.Random(seed)
     return [
-        Pair(
+        LabelledPair(
             id=f"pair-{number}",
             turns=(f"Question {number}?",),
             a=(_answer(rng, f"a{number}"),),

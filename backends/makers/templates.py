@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.errors import ConfigError, DataError
 from harness.hashing import canonical_json, short_hash
 from harness.types import Message
-from judges.prompts.rubric_file import Table, parse
+from judges.prompts.rubric_file import TomlTable, parse
 from judges.prompts.templates import BadTemplate, fields, fill
 
 MAX_BYTES = 64 * 1024
@@ -81,7 +81,7 @@ def _read(file: Path) -> str:
         raise ConfigError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def _check_fields(root: Table, name: str, text: str, known: Sequence[str]) -> None:
+def _check_fields(root: TomlTable, name: str, text: str, known: Sequence[str]) -> None:
     try:
         used = fields(text)
     except BadTemplate as error:
@@ -94,7 +94,7 @@ def _check_fields(root: Table, name: str, text: str, known: Sequence[str]) -> No
         root.fail("text", "the prompt does not show the {question}")
 
 
-def _variants(root: Table) -> dict[str, str]:
+def _variants(root: TomlTable) -> dict[str, str]:
     table = root.table("variants")
     if not table.values:
         root.fail("variants", 'the template needs variants: a table [variants] of name = "what stands for {variant}"')

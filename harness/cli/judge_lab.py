@@ -100,7 +100,7 @@ def command(
     from harness.run.judged.ask import CACHE
     from harness.run.signals import sigterm_interrupts
     from judges.lab.report import lab
-    from judges.lab.run import Arm
+    from judges.lab.run import JudgeArm
     from judges.lab.sets import load_set
     from judges.prompts.rubric import load_rubric
 
@@ -111,7 +111,9 @@ def command(
     pairs = load_set(set_name, data_dir, subset=subset, limit=limit, seed=seed)
     models = [load_model(name, judge_options, results_dir) for name in judges]
     arms = [
-        Arm.of(model, prompt, repeats=repeats, temperature=judge_temperature) for model in models for prompt in prompts
+        JudgeArm.of(model, prompt, repeats=repeats, temperature=judge_temperature)
+        for model in models
+        for prompt in prompts
     ]
     with sigterm_interrupts(), Cache(results_dir / CACHE) as cache:
         report = lab(

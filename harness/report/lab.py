@@ -17,7 +17,7 @@ from harness.report.text import p_value, percent, signed, with_interval
 from harness.stats.decision import disagreement
 from harness.types import Estimate, Json
 from judges.lab.report import ArmReport, LabReport
-from judges.lab.versus import Versus
+from judges.lab.versus import ArmDifference
 
 _SHARE, _PLAIN = 100.0, 1.0
 _DETECTABLE = 1.96 + 0.84  # standard errors: 80 % power at a two-sided 5 %
@@ -60,7 +60,7 @@ _LINES = (
     ("cost_per_1000", "cost per 1,000 judgments", _PLAIN),
     ("cost_per_1000_pairs", "cost per 1,000 pairs", _PLAIN),
 )
-"""Name in `Measures.values` and in `Versus.differences`, title of the row, and scale."""
+"""Name in `Measures.values` and in `ArmDifference.differences`, title of the row, and scale."""
 
 
 def lab_text(report: LabReport, form: Format, *, show: int, tty: bool = False) -> str:
@@ -238,7 +238,7 @@ def _notes(report: LabReport) -> list[str]:
     return notes
 
 
-def _disagreements(comparison: Versus) -> list[str]:
+def _disagreements(comparison: ArmDifference) -> list[str]:
     """A line for each difference whose interval and test disagree."""
     return [
         f"{comparison.second} - {comparison.first}, {name}: {why}"
@@ -311,7 +311,7 @@ def _interval(value: Json, scale: float = _PLAIN) -> str:
     return f"{middle} [{low}, {high}]"
 
 
-def _changes(comparison: Versus, show: int) -> list[Table]:
+def _changes(comparison: ArmDifference, show: int) -> list[Table]:
     other = len(comparison.changes) - len(comparison.worse) - len(comparison.better)
     tables = []
     for direction, changes in (("got worse", comparison.worse), ("got better", comparison.better)):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from harness.stats.decision import decide, disagreement
 from harness.types import Estimate, Json
 from judges.lab.report import ArmReport, LabReport
-from judges.lab.versus import Versus
-from judges.lab.votes import Outcome
+from judges.lab.versus import ArmDifference
+from judges.lab.votes import PairVotes
 
 
 def plain(value: Estimate | float | None) -> Json:
@@ -23,7 +23,7 @@ def plain(value: Estimate | float | None) -> Json:
     return value
 
 
-def difference_of(comparison: Versus, name: str) -> Json:
+def difference_of(comparison: ArmDifference, name: str) -> Json:
     """A paired difference with its test and decision; None where it was not measured."""
     paired = comparison.differences.get(name)
     if paired is None:
@@ -87,7 +87,7 @@ def _arm_json(arm: ArmReport) -> dict[str, Json]:
     }
 
 
-def _item_json(outcome: Outcome) -> dict[str, Json]:
+def _item_json(outcome: PairVotes) -> dict[str, Json]:
     votes: Sequence[Json] = [
         {"choice": vote.choice, "order": vote.order, "repeat": vote.repeat, "reason": vote.reason}
         for vote in outcome.votes

@@ -16,14 +16,14 @@ import numpy.typing as npt
 
 from harness.stats.standard_errors import clustered_se, mean_interval
 from harness.types import STATUSES, Estimate
-from judges.lab.pairs import Pair
-from judges.lab.votes import SIGN, Outcome
+from judges.lab.pairs import LabelledPair
+from judges.lab.votes import SIGN, PairVotes
 
 Array = npt.NDArray[np.float64]
-Value = Callable[[Outcome], float | None]
+Value = Callable[[PairVotes], float | None]
 
 
-def share(outcomes: Sequence[Outcome], value: Value) -> Estimate | None:
+def share(outcomes: Sequence[PairVotes], value: Value) -> Estimate | None:
     """Mean over pairs of a value in [0, 1]; pairs without one are counted, and bound what the mean could have been.
 
     None if no pair has a value.
@@ -49,7 +49,7 @@ def share(outcomes: Sequence[Outcome], value: Value) -> Estimate | None:
     )
 
 
-def difference(outcomes: Sequence[Outcome], value: Value) -> Estimate | None:
+def difference(outcomes: Sequence[PairVotes], value: Value) -> Estimate | None:
     """Mean over pairs of a value that may be negative; Student's interval. None if no pair has a value."""
     pairs = [(outcome, got) for outcome in outcomes if (got := value(outcome)) is not None]
     if not pairs:
@@ -60,7 +60,7 @@ def difference(outcomes: Sequence[Outcome], value: Value) -> Estimate | None:
     return Estimate(mean.value, mean.low, mean.high, mean.se, len(pairs), samples)
 
 
-def confusion(outcomes: Sequence[Outcome]) -> Array:
+def confusion(outcomes: Sequence[PairVotes]) -> Array:
     """Label against vote by position, shape [pairs, 3, 3], each pair summing to 1; rows first/second/tie by label.
 
     By position and not by the letters a and b, because the letters are the file's: were every label "a", chance
@@ -78,7 +78,7 @@ def confusion(outcomes: Sequence[Outcome]) -> Array:
     return tables
 
 
-def kappa(outcomes: Sequence[Outcome]) -> Estimate | None:
+def kappa(outcomes: Sequence[PairVotes]) -> Estimate | None:
     """Cohen's kappa of vote and label by position (see `confusion`), scored pairs only."""
 
     def expected(labels: Array, votes: Array) -> tuple[float, Array]:
@@ -88,7 +88,7 @@ def kappa(outcomes: Sequence[Outcome]) -> Estimate | None:
     return _beyond_chance(outcomes, expected)
 
 
-def alpha(outcomes: Sequence[Outcome]) -> Estimate | None:
+def alpha(outcomes: Sequence[PairVotes]) -> Estimate | None:
     """Krippendorff's nominal alpha of vote and label by position, scored pairs only; each pair is one unit."""
 
     def expected(labels: Array, votes: Array) -> tuple[float, Array]:
@@ -101,7 +101,7 @@ def alpha(outcomes: Sequence[Outcome]) -> Estimate | None:
 
 
 def _beyond_chance(
-    outcomes: Sequence[Outcome], expected: Callable[[Array, Array], tuple[float, Array]]
+    outcomes: Sequence[PairVotes], expected: Callable[[Array, Array], tuple[float, Array]]
 ) -> Estimate | None:
     """(observed - expected) / (1 - expected), with the interval that the module describes.
 
@@ -129,7 +129,7 @@ def _beyond_chance(
     return Estimate(value, low, high, se, len(scored), samples)
 
 
-def human_agreement(pairs: Sequence[Pair], *, ties: bool) -> Estimate | None:
+def human_agreement(pairs: Sequence[LabelledPair], *, ties: bool) -> Estimate | None:
     """How often two people who voted on the same pair agree: a ceiling for any judge. None without such pairs.
 
     The mean over pairs of the share of agreeing twos of votes (setup S1 of arXiv 2306.05685); without `ties`, votes

@@ -17,10 +17,10 @@ import numpy as np
 from harness.types import Estimate
 from judges.lab.agreement import Value, difference, share
 from judges.lab.logistic import fit
-from judges.lab.pairs import Pair
-from judges.lab.votes import SIGN, Outcome
+from judges.lab.pairs import LabelledPair
+from judges.lab.votes import SIGN, PairVotes
 
-Feature = Callable[[Pair], int]
+Feature = Callable[[LabelledPair], int]
 """+1 if `a` has more of something, -1 if `b` has, 0 if neither: pairs with 0 say nothing and are left out."""
 
 _ITEM = re.compile(r"^[ \t]{0,8}(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
@@ -31,7 +31,7 @@ def length(text: str) -> int:
     return len(text)
 
 
-def longer(pair: Pair) -> int:
+def longer(pair: LabelledPair) -> int:
     """Which answer (of the last turn) has more characters."""
     gap = length(pair.a[-1]) - length(pair.b[-1])
     return (gap > 0) - (gap < 0)
@@ -42,7 +42,7 @@ def has_list(text: str) -> bool:
     return len(_ITEM.findall(text)) >= 2
 
 
-def listed(pair: Pair) -> int:
+def listed(pair: LabelledPair) -> int:
     """Which answer (of the last turn) has a list, where only one has."""
     return int(has_list(pair.a[-1])) - int(has_list(pair.b[-1]))
 
@@ -51,7 +51,7 @@ def own(names: Sequence[str]) -> Feature:
     """Which answer was written by a model of one of these names, where only one was."""
     known = {bare_name(name) for name in names} - {""}
 
-    def feature(pair: Pair) -> int:
+    def feature(pair: LabelledPair) -> int:
         return int(bare_name(pair.model_a) in known) - int(bare_name(pair.model_b) in known)
 
     return feature
@@ -62,7 +62,7 @@ def bare_name(model: str) -> str:
     return model.rpartition("/")[2].casefold()
 
 
-def preference(outcomes: Sequence[Outcome], feature: Feature) -> tuple[Estimate, Estimate, Estimate] | None:
+def preference(outcomes: Sequence[PairVotes], feature: Feature) -> tuple[Estimate, Estimate, Estimate] | None:
     """How often the judge, and the labels, side with the answer that has more of something, and the judge's excess.
 
     Over the scored pairs in which the feature differs, a tie counting 1/2; None if there are none.
@@ -70,10 +70,10 @@ def preference(outcomes: Sequence[Outcome], feature: Feature) -> tuple[Estimate,
     apart = [outcome for outcome in outcomes if outcome.scored and feature(outcome.pair) != 0]
     of_judge = sides_with(feature)
 
-    def of_label(outcome: Outcome) -> float:
+    def of_label(outcome: PairVotes) -> float:
         return (1 + feature(outcome.pair) * SIGN[outcome.pair.label]) / 2
 
-    def excess(outcome: Outcome) -> float | None:
+    def excess(outcome: PairVotes) -> float | None:
         value = of_judge(outcome)
         return None if value is None else value - of_label(outcome)
 
@@ -90,7 +90,7 @@ def sides_with(feature: Feature) -> Value:
     None where neither has more, or where the pair is not scored.
     """
 
-    def value(outcome: Outcome) -> float | None:
+    def value(outcome: PairVotes) -> float | None:
         more = feature(outcome.pair)
         if not outcome.scored or more == 0:
             return None
@@ -99,7 +99,7 @@ def sides_with(feature: Feature) -> Value:
     return value
 
 
-def first(outcome: Outcome) -> float | None:
+def first(outcome: PairVotes) -> float | None:
     """Per pair: how often the answer shown first wins, a tie counting 1/2; 0.5 is fair. None without both orders."""
     if not outcome.scored or len(outcome.orders) < 2:
         return None
@@ -111,7 +111,7 @@ PULLS = ("label", "length", "lists", "first")
 shown first rather than second."""
 
 
-def pulls(outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+def pulls(outcomes: Sequence[PairVotes]) -> dict[str, Estimate]:
     """What one unit of each of `PULLS` adds to the log odds of a vote, all others held fixed; over pairs.
 
     By logistic regression of the votes (a tie is half a vote for each side). One that never differs is absent; all are,

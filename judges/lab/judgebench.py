@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.datasets import PART, MissingData, clean_text, data_folder, load_rows
 from harness.types import DataRef, HubRef, Json
-from judges.lab.pairs import Label, Pair
+from judges.lab.pairs import Label, LabelledPair
 
 SOURCE = "JudgeBench, arXiv 2410.12784"
 _REVISION = "main"
@@ -23,7 +23,7 @@ _FILES = {
 }
 
 
-def load(data_dir: Path | None) -> tuple[list[Pair], str]:
+def load(data_dir: Path | None) -> tuple[list[LabelledPair], str]:
     """All pairs that are there (either half may be missing from a folder), and the source."""
     rows = load_rows(_reference(data_dir), data_dir)
     return [_pair(row) for row in rows], SOURCE
@@ -64,10 +64,10 @@ def _row(raw: Mapping[str, Json]) -> Mapping[str, Json]:
     }
 
 
-def _pair(row: Mapping[str, Json]) -> Pair:
+def _pair(row: Mapping[str, Json]) -> LabelledPair:
     label: Label = "a" if row["label"] == "a" else "b"
     question, a, b, model = (str(row[name]) for name in ("question", "a", "b", "model"))
-    return Pair(
+    return LabelledPair(
         id=str(row["id"]),
         turns=(question,),
         a=(a,),

@@ -17,7 +17,7 @@ from harness.datasets import MissingData, clean_text, data_folder, load_rows
 from harness.datasets.local import read_list
 from harness.errors import DataError
 from harness.types import DataRef, Json
-from judges.lab.pairs import Label, Pair
+from judges.lab.pairs import Label, LabelledPair
 
 SOURCE = "LLMBar, arXiv 2310.07641"
 FILE = "llmbar.jsonl"
@@ -45,7 +45,7 @@ def is_core(subset: str) -> bool:
     return subset == "Natural" or subset.startswith("Adversarial-")
 
 
-def load(data_dir: Path | None) -> tuple[list[Pair], str]:
+def load(data_dir: Path | None) -> tuple[list[LabelledPair], str]:
     """All 1,200 pairs, side sets included, and the source.
 
     Raises `MissingData` if neither form is in the folder, `DataError` if the rows are not the published ones.
@@ -96,10 +96,10 @@ def _row(raw: Mapping[str, Json]) -> Mapping[str, Json]:
     return {"id": raw["id"], "subset": raw["subset"], **texts, "label": "a" if label == 1 else "b"}
 
 
-def _pair(row: Mapping[str, Json]) -> Pair:
+def _pair(row: Mapping[str, Json]) -> LabelledPair:
     label: Label = "a" if row["label"] == "a" else "b"
     question, a, b = (str(row[name]) for name in ("question", "a", "b"))
-    return Pair(str(row["id"]), (question,), (a,), (b,), label, subset=str(row["subset"]))
+    return LabelledPair(str(row["id"]), (question,), (a,), (b,), label, subset=str(row["subset"]))
 
 
 _SHA256 = "9e998ffa10883704ea1bfec758373ae4a9504284f22832f56c8d57f6d0d69540"

@@ -19,7 +19,7 @@ from harness.stats.agreement import krippendorff_alpha
 from harness.stats.standard_errors import cluster_codes
 from harness.types import Estimate
 from judges.lab.agreement import difference, share
-from judges.lab.votes import Outcome, Side
+from judges.lab.votes import PairVotes, Side
 from judges.types import Judgment, Order, Verdict
 
 RESAMPLES = 1000
@@ -45,7 +45,7 @@ class DimensionReport:
     """Share of pairs in which the labelled answer has the higher level, equal levels 1/2: 0.5 is chance."""
 
 
-def dimension_reports(outcomes: Sequence[Outcome], seed: int = 0) -> list[DimensionReport]:
+def dimension_reports(outcomes: Sequence[PairVotes], seed: int = 0) -> list[DimensionReport]:
     """Every dimension that occurs, in order of the rubric, and the total; only the total of rubrics without any.
 
     Of a pairwise rubric only the reliability of the total means anything, and it needs repeats.
@@ -58,7 +58,7 @@ def dimension_reports(outcomes: Sequence[Outcome], seed: int = 0) -> list[Dimens
     return [report for key in keys if (report := _report(key, outcomes, seed)) is not None]
 
 
-def _judgments(outcomes: Iterable[Outcome]) -> Iterable[Judgment]:
+def _judgments(outcomes: Iterable[PairVotes]) -> Iterable[Judgment]:
     for outcome in outcomes:
         for side in outcome.judgments.values():
             yield from side
@@ -77,7 +77,7 @@ def _levels(judgments: Iterable[Judgment], key: str) -> list[float]:
     return [level for level in found if level is not None]
 
 
-def _report(key: str, outcomes: Sequence[Outcome], seed: int) -> DimensionReport | None:
+def _report(key: str, outcomes: Sequence[PairVotes], seed: int) -> DimensionReport | None:
     units: list[list[float]] = []
     clusters: list[str] = []
     for outcome in outcomes:
@@ -93,7 +93,7 @@ def _report(key: str, outcomes: Sequence[Outcome], seed: int) -> DimensionReport
     if not alone and repeated is None:
         return None
 
-    def higher(outcome: Outcome) -> float | None:
+    def higher(outcome: PairVotes) -> float | None:
         gap = _gap(outcome, key)
         return None if gap is None else 0.5 if abs(gap) < 1e-9 else float(gap > 0)
 
@@ -107,7 +107,7 @@ def _report(key: str, outcomes: Sequence[Outcome], seed: int) -> DimensionReport
     )
 
 
-def _gap(outcome: Outcome, key: str) -> float | None:
+def _gap(outcome: PairVotes, key: str) -> float | None:
     """Level of the labelled answer minus that of the other; None without a winner or without both."""
     if outcome.pair.label == "tie":
         return None

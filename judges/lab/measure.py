@@ -9,8 +9,8 @@ from harness.types import Estimate, Json
 from judges.lab.agreement import Value, alpha, kappa, share
 from judges.lab.bias import first, listed, longer, own, preference, pulls, sides_with
 from judges.lab.marks import DimensionReport, dimension_reports
-from judges.lab.replies import Replies, replies
-from judges.lab.votes import SIGN, Outcome
+from judges.lab.replies import ReplyCounts, replies
+from judges.lab.votes import SIGN, PairVotes
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Measures:
     ("longer_excess"); "pull_" and one of `PULLS`; what became of the replies, and their cost. The unknown is absent.
     """
     dimensions: tuple[DimensionReport, ...]
-    replies: Replies
+    replies: ReplyCounts
     subsets: Mapping[str, Mapping[str, Estimate | float]]
     """Subset -> the means of `pair_values` again, where there is more than one."""
     pairs: int
@@ -49,13 +49,13 @@ def pair_values(own_names: Sequence[str]) -> dict[str, Value]:
     return values | ({"own": sides_with(own(own_names))} if own_names else {})
 
 
-def _ties(outcome: Outcome) -> float | None:
+def _ties(outcome: PairVotes) -> float | None:
     if not outcome.scored:
         return None
     return outcome.mean({vote: float(vote.choice == "tie") for vote in outcome.votes})
 
 
-def _person(outcome: Outcome) -> float | None:
+def _person(outcome: PairVotes) -> float | None:
     """Share of the single votes of people that are the verdict, ties included: what two people's agreement is to them.
 
     The label is a majority and so less noisy than a person: agreement with it is no match for a human ceiling.
@@ -64,19 +64,19 @@ def _person(outcome: Outcome) -> float | None:
     return None if verdict is None or not votes else sum(vote == verdict for vote in votes) / len(votes)
 
 
-def _person_decided(outcome: Outcome) -> float | None:
+def _person_decided(outcome: PairVotes) -> float | None:
     """As `_person`, over votes that are no ties, where the verdict is none either."""
     votes, verdict = [vote for vote in outcome.pair.votes if vote != "tie"], outcome.verdict
     return None if verdict in (None, "tie") or not votes else sum(vote == verdict for vote in votes) / len(votes)
 
 
-def _right_where(outcome: Outcome, longer_label: int) -> float | None:
+def _right_where(outcome: PairVotes, longer_label: int) -> float | None:
     """Accuracy where the labelled answer is the longer one (1) or the shorter one (-1)."""
     return outcome.accuracy if longer(outcome.pair) * SIGN[outcome.pair.label] == longer_label else None
 
 
 def measure(
-    outcomes: Sequence[Outcome], environment: Mapping[str, Json], own_names: Sequence[str] = (), seed: int = 0
+    outcomes: Sequence[PairVotes], environment: Mapping[str, Json], own_names: Sequence[str] = (), seed: int = 0
 ) -> Measures:
     """Measure the outcomes of one judge with one rubric; `environment` is the judge's, for its prices."""
     names = sorted({outcome.pair.subset for outcome in outcomes})
@@ -102,7 +102,7 @@ def _known(**values: Estimate | float | None) -> dict[str, Estimate | float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _preferences(outcomes: Sequence[Outcome], own_names: Sequence[str]) -> dict[str, Estimate | float]:
+def _preferences(outcomes: Sequence[PairVotes], own_names: Sequence[str]) -> dict[str, Estimate | float]:
     features = {"longer": longer, "lists": listed} | ({"own": own(own_names)} if own_names else {})
     values: dict[str, Estimate | float] = {}
     for name, feature in features.items():
@@ -111,7 +111,7 @@ def _preferences(outcomes: Sequence[Outcome], own_names: Sequence[str]) -> dict[
     return values
 
 
-def _of_replies(read: Replies) -> dict[str, Estimate | float]:
+def _of_replies(read: ReplyCounts) -> dict[str, Estimate | float]:
     costs = ("tokens_in", "tokens_out", "tokens_per_1000", "cost_per_1000", "cost_per_1000_pairs")
     return {
         "malformed": read.malformed,
@@ -126,7 +126,7 @@ def _part(count: int, whole: int) -> float:
     return count / whole if whole else 0.0
 
 
-def _means(outcomes: Sequence[Outcome], own_names: Sequence[str]) -> dict[str, Estimate | float]:
+def _means(outcomes: Sequence[PairVotes], own_names: Sequence[str]) -> dict[str, Estimate | float]:
     found: dict[str, Estimate | float] = {}
     for name, value in pair_values(own_names).items():
         asked = outcomes

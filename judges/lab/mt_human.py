@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.datasets import INDEX, clean_text, load_rows
 from harness.types import DataRef, HubRef, Json
-from judges.lab.pairs import Label, Pair, majority
+from judges.lab.pairs import Label, LabelledPair, majority
 
 SOURCE = "MT-Bench human judgments, arXiv 2306.05685"
 _REVISION = "6085f5b73c2ea3dee52918d07ed6b399f6c51fea"
@@ -22,7 +22,7 @@ _WINNERS: dict[str, Label] = {"model_a": "a", "model_b": "b"}
 _OTHER: dict[Label, Label] = {"a": "b", "b": "a", "tie": "tie"}
 
 
-def load(data_dir: Path | None) -> tuple[list[Pair], str]:
+def load(data_dir: Path | None) -> tuple[list[LabelledPair], str]:
     """One pair per question, turn and two models, with all of its votes, and the source."""
     hub = (HubRef("lmsys/mt_bench_human_judgments", None, "human", _REVISION),)
     ref = DataRef(files=("mt_bench_human.jsonl",), rows=0, sha256="", from_local=_row, hub=hub, from_hub=_row)
@@ -75,10 +75,10 @@ def _texts(conversation: Json, turns: int) -> tuple[list[str], list[str]]:
     return said["user"], said["assistant"]
 
 
-def _pair(name: str, rows: list[Mapping[str, Json]]) -> Pair:
+def _pair(name: str, rows: list[Mapping[str, Json]]) -> LabelledPair:
     first = rows[0]
     votes = tuple(_label(row["vote"]) for row in rows)
-    return Pair(
+    return LabelledPair(
         id=name,
         turns=_strings(first["turns"]),
         a=_strings(first["a"]),

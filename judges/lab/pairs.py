@@ -12,7 +12,7 @@ LABELS: tuple[Label, ...] = ("a", "b", "tie")
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class LabelledPair:
     """Two answers to one question and the label that a judge should reproduce."""
 
     id: str

@@ -13,11 +13,11 @@ from harness.models.budget import Prices
 from harness.stats.standard_errors import mean_interval
 from harness.types import Estimate, Json
 from judges.ask import NO_REPLY
-from judges.lab.votes import Outcome
+from judges.lab.votes import PairVotes
 
 
 @dataclass(frozen=True)
-class Replies:
+class ReplyCounts:
     """Counts and costs over all judgments of one judge and rubric, cached ones included."""
 
     judgments: int
@@ -49,7 +49,7 @@ class Replies:
         return 1000 * (self.tokens_in + self.tokens_out)
 
 
-def replies(outcomes: Sequence[Outcome], environment: Mapping[str, Json]) -> Replies:
+def replies(outcomes: Sequence[PairVotes], environment: Mapping[str, Json]) -> ReplyCounts:
     """Counts and costs of all judgments behind the outcomes; `environment` is the judge's and may hold its prices."""
     rows = [(judgment, outcome) for outcome in outcomes for side in outcome.judgments.values() for judgment in side]
     judgments = [judgment for judgment, _ in rows]
@@ -66,7 +66,7 @@ def replies(outcomes: Sequence[Outcome], environment: Mapping[str, Json]) -> Rep
     cost = None
     if prices is not None and tokens_in is not None and tokens_out is not None:
         cost = prices.cost(tokens_in, tokens_out)
-    return Replies(
+    return ReplyCounts(
         judgments=len(judgments),
         requested=sum(not judgment.cached for judgment in judgments),
         unscored=len(failed) - len(errors),

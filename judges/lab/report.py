@@ -13,10 +13,10 @@ from harness.stats.multiple import holm
 from harness.types import Estimate, Model
 from judges.lab.agreement import human_agreement
 from judges.lab.measure import Measures, measure
-from judges.lab.run import Arm
+from judges.lab.run import JudgeArm
 from judges.lab.sets import PairSet
-from judges.lab.versus import Versus, prompt_diff, versus
-from judges.lab.votes import Outcome
+from judges.lab.versus import ArmDifference, prompt_diff, versus
+from judges.lab.votes import PairVotes
 from judges.types import Judgment
 
 
@@ -26,9 +26,9 @@ class ArmReport:
 
     name: str
     """Short and unique in the report: the rubric, the judge, or both, whatever tells the arms apart."""
-    arm: Arm
+    arm: JudgeArm
     measures: Measures
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[PairVotes, ...]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LabReport:
 
     pairs: PairSet
     arms: tuple[ArmReport, ...]
-    comparisons: tuple[Versus, ...]
+    comparisons: tuple[ArmDifference, ...]
     humans: Estimate | None
     """Agreement of two people, ties included; None if the set has one vote per pair."""
     humans_decided: Estimate | None
@@ -48,7 +48,7 @@ class LabReport:
 
 def lab(
     pairs: PairSet,
-    arms: Sequence[Arm],
+    arms: Sequence[JudgeArm],
     cache: Cache,
     *,
     budget: Budget | None = None,
@@ -89,13 +89,13 @@ def _own(judge: Model, own_names: Sequence[str]) -> list[str]:
 
 
 async def _ask(
-    arms: Sequence[Arm],
+    arms: Sequence[JudgeArm],
     names: Sequence[str],
     pairs: PairSet,
     cache: Cache,
     budget: Budget | None,
     progress: Progress[Judgment] | None,
-) -> list[list[Outcome]]:
+) -> list[list[PairVotes]]:
     """One arm after the other, in one event loop: a judge that serves two rubrics keeps its connections."""
     sizes = [arm.size(pairs.pairs) for arm in arms]  # what cannot be asked is told before anything is spent
     outcomes = []
@@ -115,7 +115,7 @@ async def _ask(
     return outcomes
 
 
-def _names(arms: Sequence[Arm]) -> list[str]:
+def _names(arms: Sequence[JudgeArm]) -> list[str]:
     """What tells the arms apart, no more: the rubric where all have one judge, the judge where all have one rubric."""
     rubrics, judges = [arm.rubric for arm in arms], [arm.judge.name for arm in arms]
     named = [rubric.name for rubric in rubrics]
@@ -128,7 +128,7 @@ def _names(arms: Sequence[Arm]) -> list[str]:
     return [f"{rubric} by {judge}" for rubric, judge in zip(named, judges, strict=True)]
 
 
-def _comparisons(arms: Sequence[ArmReport], own_names: Sequence[str]) -> tuple[Versus, ...]:
+def _comparisons(arms: Sequence[ArmReport], own_names: Sequence[str]) -> tuple[ArmDifference, ...]:
     """Every later arm against the first that differs from it in one thing: the prompt, or the judge."""
     results = []
     for position, second in enumerate(arms):

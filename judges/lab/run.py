@@ -10,8 +10,8 @@ from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
 from harness.types import Json, Model
 from judges.ask import judge_tasks
-from judges.lab.pairs import Pair
-from judges.lab.votes import Outcome, pairwise_outcome, pointwise_outcome
+from judges.lab.pairs import LabelledPair
+from judges.lab.votes import PairVotes, pairwise_outcome, pointwise_outcome
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
 from judges.prompts.templates import fields
@@ -19,7 +19,7 @@ from judges.types import Judging, Judgment, Rubric, Task
 
 
 @dataclass(frozen=True)
-class Arm:
+class JudgeArm:
     """One judge with one rubric: what is measured, and held against another."""
 
     judge: Model
@@ -27,7 +27,7 @@ class Arm:
     judging: Judging
 
     @classmethod
-    def of(cls, judge: Model, rubric: Rubric, *, repeats: int = 1, temperature: float = 0.0) -> Arm:
+    def of(cls, judge: Model, rubric: Rubric, *, repeats: int = 1, temperature: float = 0.0) -> JudgeArm:
         """A pairwise rubric is asked in both orders; any other is asked about each answer alone.
 
         Raises `UsageError` for a rubric that looks at two texts and yet prefers neither (structure_match).
@@ -46,23 +46,23 @@ class Arm:
         """True if the judge sees both answers at once."""
         return self.rubric.kind == "pairwise"
 
-    def tasks(self, pairs: Sequence[Pair]) -> list[Task]:
+    def tasks(self, pairs: Sequence[LabelledPair]) -> list[Task]:
         """What to ask: one task per pair, or one for each of its answers (attempt 0 is `a`, attempt 1 is `b`)."""
         if self.pairwise:
             return [_task(pair, 0, pair.a, pair.b) for pair in pairs]
         return [_task(pair, attempt, answers) for pair in pairs for attempt, answers in enumerate((pair.a, pair.b))]
 
-    def size(self, pairs: Sequence[Pair]) -> int:
+    def size(self, pairs: Sequence[LabelledPair]) -> int:
         """Judgments that this takes."""
         return sum(len(self.judging.asks(task)) for task in self.tasks(pairs))
 
     async def run(
         self,
-        pairs: Sequence[Pair],
+        pairs: Sequence[LabelledPair],
         cache: Cache,
         budget: Budget | None = None,
         on_judgment: Callable[[Judgment], None] | None = None,
-    ) -> list[Outcome]:
+    ) -> list[PairVotes]:
         """Judge every pair, in order. Raises what `judge_tasks` raises; what was judged until then is cached."""
         judgments = await judge_tasks(self.judge, self.judging, self.tasks(pairs), cache, budget, on_judgment)
         if self.pairwise:
@@ -71,7 +71,7 @@ class Arm:
         return [pointwise_outcome(pair, a, b) for pair, a, b in halves]
 
 
-def _task(pair: Pair, attempt: int, answers: tuple[str, ...], opponent: tuple[str, ...] | None = None) -> Task:
+def _task(pair: LabelledPair, attempt: int, answers: tuple[str, ...], opponent: tuple[str, ...] | None = None) -> Task:
     meta: Mapping[str, Json] = {"subset": pair.subset}
     return Task(
         problem_id=pair.id,

@@ -21,7 +21,7 @@ from harness.datasets.local import read_file
 from harness.errors import DataError, UnknownName, UsageError
 from harness.types import Json
 from judges.lab import judgebench, llmbar, mt_human
-from judges.lab.pairs import LABELS, Label, Pair
+from judges.lab.pairs import LABELS, Label, LabelledPair
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PairSet:
     """A loaded set and what identifies it."""
 
     name: str
-    pairs: tuple[Pair, ...]
+    pairs: tuple[LabelledPair, ...]
     content: str
     """Content hash over the pairs: two reports with the same one are about the same items."""
     source: str
@@ -47,7 +47,7 @@ def load_set(
     many pairs by a hash of `seed` and their ids: not biased by the order of the file, and nested (20 hold the 10).
     Raises `UnknownName`, `DataError` or `MissingData` for what is not there or not as it should be.
     """
-    loaders: dict[str, Callable[[Path | None], tuple[list[Pair], str]]] = {
+    loaders: dict[str, Callable[[Path | None], tuple[list[LabelledPair], str]]] = {
         "llmbar": llmbar.load,
         "mt_bench_human": mt_human.load,
         "judgebench": judgebench.load,
@@ -77,7 +77,7 @@ def _rank(seed: int, pair_id: str) -> str:
     return hashlib.sha256(f"limit:{seed}:{pair_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _chosen(name: str, pairs: Sequence[Pair], subset: str | None) -> list[Pair]:
+def _chosen(name: str, pairs: Sequence[LabelledPair], subset: str | None) -> list[LabelledPair]:
     """The pairs of one subset; LLMBar proper is the default of "llmbar", everything is of the others."""
     if name == "llmbar" and subset is None:
         return [pair for pair in pairs if llmbar.is_core(pair.subset)]
@@ -91,7 +91,7 @@ def _chosen(name: str, pairs: Sequence[Pair], subset: str | None) -> list[Pair]:
     return found
 
 
-def _notes(pairs: Sequence[Pair]) -> list[str]:
+def _notes(pairs: Sequence[LabelledPair]) -> list[str]:
     notes = []
     if same := [pair.id for pair in pairs if pair.a[-1] == pair.b[-1]]:
         pairs_have = "1 pair has" if len(same) == 1 else f"{len(same)} pairs have"
@@ -106,7 +106,7 @@ def _notes(pairs: Sequence[Pair]) -> list[str]:
 _FIELDS = frozenset({"id", "question", "a", "b", "label", "subset", "model_a", "model_b", "cluster", "votes"})
 
 
-def load_file(path: Path) -> list[Pair]:
+def load_file(path: Path) -> list[LabelledPair]:
     """Pairs of a JSONL file of {question, a, b, label[, id, subset, model_a, model_b, cluster, votes]}.
 
     `question`, `a` and `b` are texts, or lists of texts of one length for several turns. Raises `DataError` naming
@@ -114,7 +114,7 @@ def load_file(path: Path) -> list[Pair]:
     """
     if not path.is_file():
         raise DataError(f"there is no file {str(path)!r}: name a JSONL file of question, a, b and label")
-    pairs: list[Pair] = []
+    pairs: list[LabelledPair] = []
     seen: dict[str, str] = {}
     for raw in read_file(path.parent, path.name, None):
         pair = _pair_of(raw.fields, raw.where, len(pairs) + 1)
@@ -127,7 +127,7 @@ def load_file(path: Path) -> list[Pair]:
     return pairs
 
 
-def _pair_of(fields: Mapping[str, Json], where: str, number: int) -> Pair:
+def _pair_of(fields: Mapping[str, Json], where: str, number: int) -> LabelledPair:
     if unknown := sorted(set(fields) - _FIELDS):
         raise DataError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(_FIELDS))}")
     if missing := [name for name in ("question", "a", "b", "label") if name not in fields]:
@@ -139,7 +139,7 @@ def _pair_of(fields: Mapping[str, Json], where: str, number: int) -> Pair:
     votes = fields.get("votes", [])
     if not isinstance(votes, list):
         raise DataError(f"{where}: votes must be a list of labels")
-    return Pair(
+    return LabelledPair(
         id=_text(fields.get("id", f"line-{number}"), "id", where),
         turns=turns,
         a=a,

@@ -12,7 +12,7 @@ from harness.stats.paired import Paired, paired_differences
 from judges.lab.agreement import Value
 from judges.lab.measure import pair_values
 from judges.lab.pairs import Label
-from judges.lab.votes import Outcome
+from judges.lab.votes import PairVotes
 from judges.prompts.render import render
 from judges.prompts.templates import fields
 from judges.types import Rubric, Task
@@ -36,7 +36,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Versus:
+class ArmDifference:
     """The second of two arms against the first: the same judge with another prompt, or another judge with the same."""
 
     differences: Mapping[str, Paired]
@@ -68,7 +68,7 @@ class Versus:
         return tuple(sorted((c for c in self.changes if c.gain > 0), key=lambda change: (-change.gain, change.id)))
 
 
-def versus(first: Sequence[Outcome], second: Sequence[Outcome], own_names: Sequence[str] = ()) -> Versus:
+def versus(first: Sequence[PairVotes], second: Sequence[PairVotes], own_names: Sequence[str] = ()) -> ArmDifference:
     """Compare two arms' outcomes of the same pairs, in the same order."""
     couples = list(zip(first, second, strict=True))
     assert all(one.pair.id == other.pair.id for one, other in couples)
@@ -77,14 +77,14 @@ def versus(first: Sequence[Outcome], second: Sequence[Outcome], own_names: Seque
         if (found := _paired(couples, value, mcnemar=name == "strict")) is not None:
             differences[name] = found
     changes = [change for one, other in couples if (change := _change(one, other)) is not None]
-    return Versus(
+    return ArmDifference(
         differences,
         tuple(sorted(changes, key=lambda change: (change.gain, change.id))),
         sum(one.scored and other.scored for one, other in couples),
     )
 
 
-def _paired(couples: Sequence[tuple[Outcome, Outcome]], value: Value, *, mcnemar: bool) -> Paired | None:
+def _paired(couples: Sequence[tuple[PairVotes, PairVotes]], value: Value, *, mcnemar: bool) -> Paired | None:
     gaps, clusters, dropped = [], [], []
     for one, other in couples:
         before, after = value(one), value(other)
@@ -98,7 +98,7 @@ def _paired(couples: Sequence[tuple[Outcome, Outcome]], value: Value, *, mcnemar
     return paired_differences(np.array(gaps), clusters, mcnemar=mcnemar, dropped=dropped)
 
 
-def _change(one: Outcome, other: Outcome) -> Change | None:
+def _change(one: PairVotes, other: PairVotes) -> Change | None:
     before, after = one.verdict, other.verdict
     if before is None or after is None or before == after:
         return None

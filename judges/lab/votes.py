@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from judges.lab.pairs import Label, Pair
+from judges.lab.pairs import Label, LabelledPair
 from judges.types import Judgment, Order
 
 Side = Literal["a", "b"]
@@ -39,10 +39,10 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PairVotes:
     """What one judge with one rubric said about one pair."""
 
-    pair: Pair
+    pair: LabelledPair
     votes: tuple[Vote, ...]
     """Readable votes only."""
     orders: tuple[Order, ...]
@@ -126,7 +126,7 @@ class Outcome:
         return (agreeing or others or [""])[0]
 
 
-def pairwise_outcome(pair: Pair, judgments: Sequence[Judgment]) -> Outcome:
+def pairwise_outcome(pair: LabelledPair, judgments: Sequence[Judgment]) -> PairVotes:
     """The votes of a pairwise rubric; `Verdict.value` is for `a`, whichever was shown first."""
     votes = tuple(
         Vote(_choice(judgment.verdict.value - 0.5), judgment.order, judgment.repeat, judgment.verdict.reason)
@@ -134,10 +134,10 @@ def pairwise_outcome(pair: Pair, judgments: Sequence[Judgment]) -> Outcome:
         if judgment.verdict is not None
     )
     orders = tuple(sorted({judgment.order for judgment in judgments}))
-    return Outcome(pair, votes, orders, {"a": tuple(judgments)})
+    return PairVotes(pair, votes, orders, {"a": tuple(judgments)})
 
 
-def pointwise_outcome(pair: Pair, a: Sequence[Judgment], b: Sequence[Judgment]) -> Outcome:
+def pointwise_outcome(pair: LabelledPair, a: Sequence[Judgment], b: Sequence[Judgment]) -> PairVotes:
     """The votes of a rubric that judges one answer at a time: repeat i of `a` against repeat i of `b`."""
     votes = []
     others = {judgment.repeat: judgment for judgment in b}
@@ -149,7 +149,7 @@ def pointwise_outcome(pair: Pair, a: Sequence[Judgment], b: Sequence[Judgment]) 
         reason = f"a {mine.verdict.label}, b {theirs.verdict.label}"
         why = mine.verdict.reason if gap < 0 else theirs.verdict.reason  # what the lower one lost points for
         votes.append(Vote(_choice(gap), "single", mine.repeat, f"{reason}: {why}" if why else reason))
-    return Outcome(pair, tuple(votes), ("single",), {"a": tuple(a), "b": tuple(b)})
+    return PairVotes(pair, tuple(votes), ("single",), {"a": tuple(a), "b": tuple(b)})
 
 
 def _choice(gap: float) -> Label:

@@ -22,9 +22,9 @@ from harness.errors import ConfigError, UnknownName, UsageError
 from harness.hashing import canonical_json, short_hash
 from judges.prompts import rubric_check
 from judges.prompts.render import render
-from judges.prompts.rubric_file import Table, parse
+from judges.prompts.rubric_file import TomlTable, parse
 from judges.prompts.schema import reply_schema
-from judges.types import LEVELS, Choice, Dimension, Part, Rubric, RubricKind, Task
+from judges.types import LEVELS, Dimension, Part, Rubric, RubricChoice, RubricKind, Task
 
 MAX_BYTES = 256 * 1024
 """A rubric is a few pages; anything longer is another file by mistake."""
@@ -139,7 +139,7 @@ def _decoded(where: str, data: bytes) -> str:
     return text
 
 
-def _build(name: str, root: Table, weighting: str | None) -> Rubric:
+def _build(name: str, root: TomlTable, weighting: str | None) -> Rubric:
     kind = _kind(root)
     root.only(_KEYS | _OWN_KEYS[kind])
     root.needs("version", "summary", "source", "template", *_NEEDED[kind])
@@ -172,7 +172,7 @@ def _build(name: str, root: Table, weighting: str | None) -> Rubric:
     return dataclasses.replace(rubric, content_hash=content_hash(rubric))
 
 
-def _kind(root: Table) -> RubricKind:
+def _kind(root: TomlTable) -> RubricKind:
     if not root.has("kind"):
         root.fail(
             "kind", f"missing key 'kind': {', '.join(_OWN_KEYS)} (docs/rubrics.md has a file of each to start from)"
@@ -180,21 +180,21 @@ def _kind(root: Table) -> RubricKind:
     return root.choice("kind", tuple(_OWN_KEYS))
 
 
-def _version(root: Table) -> str:
+def _version(root: TomlTable) -> str:
     value = root.text("version")
     if not _NAME.fullmatch(value):
         root.fail("version", f"version {value!r} may hold letters, digits, '_', '.' and '-' only")
     return value
 
 
-def _max_tokens(root: Table) -> int:
+def _max_tokens(root: TomlTable) -> int:
     value = root.integer("max_tokens", _MAX_TOKENS)
     if value < 1:
         root.fail("max_tokens", f"'max_tokens' must be at least 1, not {value}")
     return value
 
 
-def _dimensions(root: Table, weighting: str | None) -> tuple[Dimension, ...]:
+def _dimensions(root: TomlTable, weighting: str | None) -> tuple[Dimension, ...]:
     tables = root.tables("dimensions")
     if not tables:
         root.fail("dimensions", "a rubric of kind 'points' needs [[dimensions]]")
@@ -210,7 +210,7 @@ def _dimensions(root: Table, weighting: str | None) -> tuple[Dimension, ...]:
     return tuple(dataclasses.replace(one, weight=named[weighting][one.key]) for one in dimensions)
 
 
-def _dimension(table: Table) -> Dimension:
+def _dimension(table: TomlTable) -> Dimension:
     table.only({"key", "name", "question", "weight", "levels", "labels"})
     table.needs("key", "name", "question", "weight", "levels")
     levels = table.texts("levels")
@@ -226,7 +226,7 @@ def _dimension(table: Table) -> Dimension:
     )
 
 
-def _weights(root: Table, name: str, dimensions: tuple[Dimension, ...]) -> dict[str, float]:
+def _weights(root: TomlTable, name: str, dimensions: tuple[Dimension, ...]) -> dict[str, float]:
     """One [weightings.<name>] table, checked to have every dimension and to add up."""
     if not _NAME.fullmatch(name):
         root.table("weightings").fail(name, f"weighting {name!r} may hold letters, digits, '_', '.' and '-' only")
@@ -237,11 +237,11 @@ def _weights(root: Table, name: str, dimensions: tuple[Dimension, ...]) -> dict[
     return weights
 
 
-def _choices(root: Table) -> tuple[Choice, ...]:
+def _choices(root: TomlTable) -> tuple[RubricChoice, ...]:
     found = []
     for table in root.tables("choices"):
         table.only({"label", "value", "weight", "meaning"})
         table.needs("label", "value", "meaning")
         label, value = table.text("label"), table.number("value")
-        found.append(Choice(label, value, table.number("weight", 1.0), table.text("meaning")))
+        found.append(RubricChoice(label, value, table.number("weight", 1.0), table.text("meaning")))
     return tuple(found)

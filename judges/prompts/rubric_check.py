@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from judges.prompts.rubric_file import Table
+from judges.prompts.rubric_file import TomlTable
 from judges.prompts.templates import MATERIAL, OURS, BadTemplate, fields
 from judges.types import Dimension, Rubric, RubricKind
 
@@ -27,7 +27,7 @@ _NEEDED: dict[RubricKind, tuple[str, ...]] = {
 """Material without which the judge cannot decide; for kind "label" see `_material`."""
 
 
-def dimensions(tables: Sequence[Table], found: Sequence[Dimension]) -> None:
+def dimensions(tables: Sequence[TomlTable], found: Sequence[Dimension]) -> None:
     """Keys are distinct names, labels are distinct, weights are positive and add up to 100."""
     seen: set[str] = set()
     for table, one in zip(tables, found, strict=True):
@@ -44,7 +44,7 @@ def dimensions(tables: Sequence[Table], found: Sequence[Dimension]) -> None:
     weights(tables[-1], {one.key: one.weight for one in found}, "weight")
 
 
-def weights(table: Table, found: Mapping[str, float], key: str = "") -> None:
+def weights(table: TomlTable, found: Mapping[str, float], key: str = "") -> None:
     """Every weight is above 0 and together they are 100; the line is that of `key` in the table."""
     for name, weight in found.items():
         if weight <= 0:
@@ -55,7 +55,7 @@ def weights(table: Table, found: Mapping[str, float], key: str = "") -> None:
         table.fail(key, f"the weights add up to {total:g}, not {TOTAL:g}: {parts}")
 
 
-def scale(root: Table, rubric: Rubric) -> None:
+def scale(root: TomlTable, rubric: Rubric) -> None:
     """A rating scale goes up, starts at 0 or above, and is short enough to list."""
     if rubric.low < 0:
         root.fail("low", f"'low' must be 0 or more, not {rubric.low}")
@@ -65,7 +65,7 @@ def scale(root: Table, rubric: Rubric) -> None:
         root.fail("high", f"a scale has at most {MAX_RATINGS} values, not {rubric.high - rubric.low + 1}")
 
 
-def choices(root: Table, rubric: Rubric) -> None:
+def choices(root: TomlTable, rubric: Rubric) -> None:
     """At least two distinct labels with values in [0, 1]; pairwise ones have mirrors, token ones are told apart."""
     tables = root.tables("choices")
     if len(tables) < 2:
@@ -86,7 +86,7 @@ def choices(root: Table, rubric: Rubric) -> None:
         _told_apart(tables, labels)
 
 
-def _mirrored(tables: Sequence[Table], rubric: Rubric) -> None:
+def _mirrored(tables: Sequence[TomlTable], rubric: Rubric) -> None:
     """Every verdict has exactly one that says the same with the answers exchanged, so that an order can be undone."""
     kinds = [(round(choice.value, 9), choice.weight) for choice in rubric.choices]
     for table, choice, kind in zip(tables, rubric.choices, kinds, strict=True):
@@ -100,7 +100,7 @@ def _mirrored(tables: Sequence[Table], rubric: Rubric) -> None:
             )
 
 
-def _told_apart(tables: Sequence[Table], labels: Sequence[str]) -> None:
+def _told_apart(tables: Sequence[TomlTable], labels: Sequence[str]) -> None:
     """The first token decides, so no label may start another, and none may hold a space."""
     for table, label in zip(tables, labels, strict=True):
         if any(character.isspace() for character in label):
@@ -110,7 +110,7 @@ def _told_apart(tables: Sequence[Table], labels: Sequence[str]) -> None:
                 table.fail("label", f"label {label!r} starts {other!r}, and the reply's first token is to decide")
 
 
-def _distinct(table: Table, key: str, labels: Sequence[str]) -> None:
+def _distinct(table: TomlTable, key: str, labels: Sequence[str]) -> None:
     """Labels differ in more than capitals: a judge does not keep to them."""
     seen: set[str] = set()
     for label in labels:
@@ -119,7 +119,7 @@ def _distinct(table: Table, key: str, labels: Sequence[str]) -> None:
         seen.add(label.casefold())
 
 
-def templates(root: Table, rubric: Rubric) -> None:
+def templates(root: TomlTable, rubric: Rubric) -> None:
     """Both templates and the system message have the fields of the kind, where they may be, and no others."""
     ours = set(OURS) if rubric.kind == "points" else {"reply_format"}
     inner = _fields(root, "system", rubric.system)
@@ -136,7 +136,7 @@ def templates(root: Table, rubric: Rubric) -> None:
         _template(root, rubric, "reference_template", rubric.reference_template, inner, ours)
 
 
-def _template(root: Table, rubric: Rubric, key: str, text: str, inner: Sequence[str], ours: set[str]) -> None:
+def _template(root: TomlTable, rubric: Rubric, key: str, text: str, inner: Sequence[str], ours: set[str]) -> None:
     found = _fields(root, key, text)
     needed = _material(root, rubric, key, found) + (("reference",) if key == "reference_template" else ())
     allowed = set(needed) | ours | {"question"}
@@ -150,7 +150,7 @@ def _template(root: Table, rubric: Rubric, key: str, text: str, inner: Sequence[
     _alone(root, key, text)
 
 
-def _material(root: Table, rubric: Rubric, key: str, found: Sequence[str]) -> tuple[str, ...]:
+def _material(root: TomlTable, rubric: Rubric, key: str, found: Sequence[str]) -> tuple[str, ...]:
     """The material that a template of this kind must show; a label is about one text or about two."""
     if rubric.kind != "label":
         return _NEEDED[rubric.kind]
@@ -160,7 +160,7 @@ def _material(root: Table, rubric: Rubric, key: str, found: Sequence[str]) -> tu
     return pair if any(field in found for field in pair) else ("answer",)
 
 
-def _alone(root: Table, key: str, text: str) -> None:
+def _alone(root: TomlTable, key: str, text: str) -> None:
     """Material stands alone on its line, under a line that says what it is: its fence must start a line."""
     previous = ""
     for line in text.split("\n"):
@@ -174,14 +174,14 @@ def _alone(root: Table, key: str, text: str) -> None:
         previous = line
 
 
-def _fields(root: Table, key: str, text: str) -> tuple[str, ...]:
+def _fields(root: TomlTable, key: str, text: str) -> tuple[str, ...]:
     try:
         return fields(text)
     except BadTemplate as error:
         root.fail(key, str(error), error.excerpt)
 
 
-def _known(root: Table, key: str, field: str, allowed: set[str]) -> None:
+def _known(root: TomlTable, key: str, field: str, allowed: set[str]) -> None:
     if field not in allowed:
         names = ", ".join(f"{{{name}}}" for name in sorted(allowed))
         root.fail(key, f"{{{field}}} is no field of this {key}: {names}", f"{{{field}}}")

@@ -1,6 +1,6 @@
 """A TOML file whose every complaint names the line: tomllib knows lines only for syntax errors, not for meaning.
 
-`parse` returns the root `Table`. Its readers check types as they hand values out, and `fail` raises a `ConfigError`
+`parse` returns the root `TomlTable`. Its readers check types as they hand values out, and `fail` raises a `ConfigError`
 that starts with "file:line:". Lines come from `locate`, a linear scan over text that tomllib has already accepted.
 """
 
@@ -34,7 +34,7 @@ _SYNTAX_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TomlSource:
     """One file: its text, and the line of every key in it."""
 
     name: str
@@ -56,10 +56,10 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TomlTable:
     """One table of the file, read key by key; every reader raises `ConfigError` for a wrong type."""
 
-    source: Source
+    source: TomlSource
     path: Path
     values: Mapping[str, object]
 
@@ -124,19 +124,19 @@ class Table:
             self.fail(key, f"{key!r} must be a list of strings that are not empty")
         return tuple(value)
 
-    def tables(self, key: str) -> tuple[Table, ...]:
+    def tables(self, key: str) -> tuple[TomlTable, ...]:
         """The tables of `[[key]]`; empty if there are none."""
         value = self.values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.fail(key, f"{key!r} must be tables: one [[{key}]] for each")
-        return tuple(Table(self.source, (*self.path, key, place), item) for place, item in enumerate(value))
+        return tuple(TomlTable(self.source, (*self.path, key, place), item) for place, item in enumerate(value))
 
-    def table(self, key: str) -> Table:
+    def table(self, key: str) -> TomlTable:
         """The table `[key]`; empty if it is absent."""
         value = self.values.get(key, {})
         if not isinstance(value, dict):
             self.fail(key, f"{key!r} must be a table, not {_kind(value)}")
-        return Table(self.source, (*self.path, key), value)
+        return TomlTable(self.source, (*self.path, key), value)
 
     def _value(self, key: str, default: object) -> object:
         if key not in self.values and default is None:
@@ -144,7 +144,7 @@ class Table:
         return self.values.get(key, default)
 
 
-def parse(name: str, text: str) -> Table:
+def parse(name: str, text: str) -> TomlTable:
     """Read TOML; raises `ConfigError` with the line of a syntax error."""
     try:
         values = tomllib.loads(text)
@@ -153,7 +153,7 @@ def parse(name: str, text: str) -> Table:
         found = _SYNTAX_LINE.search(message)
         line = found.group(1) if found is not None and found.group(1) else text.rstrip().count("\n") + 1
         raise ConfigError(f"{name}:{line}: not valid TOML: {_SYNTAX_LINE.sub('', message)}") from error
-    return Table(Source(name, text, locate(text)), (), values)
+    return TomlTable(TomlSource(name, text, locate(text)), (), values)
 
 
 def locate(text: str) -> dict[Path, int]:

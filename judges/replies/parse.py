@@ -40,7 +40,7 @@ from judges.replies.jsonfind import FoundObject, find_objects, storable
 from judges.replies.labels import match_label, match_token
 from judges.replies.quoting import Quotable, seen
 from judges.replies.thought import with_reply
-from judges.types import LEVELS, Choice, Dimension, Malformed, Mark, Rubric, RubricKind, Verdict
+from judges.types import LEVELS, Dimension, Malformed, Mark, Rubric, RubricChoice, RubricKind, Verdict
 
 PARSER_VERSION = 2
 """Raised whenever the same reply may be read as another verdict."""
@@ -221,7 +221,7 @@ def _choice(rubric: Rubric, reply: JsonObject, notes: _Notes) -> Verdict:
     return Verdict(choice.value, label, choice.weight, reason, notes=tuple(notes.names))
 
 
-def _chosen(rubric: Rubric, label: str) -> Choice:
+def _chosen(rubric: Rubric, label: str) -> RubricChoice:
     return next(one for one in rubric.choices if one.label == label)
 
 

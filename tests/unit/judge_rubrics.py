@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.types import Completion
 from judges.replies.thought import with_reply
-from judges.types import Choice, Dimension, Judgment, Order, Rubric, Task, Verdict
+from judges.types import Dimension, Judgment, Order, Rubric, RubricChoice, Task, Verdict
 
 LEVEL_TEXTS = ("bad", "weak", "fair", "good", "best")
 POINTS = Rubric(
@@ -29,23 +29,23 @@ PAIRWISE = replace(
     kind="pairwise",
     template="{question}\n{answer_a}\n{answer_b}\n{reply_format}",
     choices=(
-        Choice("A>>B", 1.0, 3.0),
-        Choice("A>B", 1.0),
-        Choice("A=B", 0.5),
-        Choice("B>A", 0.0),
-        Choice("B>>A", 0.0, 3.0),
+        RubricChoice("A>>B", 1.0, 3.0),
+        RubricChoice("A>B", 1.0),
+        RubricChoice("A=B", 0.5),
+        RubricChoice("B>A", 0.0),
+        RubricChoice("B>>A", 0.0, 3.0),
     ),
 )
-LABEL = replace(RATING, name="label", kind="label", choices=(Choice("yes", 1.0), Choice("no", 0.0)))
-TOKEN = replace(PAIRWISE, name="token", reply="token", choices=(Choice("A", 1.0), Choice("B", 0.0)))
+LABEL = replace(RATING, name="label", kind="label", choices=(RubricChoice("yes", 1.0), RubricChoice("no", 0.0)))
+TOKEN = replace(PAIRWISE, name="token", reply="token", choices=(RubricChoice("A", 1.0), RubricChoice("B", 0.0)))
 RUBRICS = {
     "points": POINTS,
     "rating": RATING,
     "pairwise": PAIRWISE,
     "label": LABEL,
     "token": TOKEN,
-    "token_case": replace(TOKEN, choices=(Choice("m", 1.0), Choice("M", 0.0))),
-    "token_mixed": replace(TOKEN, choices=(Choice("yes", 1.0), Choice("Yes", 0.0))),
+    "token_case": replace(TOKEN, choices=(RubricChoice("m", 1.0), RubricChoice("M", 0.0))),
+    "token_mixed": replace(TOKEN, choices=(RubricChoice("yes", 1.0), RubricChoice("Yes", 0.0))),
 }
 
 

@@ -29,7 +29,7 @@ from harness.run.diversity import Difference, Line
 from harness.stats.decision import decide, disagreement
 from harness.stats.paired import paired_differences
 from harness.types import Estimate
-from judges.lab.versus import Versus
+from judges.lab.versus import ArmDifference
 
 # 19 won, 8 lost, 33 the same: [+1.3, +34.2] beside p = 0.052
 BEFORE = [0.0] * 19 + [1.0] * 8 + [1.0] * 33
@@ -101,7 +101,7 @@ def test_the_laboratory_decides_agreement_by_the_corrected_p() -> None:
     found = paired_differences(np.array([1.0] * 30 + [0.0] * 30), (), mcnemar=True)
     assert found.p < 0.05
     for p_holm, decision in ((found.p, "higher"), (0.06, "not shown")):
-        comparison = Versus({"accuracy": found, "flips": found}, (), 60, "a", "b", p_holm)
+        comparison = ArmDifference({"accuracy": found, "flips": found}, (), 60, "a", "b", p_holm)
         agreement: Any = difference_of(comparison, "accuracy")
         flips: Any = difference_of(comparison, "flips")  # shown apart, so not corrected
         assert (agreement["decision"], flips["decision"]) == (decision, "higher")
@@ -109,7 +109,9 @@ def test_the_laboratory_decides_agreement_by_the_corrected_p() -> None:
 
 def test_the_laboratory_and_diversity_say_it_too() -> None:
     found = paired_differences(np.array(AFTER) - np.array(BEFORE), (), mcnemar=True)
-    shown: Any = difference_of(Versus({"accuracy": found, "flips": found}, (), 60, "a", "b", found.p), "accuracy")
+    shown: Any = difference_of(
+        ArmDifference({"accuracy": found, "flips": found}, (), 60, "a", "b", found.p), "accuracy"
+    )
     assert shown["decision"] == "not shown" and shown["why"].startswith(WHY)
     run: Any = SimpleNamespace(folder=Path("r"), model="m", attempts=4, left_out={})
     scores = Scores("distinct-1", "within", Estimate(0.5, 0.4, 0.6, 0.05, 60, 240))

@@ -13,9 +13,9 @@ from judge_rubrics import PAIRWISE, RATING, TOKEN, completion, judgment, task
 from harness.errors import DataError, UsageError
 from judges.ask import NO_REPLY
 from judges.pairwise import PairwiseJudging, vote_share
-from judges.types import Choice, Judged, Judging, Judgment, Rubric, Task
+from judges.types import Judged, Judging, Judgment, Rubric, RubricChoice, Task
 
-PLAIN = replace(PAIRWISE, choices=(Choice("A", 1.0), Choice("tie", 0.5), Choice("B", 0.0)))
+PLAIN = replace(PAIRWISE, choices=(RubricChoice("A", 1.0), RubricChoice("tie", 0.5), RubricChoice("B", 0.0)))
 JUDGING = PairwiseJudging(PLAIN)
 
 

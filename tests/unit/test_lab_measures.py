@@ -17,22 +17,22 @@ from judges.lab.bias import first, has_list, listed, longer, own, preference, pu
 from judges.lab.logistic import fit
 from judges.lab.marks import dimension_reports, reliability
 from judges.lab.measure import measure, pair_values
-from judges.lab.pairs import Label, Pair
+from judges.lab.pairs import Label, LabelledPair
 from judges.lab.replies import replies
-from judges.lab.votes import Outcome, Vote, pairwise_outcome, pointwise_outcome
+from judges.lab.votes import PairVotes, Vote, pairwise_outcome, pointwise_outcome
 from judges.types import Judgment, Mark, Order, Verdict
 
 BOTH: tuple[Order, Order] = ("candidate_first", "opponent_first")
 
 
-def pair(number: int = 0, label: Label = "a", a: str = "short", b: str = "much longer", **more: Any) -> Pair:
-    return Pair(f"p{number}", ("q",), (a,), (b,), label, **more)
+def pair(number: int = 0, label: Label = "a", a: str = "short", b: str = "much longer", **more: Any) -> LabelledPair:
+    return LabelledPair(f"p{number}", ("q",), (a,), (b,), label, **more)
 
 
-def outcome(*choices: Label, **about: Any) -> Outcome:
+def outcome(*choices: Label, **about: Any) -> PairVotes:
     """Two votes (or four, ...), alternately with `a` shown first and second."""
     votes = tuple(Vote(choice, BOTH[i % 2], i // 2) for i, choice in enumerate(choices))
-    return Outcome(pair(**about), votes, BOTH)
+    return PairVotes(pair(**about), votes, BOTH)
 
 
 def judgment(value: float | None, order: Order = "single", repeat: int = 0, **more: Any) -> Judgment:
@@ -83,7 +83,7 @@ def test_a_pair_without_a_vote_in_one_order_is_missing_not_wrong() -> None:
 
 def test_a_lost_repeat_does_not_tip_the_balance_between_orders() -> None:
     votes = (Vote("a", BOTH[0], 0), Vote("a", BOTH[0], 1), Vote("b", BOTH[1], 0))
-    got = Outcome(pair(), votes, BOTH)
+    got = PairVotes(pair(), votes, BOTH)
     assert (got.verdict, got.accuracy, first(got)) == ("tie", 0.5, 1.0)
 
 
@@ -101,7 +101,7 @@ def test_answers_judged_alone_are_compared_repeat_by_repeat() -> None:
     assert got.votes[0].reason == "a 0.8, b 0.7: r0.7"
 
 
-def random_outcomes(count: int, seed: int, labels: tuple[Label, ...] = ("a", "b", "tie")) -> list[Outcome]:
+def random_outcomes(count: int, seed: int, labels: tuple[Label, ...] = ("a", "b", "tie")) -> list[PairVotes]:
     rng = random.Random(seed)
     return [
         outcome(*rng.choices(("a", "b", "tie"), (3, 2, 1), k=2), label=rng.choice(labels), number=number)
@@ -109,7 +109,7 @@ def random_outcomes(count: int, seed: int, labels: tuple[Label, ...] = ("a", "b"
     ]
 
 
-def by_position(outcomes: list[Outcome]) -> tuple[list[str], list[str]]:
+def by_position(outcomes: list[PairVotes]) -> tuple[list[str], list[str]]:
     """Label and vote as first, second or tie, one entry per vote."""
     told: list[str] = []
     said: list[str] = []
@@ -284,7 +284,7 @@ def test_subsets_and_ties() -> None:
 def test_llmbars_own_statistics_of_gpt_4_come_out() -> None:
     """Adversarial-Manual, vanilla prompt: 35 and 39 of 46 right in the two orders, 33 in both (LLMBar's repository)."""
     counts = {("b", "b"): 33, ("b", "a"): 35 - 33, ("a", "b"): 39 - 33, ("a", "a"): 46 - 33 - 2 - 6}
-    rows: list[Outcome] = []
+    rows: list[PairVotes] = []
     for choices, count in counts.items():
         rows += [outcome(*choices, label="b", number=len(rows) + i) for i in range(count)]
     shares = {name: share(rows, get) for name, get in pair_values([]).items()}

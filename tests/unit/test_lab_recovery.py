@@ -16,9 +16,9 @@ from harness.types import Estimate
 from judges.lab.agreement import kappa, share
 from judges.lab.bias import longer, preference, pulls, sides_with
 from judges.lab.measure import Measures, pair_values
-from judges.lab.pairs import Pair
+from judges.lab.pairs import LabelledPair
 from judges.lab.report import LabReport, lab
-from judges.lab.run import Arm
+from judges.lab.run import JudgeArm
 from judges.lab.sets import PairSet
 from judges.prompts.rubric import load_rubric
 from judges.types import Judgment
@@ -28,7 +28,7 @@ from tests.stub_server import StubServer
 ERRORS = ErrorModel(skill=2.5, length=0.4, lists=0.5, first=0.6, shared=0.5, tie=0.04, malformed=0.05, broken=0.01)
 
 
-def as_set(pairs: list[Pair]) -> PairSet:
+def as_set(pairs: list[LabelledPair]) -> PairSet:
     return PairSet("synthetic", tuple(pairs), "hash", "made up")
 
 
@@ -37,7 +37,7 @@ def near(estimate: Estimate | float | None, truth: float) -> None:
     assert abs(estimate.value - truth) <= 3 * estimate.se, f"{estimate} is not {truth}"
 
 
-def check(found: Measures, judge: ScriptedJudge, pairs: list[Pair]) -> None:
+def check(found: Measures, judge: ScriptedJudge, pairs: list[LabelledPair]) -> None:
     """Every measure within three standard errors of the truth."""
     truth = judge.expected(pairs)
     for name in ("accuracy", "strict", "flips", "first", "ties"):
@@ -60,7 +60,7 @@ def check(found: Measures, judge: ScriptedJudge, pairs: list[Pair]) -> None:
     near(found.replies.malformed, 1 - (1 - errors.malformed) * (1 - errors.broken))
 
 
-def run(pairs: list[Pair], *arms: Arm, cache: Cache | None = None) -> LabReport:
+def run(pairs: list[LabelledPair], *arms: JudgeArm, cache: Cache | None = None) -> LabReport:
     with Cache(None) if cache is None else cache as opened:
         return lab(as_set(pairs), arms, opened)
 
@@ -69,7 +69,7 @@ def run(pairs: list[Pair], *arms: Arm, cache: Cache | None = None) -> LabReport:
 def test_in_process(tie: float) -> None:
     pairs = synthetic_pairs(700, seed=3)
     judge = ScriptedJudge(pairs, dataclasses.replace(ERRORS, tie=tie))
-    report = run(pairs, Arm.of(judge.model(), load_rubric("pairwise_5")))
+    report = run(pairs, JudgeArm.of(judge.model(), load_rubric("pairwise_5")))
     check(report.arms[0].measures, judge, pairs)
     found = report.arms[0].measures
     assert found.replies.judgments == 1400
@@ -86,9 +86,9 @@ def test_through_an_openai_compatible_server(tmp_path: Path) -> None:
         server.choose = judge.choose
         options = {"base_url": server.url, "price_in": "2", "price_out": "8", "concurrency": "32"}
         model = load_model("openai:stub-model", options)
-        first = run(pairs, Arm.of(model, rubric), cache=Cache(tmp_path / "cache.sqlite"))
+        first = run(pairs, JudgeArm.of(model, rubric), cache=Cache(tmp_path / "cache.sqlite"))
         asked = server.count
-        again = run(pairs, Arm.of(model, rubric), cache=Cache(tmp_path / "cache.sqlite"))
+        again = run(pairs, JudgeArm.of(model, rubric), cache=Cache(tmp_path / "cache.sqlite"))
         assert server.count == asked, "the second run makes no request"
     check(first.arms[0].measures, judge, pairs)
     replies = first.arms[0].measures.replies
@@ -137,7 +137,7 @@ def test_dimensions_are_recovered() -> None:
     pairs = synthetic_pairs(150, seed=7)
     levels = {"better": (0.0, 0.1, 0.2, 0.4, 0.3), "worse": (0.2, 0.4, 0.2, 0.1, 0.1)}
     judge = ScriptedJudge(pairs, ErrorModel(levels=levels))
-    report = run(pairs, Arm.of(judge.model(), load_rubric("cot_quality"), repeats=3, temperature=1.0))
+    report = run(pairs, JudgeArm.of(judge.model(), load_rubric("cot_quality"), repeats=3, temperature=1.0))
     means = {side: sum(p * level for level, p in enumerate(chances, 1)) for side, chances in levels.items()}
     within = [
         sum(p * (level - means[side]) ** 2 for level, p in enumerate(chances, 1)) for side, chances in levels.items()
@@ -157,7 +157,7 @@ def test_two_prompts_on_the_same_pairs() -> None:
         ScriptedJudge(pairs, ErrorModel(skill=skill, shared=0.8, variant=f"of skill {skill}")) for skill in (1.5, 4.0)
     )
     rubric = load_rubric("pairwise_5")
-    arms = [Arm.of(judge.model(name), rubric) for judge, name in ((worse, "s:weak"), (better, "s:strong"))]
+    arms = [JudgeArm.of(judge.model(name), rubric) for judge, name in ((worse, "s:weak"), (better, "s:strong"))]
     report = run(pairs, *arms)
     assert [arm.name for arm in report.arms] == ["s:weak", "s:strong"]
     (comparison,) = report.comparisons
@@ -178,7 +178,7 @@ def test_two_prompts_on_the_same_pairs() -> None:
 
 def test_a_budget_stops_and_the_same_session_goes_on(tmp_path: Path) -> None:
     pairs = synthetic_pairs(60, seed=9)
-    arm = Arm.of(ScriptedJudge(pairs, ErrorModel()).model(), load_rubric("pairwise_5"))
+    arm = JudgeArm.of(ScriptedJudge(pairs, ErrorModel()).model(), load_rubric("pairwise_5"))
     with Cache(tmp_path / "c.sqlite") as cache:
         with pytest.raises(BudgetReached):
             lab(as_set(pairs), [arm], cache, budget=Budget.parse("3ktok"))
@@ -207,11 +207,11 @@ def test_rubrics_that_prefer_nothing_and_pairs_that_cannot_be_asked_are_refused_
     pairs = synthetic_pairs(3)
     model = ScriptedJudge(pairs, ErrorModel()).model()
     with pytest.raises(UsageError, match="structure_match"):
-        Arm.of(model, load_rubric("structure_match"))
-    broken = [*pairs, Pair("x", ("one", "two"), ("a",), ("b", "c"), "a")]
+        JudgeArm.of(model, load_rubric("structure_match"))
+    broken = [*pairs, LabelledPair("x", ("one", "two"), ("a",), ("b", "c"), "a")]
     silent = _Silent()
     with pytest.raises(DataError, match="'x'"), Cache(None) as cache:
-        lab(as_set(broken), [Arm.of(model, load_rubric("pairwise_5"))], cache, progress=silent)
+        lab(as_set(broken), [JudgeArm.of(model, load_rubric("pairwise_5"))], cache, progress=silent)
     assert silent.told == {}
 
 

@@ -16,9 +16,9 @@ from harness.errors import ConfigError, DataError, HarnessError, TooManyFailures
 from harness.models.reply_cache import Cache
 from harness.report.lab import lab_text
 from harness.types import Estimate
-from judges.lab.pairs import Pair
+from judges.lab.pairs import LabelledPair
 from judges.lab.report import LabReport, lab
-from judges.lab.run import Arm
+from judges.lab.run import JudgeArm
 from judges.lab.sets import PairSet
 from judges.lab.versus import prompt_diff, prompt_text
 from judges.prompts.rubric import load_rubric
@@ -40,11 +40,11 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def report(edited: Path) -> LabReport:
     pairs = synthetic_pairs(80, seed=1)
-    pairs[0] = Pair(
+    pairs[0] = LabelledPair(
         "|evil\x1b[31m", pairs[0].turns, pairs[0].a, pairs[0].b, "a", votes=("a", "a", "b"), subset=pairs[0].subset
     )
     model = ScriptedJudge(pairs, ErrorModel(skill=1.0, first=1.0, broken=0.03)).model()
-    arms = [Arm.of(model, load_rubric(name)) for name in ("pairwise_5", str(edited))]
+    arms = [JudgeArm.of(model, load_rubric(name)) for name in ("pairwise_5", str(edited))]
     with Cache(None) as cache:
         return lab(PairSet("mine", tuple(pairs), "hash", "made up", ("a note on the data",)), arms, cache)
 
@@ -184,7 +184,7 @@ def test_several_prompts_and_judges_are_compared_in_one_thing_at_a_time(edited: 
     pairs = synthetic_pairs(20)
     models = [ScriptedJudge(pairs, ErrorModel(variant=name)).model(f"s:{name}") for name in ("x", "y")]
     rubrics = [load_rubric(name) for name in ("pairwise_5", str(edited))]
-    arms = [Arm.of(model, rubric) for model in models for rubric in rubrics]
+    arms = [JudgeArm.of(model, rubric) for model in models for rubric in rubrics]
     with Cache(None) as cache:
         found = lab(PairSet("mine", tuple(pairs), "hash", "made up"), arms, cache)
     assert [(one.first, one.second) for one in found.comparisons] == [

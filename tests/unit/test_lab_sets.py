@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import DataError, UnknownName, UsageError
 from judges.lab.agreement import human_agreement
-from judges.lab.pairs import Pair, majority
+from judges.lab.pairs import LabelledPair, majority
 from judges.lab.sets import load_set
 
 GOOD = {"question": "q", "a": "x", "b": "yy", "label": "a"}
@@ -30,8 +30,8 @@ def test_a_file_of_pairs_keeps_what_it_says(tmp_path: Path) -> None:
         {"question": ["one", "two"], "a": ["1", "2"], "b": ["3", "4"], "label": "b"},
     )
     pairs = load_set(str(path), None).pairs
-    assert pairs[0] == Pair("line-1", ("q",), ("x",), ("yy",), "a")
-    assert pairs[1] == Pair("7", ("q",), ("x",), ("yy",), "tie", "s", "m", "", ("a", "b"), "c")
+    assert pairs[0] == LabelledPair("line-1", ("q",), ("x",), ("yy",), "a")
+    assert pairs[1] == LabelledPair("7", ("q",), ("x",), ("yy",), "tie", "s", "m", "", ("a", "b"), "c")
     assert pairs[2].turns == ("one", "two") and pairs[2].b == ("3", "4")
 
 

@@ -50,7 +50,7 @@ CACHE = "judgments.sqlite"
 
 
 @dataclass(frozen=True)
-class Case:
+class JudgingCase:
     """Everything about one judging before a judge is asked."""
 
     base: RunFolder
@@ -69,7 +69,7 @@ class Case:
         return [task for task in self.answers.tasks if (task.problem_id, task.attempt) not in self.answers.failed]
 
 
-def prepare(folder: RunFolder, config: RunConfig, against: RunFolder | None = None) -> Case:
+def prepare(folder: RunFolder, config: RunConfig, against: RunFolder | None = None) -> JudgingCase:
     """Read a run (and its opponent) and choose how to judge it; nothing is asked.
 
     Raises `ConfigError` if neither suite nor user says how to judge, or if the way chosen needs an opponent and there
@@ -84,7 +84,7 @@ def prepare(folder: RunFolder, config: RunConfig, against: RunFolder | None = No
         answers, opponent = _with_opponent(job, answers, config, against, part)
     elif against is not None:
         raise UsageError(f"--against: {judging.name} judges one answer at a time; name a pairwise rubric")
-    return Case(folder, job, judging, answers, opponent, against)
+    return JudgingCase(folder, job, judging, answers, opponent, against)
 
 
 def _with_opponent(
@@ -121,7 +121,7 @@ def _with_opponent(
     return replace(answers, tasks=tuple(tasks), failed=failed), name
 
 
-def judge_case(case: Case, config: RunConfig, progress: Progress[Judgment]) -> RunResult:
+def judge_case(case: JudgingCase, config: RunConfig, progress: Progress[Judgment]) -> RunResult:
     """Ask the judges and write the judged run.
 
     Raises `BudgetReached` once the budget is spent, `ModelError` if a judge cannot answer, `TooManyFailures` if not one
@@ -153,7 +153,7 @@ def judge_stored(
 
 
 async def _ask(
-    model: Model, case: Case, cache: Cache, budget: Budget | None, progress: Progress[Judgment]
+    model: Model, case: JudgingCase, cache: Cache, budget: Budget | None, progress: Progress[Judgment]
 ) -> list[list[Judgment]]:
     tasks = case.open
     progress.start(model.name, len(tasks) * len(case.judging.asks(tasks[0])))
@@ -166,7 +166,11 @@ async def _ask(
 
 
 def _write(
-    case: Case, config: RunConfig, models: Sequence[Model], per_judge: Sequence[list[list[Judgment]]], seconds: float
+    case: JudgingCase,
+    config: RunConfig,
+    models: Sequence[Model],
+    per_judge: Sequence[list[list[Judgment]]],
+    seconds: float,
 ) -> RunResult:
     """Fold, summarise and store."""
     tasks = case.answers.tasks
@@ -207,7 +211,7 @@ def _no_score(judged: Sequence[Judged]) -> str:
     return f"none of the {len(judged)} answers has a readable judgment; the first: {judged[0].why or 'no reason given'}"
 
 
-def _fold(case: Case, judgments: Sequence[Sequence[Judgment]]) -> list[Judged]:
+def _fold(case: JudgingCase, judgments: Sequence[Sequence[Judgment]]) -> list[Judged]:
     """One judge's judgments as one value per attempt; attempts without an answer are errors, not zeros."""
     asked = iter(judgments)
     judged: list[Judged] = []
@@ -220,7 +224,7 @@ def _fold(case: Case, judgments: Sequence[Sequence[Judgment]]) -> list[Judged]:
     return judged
 
 
-def _spec(case: Case, config: RunConfig, models: Sequence[Model]) -> RunSpec:
+def _spec(case: JudgingCase, config: RunConfig, models: Sequence[Model]) -> RunSpec:
     """What makes this judged run its own."""
     data_dir = Path(config.data_dir) if config.data_dir is not None else None
     own = case.job.suite.baseline if case.opponent == "baseline" else None
@@ -237,13 +241,13 @@ def _spec(case: Case, config: RunConfig, models: Sequence[Model]) -> RunSpec:
     return replace(case.job.spec, judged=judged)
 
 
-def _run_id(case: Case, models: Sequence[Model], spec: RunSpec) -> str:
+def _run_id(case: JudgingCase, models: Sequence[Model], spec: RunSpec) -> str:
     names = "+".join(model.name for model in models)
     slug = re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{case.judging.name}-{names}").strip("-.")[:60]
     return f"{case.base.name}{JUDGED}{slug}-{short_hash(canonical_json(spec.to_json()), 10)}"
 
 
-def _label(case: Case, models: Sequence[Model], config_aggregate: Json) -> str:
+def _label(case: JudgingCase, models: Sequence[Model], config_aggregate: Json) -> str:
     """The judge as a leaderboard names it: rubric, model, opponent."""
     ids = sorted({case.judging.rubric_id(task) for task in case.answers.tasks})
     what = case.judging.name if len(ids) > 1 or not ids[0].startswith(case.judging.name) else ""
@@ -276,7 +280,7 @@ def _counts(judgments: Sequence[Judgment]) -> dict[str, Json]:
     }
 
 
-def _warnings(case: Case, judged: Sequence[Judged]) -> list[str]:
+def _warnings(case: JudgingCase, judged: Sequence[Judged]) -> list[str]:
     found: list[str] = []
     missing = [item for item in judged if item.value is None]
     if missing:
@@ -291,7 +295,7 @@ def _warnings(case: Case, judged: Sequence[Judged]) -> list[str]:
 
 
 def _result(
-    case: Case,
+    case: JudgingCase,
     summary: Summary,
     rows: Sequence[Graded],
     judged: Sequence[Judged],

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from harness.reasoning import split_reasoning
-from judges.types import Choice, Malformed
+from judges.types import Malformed, RubricChoice
 
 CLEAR_VOTES = 3
 """How many votes ">>" counts for."""
@@ -30,8 +30,11 @@ _VALUES = {
     "B<A": 1.0,
     "B<<A": 1.0,
 }
-LABELS: Mapping[str, Choice] = MappingProxyType(
-    {label: Choice(label, value, float(CLEAR_VOTES if len(label) == 4 else 1)) for label, value in _VALUES.items()}
+LABELS: Mapping[str, RubricChoice] = MappingProxyType(
+    {
+        label: RubricChoice(label, value, float(CLEAR_VOTES if len(label) == 4 else 1))
+        for label, value in _VALUES.items()
+    }
 )
 """Verdict -> its value for A, the answer shown first, and its weight in votes."""
 
