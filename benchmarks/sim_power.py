@@ -57,8 +57,8 @@ def old_noise(found: dict[str, Item]) -> Noise:
     """What a pilot said before: its mean as it is."""
     assumed = ASSUMED_ELSEWHERE
     try:
-        part = components(found.values())
-        return Noise(part.mean, part.between_sd, assumed.delta_sd)
+        mean, between, _ = components(found.values())
+        return Noise(mean, between, assumed.delta_sd)
     except DataError:
         mean = sum(item.mean or 0.0 for item in found.values()) / len(found)
         share = assumed.between_sd**2 / (assumed.mean * (1.0 - assumed.mean))
