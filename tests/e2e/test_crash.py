@@ -53,7 +53,7 @@ def lines(results: Path) -> int:
 
 
 def wait_for_lines(process: subprocess.Popen[str], results: Path, count: int) -> int:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while lines(results) < count and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     return lines(results)
@@ -61,7 +61,7 @@ def wait_for_lines(process: subprocess.Popen[str], results: Path, count: int) ->
 
 def finish(results: Path, *extra: str) -> dict[str, object]:
     process = start(results, "--json", *extra)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     return json.loads(out)
 
@@ -104,7 +104,7 @@ def test_a_polite_stop_is_clean_and_resumable(kind: signal.Signals, tmp_path: Pa
     process = start(tmp_path)
     wait_for_lines(process, tmp_path, 20)
     process.send_signal(kind)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 130, err
     assert "run the same command again to resume" in err
     assert "8 unfinished replies were dropped" in err  # the slow model answers eight at once
@@ -138,10 +138,10 @@ def test_a_second_process_on_the_same_run_is_refused(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for_lines(process, tmp_path, 5)
     second = start(tmp_path)
-    _, err = second.communicate(timeout=60)
+    _, err = second.communicate(timeout=200)
     assert second.returncode == 2, err
     assert "another process" in err
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
 
 
