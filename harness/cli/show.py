@@ -168,12 +168,13 @@ def _rubric_facts(name: str) -> dict[str, Any]:
 
 
 def _engine_options(build: object) -> dict[str, str]:
-    """Options of an engine: the fields of the dataclass named *Options in its module, with their defaults."""
+    """Options of an engine: the fields of the dataclass named *Options in its module, with their defaults.
+
+    The last of them: what a module imports comes before its own.
+    """
     module = sys.modules[getattr(build, "__module__", "")]
-    for name, thing in vars(module).items():
-        if name.endswith("Options") and dataclasses.is_dataclass(thing):
-            return _fields(thing)
-    return {}
+    options = [thing for name, thing in vars(module).items() if name.endswith("Options")]
+    return _fields(options[-1]) if options else {}
 
 
 def _fields(options: Any, own: Sequence[dataclasses.Field[Any]] | None = None) -> dict[str, str]:

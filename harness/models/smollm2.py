@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.errors import PrerequisiteError
 from harness.models.hf import HfModel
-from harness.models.hf_source import find_source, options_of_one
+from harness.models.hf_source import HfOptions, find_source, options_of_one
 from harness.models.made_once import made_once
 
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -30,7 +30,7 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
 
     Raises `PrerequisiteError` with the install command if the package is absent, `ConfigError` for `smollm2:anything`.
     """
-    parsed = options_of_one("smollm2", rest, options, f"come from the package {PACKAGE}")
+    parsed: HfOptions = options_of_one("smollm2", rest, options, f"come from the package {PACKAGE}")
     gguf = find_gguf()
     # The identity is the package's file, not this machine's conversion of it.
     source = dataclasses.replace(

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import DataError
 from harness.models import load_model
 from harness.models.vllm import find_version
-from harness.types import Completion, Message, Model, Request
+from harness.types import Completion, Message, Model, Request, TokenScores
 
 pytestmark = [
     pytest.mark.full,
@@ -113,6 +114,48 @@ def test_seeded_samples_of_more_prompts_than_one_prefill_holds() -> None:
     found = asyncio.run(run())
     assert {completion.finish for completion in found.values()} <= {"stop", "length"}
     assert sum(completion.tokens_in or 0 for completion in found.values()) > 10_000
+
+
+ASKED = (Message("system", "Be brief."), Message("user", "What is the capital of France?"))
+SAID = "The capital of France is Paris, which lies on the Seine."
+
+
+async def scored(spec: str, options: dict[str, str]) -> tuple[TokenScores, TokenScores]:
+    """By text with the five likeliest, and by other ids; what cannot be scored is refused."""
+    model = load_model(spec, options)
+    try:
+        by_text, by_ids = await asyncio.gather(model.score(ASKED, SAID, 5), model.score(ASKED, [400, 3, 9, 1200, 2]))
+        for nothing in ("", "word " * 5000):
+            with pytest.raises(DataError, match=r"is empty|do not fit the context"):
+                await model.score(ASKED, nothing)
+        return by_text, by_ids
+    finally:
+        await model.close()
+
+
+def agree(ours: TokenScores, theirs: TokenScores) -> None:
+    assert ours.ids == theirs.ids and (ours.top is None) == (theirs.top is None)
+    assert theirs.logprobs == pytest.approx(ours.logprobs, abs=1e-3)
+    for mine, its in zip(ours.top or (), theirs.top or (), strict=True):
+        assert list(its.values()) == pytest.approx(list(mine.values()), abs=1e-3)
+
+
+def test_scores_are_those_of_the_transformers_engine() -> None:
+    """By text and by ids, within 1e-3 nats in float32."""
+
+    async def wide() -> TokenScores:
+        model = load_model("vllm:smollm2", SMALL)
+        try:
+            return await model.score(ASKED, [400, 3], 50)
+        finally:
+            await model.close()
+
+    ours = asyncio.run(scored("smollm2", {"dtype": "float32", "max_length": "1024"}))
+    theirs = asyncio.run(scored("vllm:smollm2", SMALL))
+    for mine, its in zip(ours, theirs, strict=True):
+        agree(mine, its)
+    top = asyncio.run(wide()).top  # more than vLLM gives unless told
+    assert top is not None and [len(row) for row in top] == [50, 50]
 
 
 def test_tags_that_are_special_tokens_stay(tmp_path: Path) -> None:
@@ -223,6 +266,13 @@ def test_a_real_server_over_http(server: str) -> None:
             await model.close()
 
     asyncio.run(run())
+
+
+def test_a_real_server_scores_as_the_transformers_engine_does(server: str) -> None:
+    ours = asyncio.run(scored("smollm2", {"dtype": "float32", "max_length": "4096"}))
+    theirs = asyncio.run(scored("openai:smollm2", {"base_url": server}))
+    for mine, its in zip(ours, theirs, strict=True):
+        agree(mine, its)
 
 
 RUBRICS = {

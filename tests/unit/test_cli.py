@@ -198,9 +198,11 @@ def test_everything_that_is_listed_can_be_shown(harness: Any, kind: catalog.Kind
 
 
 def test_show_lists_the_options_of_every_engine(harness: Any) -> None:
-    for engine in ("mock", "openai", "hf", "smollm2", "tiny"):
+    own = {"mock": "accuracy", "openai": "retries", "vllm": "max_num_seqs", "trained": "engine"}
+    for engine in ("mock", "openai", "hf", "smollm2", "tiny", "vllm", "trained"):
         _, out, _ = harness("show", engine)
         assert re.search(r"options \(--model-arg\):\n {4}\w+: ", out), out
+        assert re.search(rf"^ {{4}}{own.get(engine, 'batch_size')}: ", out, re.MULTILINE), out
 
 
 def test_score_prints_what_changed(harness: Any, tmp_path: Path) -> None:
