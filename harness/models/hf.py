@@ -139,7 +139,7 @@ class HfModel:
         scores: Future[TokenScores] = Future()
 
         def work(decoder: Decoder) -> None:
-            if scores.set_running_or_notify_cancel():
+            if not scores.done() and scores.set_running_or_notify_cancel():
                 try:
                     scores.set_result(score(decoder, tuple(prompt), continuation, top))
                 except BaseException as error:  # of this caller alone, who raises it
@@ -149,6 +149,7 @@ class HfModel:
 
     async def close(self) -> None:
         """Give up what is open, drop the weights and end the worker thread."""
+        self._arrived.clear()
         for reply in [*self._open]:
             reply.cancel()
         self._worker.shutdown(wait=True)
@@ -178,19 +179,17 @@ class HfModel:
             self._open.discard(reply)
 
     def _wake(self) -> None:
-        if self._arrived:  # a thread that is at work takes them itself; then this call finds none, and returns
+        if self._arrived:
             self._worker.submit(self._work)
 
     def _work(self) -> None:
-        """Decode until nothing is left; runs in the worker thread."""
+        """Decode until nothing is left; runs in the worker thread. What arrives meanwhile is taken by the same run."""
+        if not self._arrived:
+            return
         try:
-            decoder = self.load()
-            decoder.run(lambda: self._take(decoder))
+            self.load().run(self._arrived)
         except BaseException as error:  # whatever it is, no caller waits for ever: all of them raise it
+            self._arrived.clear()
             for reply in [*self._open]:
                 if not reply.done() and reply.set_running_or_notify_cancel():
                     reply.set_exception(error)
-
-    def _take(self, decoder: Decoder) -> None:
-        while self._arrived:
-            self._arrived.popleft()(decoder)

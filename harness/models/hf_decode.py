@@ -17,6 +17,7 @@ import math
 import operator
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,18 +107,18 @@ class Decoder:
             row.max_new = room
             bisect.insort(self._waiting, row, key=_RANK)
 
-    def run(self, arrivals: Callable[[], None]) -> None:
-        """Decode until no row is left. `arrivals` is called before each token, and may `add` rows.
+    def run(self, arrived: deque[Callable[[Decoder], None]]) -> None:
+        """Decode until no row is left. What has arrived is called before each token, and may `add` rows.
 
         A row whose caller gave up frees its slot before the next token. Out of GPU memory: halves the batch and
         decodes what was in it again, to the same samples.
         """
         self._running = []
-        arrivals()
+        self._call(arrived)
         while self._waiting:
             try:
                 with torch.inference_mode():
-                    self._run(arrivals)
+                    self._run(arrived)
             except torch.OutOfMemoryError:
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
@@ -128,7 +129,11 @@ class Decoder:
                 self.max_rows = len(again) // 2
                 self._waiting = sorted([*self._waiting, *again], key=_RANK)
 
-    def _run(self, arrivals: Callable[[], None]) -> None:
+    def _call(self, arrived: deque[Callable[[Decoder], None]]) -> None:
+        while arrived:
+            arrived.popleft()(self)
+
+    def _run(self, arrived: deque[Callable[[Decoder], None]]) -> None:
         """Work until nothing waits and no slot is in use."""
         batch: _Batch | None = None
         while True:
@@ -141,7 +146,7 @@ class Decoder:
             if not self._waiting:
                 batch = self._shrink(batch)
             self._step(batch)
-            arrivals()
+            self._call(arrived)
 
     def _release(self, batch: _Batch) -> None:
         """Free the slots of rows whose callers have given up."""

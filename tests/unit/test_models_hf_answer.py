@@ -18,7 +18,7 @@ from tiny_model import request, tiny, write_scripted
 from harness.errors import ModelError
 from harness.models.base import NotBegun
 from harness.models.hf import HfModel
-from harness.types import Completion, Request
+from harness.types import Completion, Message, Request
 
 __all__ = ["checkpoint"]  # a fixture
 DEADLINE_S = 60.0
@@ -174,3 +174,25 @@ def test_closing_ends_what_is_open_within_a_token(tmp_path: Path, monkeypatch: p
 
     before, after = run(ask())
     assert before < 100 and after <= before + 2  # the one that ran, and one that may have begun by then
+
+
+def test_weights_that_do_not_load_are_one_error_and_read_once(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[ModelError] = []
+
+    async def ask() -> list[Completion | BaseException]:
+        model = tiny(checkpoint)
+
+        def load() -> None:
+            loads.append(ModelError("they are torn"))
+            raise loads[-1]
+
+        monkeypatch.setattr(model, "load", load)
+        asked = [model.answer(request("q", n)) for n in range(64)]
+        replies = await asyncio.gather(*asked, model.score((Message("user", "q"),), "x"), return_exceptions=True)
+        await model.close()
+        return replies
+
+    replies = run(ask())
+    assert len(loads) == 1 and len(replies) == 65 and all(reply is loads[0] for reply in replies)
