@@ -152,31 +152,22 @@ def _worths(run: RunFolder) -> dict[str, float]:
     return items if same else scores
 
 
-class Scored(Protocol):
-    """What decides whether two sets of scores may be compared; `harness.run.result.RunResult` is one."""
+class _Comparable(Protocol):
+    """What decides whether two sets of scores may be compared: a run's result has it, and a side of a gate."""
 
     @property
-    def suite(self) -> str:
-        """Its name."""
-
+    def suite(self) -> str: ...
     @property
-    def suite_version(self) -> str:
-        """Of the prompts, grader and data."""
-
+    def suite_version(self) -> str: ...
     @property
-    def data_sha256(self) -> str:
-        """Of the problems."""
-
+    def data_sha256(self) -> str: ...
     @property
-    def judge(self) -> str | None:
-        """Who decided what an answer is worth; None for the suite's grader."""
-
+    def judge(self) -> str | None: ...
     @property
-    def imported_from(self) -> str | None:
-        """Another tool that made the run."""
+    def imported_from(self) -> str | None: ...
 
 
-def differences(a: Scored, b: Scored) -> list[str]:
+def differences(a: _Comparable, b: _Comparable) -> list[str]:
     """What makes a comparison meaningless; empty if nothing does."""
     found: list[str] = []
     if a.imported_from != b.imported_from:
@@ -190,7 +181,7 @@ def differences(a: Scored, b: Scored) -> list[str]:
     return found
 
 
-def _scorer(result: Scored) -> str:
+def _scorer(result: _Comparable) -> str:
     """Who decided what an answer is worth: two judges, prompts or opponents are two scales."""
     return "the suite's grader" if result.judge is None else f"judge {result.judge!r}"
 

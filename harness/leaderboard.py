@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
@@ -98,14 +98,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Board:
-    """All groups, and what could not be read."""
+    """All groups, and what is to be said of them together."""
 
     groups: tuple[Group, ...]
-    problems: tuple[str, ...] = ()
-    """Result files that were refused, each named with its reason."""
-    unfinished: tuple[str, ...] = ()
-    """Runs without a result so far."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def group_key(result: RunResult) -> GroupKey:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from harness.bench.spec import Arm, BenchSpec, Member, Planned, Trainer
+from harness.bench.spec import Arm, BenchSpec, Kind, Member, Planned, Trainer
 from harness.errors import HarnessError, Interrupted, PrerequisiteError, TooManyFailures, UsageError
 from harness.registry import SCHEME, ModelCard
 from harness.run.pipeline import Outcome, check_failures
@@ -66,8 +66,10 @@ def unequal(found: Preflight) -> list[str]:
     ]
 
 
-def train_all(spec: BenchSpec, trainer: Trainer, found: Preflight, say: Say) -> tuple[dict[Key, ModelCard], list[Arm]]:
-    """Train what is missing. Returns the cards, and an arm without members for each method, with its failures."""
+def train_all(
+    spec: BenchSpec, trainer: Trainer, found: Preflight, say: Say
+) -> tuple[dict[Key, ModelCard], dict[str, list[str]]]:
+    """Train what is missing. Returns the cards, and why those of a method are missing."""
     cards: dict[Key, ModelCard] = {}
     failures: dict[str, list[str]] = {method: [] for method in spec.methods}
     for method, reason in found.failures.items():
@@ -88,7 +90,7 @@ def train_all(spec: BenchSpec, trainer: Trainer, found: Preflight, say: Say) -> 
         except HarnessError as error:
             failures[method].append(f"seed {seed}: {error}")
             say(f"{where}: failed: {error}")
-    return cards, [Arm(method, "method", (), tuple(failures[method])) for method in spec.methods]
+    return cards, failures
 
 
 def run_bench(spec: BenchSpec, trainer: Trainer, evaluate: Evaluate, say: Say, found: Preflight) -> tuple[Arm, ...]:
@@ -96,39 +98,23 @@ def run_bench(spec: BenchSpec, trainer: Trainer, evaluate: Evaluate, say: Say, f
 
     Raises `Interrupted` as training and evaluation do; all that was finished is kept.
     """
-    cards, methods = train_all(spec, trainer, found, say)
-    arms = [
-        replace(
-            arm,
-            members=tuple(
-                Member(SCHEME + card.id, seed, card)
-                for seed in range(spec.seeds)
-                if (card := cards.get((arm.name, seed))) is not None
-            ),
+    cards, failures = train_all(spec, trainer, found, say)
+    rows: list[tuple[str, Kind, list[Member], list[str]]] = []
+    for method in spec.methods:
+        trained = [(seed, cards[method, seed]) for seed in range(spec.seeds) if (method, seed) in cards]
+        rows.append(
+            (method, "method", [Member(SCHEME + card.id, seed, card) for seed, card in trained], failures[method])
         )
-        for arm in methods
-    ]
-    arms.append(Arm(f"untrained {_short(spec.student)}", "student", (Member(spec.student, None),)))
+    rows.append((f"untrained {_short(spec.student)}", "student", [Member(spec.student, None)], []))
     if spec.teacher is not None:
-        arms.append(Arm(f"teacher {_short(spec.teacher)}", "teacher", (Member(spec.teacher, None),)))
-    arms += [Arm(model, "model", (Member(model, None),)) for model in spec.models]
-    todo = sorted(
-        ((a, m) for a, arm in enumerate(arms) for m in range(len(arm.members))),
-        key=lambda place: (place[1], place[0]),  # seed by seed
-    )
-    members = {place: arms[place[0]].members[place[1]] for place in todo}
-    reasons: dict[int, list[str]] = {index: list(arm.failures) for index, arm in enumerate(arms)}
-    for place in todo:
-        members[place], failures = evaluate_member(members[place], evaluate, spec)
-        reasons[place[0]] += failures
-    return tuple(
-        replace(
-            arm,
-            members=tuple(members[index, m] for m in range(len(arm.members))),
-            failures=tuple(reasons[index]),
-        )
-        for index, arm in enumerate(arms)
-    )
+        rows.append((f"teacher {_short(spec.teacher)}", "teacher", [Member(spec.teacher, None)], []))
+    rows += [(model, "model", [Member(model, None)], []) for model in spec.models]
+    for place in range(spec.seeds):  # seed by seed
+        for _, _, members, reasons in rows:
+            if place < len(members):
+                members[place], missing = evaluate_member(members[place], evaluate, spec)
+                reasons += missing
+    return tuple(Arm(name, kind, tuple(members), tuple(reasons)) for name, kind, members, reasons in rows)
 
 
 def _short(model: str) -> str:

@@ -19,13 +19,12 @@ from typing import Any
 
 from harness.errors import StoreError, UsageError
 from harness.files import read_json, write_output
-from harness.gate.values import Side, Value
+from harness.gate.values import OF_RUN, Side, Value
 
 SCHEMA = 1
 KIND = "gate-baseline"
 _MAX_BYTES = 50_000_000
 _AGAIN = "write it again with `harness gate --save-baseline`"
-_OTHERS = ("n", "limit", "seed", "sampling", "graders", "judge", "imported_from")
 _TEXTS = ("suite", "suite_version", "data_sha256", "metric", "model", "run_id")
 
 
@@ -66,7 +65,7 @@ def read_baseline(path: Path, metric: str | None = None) -> Side:
         raise StoreError(f"{path} is not a baseline file ({problem}): {_AGAIN}")
     if metric is not None and metric != raw["metric"]:
         raise UsageError(f"{path} holds {raw['metric']} of each problem, not {metric}")
-    known = {name: raw[name] for name in (*_TEXTS, *_OTHERS)}
+    known = {name: raw[name] for name in (*OF_RUN, "metric")}
     known |= {"truncated": raw.get("truncated"), "warnings": tuple(raw.get("warnings", ()))}
     return Side(**known, file=str(path), values={key: Value(*row) for key, row in raw["values"].items()})
 

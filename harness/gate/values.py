@@ -15,6 +15,11 @@ from harness.run.result import RunResult
 from harness.run.warned import cut_share, warnings_of
 from harness.types import Graded, Json, Metric
 
+OF_RUN = (
+    *("run_id", "suite", "suite_version", "data_sha256", "model", "n", "limit", "seed", "sampling", "graders"),
+    *("judge", "imported_from"),
+)
+"""What a side has of its run's result."""
 _CLOSE = 1e-6
 
 
@@ -91,20 +96,9 @@ def read_side(folder: RunFolder, metric: str | None = None) -> Side:
     if stored is not None and abs(sum(known) / len(known) - stored.value) > _CLOSE * max(1.0, abs(stored.value)):
         raise UsageError(f"{name} of {result.run_id} is no mean over problems, so two runs cannot be paired on it")
     return Side(
-        run_id=result.run_id,
-        suite=result.suite,
-        suite_version=result.suite_version,
-        data_sha256=result.data_sha256,
-        model=result.model,
+        **{name: getattr(result, name) for name in OF_RUN},
         metric=name,
-        n=result.n,
-        limit=result.limit,
-        seed=result.seed,
-        sampling=result.sampling,
         values=values,
-        graders=result.graders,
-        judge=result.judge,
-        imported_from=result.imported_from,
         truncated=None if foreign else cut_share(result.estimates[result.headline].counts),
         warnings=warnings_of(result),
     )
