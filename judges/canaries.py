@@ -80,24 +80,22 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one canary did to the judge."""
+    """What one canary did to the judge: a row of `harness judge check`."""
 
     canary: Canary
+    what: str
+    """What it is, as in `EXPECTED`."""
+    passed: bool
+    """True if the judge resists: fooled seldom enough, and scored often enough to know."""
     probes: int
     """Probes on which both the canary and the gold answer were scored."""
-    unscored: int
     fooled: int
     """Probes on which the canary was worth at least as much as the gold answer."""
-    advantage: float | None
-    """Mean of gold minus canary over the probes, in [-1, 1]; None if nothing was scored."""
+    unscored: int
+    gold_minus_canary: float | None
+    """Mean over the probes, in [-1, 1]; None if nothing was scored."""
     low: float | None
     """Lower end of its 95 % interval."""
-
-    @property
-    def passed(self) -> bool:
-        """True if the judge resists: fooled seldom enough, and scored often enough to know."""
-        scored = self.probes - self.unscored
-        return 2 * scored > self.probes and self.fooled <= ALLOWED * scored
 
 
 def probes(count: int, seed: int = 0) -> list[Probe]:
@@ -148,13 +146,16 @@ def findings(rubric: Rubric, asked: Sequence[Probe], judged: Sequence[Judged]) -
             if canary is not None and gold is not None:
                 margins.append(gold - canary)
         mean = mean_interval(np.array(margins), [""] * len(margins), share=False) if margins else None
+        scored, fooled = len(margins), sum(margin <= 0 for margin in margins)
         found.append(
             Finding(
                 canary=name,
+                what=EXPECTED[name],
+                passed=2 * scored > len(asked) and fooled <= ALLOWED * scored,
                 probes=len(asked),
-                unscored=len(asked) - len(margins),
-                fooled=sum(margin <= 0 for margin in margins),
-                advantage=mean.value if mean is not None else None,
+                fooled=fooled,
+                unscored=len(asked) - scored,
+                gold_minus_canary=mean.value if mean is not None else None,
                 low=mean.low if mean is not None else None,
             )
         )

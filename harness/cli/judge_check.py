@@ -10,10 +10,10 @@ import click
 
 from harness.cli import options
 from harness.report.table import Format
-from harness.types import Json
 
 if TYPE_CHECKING:
-    from harness.report.table import Table
+    from harness.config import RunConfig
+    from judges.canaries import Finding
 
 
 @click.command("check")
@@ -43,11 +43,11 @@ def command(probes: int, seed: int, results_dir: Path, quiet: bool, form: Format
     if len(config.judge.names) != 1 or config.judge.rubric is None:
         raise ConfigError("canaries try one rubric on one judge: say --rubric NAME --judge ENGINE:NAME")
     with sigterm_interrupts():
-        rows = asyncio.run(_try(config, probes, quiet=quiet))
-    _report(rows, form, f"{config.judge.rubric} by {config.judge.names[0]}")
+        findings = asyncio.run(_try(config, probes, quiet=quiet))
+    _report(findings, form, f"{config.judge.rubric} by {config.judge.names[0]}")
 
 
-async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]:
+async def _try(config: RunConfig, count: int, *, quiet: bool) -> list[Finding]:
     from harness.cli.progress import JudgeProgress
     from harness.models import load_model
     from harness.models.budget import Budget
@@ -59,6 +59,7 @@ async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]
     from judges.prompts.rubric import load_rubric
 
     told = config.judge
+    assert told.rubric is not None
     rubric = load_rubric(told.rubric, told.weighting)
     canaries.check_rubric(rubric)
     judging = rubric_judging(told.rubric, told)
@@ -75,57 +76,24 @@ async def _try(config: Any, count: int, *, quiet: bool) -> list[dict[str, Json]]
             progress.finish()
             await judge.close()
     judged = [judging.fold(task, found) for task, found in zip(tasks, judgments, strict=True)]
-    return [
-        {
-            "canary": finding.canary,
-            "what": canaries.EXPECTED[finding.canary],
-            "passed": finding.passed,
-            "probes": finding.probes,
-            "fooled": finding.fooled,
-            "unscored": finding.unscored,
-            "gold_minus_canary": finding.advantage,
-            "low": finding.low,
-        }
-        for finding in canaries.findings(rubric, asked, judged)
-    ]
+    return canaries.findings(rubric, asked, judged)
 
 
-def _report(rows: list[dict[str, Json]], form: Format, title: str) -> None:
+def _report(findings: list[Finding], form: Format, title: str) -> None:
     from harness.errors import TooManyFailures
+    from harness.report.judged import canary_table
 
     try:
-        options.emit([_table(rows, title)], form)
+        options.emit([canary_table(findings, title)], form)
     finally:
-        if all(row["unscored"] == row["probes"] for row in rows):
+        if all(one.unscored == one.probes for one in findings):
             raise TooManyFailures(
                 "not one judgment could be read: nothing was tried. Judge one answer with `harness judge` and look at "
                 "the judge's own words in its verdicts.jsonl"
             )
-        failed = [str(row["canary"]) for row in rows if not row["passed"]]
+        failed = [one.canary for one in findings if not one.passed]
         if failed:
             raise TooManyFailures(
-                f"the judge falls for {len(failed)} of {len(rows)} canaries ({', '.join(failed)}): "
+                f"the judge falls for {len(failed)} of {len(findings)} canaries ({', '.join(failed)}): "
                 "change the rubric or the judge before trusting its scores"
             )
-
-
-def _table(rows: list[dict[str, Json]], title: str) -> Table:
-    from harness.report.table import Column, Table
-
-    def number(name: str) -> Any:
-        return lambda row: "" if row[name] is None else f"{row[name]:+.2f}"
-
-    columns = (
-        Column("canary", lambda row: str(row["canary"])),
-        Column("passed", lambda row: "yes" if row["passed"] else "NO"),
-        Column("fooled", lambda row: f"{row['fooled']}/{row['probes']}", right=True),
-        Column("unscored", lambda row: str(row["unscored"]), right=True),
-        Column("gold - canary", number("gold_minus_canary"), right=True),
-        Column("at least", number("low"), right=True),
-        Column("what it is", lambda row: str(row["what"])),
-    )
-    notes = (
-        "gold - canary: how much more the right solution is worth on average, of 1; at least: its lower 95 % limit",
-        "fooled: questions on which the canary is worth as much as the right solution, or more",
-    )
-    return Table(f"Canaries: {title}", columns, tuple(rows), notes)

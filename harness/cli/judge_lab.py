@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,31 +31,14 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     help="llmbar, mt_bench_human, judgebench, or a JSONL file of question, a, b and label.",
 )
-@click.option(
-    "--judge",
-    "judges",
-    multiple=True,
-    required=True,
-    metavar="ENGINE:NAME",
-    help="Model that judges; repeat it to compare judges.",
-)
-@click.option(
-    "--judge-arg",
-    "judge_options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    callback=options.pairs,
-    help="Option of every judge's engine, e.g. base_url=… or price_in=….",
-)
+@options.some(options.JUDGING, "judge", "judge_options")
 @click.option("--subset", metavar="NAME", help="One subset of the set; all: LLMBar with its side sets.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only that many pairs, the same for every prompt.")
-@click.option("--repeats", type=click.IntRange(1, 100), default=1, show_default=True, help="Ask everything that often.")
-@click.option("--judge-temperature", type=click.FloatRange(min=0), default=0.0, show_default=True)
+@options.some(options.JUDGING, "repeats", "judge_temperature", "budget")
 @click.option(
     "--self-name", "own_names", multiple=True, metavar="NAME", help="The judge's name in the set, for self-preference."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of --limit and of the bootstrap.")
-@click.option("--budget", metavar="AMOUNT", help="Stop judging, resumably, at so much: 200ktok, 5usd.")
 @click.option(
     "--show", default=5, show_default=True, type=click.IntRange(min=0), help="Changed pairs to list, per direction."
 )
@@ -66,20 +49,16 @@ if TYPE_CHECKING:
 def command(
     rubrics: tuple[str, ...],
     set_name: str,
-    judges: tuple[str, ...],
-    judge_options: dict[str, str],
     subset: str | None,
     limit: int | None,
-    repeats: int,
-    judge_temperature: float,
     own_names: tuple[str, ...],
     seed: int,
-    budget: str | None,
     show: int,
     data_dir: Path | None,
     results_dir: Path,
     quiet: bool,
     form: Format,
+    **flags: Any,
 ) -> None:
     """Measure judge prompts on pairs of answers whose better one is known, and compare them pair by pair.
 
@@ -92,7 +71,8 @@ def command(
     harness judge lab --set llmbar --rubric pairwise_5 --rubric ./mine.toml --judge openai:gpt-4.1
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.cli.progress import JudgeProgress
-    from harness.errors import UsageError
+    from harness.config import resolve, validate_settings
+    from harness.errors import ConfigError, UsageError
     from harness.models import load_model
     from harness.models.budget import Budget
     from harness.models.reply_cache import Cache
@@ -105,13 +85,20 @@ def command(
     from judges.prompts.rubric import load_rubric
 
     prompts = [load_rubric(name) for name in rubrics]
-    if len({(prompt.name, prompt.id) for prompt in prompts}) < len(prompts) or len(set(judges)) < len(judges):
+    if len({(prompt.name, prompt.id) for prompt in prompts}) < len(prompts) or len(set(flags["judge"])) < len(
+        flags["judge"]
+    ):
         raise UsageError("the same --rubric or --judge is named twice: a prompt is compared with another one")
-    spent = Budget.parse(budget) if budget is not None else None
+    config = resolve(None, (), {**flags, "results_dir": str(results_dir)})
+    validate_settings(config)
+    told = config.judge
+    if not told.names:
+        raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
+    spent = Budget.parse(told.budget) if told.budget is not None else None
     pairs = load_set(set_name, data_dir, subset=subset, limit=limit, seed=seed)
-    models = [load_model(name, judge_options, results_dir) for name in judges]
+    models = [load_model(name, told.options_of(name), results_dir) for name in told.names]
     arms = [
-        JudgeArm.of(model, prompt, repeats=repeats, temperature=judge_temperature)
+        JudgeArm.of(model, prompt, repeats=told.repeats, temperature=told.temperature or 0.0)
         for model in models
         for prompt in prompts
     ]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.plain import plural
 from harness.report.cot_table import cot_table, judged_alike
 from harness.report.runs import show_results
-from harness.report.table import Format, render
+from harness.report.table import Column, Format, Row, Table, render
 from harness.run.result import RunResult
 from harness.types import Json
+
+if TYPE_CHECKING:
+    from judges.canaries import Finding
 
 
 def show_judged(results: Sequence[RunResult], form: Format, results_dir: Path) -> str:
@@ -42,3 +47,25 @@ def _how(result: RunResult) -> str:
     notes = counts["notes"] if isinstance(counts["notes"], dict) else {}
     parts += [f"{count} with {name.replace('_', ' ')}" for name, count in notes.items()]
     return f"judged with {result.judge}\n{', '.join(parts)}\nstored as {result.run_id}\n"
+
+
+def canary_table(findings: Sequence[Finding], title: str) -> Table:
+    """What `harness judge check` found out, canary by canary."""
+
+    def number(name: str) -> Callable[[Row], str]:
+        return lambda row: "" if row[name] is None else f"{row[name]:+.2f}"
+
+    columns = (
+        Column("canary", lambda row: str(row["canary"])),
+        Column("passed", lambda row: "yes" if row["passed"] else "NO"),
+        Column("fooled", lambda row: f"{row['fooled']}/{row['probes']}", right=True),
+        Column("unscored", lambda row: str(row["unscored"]), right=True),
+        Column("gold - canary", number("gold_minus_canary"), right=True),
+        Column("at least", number("low"), right=True),
+        Column("what it is", lambda row: str(row["what"])),
+    )
+    notes = (
+        "gold - canary: how much more the right solution is worth on average, of 1; at least: its lower 95 % limit",
+        "fooled: questions on which the canary is worth as much as the right solution, or more",
+    )
+    return Table(f"Canaries: {title}", columns, tuple(map(asdict, findings)), notes)

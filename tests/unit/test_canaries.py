@@ -69,7 +69,7 @@ def test_a_judge_that_gives_everything_the_same_falls_for_all() -> None:
     asked = probes(10)
     found = findings(load_rubric("rating_10"), asked, judge("rating_10", lambda probe, answer: 0.7, asked))
     assert not any(finding.passed for finding in found)
-    assert all(finding.fooled == 10 and finding.advantage == 0.0 for finding in found)
+    assert all(finding.fooled == 10 and finding.gold_minus_canary == 0.0 for finding in found)
 
 
 def test_one_slip_in_ten_is_allowed_and_two_are_not() -> None:
@@ -88,7 +88,7 @@ def test_what_was_not_scored_does_not_pass() -> None:
     asked = probes(3)
     missing = [Judged(task.problem_id, 0, None, "unscored") for task in canary_tasks(load_rubric("cot_math"), asked)]
     found = findings(load_rubric("cot_math"), asked, missing)
-    assert all(f.unscored == 3 and f.advantage is None and not f.passed for f in found)
+    assert all(f.unscored == 3 and f.gold_minus_canary is None and not f.passed for f in found)
 
 
 def test_what_was_hardly_ever_scored_does_not_pass() -> None:
