@@ -165,6 +165,23 @@ class NoOptions:
     """A method without options of its own."""
 
 
+Range = Literal["from 0 to 1", "above 0", "0 or more", "at least 1"]
+_RANGES: Mapping[Range, Callable[[float], bool]] = {
+    "from 0 to 1": lambda value: 0 <= value <= 1,
+    "above 0": lambda value: value > 0,
+    "0 or more": lambda value: value >= 0,
+    "at least 1": lambda value: value >= 1,
+}
+
+
+def must_be(options: Any, words: Range, *names: str) -> None:
+    """Raise `ValueError` for one of these options that is not in the range; None is not given."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not _RANGES[words](value):
+            raise ValueError(f"{name} must be {words}, not {value}")
+
+
 def refuse_unused(options: Any, used: bool, where: str, *names: str) -> None:
     """Raise `ValueError` if one of these options is not `used` and differs from its default; `where` it is used.
 

@@ -24,9 +24,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from backends.losses.nll import sequence_logps
 from backends.losses.preference import PreferenceLoss, simpo_loss
-from backends.losses.reduction import check_shape
+from backends.losses.reduction import check_shape, row_means, row_sums
 from harness.errors import ConfigError, DataError
 
 RewardNorm = Literal["minmax5", "raw"]
@@ -76,8 +75,10 @@ def answer_scores(logps_RT: Tensor, answer_RT: Tensor, positions_R: Tensor, *, n
     """
     check_shape("the divisors", positions_R, like=logps_RT[:, 0])
     if norm == "sum":
-        return sequence_logps(logps_RT, answer_RT, reduction="sum") / positions_R
-    return sequence_logps(logps_RT, answer_RT, reduction=norm)
+        return row_sums(logps_RT, answer_RT) / positions_R
+    if norm == "mean":
+        return row_means(logps_RT, answer_RT)
+    raise ConfigError(f"unknown reduction {norm!r} of a sequence; choose 'sum' or 'mean'")
 
 
 def apa_loss(

@@ -13,7 +13,7 @@ Shapes: B rows, T positions, V vocabulary, D hidden size. Log-probabilities are 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from backends.losses.chunks import (
     spread,
 )
 from backends.losses.positions import Logits, states_of
-from backends.losses.reduction import Reduction, check_shape, reduce_tokens, row_means, row_sums
+from backends.losses.reduction import Reduction, check_shape, reduce_tokens
 from harness.errors import ConfigError, DataError
 
 IGNORE = -100
@@ -95,19 +95,6 @@ def weighted_nll(
         check_shape("the weights", weights_BT, like=logps_BT)
         values_BT = values_BT * weights_BT.detach().to(values_BT.dtype)
     return reduce_tokens(values_BT, mask_BT, reduction=reduction, num_items=num_items)
-
-
-def sequence_logps(logps_BT: Tensor, mask_BT: Tensor, *, reduction: Literal["sum", "mean"]) -> Tensor:
-    """Each row's log p(response | prompt), (B,): the sum (DPO), or the mean per token (SimPO, ORPO, REDI, CoTD-PO).
-
-    Which tokens count is the mask's matter: the prompt does not, the end token does. A row without a
-    counted token has sum 0; its mean raises DataError.
-    """
-    if reduction == "sum":
-        return row_sums(logps_BT, mask_BT)
-    if reduction == "mean":
-        return row_means(logps_BT, mask_BT)
-    raise ConfigError(f"unknown reduction {reduction!r} of a sequence; choose 'sum' or 'mean'")
 
 
 def _inverse_temperature(

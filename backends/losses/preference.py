@@ -1,8 +1,8 @@
 """Losses on pairs of a preferred and a rejected response: DPO, SimPO, ORPO, REDI.
 
-They read sequence log-probabilities (`backends.losses.nll.sequence_logps`), and the papers differ in which: DPO takes
-*sums* over the response tokens, SimPO, ORPO and REDI take *means*. Every function returns one loss for each pair; the
-papers average over pairs, so a trainer adds them up and divides by the pairs of the whole optimiser step.
+They read sequence log-probabilities, and the papers differ in which: DPO takes *sums* over the response tokens
+(`reduction.row_sums`), SimPO, ORPO and REDI take *means* (`row_means`). Every function returns one loss for each pair;
+the papers average over pairs, so a trainer adds them up and divides by the pairs of the whole optimiser step.
 
 Shapes: P pairs; everything in nats. Inputs are float32 or float64: a margin is a small difference of large numbers.
 """

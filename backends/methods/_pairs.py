@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from backends.base import ExampleMaker, Loss, Objective, Stage, Stages, Step
-from backends.losses.nll import sequence_logps, token_logps
+from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss
+from backends.losses.reduction import row_means
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Example, Field, Tokenised, Unusable, encode_or_count, example_of
 from backends.trainers.batch import Batch
@@ -109,7 +110,7 @@ def pair_stages(name: str, objective: Callable[[Any], Objective], settings: Mapp
 class PairObjective(Objective):
     """Mean over pairs of a loss of two sequence log-probabilities; subclasses say which loss, and of sums or means."""
 
-    reduction: Literal["sum", "mean"] = "mean"
+    score = staticmethod(row_means)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """The pairs."""
@@ -119,9 +120,9 @@ class PairObjective(Objective):
         """The micro-batch's share of the mean over pairs."""
         logps_RT = token_logps(logits, batch.labels_RT)
         chosen_P, rejected_P = batch.rows(CHOSEN), batch.rows(REJECTED)
-        score_R = sequence_logps(logps_RT, batch.mask_RT, reduction=self.reduction)
+        score_R = self.score(logps_RT, batch.mask_RT)
         found = self.pair_loss(score_R[chosen_P], score_R[rejected_P], batch.index_R[chosen_P])
-        mean_R = sequence_logps(logps_RT.detach(), batch.mask_RT, reduction="mean")
+        mean_R = row_means(logps_RT.detach(), batch.mask_RT)
         log = {
             "margin": found.margin_P,
             "preferred": (found.margin_P > 0).float(),

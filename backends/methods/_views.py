@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stages, Step, one_stage
+from backends.base import Loss, Objective, Stages, Step, must_be, one_stage
 from backends.losses.cot_family import Views, shares, view_tokens, view_weights
 from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits
@@ -36,8 +36,7 @@ class ViewOptions:
     """Share of the view that learns the answer alone, from 0 to 1; the other view has the rest. None: the method's."""
 
     def __post_init__(self) -> None:
-        if self.alpha is not None and not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha must be from 0 to 1, not {self.alpha}")
+        must_be(self, "from 0 to 1", "alpha")
 
 
 class ViewObjective(Objective):

@@ -27,7 +27,7 @@ from backends.losses.apa import (
     cotd_po_loss,
     cotd_po_pairwise_loss,
 )
-from backends.losses.nll import sequence_logps, token_logps
+from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import row_means
 from backends.records.record import TrainRecord
@@ -121,7 +121,7 @@ class CotdPoObjective(Objective):
         """Under "answers" the term's loss for each prompt; the rest is for the logs, without gradient."""
         options = self.options
         assert batch.rewards_R is not None  # candidates come with rewards
-        mean_BK, valid_BK = _table(batch, sequence_logps(logps_RT, answer_RT, reduction="mean"))
+        mean_BK, valid_BK = _table(batch, row_means(logps_RT, answer_RT))
         scores_R = answer_scores(logps_RT, answer_RT, _positions(batch), norm=options.score_norm)
         score_BK, _ = _table(batch, scores_R)
         rewards_BK, _ = _table(batch, batch.rewards_R.to(logps_RT.dtype))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage
+from backends.base import Loss, Objective, Step, Training, TrainMethod, must_be, one_stage
 from backends.losses.curio import TAU_HIGH, TAU_LOW, curio_temperature, curio_values
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
@@ -47,14 +47,11 @@ class CurioOptions:
     """Part of the running mean that an update keeps; the authors' `a`, the student's part, is one minus this."""
 
     def __post_init__(self) -> None:
-        if self.lam < 0:
-            raise ValueError(f"lam must be 0 or more, not {self.lam}")
+        must_be(self, "0 or more", "lam")
         if not 0 < self.tau_low <= self.tau_high:
             raise ValueError(f"tau_low {self.tau_low} must be above 0 and at most tau_high {self.tau_high}")
-        if self.sync_every < 1:
-            raise ValueError(f"sync_every must be at least 1, not {self.sync_every}")
-        if not 0 <= self.ema_mix <= 1:
-            raise ValueError(f"ema_mix must be from 0 to 1, not {self.ema_mix}")
+        must_be(self, "at least 1", "sync_every")
+        must_be(self, "from 0 to 1", "ema_mix")
 
 
 class CurioObjective(Objective):

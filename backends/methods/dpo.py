@@ -7,15 +7,15 @@ once and kept, two numbers a pair.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from backends.base import Training, TrainMethod
-from backends.losses.nll import sequence_logps, token_logps
+from backends.base import Training, TrainMethod, must_be
+from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss, dpo_loss
+from backends.losses.reduction import row_sums
 from backends.methods._pairs import CHOSEN, REJECTED, PairObjective, PairOptions, pair_stages
 from harness.types import Json
 
@@ -37,14 +37,13 @@ class DpoOptions(PairOptions):
     """Strength of the reference: the larger, the closer the student stays to it."""
 
     def __post_init__(self) -> None:
-        if not self.beta > 0:
-            raise ValueError(f"beta must be above 0, not {self.beta}")
+        must_be(self, "above 0", "beta")
 
 
 class DpoObjective(PairObjective):
     """DPO's loss; the reference is the student as `setup` finds it."""
 
-    reduction: Literal["sum", "mean"] = "sum"
+    score = staticmethod(row_sums)
 
     def __init__(self, options: DpoOptions) -> None:
         super().__init__(options)
@@ -58,7 +57,7 @@ class DpoObjective(PairObjective):
             mask_RT, labels_RT = batch.mask_RT, batch.labels_RT
 
             def sums(logits: HeadLogits, labels_RT: Tensor = labels_RT, mask_RT: Tensor = mask_RT) -> Tensor:
-                return sequence_logps(token_logps(logits, labels_RT), mask_RT, reduction="sum")
+                return row_sums(token_logps(logits, labels_RT), mask_RT)
 
             self.reference_N2[batch.index_R, batch.slot_R] = training.forward(sums, batch).to(self.reference_N2.dtype)
 

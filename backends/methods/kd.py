@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, refuse_unused
+from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, must_be, refuse_unused
 from backends.losses.divergence import Mass, stored_divergence, token_divergence
 from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits, vocabulary_size
@@ -54,14 +54,10 @@ class KdOptions:
     """Weight of the likelihood of the response beside the divergence."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.beta <= 1:
-            raise ValueError(f"beta must be from 0 to 1, not {self.beta}")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be above 0, not {self.temperature}")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
-        if self.nll_weight < 0:
-            raise ValueError(f"nll_weight must be 0 or more, not {self.nll_weight}")
+        must_be(self, "from 0 to 1", "beta")
+        must_be(self, "above 0", "temperature")
+        must_be(self, "at least 1", "top_k")
+        must_be(self, "0 or more", "nll_weight")
         if self.source == "stored" and self.mass == "tail" and self.temperature != 1:
             raise ValueError("mass 'tail' of stored tokens needs temperature 1: their rest at another one is not known")
         refuse_unused(self, self.divergence == "jsd", "divergence=jsd", "beta")

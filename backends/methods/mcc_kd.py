@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Stage, Step, TrainMethod
+from backends.base import Loss, Stage, Step, TrainMethod, must_be
 from backends.losses.cot_family import Views
 from backends.losses.mcc_kd import consistency
 from backends.losses.positions import HeadLogits
@@ -45,12 +45,9 @@ class MccKdOptions:
     """Rationales that share more than this part of their words are one."""
 
     def __post_init__(self) -> None:
-        if self.alpha < 0:
-            raise ValueError(f"alpha must be 0 or more, not {self.alpha}")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be above 0, not {self.temperature}")
-        if not 0 <= self.jaccard <= 1:
-            raise ValueError(f"jaccard must be from 0 to 1, not {self.jaccard}")
+        must_be(self, "0 or more", "alpha")
+        must_be(self, "above 0", "temperature")
+        must_be(self, "from 0 to 1", "jaccard")
 
 
 class ConsistencyObjective(ViewObjective):

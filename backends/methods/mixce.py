@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from backends.base import TrainMethod, one_stage
+from backends.base import TrainMethod, must_be, one_stage
 from backends.losses.mixce import mixce_weights
 from backends.methods.emo import SETTINGS
 from backends.methods.sft import LikelihoodObjective
@@ -25,8 +25,7 @@ class MixceOptions:
     """Weight of the plain likelihood, from 0 to 1; 1 is SFT."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.ratio <= 1:
-            raise ValueError(f"ratio must be from 0 to 1, not {self.ratio}")
+        must_be(self, "from 0 to 1", "ratio")
 
 
 class MixceObjective(LikelihoodObjective):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from backends.base import TrainMethod
+from backends.base import TrainMethod, must_be
 from backends.losses.preference import PreferenceLoss, orpo_loss
 from backends.methods._pairs import PairObjective, PairOptions, pair_stages
 from harness.types import Json
@@ -30,8 +30,7 @@ class OrpoOptions(PairOptions):
     """Weight of the odds ratio; 0 is SFT by sequence mean."""
 
     def __post_init__(self) -> None:
-        if self.beta < 0:
-            raise ValueError(f"beta must be 0 or more, not {self.beta}")
+        must_be(self, "0 or more", "beta")
 
 
 class OrpoObjective(PairObjective):

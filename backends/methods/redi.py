@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from backends.base import Stage, TrainMethod
+from backends.base import Stage, TrainMethod, must_be
 from backends.losses.preference import PreferenceLoss, redi_loss
 from backends.methods._pairs import PairObjective, PairOptions, pair_stage
 from backends.methods.sft import SftFirstOptions, after_sft
@@ -32,8 +32,7 @@ class RediOptions(PairOptions, SftFirstOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha must be from 0 to 1, not {self.alpha}")
+        must_be(self, "from 0 to 1", "alpha")
 
 
 class RediObjective(PairObjective):

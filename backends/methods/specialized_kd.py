@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stage, Step, TrainMethod, refuse_unused
+from backends.base import Loss, Objective, Stage, Step, TrainMethod, must_be, refuse_unused
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
@@ -52,8 +52,7 @@ class SpecializedKdOptions:
             raise ValueError(
                 f"formats must be some of {', '.join(get_args(Format))}, not {', '.join(unknown) or 'none'}"
             )
-        if self.exemplars < 1:
-            raise ValueError(f"exemplars must be at least 1, not {self.exemplars}")
+        must_be(self, "at least 1", "exemplars")
         in_context = any(name.startswith("in_context") for name in self.formats)
         refuse_unused(self, in_context, "the formats in context", "exemplars")
 

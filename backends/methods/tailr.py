@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from backends.base import TrainMethod, one_stage
+from backends.base import TrainMethod, must_be, one_stage
 from backends.losses.tailr import tailr_weights
 from backends.methods.emo import SETTINGS
 from backends.methods.sft import LikelihoodObjective
@@ -26,9 +26,7 @@ class TailrOptions:
     """Least weight of a token in the other part, from 0 to 1."""
 
     def __post_init__(self) -> None:
-        for name in ("gamma", "min_weight"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        must_be(self, "from 0 to 1", "gamma", "min_weight")
 
 
 class TailrObjective(LikelihoodObjective):

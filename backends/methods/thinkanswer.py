@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage, refuse_unused
+from backends.base import Loss, Objective, Step, Training, TrainMethod, must_be, one_stage, refuse_unused
 from backends.losses.embeddings import mean_embedding
 from backends.losses.positions import HeadLogits
 from backends.losses.thinkanswer import MimMode, think_answer
@@ -63,15 +63,12 @@ class ThinkAnswerOptions:
     """Weight of the chain's own cross-entropy; 0 is the paper's, 0.1 keeps the chain readable."""
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "alpha_start", "alpha_end"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, not {getattr(self, name)}")
+        must_be(self, "from 0 to 1", "alpha", "alpha_start", "alpha_end")
         if not 0 <= self.alpha_min <= 0.5 <= self.alpha_max <= 1:
             raise ValueError("alpha_min must be from 0 to 0.5 and alpha_max from 0.5 to 1")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be at least 0 and below 1, not {self.ema}")
-        if self.cot_ce_weight < 0:
-            raise ValueError(f"cot_ce_weight must be 0 or more, not {self.cot_ce_weight}")
+        must_be(self, "0 or more", "cot_ce_weight")
         schedule = self.alpha_schedule
         refuse_unused(self, schedule == "constant", "alpha_schedule=constant", "alpha")
         refuse_unused(self, schedule == "linear", "alpha_schedule=linear", "alpha_start", "alpha_end")

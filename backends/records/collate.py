@@ -24,15 +24,14 @@ def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]
 
     - "input_ids" (R, T) int64 and "attention_mask" (R, T) int64, 1 on tokens, 0 on padding;
     - "labels" (R, T) int64: the ids where supervised, else -100;
-    - "weights" (R, T) float32: the sequences' own weights or 1, always 0 where not supervised;
     - "segments" (R, T) int64: codes of `backends.records.segments.SEGMENTS`;
     - "example" (R,), "slot" (R,) and "index" (R,) int64: which example of the batch a row is of, which of its
       sequences it is, and the example's number in the data set;
     - "rewards" (R,) float32, only where the examples have rewards;
     - the sequences' `extras` under their own names, (R, T, …), 0 in the padding.
 
-    Raises `DataError` for an empty batch, for weights that are not finite or not as long as their sequence, and for
-    a batch in which only some examples have rewards, or not one reward for each sequence.
+    Raises `DataError` for an empty batch, and for one in which only some examples have rewards, or not one reward for
+    each sequence.
     """
     import torch
 
@@ -41,20 +40,17 @@ def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]
     ids_RT = np.full((len(rows), longest), pad_id, np.int64)
     mask_RT = np.zeros((len(rows), longest), np.int64)
     labels_RT = np.full((len(rows), longest), IGNORED, np.int64)
-    weights_RT = np.zeros((len(rows), longest), np.float32)
     segments_RT = np.full((len(rows), longest), CODE["pad"], np.int64)
-    for row, (example, _, sequence) in enumerate(rows):
+    for row, (_, _, sequence) in enumerate(rows):
         size = len(sequence.ids_T)
         ids_RT[row, :size] = sequence.ids_T
         mask_RT[row, :size] = 1
         labels_RT[row, :size] = sequence.labels_T
-        weights_RT[row, :size] = _weights(sequence, examples[example].id)
         segments_RT[row, :size] = sequence.segments_T
-    arrays = {
+    arrays: dict[str, np.ndarray[Any, Any]] = {
         "input_ids": ids_RT,
         "attention_mask": mask_RT,
         "labels": labels_RT,
-        "weights": weights_RT,
         "segments": segments_RT,
         "example": np.array([example for example, _, _ in rows], np.int64),
         "slot": np.array([slot for _, slot, _ in rows], np.int64),
@@ -63,6 +59,12 @@ def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]
     if any(example.rewards for example in examples):
         arrays["rewards"] = _rewards(examples, rows)
     return {name: torch.from_numpy(array) for name, array in (arrays | _extras(rows, longest)).items()}
+
+
+def padding(tokenizer: Any) -> int:
+    """What fills a batch: the padding token, else the end of sequence (masks never go by this id)."""
+    pad: int | None = tokenizer.pad_token_id
+    return int(tokenizer.eos_token_id) if pad is None else pad
 
 
 def _extras(rows: Sequence[tuple[int, int, Encoded]], longest: int) -> dict[str, np.ndarray[Any, Any]]:
@@ -87,14 +89,6 @@ def _rows(examples: Sequence[Example]) -> list[tuple[int, int, Encoded]]:
     if not rows:
         raise DataError("an empty batch cannot be collated")
     return rows
-
-
-def _weights(sequence: Encoded, record_id: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    if sequence.weights_T is None:
-        return sequence.supervised_T.astype(np.float32)
-    if sequence.weights_T.shape != sequence.ids_T.shape or not np.isfinite(sequence.weights_T).all():
-        raise DataError(f"record {record_id!r}: its token weights are not finite, or not one for each token")
-    return np.where(sequence.supervised_T, sequence.weights_T, np.float32(0)).astype(np.float32)
 
 
 def _rewards(

@@ -70,12 +70,10 @@ class Encoded:
     ids_T: NDArray[np.int32]
     segments_T: NDArray[np.int8]
     """Codes of `SEGMENTS`."""
-    weights_T: NDArray[np.float32] | None = None
-    """A method's signed weight of each token's loss; None: 1 for every supervised token."""
     completed: bool = False
     """Whether the response had a closing think tag that nothing opened: its opening tag was put in front."""
     extras: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Further arrays of a method with one row a token, (T, …): a teacher's stored distributions."""
+    """Further arrays of a method with one row a token, (T, …): flags, weights, a teacher's stored distributions."""
 
     @property
     def supervised_T(self) -> NDArray[np.bool_]:
@@ -172,12 +170,6 @@ class Encoder:
         """Responses that seem to hold a thought in markup that is not known -> that markup."""
         self.control_prompts: dict[str, str] = {}
         """Record -> the first control token that the text of its turns holds: read as such, whoever wrote it."""
-
-    @property
-    def pad_id(self) -> int:
-        """What fills a batch: the padding token, else the end of sequence (masks never go by this id)."""
-        pad: int | None = self.tokenizer.pad_token_id
-        return self.eos_id if pad is None else pad
 
     def prompt(self, record: TrainRecord) -> Prompt:
         """The record's prompt as ids. Raises `DataError` if the chat template refuses it."""

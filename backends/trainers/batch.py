@@ -26,8 +26,6 @@ class Batch:
     """Token to predict, -100 where nothing is learnt."""
     segments_RT: Tensor
     """Segment of the token to predict, codes of `backends.records.segments.SEGMENTS`."""
-    weights_RT: Tensor
-    """The sequence's own weight of the token to predict; 0 where nothing is learnt."""
     example_R: Tensor
     """Which example of this micro-batch a row belongs to."""
     slot_R: Tensor
@@ -60,7 +58,7 @@ class Batch:
 
 
 _ROWS = ("example", "slot", "index", "rewards")
-_TOKENS = {"labels": IGNORED, "segments": CODE["pad"], "weights": 0}
+_TOKENS = {"labels": IGNORED, "segments": CODE["pad"]}
 _INPUTS = ("input_ids", "attention_mask")
 
 
@@ -72,7 +70,6 @@ def as_batch(collated: Mapping[str, Any]) -> Batch:
         inputs={name: collated[name] for name in _INPUTS},
         labels_RT=moved["labels"],
         segments_RT=moved["segments"],
-        weights_RT=moved["weights"],
         example_R=collated["example"],
         slot_R=collated["slot"],
         index_R=collated["index"],

@@ -22,7 +22,7 @@ from transformers.trainer import TRAINER_STATE_NAME, TrainerState
 
 from backends.base import Objective, Step, Training
 from backends.losses.positions import HeadLogits
-from backends.records.collate import collate
+from backends.records.collate import collate, padding
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.feed import Feed
 from backends.trainers.head import score
@@ -59,8 +59,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         in the authors' code of EDIT.
         """
         self.objective, self.feed, self._decay = objective, feed, decay
-        pad = tokenizer.pad_token_id
-        self._pad_id: int = tokenizer.eos_token_id if pad is None else pad
+        self._pad_id = padding(tokenizer)
         use_cache = getattr(model.config, "use_cache", None)
         super().__init__(
             model,

@@ -29,6 +29,11 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "harness_plugin_raises"
 
 
+def test_every_method_has_a_row_in_the_papers() -> None:
+    papers = (Path(__file__).parents[2] / "docs" / "papers.md").read_text(encoding="utf-8")
+    assert [name for name in catalog.entries("method") if f"`{name}`" not in papers] == []
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "message"),
     [

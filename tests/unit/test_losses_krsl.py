@@ -6,8 +6,9 @@ from torch import tensor
 
 from backends.losses.edit import key_tokens
 from backends.losses.krsl import NLL_GUARD, krsl_loss, krsl_weights
-from backends.losses.nll import IGNORE, sequence_logps, token_logps, weighted_nll
+from backends.losses.nll import IGNORE, token_logps, weighted_nll
 from backends.losses.preference import redi_loss
+from backends.losses.reduction import row_means
 from harness.errors import ConfigError, DataError
 from harness.synth import LEVELS, generate, render, twins
 
@@ -99,7 +100,7 @@ def test_every_right_token_key_and_beta_0_is_sft_by_sequence_mean():
 def test_every_token_key_is_redi_with_alpha_beta(beta):
     logps_BT, _, mask_BT, chosen_B = random_batch(2)
     loss = krsl_loss(logps_BT, mask_BT, mask_BT, chosen_B, pairs=3, beta=beta).loss
-    mean_B = sequence_logps(logps_BT, mask_BT, reduction="mean")
+    mean_B = row_means(logps_BT, mask_BT)
     redi = redi_loss(mean_B[chosen_B], mean_B[~chosen_B], alpha=beta).loss_P.mean()
     assert loss.item() == pytest.approx(redi.item(), rel=1e-6)
 

@@ -121,12 +121,12 @@ def test_reductions_by_hand() -> None:
     # sums: 1 - 6 = -5 and 2.5; counts 2 and 1
     assert found == pytest.approx({"token": -2.5 / 3, "seq": (-2.5 + 2.5) / 2, "sum": -2.5})
     assert float(nll.weighted_nll(logps, mask, weights, reduction="global", num_items=torch.tensor(10))) == -0.25
-    assert nll.sequence_logps(logps, mask, reduction="sum").tolist() == [-4.0, -5.0]
-    assert nll.sequence_logps(logps, mask, reduction="mean").tolist() == [-2.0, -5.0]
+    assert reduction.row_sums(logps, mask).tolist() == [-4.0, -5.0]
+    assert reduction.row_means(logps, mask).tolist() == [-2.0, -5.0]
 
 
 def test_redi_and_krsl_examples_of_the_specification() -> None:
-    mean = nll.sequence_logps(torch.tensor([[-0.25, -0.75], [-0.9, -0.9]]), torch.ones(2, 2), reduction="mean")
+    mean = reduction.row_means(torch.tensor([[-0.25, -0.75], [-0.9, -0.9]]), torch.ones(2, 2))
     assert float(-mean[0] + 0.8 * mean[1]) == pytest.approx(-0.22)
     # 12.3: REDI as one weighted batch: +1/|y+| and -alpha/|y-|, divided by the number of pairs
     logps, mask = torch.tensor([[-0.25, -0.75], [-0.9, -0.9]]), torch.ones(2, 2)
@@ -236,10 +236,10 @@ def test_empty_batches_are_an_error_or_an_exact_zero() -> None:
     with pytest.raises(DataError, match=r"\[1\]"):
         nll.weighted_nll(logps, half, reduction="seq")
     with pytest.raises(DataError, match=r"\[1\]"):
-        nll.sequence_logps(logps, half, reduction="mean")
-    assert nll.sequence_logps(logps, half, reduction="sum").tolist() == [0.0, 0.0]
+        reduction.row_means(logps, half)
+    assert reduction.row_sums(logps, half).tolist() == [0.0, 0.0]
     with pytest.raises(DataError, match="no rows"):
-        nll.sequence_logps(logps[:0], half[:0], reduction="mean")
+        reduction.row_means(logps[:0], half[:0])
 
 
 def test_bad_input_is_refused() -> None:
@@ -263,8 +263,6 @@ def test_bad_input_is_refused() -> None:
         nll.weighted_nll(logps, targets >= 0, torch.ones(2))
     with pytest.raises(ConfigError, match="reduction"):
         nll.weighted_nll(logps, targets >= 0, reduction="mean")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="reduction"):
-        nll.sequence_logps(logps, targets >= 0, reduction="max")  # type: ignore[arg-type]
     for name, items in (("token", 3), ("global", None)):
         with pytest.raises(ConfigError, match="num_items"):
             nll.weighted_nll(logps, targets >= 0, reduction=name, num_items=items)  # type: ignore[arg-type]

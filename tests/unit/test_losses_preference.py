@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import tensor
 
-from backends.losses.nll import sequence_logps, token_logps, weighted_nll
+from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.preference import dpo_loss, orpo_loss, redi_loss, simpo_loss
+from backends.losses.reduction import row_means
 from harness.errors import ConfigError
 
 F64 = torch.float64
@@ -70,7 +71,7 @@ def test_gradcheck_from_logits_to_simpo():
     labels_BT = torch.randint(0, 5, (4, 3), generator=draw)
 
     def loss(logits_BTV):
-        mean_B = sequence_logps(token_logps(logits_BTV, labels_BT), torch.ones(4, 3), reduction="mean")
+        mean_B = row_means(token_logps(logits_BTV, labels_BT), torch.ones(4, 3))
         return simpo_loss(mean_B[:2], mean_B[2:]).loss_P
 
     assert torch.autograd.gradcheck(loss, logits_BTV)
@@ -147,7 +148,7 @@ def test_orpo_beta_0_and_redi_alpha_0_are_sft_by_sequence_mean():
     draw = torch.Generator().manual_seed(3)
     logps_BT = -torch.rand(4, 6, generator=draw, dtype=F64)
     mask_BT = torch.arange(6) < tensor([[6], [3], [1], [4]])
-    mean_B = sequence_logps(logps_BT, mask_BT, reduction="mean")
+    mean_B = row_means(logps_BT, mask_BT)
     sft = weighted_nll(logps_BT, mask_BT, reduction="seq").item()
     other = one(-3.0).expand(4)
     assert orpo_loss(mean_B, other, beta=0.0).loss_P.mean().item() == pytest.approx(sft)
@@ -158,7 +159,7 @@ def test_redi_is_a_weighted_nll_with_signed_weights():
     draw = torch.Generator().manual_seed(4)
     logps_BT = (-torch.rand(4, 6, generator=draw, dtype=F64)).requires_grad_()
     mask_BT = torch.arange(6) < tensor([[6], [3], [2], [5]])
-    mean_B = sequence_logps(logps_BT, mask_BT, reduction="mean")
+    mean_B = row_means(logps_BT, mask_BT)
     redi = redi_loss(mean_B[:2], mean_B[2:]).loss_P.mean()
     weights_BT = mask_BT * tensor([1.0, 1.0, -0.8, -0.8], dtype=F64)[:, None] / mask_BT.sum(1, keepdim=True)
     nll = weighted_nll(logps_BT, mask_BT, weights_BT, reduction="global", num_items=2)

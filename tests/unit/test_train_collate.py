@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,7 +33,6 @@ def test_a_batch_by_hand() -> None:
         "input_ids": ((2, 5), torch.int64),
         "attention_mask": ((2, 5), torch.int64),
         "labels": ((2, 5), torch.int64),
-        "weights": ((2, 5), torch.float32),
         "segments": ((2, 5), torch.int64),
         "example": ((2,), torch.int64),
         "slot": ((2,), torch.int64),
@@ -46,7 +43,6 @@ def test_a_batch_by_hand() -> None:
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
     # padding and end of sequence are the same token here: the end is learnt, the padding is not
     assert batch["labels"].tolist() == [[IGNORED, IGNORED, 12, 13, EOS], [IGNORED, 21, EOS, IGNORED, IGNORED]]
-    assert batch["weights"].tolist() == [[0, 0, 1, 1, 1], [0, 1, 1, 0, 0]]
     assert batch["segments"].tolist() == [[P, P, T, A, A], [P, A, A, PAD, PAD]]
 
 
@@ -70,21 +66,6 @@ def test_ragged_groups_keep_their_rewards() -> None:
     assert batch["input_ids"][:, 0].tolist() == [10, 40, 20, 50, 30]
 
 
-def test_signed_weights_pass_and_the_prompt_stays_without() -> None:
-    own = dataclasses.replace(encoded(1, 2, 1), weights_T=np.array([5, -0.025, 0, 1], np.float32))
-    batch = collate([Example("a", (own,)), Example("b", (encoded(1, 1, 3),))], 0)
-    assert batch["weights"][0].tolist() == pytest.approx([0, -0.025, 0, 1, 0])
-    assert batch["weights"][1].tolist() == [0, 1, 1, 1, 1]
-    assert batch["labels"][0].tolist() == [IGNORED, 11, 12, EOS, IGNORED]  # a weight of 0 is still a label
-
-
-@pytest.mark.parametrize("weights", [[1, 1, 1], [0, 1, float("nan"), 1], [0, 1, float("inf"), 1]])
-def test_weights_that_cannot_be_are_refused(weights: list[float]) -> None:
-    own = dataclasses.replace(encoded(1, 2, 1), weights_T=np.array(weights, np.float32))
-    with pytest.raises(DataError, match="record 'a': its token weights"):
-        collate([Example("a", (own,))], 0)
-
-
 def test_what_is_no_batch_is_refused() -> None:
     for empty in ([], [Example("a", ())]):
         with pytest.raises(DataError, match="empty batch"):
@@ -105,12 +86,12 @@ def test_a_row_does_not_depend_on_its_batch(shapes: list[tuple[int, int, int]], 
     for row, example in enumerate(examples):
         alone = collate([example], pad_id)
         size = alone["input_ids"].shape[1]
-        for name in ("input_ids", "attention_mask", "labels", "weights", "segments"):
+        for name in ("input_ids", "attention_mask", "labels", "segments"):
             assert torch.equal(together[name][row, :size], alone[name][0])
         rest = slice(size, None)
         assert (together["input_ids"][row, rest] == pad_id).all() and (together["segments"][row, rest] == PAD).all()
         assert (together["labels"][row, rest] == IGNORED).all()
-        assert together["weights"][row, rest].sum() == together["attention_mask"][row, rest].sum() == 0
+        assert together["attention_mask"][row, rest].sum() == 0
     supervised = together["labels"] != IGNORED
     assert torch.equal(together["labels"][supervised], together["input_ids"][supervised])
     assert torch.equal(supervised, torch.isin(together["segments"], torch.tensor([T, A])))

@@ -19,6 +19,7 @@ transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 
 from tiny_model import CHAT, END, write_tokenizer
 
+from backends.records.collate import padding
 from backends.records.preflight import preflight
 from backends.records.record import Candidate, ChainStep, TrainRecord
 from backends.records.segments import (
@@ -295,7 +296,7 @@ def test_preflight_says_what_a_person_must_know(tokenizer: Any, subwords: Any) -
     ends = Encoder(subwords, 100, template=CHAT.replace("\n{% endfor", "<|im_end|>\n{% endfor"))
     lines = "\n".join(preflight(ends, tokenise(ends, [RECORD])))
     assert "ends a turn with '<|im_end|>'" in lines and "no padding token" in lines
-    assert ends.pad_id == ends.eos_id and encoder.pad_id == 257
+    assert padding(subwords) == ends.eos_id and padding(tokenizer) == 257
 
 
 def test_unusable_tokenizers_and_prompts_are_refused(tokenizer: Any, tmp_path: Path) -> None:
