@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from harness.gate.decide import Verdict
+    from harness.gate.decide import GateVerdict
 
 _INI = "harness_gate_inconclusive"
 _SHOWN = 10  # changed problems in a failure's message
 _RULE = ("margin", "test", "alpha", "power")
-GateCheck = Callable[..., "tuple[Verdict, ...]"]
+GateCheck = Callable[..., "tuple[GateVerdict, ...]"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +37,7 @@ def harness_gate(request: pytest.FixtureRequest) -> GateCheck:
     if inconclusive not in ("fail", "skip", "xfail"):
         raise pytest.UsageError(f'{_INI} = {inconclusive!r}: choose from "fail", "skip", "xfail"')
 
-    def gate(baseline: str | Sequence[str], candidate: str | Sequence[str], **settings: Any) -> tuple[Verdict, ...]:
+    def gate(baseline: str | Sequence[str], candidate: str | Sequence[str], **settings: Any) -> tuple[GateVerdict, ...]:
         __tracebackhide__ = True
         return check(baseline, candidate, inconclusive=inconclusive, **settings)
 
@@ -54,7 +54,7 @@ def check(
     candidate_args: Mapping[str, str] | None = None,
     inconclusive: str = "fail",
     **settings: Any,
-) -> tuple[Verdict, ...]:
+) -> tuple[GateVerdict, ...]:
     """Run a gate; returns the verdicts, one a suite, if it passes, and ends the test otherwise.
 
     Runs, models and baseline files are named as for `harness gate`. `settings` are margin, test, alpha and power, and

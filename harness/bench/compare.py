@@ -16,7 +16,7 @@ from harness.bench.samples import (
     MEASURES,
     TRUNCATED,
     Quantity,
-    Scored,
+    SuiteScores,
     cells,
     common_problems,
     read_scored,
@@ -77,7 +77,7 @@ class SuiteComparison:
     notes: tuple[str, ...]
 
 
-Loaded = Mapping[str, list[tuple[int | None, Scored]]]
+Loaded = Mapping[str, list[tuple[int | None, SuiteScores]]]
 """Row -> (training seed, scores) of each model that has scores."""
 
 
@@ -100,7 +100,7 @@ def compare_suites(
 
 
 def _compare(arms: Sequence[Arm], references: Sequence[str], suite: str, n: int, results_dir: Path) -> SuiteComparison:
-    loaded: dict[str, list[tuple[int | None, Scored]]] = {}
+    loaded: dict[str, list[tuple[int | None, SuiteScores]]] = {}
     for arm in arms:
         found = [(member.seed, read_scored(member, suite, n, results_dir)) for member in arm.members]
         loaded[arm.name] = [(seed, scored) for seed, scored in found if scored is not None]
@@ -137,7 +137,7 @@ def _compare(arms: Sequence[Arm], references: Sequence[str], suite: str, n: int,
 
 def _entry(
     arm: Arm,
-    rows: Sequence[tuple[int | None, Scored]],
+    rows: Sequence[tuple[int | None, SuiteScores]],
     measures: Sequence[Quantity],
     versus: Mapping[str, Mapping[str, Versus]],
 ) -> Entry:

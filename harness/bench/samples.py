@@ -45,7 +45,7 @@ MEASURES = (ACCURACY, FORMAT, JUDGED, DIVERSITY, TOKENS, TRUNCATED)
 
 
 @dataclass(frozen=True)
-class Scored:
+class SuiteScores:
     """What one model scored on one suite."""
 
     samples: Mapping[str, Samples]
@@ -56,7 +56,7 @@ class Scored:
     """True at temperature 0: another sample would be the same."""
 
 
-def read_scored(member: Member, suite: str, n: int, results_dir: Path) -> Scored | None:
+def read_scored(member: Member, suite: str, n: int, results_dir: Path) -> SuiteScores | None:
     """A model's scores on a suite; None if it has none. Raises `StoreError` for damaged files.
 
     Only the first `n` samples of each problem count: an earlier command may have stored more for some of the models.
@@ -75,7 +75,7 @@ def read_scored(member: Member, suite: str, n: int, results_dir: Path) -> Scored
         samples.setdefault(TOKENS.key, _collect(rows, _tokens))
     any_run = run or judged
     assert any_run is not None
-    return Scored(
+    return SuiteScores(
         {key: found for key, found in samples.items() if found},
         {row.problem_id: row.cluster for row in rows},
         any_run.sampling.get("temperature") == 0,
@@ -150,13 +150,13 @@ def _of_judged(judged: RunResult, graded: Sequence[Graded]) -> Samples:
     return {problem: (float(value),) for problem, value in items.items()}
 
 
-def common_problems(scored: Sequence[Scored], key: str) -> list[str]:
+def common_problems(scored: Sequence[SuiteScores], key: str) -> list[str]:
     """Problems that every one of the models has a value for, sorted."""
     sets = [set(one.samples.get(key, {})) for one in scored]
     return sorted(set.intersection(*sets)) if sets else []
 
 
-def cells(scored: Sequence[Scored], key: str, problems: Sequence[str], *, fixed: bool) -> Cells:
+def cells(scored: Sequence[SuiteScores], key: str, problems: Sequence[str], *, fixed: bool) -> Cells:
     """The models of an arm, one column each, on these problems; each must have a value for all of them."""
     columns = [[one.samples[key][problem] for problem in problems] for one in scored]
     values = np.array([[sum(v) / len(v) for v in column] for column in columns], dtype=np.float64).T

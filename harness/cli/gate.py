@@ -13,7 +13,7 @@ from harness.cli import options
 
 if TYPE_CHECKING:
     from harness.config import RunConfig
-    from harness.gate.decide import Verdict
+    from harness.gate.decide import GateVerdict
     from harness.gate.resolve import Named
     from harness.types import Json
 
@@ -161,7 +161,7 @@ def _tell_error(message: str, junit_file: Path | None, marked: bool) -> None:
 
 
 def _tell(
-    verdicts: list[Verdict], config: RunConfig, show: int, junit_file: Path | None, marked: bool, as_json: bool
+    verdicts: list[GateVerdict], config: RunConfig, show: int, junit_file: Path | None, marked: bool, as_json: bool
 ) -> int:
     from harness.gate import report
     from harness.gate.decide import EXIT_CODES, overall

@@ -9,14 +9,14 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 
-from harness.gate.decide import Verdict
+from harness.gate.decide import GateVerdict
 from harness.gate.needs import Need
 from harness.gate.values import Side
 from harness.plain import clean, plural
 from harness.redact import mask_fields
 
 
-def need_lines(verdict: Verdict) -> list[str]:
+def need_lines(verdict: GateVerdict) -> list[str]:
     """What would decide, and the commands; empty for a verdict that is decided by its interval."""
     lines: list[str] = []
     for need in verdict.needs:
@@ -30,7 +30,7 @@ def need_lines(verdict: Verdict) -> list[str]:
     return [*lines, *(f"    {line}" for line in _commands(verdict))]
 
 
-def _ways(need: Need, verdict: Verdict) -> str:
+def _ways(need: Need, verdict: GateVerdict) -> str:
     n = min(verdict.baseline.n, verdict.candidate.n)
     problems = (
         f"{plural(need.problems, 'problem')} with {plural(n, 'sample')} each" if need.problems is not None else ""
@@ -52,7 +52,7 @@ def _ways(need: Need, verdict: Verdict) -> str:
     return f"not with this suite: {why}, and {size if need.available is not None else 'no number of problems is'}"
 
 
-def _commands(verdict: Verdict) -> list[str]:
+def _commands(verdict: GateVerdict) -> list[str]:
     """Commands that lead to a decision; the cheapest way that there is."""
     n = min((need.n for need in verdict.needs if need.n is not None), default=None)
     more = min((need.problems for need in verdict.needs if need.problems is not None), default=None)
@@ -81,7 +81,7 @@ def _commands(verdict: Verdict) -> list[str]:
     return [gate_command(verdict, names, margin), "(the smallest margin that these problems can be expected to show)"]
 
 
-def gate_command(verdict: Verdict, words: Sequence[str], margin: str | None = None) -> str:
+def gate_command(verdict: GateVerdict, words: Sequence[str], margin: str | None = None) -> str:
     """The gate that decides as this one did, on other sides or with another margin; in full."""
     rule = verdict.rule
     margin = margin or rule.margin
@@ -105,7 +105,7 @@ def _options(options: Mapping[str, str], option: str) -> list[str]:
     return [word for key, value in given.items() for word in (option, f"{key}={value}")]
 
 
-def _unknown(verdict: Verdict, option: str) -> str:
+def _unknown(verdict: GateVerdict, option: str) -> str:
     """What a reader has to add: options of an engine that a stored run may have had."""
     roles = [role for role in ("baseline", "candidate") if role not in verdict.options]
     return f"; if the engine of the stored {' and '.join(roles)} had options, add them: {option}" if roles else ""

@@ -34,7 +34,7 @@ EXIT_CODES: dict[Outcome, int] = {"pass": 0, "regress": 1, "inconclusive": 4}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """One suite, one metric."""
 
     baseline: Side
@@ -90,7 +90,7 @@ class Verdict:
         return f"{scale * value:+.1f} {unit}".rstrip() if sign else f"{scale * value:.3g} {unit}".rstrip()
 
 
-def decide_all(sides: Sequence[tuple[Side, Side]], rule: Rule) -> list[Verdict]:
+def decide_all(sides: Sequence[tuple[Side, Side]], rule: Rule) -> list[GateVerdict]:
     """Verdicts of (baseline, candidate) pairs, one a suite, together.
 
     Passing needs no correction, since all must pass (an intersection-union test, Berger 1982); any one can fail, so
@@ -101,7 +101,7 @@ def decide_all(sides: Sequence[tuple[Side, Side]], rule: Rule) -> list[Verdict]:
     return [_verdict(item, rule, p, len(pairs)) for item, p in zip(pairs, fail, strict=True)]
 
 
-def overall(verdicts: Sequence[Verdict]) -> Outcome:
+def overall(verdicts: Sequence[GateVerdict]) -> Outcome:
     """A regression anywhere is one; else all must pass."""
     outcomes = {verdict.outcome for verdict in verdicts}
     return "regress" if "regress" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
@@ -119,7 +119,7 @@ def _p_fail(effects: Array, clusters: Sequence[str], pairs: Pairs) -> float:
     return p if math.isinf(region[1]) else min(p, shortfall_p(sums, sizes, region[1], pairs.worst))
 
 
-def _verdict(pairs: Pairs, rule: Rule, p_fail: float, suites: int) -> Verdict:
+def _verdict(pairs: Pairs, rule: Rule, p_fail: float, suites: int) -> GateVerdict:
     sums, sizes = pairs.units(pairs.effects, pairs.clusters)
     p_pass = _p_pass(pairs.effects, pairs.clusters, pairs)
     outcome: Outcome = "pass" if p_pass <= rule.alpha else "regress" if p_fail <= rule.alpha else "inconclusive"
@@ -139,7 +139,7 @@ def _verdict(pairs: Pairs, rule: Rule, p_fail: float, suites: int) -> Verdict:
     flips = _flips(pairs)
     undecided = outcome == "inconclusive"  # by the interval: more data do not mend the other reasons
     outcome = "inconclusive" if reasons else outcome
-    return Verdict(
+    return GateVerdict(
         baseline=pairs.baseline,
         candidate=pairs.candidate,
         margin=pairs.margin,

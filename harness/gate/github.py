@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.gate.advice import need_lines
-from harness.gate.decide import Outcome, Verdict, overall
+from harness.gate.decide import GateVerdict, Outcome, overall
 from harness.gate.report import Questions, change, flip_change, headline, note_line
 from harness.plain import clean, plural
 from harness.redact import redact
@@ -18,7 +18,7 @@ _LEVELS: dict[Outcome, str] = {"pass": "notice", "regress": "error", "inconclusi
 _NAMED = 5  # flipped problems in an annotation, which a page shows in full
 
 
-def annotation_lines(verdicts: Sequence[Verdict]) -> str:
+def annotation_lines(verdicts: Sequence[GateVerdict]) -> str:
     """One workflow command for each suite: a notice, an error, or a warning if inconclusive."""
     lines: list[str] = []
     for verdict in verdicts:
@@ -46,7 +46,7 @@ def _property(text: str) -> str:
     return _message(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def summary(verdicts: Sequence[Verdict], show: int, questions: Questions) -> str:
+def summary(verdicts: Sequence[GateVerdict], show: int, questions: Questions) -> str:
     """Markdown: a table of verdicts, then the flipped problems of each suite."""
     lines = [
         f"## harness gate: {overall(verdicts)}",
@@ -74,7 +74,7 @@ def summary(verdicts: Sequence[Verdict], show: int, questions: Questions) -> str
     return "\n".join(lines) + "\n\n"
 
 
-def _flips(verdict: Verdict, show: int, questions: Questions) -> list[str]:
+def _flips(verdict: GateVerdict, show: int, questions: Questions) -> list[str]:
     shown = verdict.flips[:show]
     if not shown:
         return []

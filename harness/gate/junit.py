@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as xml
 
 from harness.files import write_output
-from harness.gate.decide import Verdict
+from harness.gate.decide import GateVerdict
 from harness.gate.report import Questions, headline, text_report
 from harness.plain import UNSEEN
 
@@ -16,7 +16,7 @@ from harness.plain import UNSEEN
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(verdicts: Sequence[Verdict], show: int, questions: Questions, error: str = "") -> str:
+def junit(verdicts: Sequence[GateVerdict], show: int, questions: Questions, error: str = "") -> str:
     """One test case for each suite and metric: regress is a failure, inconclusive is skipped.
 
     `error` (why there is no verdict) makes one test case with an error.
@@ -38,7 +38,7 @@ def junit(verdicts: Sequence[Verdict], show: int, questions: Questions, error: s
 _TAGS = {"failures": "failure", "skipped": "skipped", "errors": "error"}
 
 
-def _case(verdict: Verdict, show: int, questions: Questions) -> xml.Element:
+def _case(verdict: GateVerdict, show: int, questions: Questions) -> xml.Element:
     name = f"{verdict.candidate.metric} {verdict.rule.test}"
     case = xml.Element(
         "testcase", classname=f"harness.gate.{_text(verdict.candidate.suite)}", name=_text(name), time="0"

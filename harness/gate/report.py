@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.compare import Flip
 from harness.gate.advice import need_lines
-from harness.gate.decide import EXIT_CODES, Verdict, overall
+from harness.gate.decide import EXIT_CODES, GateVerdict, overall
 from harness.gate.values import Side
 from harness.plain import clean, plural
 from harness.report.text import p_value
@@ -20,20 +20,20 @@ _ANSWER = 40
 _QUESTION = 70
 
 
-def difference(verdict: Verdict) -> tuple[float, float, float]:
+def difference(verdict: GateVerdict) -> tuple[float, float, float]:
     """Candidate minus baseline and its bounds, as the metric counts (more tokens are more, though they are worse)."""
     if verdict.candidate.lower_is_better:
         return 0.0 - verdict.effect, 0.0 - verdict.high, 0.0 - verdict.low  # no -0.0
     return verdict.effect, verdict.low, verdict.high
 
 
-def headline(verdict: Verdict) -> str:
+def headline(verdict: GateVerdict) -> str:
     """The verdict in one line, without colours; foreign text is cleaned."""
     name = f"{clean(verdict.candidate.suite)} {clean(verdict.candidate.metric)}"
     return f"{verdict.outcome.upper()}: {name}: {change(verdict)}"
 
 
-def change(verdict: Verdict) -> str:
+def change(verdict: GateVerdict) -> str:
     """What was seen and what was allowed, in words: "worse by 49.0 pp [39.0, 57.7]; allowed: 2.0".
 
     The same in the report, the summary, JUnit and annotations. The interval is of the loss, or of the gain.
@@ -56,7 +56,7 @@ def change(verdict: Verdict) -> str:
     return f"{how}{by}; {asked}{'' if asked.endswith('than') else ':'} {margin}"
 
 
-def text_report(verdicts: Sequence[Verdict], show: int, questions: Questions) -> str:
+def text_report(verdicts: Sequence[GateVerdict], show: int, questions: Questions) -> str:
     """The whole report; at most `show` flipped problems a suite."""
     parts = ["\n".join(_lines(verdict, show, questions)) for verdict in verdicts]
     if len(verdicts) > 1:
@@ -68,7 +68,7 @@ def text_report(verdicts: Sequence[Verdict], show: int, questions: Questions) ->
     return "\n\n".join(parts) + "\n"
 
 
-def _lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
+def _lines(verdict: GateVerdict, show: int, questions: Questions) -> list[str]:
     alpha = verdict.rule.alpha
     level = f"interval of {100 * (1 - 2 * alpha):g} %, each bound at one-sided alpha {alpha:g}"
     same = verdict.n_problems - verdict.wins - verdict.losses
@@ -107,7 +107,7 @@ def _side(side: Side, mean: float) -> str:
     return f"{value:>9s}  {clean(side.model, 60)}  ({plural(side.n, 'sample')} a problem; {clean(side.run_id, 100)})"
 
 
-def picture(verdict: Verdict) -> str:
+def picture(verdict: GateVerdict) -> str:
     """The interval on a line, worse on the left: [ ] bounds, o estimate, | edge of what passes, 0 no difference."""
     edges = [edge for edge in verdict.region if math.isfinite(edge)]
     points = [verdict.low, verdict.high, 0.0, *edges]
@@ -128,7 +128,7 @@ def picture(verdict: Verdict) -> str:
     return f"worse {''.join(line)} better"
 
 
-def _flip_lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
+def _flip_lines(verdict: GateVerdict, show: int, questions: Questions) -> list[str]:
     if not verdict.flips or show == 0:
         return []
     lines = [f"  problems that changed, worst first ({len(verdict.flips)}):"]
@@ -145,14 +145,14 @@ def _flip_lines(verdict: Verdict, show: int, questions: Questions) -> list[str]:
     return lines
 
 
-def flip_change(flip: Flip, verdict: Verdict) -> str:
+def flip_change(flip: Flip, verdict: GateVerdict) -> str:
     """Both values of a flipped problem: "100 -> 0 %"."""
     if verdict.candidate.share:
         return f"{100 * flip.reference:.0f} -> {100 * flip.other:.0f} %"
     return f"{flip.reference:.1f} -> {flip.other:.1f}"
 
 
-def as_json(verdicts: Sequence[Verdict], show: int | None, questions: Questions) -> dict[str, Json]:
+def as_json(verdicts: Sequence[GateVerdict], show: int | None, questions: Questions) -> dict[str, Json]:
     """Everything as data; differences are candidate minus baseline, in units of the metric."""
     outcome = overall(verdicts)
     return {
@@ -162,7 +162,7 @@ def as_json(verdicts: Sequence[Verdict], show: int | None, questions: Questions)
     }
 
 
-def _row(verdict: Verdict, show: int | None, questions: Questions) -> dict[str, Json]:
+def _row(verdict: GateVerdict, show: int | None, questions: Questions) -> dict[str, Json]:
     value, low, high = difference(verdict)
     side = verdict.candidate
     return {
@@ -209,7 +209,7 @@ def _row(verdict: Verdict, show: int | None, questions: Questions) -> dict[str, 
     }
 
 
-def find_questions(verdicts: Sequence[Verdict], show: int, data_dir: str | None) -> dict[tuple[str, str], str]:
+def find_questions(verdicts: Sequence[GateVerdict], show: int, data_dir: str | None) -> dict[tuple[str, str], str]:
     """The questions of the problems that will be shown; none where a suite's data are not at hand.
 
     The hub is not asked: a report of stored runs needs no network.

@@ -16,7 +16,7 @@ from harness import catalog
 from harness.config import RunConfig
 from harness.errors import DataError, UsageError
 from harness.gate.baseline import read_baseline
-from harness.gate.decide import Verdict, decide_all
+from harness.gate.decide import GateVerdict, decide_all
 from harness.gate.margin import parse_margin
 from harness.gate.pairs import Rule
 from harness.gate.reach import Design, check_reach
@@ -105,7 +105,7 @@ def run_gate(
     rule: Rule,
     progress: Callable[[], Progress[Completion]],
     say: Callable[[str], None] = lambda line: None,
-) -> list[Verdict]:
+) -> list[GateVerdict]:
     """Find both sides and decide; a margin that cannot be meant, or never pass, is refused before a model is asked.
 
     `say` is told what each suite can show; a line that begins with "warning:" is one.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from harness.synth.expressions import Op, apply
-from harness.synth.records import Chain, Operand, Step, Style, SubProblem, SynthProblem
+from harness.synth.records import Chain, Equation, Operand, Style, SubProblem, SynthProblem
 from harness.synth.rng import Rng
 
 Form = Literal["think", "plain", "steps"]
@@ -68,7 +68,7 @@ def inverse(sub: SubProblem, claimed: Mapping[str, int]) -> tuple[Op, int, int]:
     return _INVERSE[sub.op], claimed[sub.id], operand_value(sub.right, claimed)
 
 
-def solve_step(sub: SubProblem, style: Style, op: Op, left: int, right: int, result: int) -> Step:
+def solve_step(sub: SubProblem, style: Style, op: Op, left: int, right: int, result: int) -> Equation:
     """One equation as a step, in the words of its style."""
     equation = f"{left} {op} {right} = {result}"
     if style == "short":
@@ -77,27 +77,27 @@ def solve_step(sub: SubProblem, style: Style, op: Op, left: int, right: int, res
         text = sub.statement.format(equation)
     else:
         text = f"{sub.question} {sub.statement.format(equation)}"
-    return Step(sub.id, f"{left} {op} {right}", result, text)
+    return Equation(sub.id, f"{left} {op} {right}", result, text)
 
 
-def _long_steps(sub: SubProblem, left: int, right: int) -> list[Step]:
+def _long_steps(sub: SubProblem, left: int, right: int) -> list[Equation]:
     """The parts of a sub-problem, the last of which settles it."""
     plan = expand(sub.op, left, right)
     if len(plan) == 1:
         return [solve_step(sub, "long", sub.op, left, right, sub.answer)]
     parts: dict[str, int] = {}
-    steps: list[Step] = []
+    steps: list[Equation] = []
     for index, (op, a, b) in enumerate(plan):
         x, y = operand_value(a, parts), operand_value(b, parts)
         result = parts[f"#{index}"] = apply(op, x, y)
         if index == len(plan) - 1:
             text = sub.statement.format(f"{x} {op} {y} = {result}")
-            steps.append(Step(sub.id, f"{x} {op} {y}", result, text))
+            steps.append(Equation(sub.id, f"{x} {op} {y}", result, text))
         else:
             whole = f"{left} {sub.op} {right}"
             restated = "" if whole in sub.question else f" That is {whole}."
             opening = f"{sub.question}{restated} " if index == 0 else ""
-            steps.append(Step(sub.id, f"{x} {op} {y}", result, f"{opening}{x} {op} {y} = {result}.", "part"))
+            steps.append(Equation(sub.id, f"{x} {op} {y}", result, f"{opening}{x} {op} {y} = {result}.", "part"))
     return steps
 
 
@@ -107,7 +107,7 @@ def build(problem: SynthProblem, style: Style, order: tuple[str, ...] | None = N
     Raises KeyError if the order is not topological or names no sub-problem.
     """
     claimed: dict[str, int] = {}
-    steps: list[Step] = []
+    steps: list[Equation] = []
     for sub_id in order if order is not None else tuple(sub.id for sub in problem.subproblems):
         sub = problem.sub(sub_id)
         left, right = operand_value(sub.left, claimed), operand_value(sub.right, claimed)
@@ -121,7 +121,7 @@ def build(problem: SynthProblem, style: Style, order: tuple[str, ...] | None = N
     if style == "long" and not (undo == "/" and right == 0):
         back = operand_value(last.left, claimed)
         text = f"Check: {result} {undo} {right} = {back}."
-        steps.append(Step(last.id, f"{result} {undo} {right}", back, text, "check"))
+        steps.append(Equation(last.id, f"{result} {undo} {right}", back, text, "check"))
     return Chain(style, tuple(steps), problem.answer)
 
 

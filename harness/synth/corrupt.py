@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from harness.errors import DataError
 from harness.synth.chains import build, operand_value, solve_step
 from harness.synth.expressions import BadExpression, Op, apply
-from harness.synth.records import ERROR_KINDS, Chain, ErrorKind, Operand, Step, Style, SubProblem, SynthProblem
+from harness.synth.records import ERROR_KINDS, Chain, Equation, ErrorKind, Operand, Style, SubProblem, SynthProblem
 from harness.synth.rng import Rng
 
 _SWAPS: dict[Op, tuple[Op, ...]] = {"+": ("-", "*"), "-": ("+",), "*": ("+",), "/": ("*", "-")}
@@ -79,7 +79,7 @@ def _other_operands(problem: SynthProblem, index: int) -> Iterator[tuple[Operand
 def _apply(problem: SynthProblem, mistake: _Mistake, kind: ErrorKind, style: Style) -> Chain | None:
     """The chain with that mistake; None if it would not look natural or would still end in the right answer."""
     claimed: dict[str, int] = {}
-    steps: list[Step] = []
+    steps: list[Equation] = []
     error_step = 0
     ceiling = 20 * max(sub.answer for sub in problem.subproblems) + 100
     for sub in problem.subproblems:
@@ -138,7 +138,7 @@ def twins(problem: SynthProblem, variant: int = 0, style: Style = "plain") -> tu
     return build(problem, style), wrong_chain(problem, variant, style)
 
 
-def aligned(right: Chain, wrong: Chain) -> list[tuple[Step, Step | None]]:
+def aligned(right: Chain, wrong: Chain) -> list[tuple[Equation, Equation | None]]:
     """Pairs of twin steps in the right chain's order; None where the wrong chain skips the step."""
     other = {step.sub: step for step in wrong.steps}
     return [(step, other.get(step.sub)) for step in right.steps]

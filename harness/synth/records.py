@@ -49,7 +49,7 @@ class SubProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Equation:
     """One equation of a chain."""
 
     sub: str
@@ -70,7 +70,7 @@ class Chain:
 
     style: Style
     """"short": equations only; "plain": one sentence per sub-problem; "long": sub-questions, parts and a check."""
-    steps: tuple[Step, ...]
+    steps: tuple[Equation, ...]
     answer: int
     """What the chain ends in."""
     error_step: int | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.errors import DataError
 from harness.synth.chains import expand, inverse, operand_value
 from harness.synth.expressions import BadExpression, Tree, parse, value
-from harness.synth.records import Chain, Fault, Step, SubProblem, SynthProblem
+from harness.synth.records import Chain, Equation, Fault, SubProblem, SynthProblem
 
 
 class _Checker:
@@ -21,7 +21,7 @@ class _Checker:
         self.claimed: dict[str, int] = {}
         self.parts: dict[str, dict[str, int]] = {}
 
-    def fault(self, step: Step) -> str | None:
+    def fault(self, step: Equation) -> str | None:
         """Why a step does not follow, or None; then take its claim as given."""
         sub = self.subs.get(step.sub)
         if sub is None:
@@ -34,7 +34,7 @@ class _Checker:
             self.claimed[step.sub] = step.result
         return why
 
-    def _expected(self, step: Step, sub: SubProblem) -> Tree:
+    def _expected(self, step: Equation, sub: SubProblem) -> Tree:
         """The operation that belongs here; raises KeyError if something it needs has not been reached."""
         if step.role == "check":
             return inverse(sub, self.claimed)
@@ -45,7 +45,7 @@ class _Checker:
         op, a, b = expand(sub.op, left, right)[len(parts)]
         return op, operand_value(a, parts), operand_value(b, parts)
 
-    def _expression(self, step: Step, sub: SubProblem) -> str | None:
+    def _expression(self, step: Equation, sub: SubProblem) -> str | None:
         if step.role != "check" and sub.id in self.claimed:
             return f"{sub.id} has been settled before"
         try:
@@ -61,7 +61,7 @@ class _Checker:
         return None if _same(written, expected) else f"{step.expression} is not what {sub.id} asks for"
 
     @staticmethod
-    def _equation(step: Step) -> str | None:
+    def _equation(step: Equation) -> str | None:
         try:
             result = value(parse(step.expression))
         except BadExpression as error:

@@ -12,13 +12,13 @@ import pytest
 from gate_sides import make_side
 
 from harness.errors import UsageError
-from harness.gate.decide import Verdict, decide_all, overall
+from harness.gate.decide import GateVerdict, decide_all, overall
 from harness.gate.needs import measured
 from harness.gate.pairs import Rule, pair
 from harness.gate.values import Side
 
 
-def decide(a: Side, b: Side, margin: str | None = "1pp", **rule: Any) -> Verdict:
+def decide(a: Side, b: Side, margin: str | None = "1pp", **rule: Any) -> GateVerdict:
     return decide_all([(a, b)], Rule(margin, **rule))[0]
 
 

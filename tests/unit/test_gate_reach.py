@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.cli.main import cli
 from harness.errors import UsageError
 from harness.gate.advice import need_lines
-from harness.gate.decide import Verdict, decide_all
+from harness.gate.decide import GateVerdict, decide_all
 from harness.gate.pairs import Rule
 from harness.gate.reach import Design, check_reach
 from harness.suites import load_suite
@@ -121,7 +121,7 @@ def test_an_unchanged_model_passes(tmp_path: Path) -> None:
     assert "a pass takes a margin above 3.0pp even if not one answer differs" in done.stderr
 
 
-def of_suite(values: list[float], name: str, **changes: object) -> Verdict:
+def of_suite(values: list[float], name: str, **changes: object) -> GateVerdict:
     suite = load_suite("synth_easy")
     facts = {"suite": "synth_easy", "suite_version": suite.version, "data_sha256": suite.data.sha256, **changes}
     sides = make_side(values, **facts), make_side(values[::-1], name, **facts)

@@ -11,7 +11,7 @@ import pytest
 from gate_sides import make_side
 
 from harness.gate import advice, report
-from harness.gate.decide import Verdict, decide_all
+from harness.gate.decide import GateVerdict, decide_all
 from harness.gate.github import annotation_lines, error_annotation, summary
 from harness.gate.junit import junit
 from harness.gate.pairs import Rule
@@ -19,12 +19,12 @@ from harness.gate.pairs import Rule
 EVIL = "</failure>]]>\x00\x1b[31m|`<script>\n::error::owned\r\n%0A::set-output ::stop-commands::x \u202e @all"
 
 
-def verdict(before: list[float], after: list[float], margin: str | None = "1pp", **changes: Any) -> Verdict:
+def verdict(before: list[float], after: list[float], margin: str | None = "1pp", **changes: Any) -> GateVerdict:
     return decide_all([(make_side(before, **changes), make_side(after, "new", **changes))], Rule(margin))[0]
 
 
 @pytest.fixture
-def evil() -> Verdict:
+def evil() -> GateVerdict:
     base, new = make_side([1.0] * 40), make_side([0.0] * 40, "new")
     values = {f"{EVIL}{i}": replace(value, best=EVIL, worst=EVIL) for i, value in enumerate(base.values.values())}
     lost = {key: replace(value, mean=0.0, low=0.0, high=0.0) for key, value in values.items()}
@@ -86,14 +86,14 @@ def test_a_command_is_safe_to_paste() -> None:
     )
 
 
-def test_foreign_text_cannot_leave_its_line(evil: Verdict) -> None:
+def test_foreign_text_cannot_leave_its_line(evil: GateVerdict) -> None:
     text = report.text_report([evil], 5, QUESTIONS)
     assert "\x1b" not in text and "\x00" not in text and "\u202e" not in text
     assert not any(line.lstrip().startswith(("::", "</")) for line in text.splitlines())
     assert json.loads(json.dumps(report.as_json([evil], 2, QUESTIONS)))["suites"][0]["n_flips"] == 40
 
 
-def test_junit_is_valid_whatever_a_model_wrote(evil: Verdict) -> None:
+def test_junit_is_valid_whatever_a_model_wrote(evil: GateVerdict) -> None:
     passed, unknown = verdict([1.0] * 500, [1.0] * 500), verdict([1.0] * 3, [1.0] * 3)
     root = ElementTree.fromstring(junit([evil, passed, unknown], 5, QUESTIONS))
     suite = root.find("testsuite")
@@ -111,7 +111,7 @@ def test_junit_is_valid_whatever_a_model_wrote(evil: Verdict) -> None:
     assert failed.find(".//testcase/error") is not None and failed.find(".//testsuite[@errors='1']") is not None
 
 
-def test_annotations_are_one_command_a_suite(evil: Verdict) -> None:
+def test_annotations_are_one_command_a_suite(evil: GateVerdict) -> None:
     lines = annotation_lines([evil, verdict([1.0] * 500, [1.0] * 500), verdict([1.0] * 3, [1.0] * 3)]).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["::error", "::notice", "::warning"]
     assert all(line.count("title=") == 1 and "\r" not in line for line in lines)
@@ -123,7 +123,7 @@ def test_annotations_are_one_command_a_suite(evil: Verdict) -> None:
     assert "%250A" in error_annotation(EVIL)  # an encoded line break of the model's stays its text
 
 
-def test_the_summary_shows_foreign_text_literally(evil: Verdict) -> None:
+def test_the_summary_shows_foreign_text_literally(evil: GateVerdict) -> None:
     text = summary([evil], 3, QUESTIONS)
     assert "<script>" not in text and "`" not in text and "@all" not in text
     table = [line for line in text.splitlines() if line.startswith("| <code>")]

@@ -37,7 +37,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Line:
+class Wording:
     """One line of a table of replies: the text has fields in braces for the gold and for other texts of its kind."""
 
     name: str

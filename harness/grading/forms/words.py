@@ -5,30 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from harness.grading.forms import Case, Group, Line, Part, part_of
+from harness.grading.forms import Case, Group, Part, Wording, part_of
 from harness.grading.forms.gold import plain_number
 from harness.types import Problem
 
-SAID: tuple[Line, ...] = (
-    Line("the answer is", "Step by step. So the answer is {value}."),
-    Line("the answer is, no stop", "The answer is {value}"),
-    Line("the answer is, colon", "The answer is: {value}"),
-    Line("the answer is, bold", "So the answer is **{value}**."),
-    Line("the answer is, quoted", 'So the answer is "{value}".'),
-    Line("answer line", "Answer: {value}"),
-    Line("answer line, bold", "**Answer:** {value}"),
-    Line("answer corrected", "The answer is {other}. Wait, that is wrong.\nSo the answer is {value}."),
-    Line("not the other", "The answer is not {other}.\nThe answer is {value}."),
-    Line("bare", "{value}"),
-    Line("last line", "We sort them first.\n{value}"),
-    Line("thought about other", "<think>The answer is {other}.</think>The answer is {value}."),
+SAID: tuple[Wording, ...] = (
+    Wording("the answer is", "Step by step. So the answer is {value}."),
+    Wording("the answer is, no stop", "The answer is {value}"),
+    Wording("the answer is, colon", "The answer is: {value}"),
+    Wording("the answer is, bold", "So the answer is **{value}**."),
+    Wording("the answer is, quoted", 'So the answer is "{value}".'),
+    Wording("answer line", "Answer: {value}"),
+    Wording("answer line, bold", "**Answer:** {value}"),
+    Wording("answer corrected", "The answer is {other}. Wait, that is wrong.\nSo the answer is {value}."),
+    Wording("not the other", "The answer is not {other}.\nThe answer is {value}."),
+    Wording("bare", "{value}"),
+    Wording("last line", "We sort them first.\n{value}"),
+    Wording("thought about other", "<think>The answer is {other}.</think>The answer is {value}."),
 )
-TRAPPED: tuple[Line, ...] = (
-    Line("not", "So the answer is not {value}."),
-    Line("or", "So the answer is {value} or {other}."),
-    Line("or, before", "The answer is {other} or {value}"),
-    Line("and", "So the answer is {value} and {other}."),
-    Line("in the thought only", "<think>The answer is {value}.</think>I cannot tell."),
+TRAPPED: tuple[Wording, ...] = (
+    Wording("not", "So the answer is not {value}."),
+    Wording("or", "So the answer is {value} or {other}."),
+    Wording("or, before", "The answer is {other} or {value}"),
+    Wording("and", "So the answer is {value} and {other}."),
+    Wording("in the thought only", "<think>The answer is {value}.</think>I cannot tell."),
 )
 _PAIRS = (("yes", "no"), ("true", "false"), ("valid", "invalid"))
 
