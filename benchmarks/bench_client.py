@@ -48,7 +48,7 @@ async def _ours(url: str, n: int, concurrency: int) -> float:
         finished += 1
 
     started = time.perf_counter()
-    await bounded(requests, work, 4096)
+    await bounded(requests, work)
     seconds = time.perf_counter() - started
     assert finished == n
     await model.close()
