@@ -33,7 +33,7 @@ from harness.models.hf_source import fingerprint_of
 from harness.registry import CARD, MODEL, ModelCard, models_dir, write_card
 
 if TYPE_CHECKING:
-    from backends.trainers.callbacks import Progress
+    from backends.trainers.callbacks import TrainStatus
 
 _STATE = "progress.json"
 """Seconds and tokens of finished parts."""
@@ -44,7 +44,7 @@ def train(
     config: TrainConfig,
     results_dir: Path,
     runtime: Runtime | None = None,
-    watch: Callable[[Progress], None] | None = None,
+    watch: Callable[[TrainStatus], None] | None = None,
     plan: Plan | None = None,
 ) -> ModelCard:
     """Train and register a model, or go on with it, or return the card of one that is finished.
@@ -90,7 +90,7 @@ def _alone(folder: Path) -> Iterator[None]:
 class _Run:
     """One process's part in one training run."""
 
-    def __init__(self, plan: Plan, folder: Path, runtime: Runtime, watch: Callable[[Progress], None] | None) -> None:
+    def __init__(self, plan: Plan, folder: Path, runtime: Runtime, watch: Callable[[TrainStatus], None] | None) -> None:
         self.plan, self.folder, self.runtime = plan, folder, runtime
         self.first = is_first()
         self.watch = watch if self.first else None

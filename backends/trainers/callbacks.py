@@ -26,7 +26,7 @@ SAVE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainStatus:
     """One line for whoever watches."""
 
     stage: str
@@ -45,7 +45,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         self,
         stage: str,
         metrics: Path,
-        watch: Callable[[Progress], None] | None,
+        watch: Callable[[TrainStatus], None] | None,
         budget_tokens: float | None,
         budget_seconds: float | None,
         save_steps: int | None,
@@ -120,7 +120,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         append_text(self.metrics, json.dumps(row) + "\n")
         if self.watch is not None:
             self.watch(
-                Progress(self.stage, state.global_step, state.max_steps, tokens, self.seconds, float(logs["loss"]))
+                TrainStatus(self.stage, state.global_step, state.max_steps, tokens, self.seconds, float(logs["loss"]))
             )
 
 

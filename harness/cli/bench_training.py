@@ -16,7 +16,7 @@ from harness.registry import CARD, ModelCard, models_dir
 
 if TYPE_CHECKING:
     from backends.plan import Plan
-    from backends.trainers.callbacks import Progress
+    from backends.trainers.callbacks import TrainStatus
 
 
 _COMPARED = ("learning_rate", "scheduler", "weight_decay", "batch_size", "lora_rank")
@@ -32,7 +32,7 @@ class BackendTrainer:
     assignments: Mapping[str, str]
     """As `--set`: "learning_rate" is for all methods, "emo.weight" for one of them alone."""
     results_dir: Path
-    watch: Callable[[], Callable[[Progress], None]]
+    watch: Callable[[], Callable[[TrainStatus], None]]
     """Makes the display of one training's progress."""
 
     def config(self, method: str, seed: int) -> TrainConfig:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from harness.cli.progress import Display, duration
 
 if TYPE_CHECKING:
-    from backends.trainers.callbacks import Progress
+    from backends.trainers.callbacks import TrainStatus
 
 
 class TrainProgress(Display):
     """Steps done, loss, tokens and time left; called at each logged step."""
 
-    _first: Progress | None = None
+    _first: TrainStatus | None = None
 
-    def __call__(self, now: Progress) -> None:
+    def __call__(self, now: TrainStatus) -> None:
         """Show where training stands."""
         if self._first is None or self._first.stage != now.stage:
             self._first = now

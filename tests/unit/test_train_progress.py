@@ -6,13 +6,13 @@ import io
 
 import pytest
 
-from backends.trainers.callbacks import Progress
+from backends.trainers.callbacks import TrainStatus
 from harness.cli import progress
 from harness.cli.train_progress import TrainProgress
 
 
-def at(step: int, seconds: float = 0.0, stage: str = "train") -> Progress:
-    return Progress(stage=stage, step=step, total=100, tokens=step * 1000, seconds=seconds, loss=1.5)
+def at(step: int, seconds: float = 0.0, stage: str = "train") -> TrainStatus:
+    return TrainStatus(stage=stage, step=step, total=100, tokens=step * 1000, seconds=seconds, loss=1.5)
 
 
 @pytest.fixture
