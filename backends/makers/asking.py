@@ -28,7 +28,7 @@ from harness.types import Completion, Model, Problem, Request, Sampling
 class Query:
     """One reply wanted."""
 
-    recipe: str
+    maker: str
     """Who asks: "traces", "dual:rectify"."""
     template: str
     """`Template.id`; empty where the record's own prompt is asked."""
@@ -42,14 +42,14 @@ class Query:
     @property
     def seed(self) -> int:
         """Of the request, 0 <= seed < 2**31: depends on nothing but what is asked and which attempt it is."""
-        parts = (str(self.draw.seed), self.recipe, self.problem.id, str(self.attempt))
+        parts = (str(self.draw.seed), self.maker, self.problem.id, str(self.attempt))
         digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()
         return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
     def key(self, model: str) -> str:
         """Identity of the reply, 64 hex digits; `model`: canonical JSON of `Model.describe()`."""
         content = {
-            "recipe": self.recipe,
+            "recipe": self.maker,
             "template": self.template,
             "record": self.problem.id,
             "target": self.problem.target,
@@ -138,7 +138,7 @@ class Asker:
         missing = {key: query for key, query in zip(keys, queries, strict=True) if key not in found}
         self.done.cached += len(set(keys)) - len(missing)
         if missing:
-            what = f"{self.model.name} {queries[0].recipe}"
+            what = f"{self.model.name} {queries[0].maker}"
             if self._progress is not None:
                 self._progress.start(what, len(missing), len(set(keys)) - len(missing))
             try:

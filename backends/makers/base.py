@@ -61,6 +61,16 @@ def option(
     return field(default=default, metadata={"least": least, "above": above, "most": most, "shown": shown})
 
 
+def _broken(bounds: Mapping[str, Any], value: float) -> str:
+    """The bound of an option that a value breaks; empty if it breaks none."""
+    least, above, most = (bounds.get(name) for name in ("least", "above", "most"))
+    if least is not None and value < least:
+        return f"at least {least:g}"
+    if above is not None and value <= above:
+        return f"more than {above:g}"
+    return f"at most {most:g}" if most is not None and value > most else ""
+
+
 @dataclass(frozen=True)
 class Maker:
     """One way to make data. The fields here are what every maker is given; a subclass's own fields are its options."""
@@ -107,9 +117,10 @@ class Maker:
     def __post_init__(self) -> None:
         """Raises `DataError` for a number out of its bounds, and what loading a template and `check` raise."""
         for one in dataclasses.fields(self):
-            least, value = one.metadata.get("least"), getattr(self, one.name)
-            if least is not None and isinstance(value, int | float) and value < least:
-                raise DataError(f"--{one.name.replace('_', '-')} {value:g}: at least {least:g}")
+            given = getattr(self, one.name)
+            for value in given if isinstance(given, tuple) else (given,):
+                if isinstance(value, int | float) and (broken := _broken(one.metadata, value)):
+                    raise DataError(f"--{one.name.replace('_', '-')} {value:g}: {broken}")
         draw = self.draw
         if not 0 <= draw.temperature <= 10 or not 0 < draw.top_p <= 1 or draw.max_tokens < 1:
             raise DataError(

@@ -103,12 +103,13 @@ class Traces(Maker):
         for one, completion in zip(queries, ask(queries), strict=True):
             drawn.setdefault(one.problem.id, []).append(completion)
         counts = Counter(prompts=len(self.records), completions=len(queries), duplicates=0, surplus=0, unsolved=0)
-        graded = self._graded(drawn)
+        answered = {name: [with_answer(reply) for reply in replies] for name, replies in drawn.items()}
+        graded = self._graded(answered)
         verified: list[TrainRecord] = []
         unverified: list[TrainRecord] = []
         unsolved: list[TrainRecord] = []
         for record in self.records:
-            texts = [response_of(with_answer(completion)) for completion in drawn[record.id]]
+            texts = [response_of(reply) for reply in answered[record.id]]
             if record.id not in graded:
                 whole = [reply_of(completion) is not None for completion in drawn[record.id]]
                 counts.update(lost(one) for one, said in zip(drawn[record.id], whole, strict=True) if not said)
@@ -133,15 +134,15 @@ class Traces(Maker):
         note = _NOT_CHECKED if self.prompts is not None else ""
         return Made((*verified, *unverified), tally(counts, _ORDER), {"unsolved": tuple(unsolved)}, note=note)
 
-    def _graded(self, drawn: Mapping[str, Sequence[Completion]]) -> dict[str, list[str]]:
+    def _graded(self, answered: Mapping[str, Sequence[Completion]]) -> dict[str, list[str]]:
         """Record -> the verdict on each completion, of the records that have something to check them with.
 
         What failed or was cut is neither right nor wrong, whatever it scores.
         """
         checkable = [record for record in self.records if grader_of(record) is not None]
-        scores = iter(grade([(problem_of(one), with_answer(reply)) for one in checkable for reply in drawn[one.id]]))
+        scores = iter(grade([(problem_of(one), reply) for one in checkable for reply in answered[one.id]]))
         named = {"error": "teacher_error"}
-        verdicts = {one.id: [verdict_of(next(scores)) for _ in drawn[one.id]] for one in checkable}
+        verdicts = {one.id: [verdict_of(next(scores)) for _ in answered[one.id]] for one in checkable}
         return {name: [named.get(verdict, verdict) for verdict in found] for name, found in verdicts.items()}
 
     def _chosen(self, texts: Sequence[str], good: Sequence[bool], counts: Counter[str]) -> list[tuple[int, str]]:

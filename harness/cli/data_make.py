@@ -100,7 +100,10 @@ def maker_command(name: str) -> click.Command:
     def callback(**given: Any) -> None:
         make(kind, given)
 
-    hints, docs = get_type_hints(kind), field_docs(kind)
+    try:
+        hints, docs = get_type_hints(kind), field_docs(kind)
+    except (NameError, TypeError) as error:  # a type that is imported for a type checker only
+        raise UsageError(f"maker {name!r}: the type of a field cannot be read ({error})") from error
     chosen: list[Option] = [_RECORDS] if kind.takes_files else []
     for field in own_fields(kind):
         chosen.append(_SHARED.get(field.name) or _option(field, hints[field.name], docs.get(field.name)))

@@ -44,7 +44,7 @@ def stored(folder: Path, out: str) -> int:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_recipe_loses_no_reply(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_killed_maker_loses_no_reply(tmp_path: Path, how: signal.Signals) -> None:
     process = start(tmp_path, "a.jsonl", 0.1)
     while stored(tmp_path, "a.jsonl") < 12:
         assert process.poll() is None, process.communicate()[1]

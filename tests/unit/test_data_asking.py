@@ -59,7 +59,7 @@ def test_replies_come_in_order_and_are_never_asked_for_again(tmp_path: Path) -> 
 def test_everything_that_changes_a_reply_changes_the_key() -> None:
     one = queries(1)[0]
     others = [
-        replace(one, recipe="dual"),
+        replace(one, maker="dual"),
         replace(one, template="t@1#2"),
         replace(one, attempt=1),
         replace(one, draw=replace(one.draw, temperature=0.6)),
@@ -73,6 +73,8 @@ def test_everything_that_changes_a_reply_changes_the_key() -> None:
     keys = {query.key("{}") for query in (one, *others)} | {one.key("{1}")}
     assert len(keys) == len(others) + 2
     assert one.key("{}") == queries(1)[0].key("{}")
+    stored = "7b383e9a3affaf9e1450463a3257748c1e0e34f64a007fd999316a8554993f8d"  # as files of replies have it
+    assert (one.key("{}"), one.seed) == (stored, 128786507)
     assert len({query.seed for query in (one, others[0], others[2], others[6], others[7])}) == 5
 
 

@@ -222,7 +222,7 @@ def test_nothing_kept_is_an_error_with_its_reasons() -> None:
     assert not Path("traces.jsonl").exists()
 
 
-def test_the_budget_stops_a_recipe_and_the_same_command_goes_on() -> None:
+def test_the_budget_stops_a_maker_and_the_same_command_goes_on() -> None:
     with pytest.raises(BudgetReached):
         data(*TRACES, "--budget", "500tok")
     assert not Path("traces.jsonl").exists()

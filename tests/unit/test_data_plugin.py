@@ -89,6 +89,14 @@ class Clash(Firsts):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unknown(Firsts):
+    """Has an option of a type that is not there at run time."""
+
+    path: "Paht" = None
+    name = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Untyped(Firsts):
     """Has an option of no type that a command line can give."""
 
@@ -113,7 +121,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "titles_module.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(package))
     names = {"titles": "Titles", "firsts": "Firsts", "clash": "Clash", "untyped": "Untyped", "odd": "Renamed"}
-    names |= {"number": "NOT_ONE"}
+    names |= {"number": "NOT_ONE", "unknown": "Unknown"}
     points = {
         f"maker.{name}": EntryPoint(f"maker.{name}", f"titles_module:{attribute}", "harness.plugins")
         for name, attribute in names.items()
@@ -206,6 +214,11 @@ def test_one_that_asks_nobody() -> None:
         (("data", "clash", "r", "-o", "x"), UsageError, "cannot have an option --limit: every maker's command has"),
         (("data", "untyped", "r", "-o", "x"), UsageError, "field 'table' .*dict.*, which no option has"),
         (("data", "odd", "r", "-o", "x"), UsageError, "maker 'odd' .* is no subclass .* with that name"),
+        (
+            ("data", "unknown", "r", "-o", "x"),
+            UsageError,
+            "maker 'unknown': the type of a field .*'Paht' is not defined",
+        ),
         (("data", "number", "r", "-o", "x"), UsageError, "is no maker"),
         (("data", "titels"), None, "No such command 'titels'"),
     ],
@@ -235,8 +248,16 @@ def test_the_maker_of_the_page_works(here: Path, monkeypatch: pytest.MonkeyPatch
     assert len(read_records(Path("b.jsonl"))) == 6
 
 
-def test_a_number_out_of_bounds_is_refused_from_python_too() -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"words": 0}, "--words 0: at least 1"),
+        ({"words": 10}, "--words 10: at most 9"),
+        ({"share": 0.0}, "--share 0: more than 0"),
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_from_python_too(options: dict[str, float], message: str) -> None:
     from titles_module import Titles  # type: ignore[import-not-found]
 
-    with pytest.raises(DataError, match="--words 0: at least 1"):
-        Titles([], "t", words=0)
+    with pytest.raises(DataError, match=message):
+        Titles([], "t", **options)

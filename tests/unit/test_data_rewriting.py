@@ -39,7 +39,7 @@ def test_shortening_accepts_what_is_right_and_shorter() -> None:
 
     def reply(query: Query) -> str | Completion:
         name = query.problem.id
-        if query.recipe == "shorten:judge":
+        if query.maker == "shorten:judge":
             return {"level": "somewhere between 1 and 3", "failed": FAILED}.get(name, "2" if name == "ok" else "**3**")
         return replies[name]
 
@@ -57,7 +57,7 @@ def test_shortening_accepts_what_is_right_and_shorter() -> None:
     assert all(by_id[name].response == LONG and by_id[name].rejected == WRONG for name in kept)
     assert made.counts["tokens_after"] < made.counts["tokens_before"]
     assert (made.counts["shortened"], made.counts["kept_original"], made.counts["given"]) == (1, 6, 7)
-    budgets = {q.problem.id: q.problem.messages[-1].content for q in seen if q.recipe == "shorten:rewrite"}
+    budgets = {q.problem.id: q.problem.messages[-1].content for q in seen if q.maker == "shorten:rewrite"}
     assert all(plain(LONG) in prompt and ASKED[0].content in prompt for prompt in budgets.values())
     assert "about 700 tokens" in budgets["ok"] and "about 1500 tokens" in budgets["wrong"] and "level" not in budgets
     dropped = Shorten(records, "t", otherwise="drop").run(says(reply))
@@ -65,7 +65,7 @@ def test_shortening_accepts_what_is_right_and_shorter() -> None:
 
 
 def test_nine_tenths_is_not_short_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    reply = says(lambda query: "1" if query.recipe == "shorten:judge" else plain(RIGHT))
+    reply = says(lambda query: "1" if query.maker == "shorten:judge" else plain(RIGHT))
     for new, shortened in ((9, False), (8, True)):
         sizes = {LONG: 10, RIGHT: new}
         monkeypatch.setattr("backends.makers.shorten.count_pieces", lambda text, sizes=sizes: sizes.get(text))
@@ -121,7 +121,7 @@ def test_perspectives_are_right_different_and_named() -> None:
     records = [record("a", response=RIGHT), record("b", meta={"grader": "integer"})]
 
     def reply(query: Query) -> str | Completion:
-        return replies[query.recipe.partition(":")[2]]
+        return replies[query.maker.partition(":")[2]]
 
     made = Perspectives(records, "t").run(says(reply))
     first, second = made.records
@@ -180,8 +180,8 @@ def test_candidates_share_the_thought_and_have_rewards() -> None:
         "c": ["7", "8", "9", CUT],
     }
     seen: list[Query] = []
-    recipe = Candidates(records, "s", k=4)
-    made = recipe.run(says(lambda q: replies[q.problem.id][q.attempt], seen))
+    maker = Candidates(records, "s", k=4)
+    made = maker.run(says(lambda q: replies[q.problem.id][q.attempt], seen))
     first, equal = made.records
     assert [(one.text, one.reward, one.source) for one in first.candidates] == [
         ("My thought: add, then multiply.\nMy answer: It is 20.", 1.0, "s"),
@@ -196,7 +196,7 @@ def test_candidates_share_the_thought_and_have_rewards() -> None:
     }  # fmt: skip
     temperatures = [query.draw.temperature for query in seen]
     assert len(set(temperatures)) == 12 and all(0.6 <= one <= 1.2 for one in temperatures)
-    assert temperatures == [query.draw.temperature for query in recipe.first()]
+    assert temperatures == [query.draw.temperature for query in maker.first()]
     assert seen[0].problem.messages[-1] == Message("assistant", "My thought: add, then multiply.\nMy answer:")
     told = Candidates(records, "s", k=2, continues=False).first()[0]
     assert told.problem.messages[-1].role == "user" and "add, then multiply." in told.problem.messages[-1].content

@@ -56,7 +56,7 @@ def test_lengths_of_rewrites_by_a_tokenizer(folder: Path) -> None:
     long = RIGHT.replace("2 + 3", "Let me think about it for a while. 2 + 3")
     shorten = Shorten([record(response=long)], "t", tokenizer=f"hf:{folder}", results_dir=folder)
     assert shorten.count("abc é") == 6  # bytes
-    made = shorten.run(says(lambda query: "1" if query.recipe == "shorten:judge" else plain(RIGHT)))
+    made = shorten.run(says(lambda query: "1" if query.maker == "shorten:judge" else plain(RIGHT)))
     assert (made.counts["tokens_before"], made.counts["tokens_after"]) == (len(long), len(RIGHT))
     with pytest.raises(PrerequisiteError, match="no folder"):
         Shorten([record(response=long)], "t", tokenizer=f"hf:{folder}/none", results_dir=folder)
@@ -67,9 +67,9 @@ def test_made_pairs_and_candidates_are_taken_by_the_encoder(folder: Path) -> Non
     records = [record(name, response=RIGHT) for name in ("a", "b")]
 
     def reply(query: Query) -> str:
-        if query.recipe == "dual:corrupt":
+        if query.maker == "dual:corrupt":
             return "2 + 3 = 6. 6 * 4 = 24. The answer is 24."
-        return "Add, then multiply." if query.recipe == "rationales" else f"It is {20 + query.attempt}."
+        return "Add, then multiply." if query.maker == "rationales" else f"It is {20 + query.attempt}."
 
     pairs = Dual(records, "t").run(says(reply)).records
     data = tokenise(encoder, pairs, ("response", "rejected"), need_split=True)

@@ -140,13 +140,13 @@ def test_dual_pairs_both_ways() -> None:
     seen: list[Query] = []
 
     def reply(query: Query) -> str:
-        if query.recipe == "dual:corrupt":
+        if query.maker == "dual:corrupt":
             return "Wrong Response: 2 + 3 = 6. 6 * 4 = 24. The answer is 24."
         return "We are given the answer 20 as a hint. 2 + 3 = 5. So 5 * 4 = 20. Therefore, the answer is 20."
 
-    recipe = Dual(records, "t")
-    made = recipe.run(says(reply, seen))
-    assert [query.key("") for query in seen] == [query.key("") for query in recipe.first()]
+    maker = Dual(records, "t")
+    made = maker.run(says(reply, seen))
+    assert [query.key("") for query in seen] == [query.key("") for query in maker.first()]
     right, wrong = made.records
     assert (right.id, right.response, right.rejected) == ("r", RIGHT, WRONG)
     assert right.meta["pair"] == "corrupted" and 0 < right.meta["edit_share"] <= 0.6  # type: ignore[operator]
@@ -159,7 +159,7 @@ def test_dual_pairs_both_ways() -> None:
     }  # fmt: skip
     require(made.records, ("response", "rejected"), "krsl")
     assert all(split_response(record.response or "") for record in made.records)
-    prompts = {query.recipe: query.problem.messages[-1].content for query in seen}
+    prompts = {query.maker: query.problem.messages[-1].content for query in seen}
     assert "H: The correct answer is 20." in prompts["dual:rectify"] and "<think>" not in prompts["dual:corrupt"]
     assert "Right Response: 2 + 3 = 5. 5 * 4 = 20.\nThe answer is 20." in prompts["dual:corrupt"]
 
@@ -271,15 +271,15 @@ def test_a_text_takes_the_form_of_what_it_stands_for() -> None:
     assert has_chain(RIGHT) and has_chain(plain(RIGHT)) and not has_chain("The answer is 20.") and not has_chain("20")
 
 
-def test_records_of_the_embedded_world_go_through_every_recipe() -> None:
+def test_records_of_the_embedded_world_go_through_every_maker() -> None:
     records = [noted(one, grader="integer") for one in synth_records(0, 4, (1, 2), style="plain")]
     by_id = {one.id: one for one in records}
 
     def reply(query: Query) -> str:
         one = by_id[query.problem.id]
-        if query.recipe == "shorten:judge":
+        if query.maker == "shorten:judge":
             return "1"
-        return plain(one.rejected or "") if query.recipe == "dual:corrupt" else plain(one.response or "")
+        return plain(one.rejected or "") if query.maker == "dual:corrupt" else plain(one.response or "")
 
     ask = says(reply)
     pairs = Dual(records, "t").run(ask)
