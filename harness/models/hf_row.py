@@ -40,8 +40,9 @@ class Row:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """The highest goes first: the longest expected, of equals the first that came.
+        """The highest goes first: conversations under way, then the longest expected, of equals the first that came.
 
         Neighbours share prompts (prefilled once) and are of like length (little padding).
         """
-        return self.max_new, len(self.prompt.tokens), self.prompt.tokens, -self.number
+        replies = sum(message.role == "assistant" for message in self.request.messages)
+        return replies, self.max_new, len(self.prompt.tokens), self.prompt.tokens, -self.number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,20 @@ def test_callers_who_ask_at_once_are_one_batch(checkpoint: Path, monkeypatch: py
     assert run(ask()) == [[2] * 8]
 
 
-def test_the_longest_of_those_that_wait_goes_first(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_turn_goes_first_then_the_longest_of_those_that_wait(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def ask() -> list[list[int]]:
         model = tiny(checkpoint, batch_size="1")
         seen = groups(model, monkeypatch)
-        await asyncio.gather(*(model.answer(request("q", n, max_tokens=n)) for n in (2, 9, 5, 7)))
+        asked = [request("q", n, max_tokens=n) for n in (2, 9, 5, 7)]
+        again = (*asked[2].messages, Message("assistant", "so"), Message("user", "and?"))
+        asked[2] = dataclasses.replace(asked[2], messages=again)
+        await asyncio.gather(*map(model.answer, asked))
         await model.close()
         return seen
 
-    assert run(ask()) == [[9], [7], [5], [2]]
+    assert run(ask()) == [[5], [9], [7], [2]]
 
 
 def endless(folder: Path) -> Path:
