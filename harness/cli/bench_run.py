@@ -33,7 +33,7 @@ _OWN = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReadyBench:
     """A comparison, checked and ready to begin."""
 
     spec: BenchSpec
@@ -89,7 +89,7 @@ def _evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
     return run(chosen, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet))
 
 
-def ask(given: Mapping[str, Any], say: Say) -> Asked:
+def ask(given: Mapping[str, Any], say: Say) -> ReadyBench:
     """Check the options and put the comparison together; nothing is trained or generated.
 
     Raises `ConfigError` and whatever planning the suites and finding the models raises.
@@ -122,7 +122,7 @@ def ask(given: Mapping[str, Any], say: Say) -> Asked:
         budget=given["budget"],
         reference=given["reference"],
     )
-    return Asked(spec, _trainer(given, spec), plans, Path(given["results_dir"]), tuple(warnings))
+    return ReadyBench(spec, _trainer(given, spec), plans, Path(given["results_dir"]), tuple(warnings))
 
 
 def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:

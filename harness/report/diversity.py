@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.report.table import Column, Row, Table, at, column, number
 from harness.report.text import p_value
-from harness.run.diversity import Difference, Line
+from harness.run.diversity import Difference, MeasuredRun
 from harness.stats.decision import decide, disagreement
 from harness.stats.multiple import holm
 from harness.types import Estimate, Json
@@ -15,7 +15,7 @@ from harness.types import Estimate, Json
 _STEPS_SHOWN = 16
 
 
-def diversity_tables(lines: Sequence[Line], notes: Sequence[str]) -> list[Table]:
+def diversity_tables(lines: Sequence[MeasuredRun], notes: Sequence[str]) -> list[Table]:
     """The overview, and for measures of steps their course over the steps."""
     tested = [line.versus.p for line in lines if line.versus is not None and not math.isnan(line.versus.p)]
     adjusted = iter(holm(tested))
@@ -32,7 +32,7 @@ def diversity_tables(lines: Sequence[Line], notes: Sequence[str]) -> list[Table]
     return [overview, *(_course(line) for line in lines if line.scores.curve)]
 
 
-def _row(line: Line, adjusted: Iterator[float]) -> Row:
+def _row(line: MeasuredRun, adjusted: Iterator[float]) -> Row:
     versus = line.versus
     tested = versus is not None and not math.isnan(versus.p)
     counts = line.scores.estimate.counts
@@ -87,7 +87,7 @@ def _prompts(row: Row) -> str:
     return f"{row['n_problems']}" + (f" ({', '.join(unused)})" if unused else "")
 
 
-def _course(line: Line) -> Table:
+def _course(line: MeasuredRun) -> Table:
     points = line.scores.curve[:_STEPS_SHOWN]
     rows = tuple({"step": i + 1, **_numbers(point)} for i, point in enumerate(points))
     columns = (

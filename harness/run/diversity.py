@@ -44,7 +44,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Line:
+class MeasuredRun:
     """One measure in one form on one run."""
 
     run: Responses
@@ -56,13 +56,13 @@ class Line:
 
 def measure_runs(
     runs: Sequence[Responses], names: Sequence[str], forms: Sequence[Form], tools: Tools, report: Report
-) -> tuple[Line, ...]:
+) -> tuple[MeasuredRun, ...]:
     """Every measure in every form on every run; the first run is what differences are against.
 
     `names` are of the catalog's kinds "diversity" and "metric". Raises `UsageError` if a measure within a prompt has
     only one response per prompt, `DataError` if a measure is undefined everywhere.
     """
-    lines: list[Line] = []
+    lines: list[MeasuredRun] = []
     texts = [name for name in names if name in catalog.entries("diversity")]
     if texts and "within" in forms and max(len(found) for found in runs[0].texts.values()) < 2:
         raise UsageError(  # before anything is embedded
@@ -79,10 +79,10 @@ def measure_runs(
     return tuple(lines)
 
 
-def _lines(runs: Sequence[Responses], found: Sequence[Sequence[Scores]], higher: bool) -> list[Line]:
+def _lines(runs: Sequence[Responses], found: Sequence[Sequence[Scores]], higher: bool) -> list[MeasuredRun]:
     clusters = runs[0].corpus().clusters
     return [
-        Line(run, scores[i], higher, None if run is runs[0] else difference(scores[i], found[0][i], clusters))
+        MeasuredRun(run, scores[i], higher, None if run is runs[0] else difference(scores[i], found[0][i], clusters))
         for i in range(len(found[0]))
         for run, scores in zip(runs, found, strict=True)
     ]
