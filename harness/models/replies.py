@@ -51,10 +51,10 @@ class Replies:
         return await (self._answer(request) if self._meter is None else self._meter.spend(request, self._answer))
 
     async def _answer(self, request: Request) -> Completion:
-        completion = storable(await self._model.answer(request))
-        if completion.finish != "error":
-            self._cache.put(request.id, self._model.name, completion)
-        return completion
+        completion = await self._model.answer(request)
+        if completion.finish == "error":
+            return storable(completion)
+        return self._cache.put(request.id, self._model.name, completion)
 
     async def ask_all(self, items: Iterable[T], ask: Callable[[T], Awaitable[None]], done: Callable[[], str]) -> None:
         """Await `ask` for every item, many at once.

@@ -146,8 +146,8 @@ class Cache:
         """One reply, or None."""
         return self.get_many([key]).get(key)
 
-    def put(self, key: str, judge: str, completion: Completion) -> None:
-        """Store one reply, at once and for good; a reply that another process stored first is kept.
+    def put(self, key: str, judge: str, completion: Completion) -> Completion:
+        """Store one reply, at once and for good, and give it back as stored; one that is there already is kept.
 
         Raises `ValueError` for a failed request (finish "error"): asked again, it may well be answered.
         """
@@ -165,6 +165,7 @@ class Cache:
             self._db.execute(
                 f"INSERT OR IGNORE INTO replies (key, judge, created, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", row
             )
+        return stored
 
     def count(self) -> int:
         """Number of replies stored."""

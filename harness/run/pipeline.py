@@ -58,7 +58,6 @@ def run(
     """
     validate(config)
     finished: list[RunResult | str] = []
-    dropped: list[int] = []
     try:
         with sigterm_interrupts():
             plans = plan_suites(config)
@@ -72,7 +71,7 @@ def run(
             folders: list[RunFolder] = []
             for model in models:
                 jobs = make_jobs(plans, model.name, model.describe(), config)
-                finished += _run_model(model, jobs, config, progress(), dropped)
+                finished += _run_model(model, jobs, config, progress())
                 folders += [RunFolder(job.directory) for job in jobs]
             if judged:
                 from harness.run.judged.ask import judge_case, prepare
@@ -84,22 +83,20 @@ def run(
                     except (DataError, TooManyFailures) as error:  # nothing is scored; the others may be fine
                         finished.append(f"{folder.name}: {error}")
     except (KeyboardInterrupt, asyncio.CancelledError):
-        raise Interrupted(
-            f"interrupted: everything finished is stored{_and_dropped(sum(dropped))}; "
-            "run the same command again to resume"
-        ) from None
+        raise _interrupted(0) from None
     results = tuple(item for item in finished if isinstance(item, RunResult))
     return Outcome(results, tuple(item for item in finished if isinstance(item, str)), judged)
 
 
-def _and_dropped(unfinished: int) -> str:
-    if not unfinished:
-        return ""
-    return f", {unfinished} unfinished {'reply was' if unfinished == 1 else 'replies were'} dropped"
+def _interrupted(unfinished: int) -> Interrupted:
+    dropped = ""
+    if unfinished:
+        dropped = f", {unfinished} unfinished {'reply was' if unfinished == 1 else 'replies were'} dropped"
+    return Interrupted(f"interrupted: everything finished is stored{dropped}; run the same command again to resume")
 
 
 def _run_model(
-    model: Model, jobs: Sequence[PlannedRun], config: RunConfig, progress: Progress[Completion], dropped: list[int]
+    model: Model, jobs: Sequence[PlannedRun], config: RunConfig, progress: Progress[Completion]
 ) -> list[RunResult | str]:
     """Only generation runs in the event loop: a signal during the long waits for graders must not wait for them too."""
     with (
@@ -116,7 +113,7 @@ def _run_model(
             seconds = (time.monotonic() - started) * job.made / made if made else 0.0
             finished[id(job)] = _finish(job, model, seconds)
 
-        asyncio.run(_generate(model, opened, progress, complete, dropped))
+        asyncio.run(_generate(model, opened, progress, complete))
         for job in opened:  # outside the event loop: a signal during the waits for graders stops at once
             if id(job) not in finished:
                 complete(job)
@@ -125,22 +122,14 @@ def _run_model(
 
 
 async def _generate(
-    model: Model,
-    opened: Sequence[OpenJob],
-    progress: Progress[Completion],
-    complete: Callable[[OpenJob], None],
-    dropped: list[int],
+    model: Model, opened: Sequence[OpenJob], progress: Progress[Completion], complete: Callable[[OpenJob], None]
 ) -> None:
-    """Generate, then close the model; SIGTERM cancels the task, so that what is in flight ends in order.
-
-    `dropped` gets the number of replies that were under way then.
-    """
+    """Generate, then close the model; SIGTERM cancels the task, so that what is in flight ends in order."""
     with cancel_on_sigterm():
         try:
             await generate(model, opened, progress, complete)
         except Stopped as stop:
-            dropped.append(stop.unfinished)
-            raise
+            raise _interrupted(stop.unfinished) from None
         finally:
             await model.close()
 

@@ -91,7 +91,7 @@ def go(tmp_path: Path) -> Any:
         config = RunConfig(suite=(suite,), model=("scripted",), results_dir=str(tmp_path), grading_workers=1, **changes)
         plans, progress = plan_suites(config), Counting()
         refuse_temperatures(plans, config)
-        _run_model(model, make_jobs(plans, model.name, model.describe(), config), config, progress, [])
+        _run_model(model, make_jobs(plans, model.name, model.describe(), config), config, progress)
         return progress
 
     return start
