@@ -126,7 +126,7 @@ class Decoder:
                 if len(again) == 1:
                     self._settle(again[0], "out of memory even alone: use a smaller max_tokens or dtype")
                     continue
-                self.max_rows = len(again) // 2
+                self.max_rows = max(1, len(again) // 2)
                 self._waiting = sorted([*self._waiting, *again], key=_RANK)
 
     def _call(self, arrived: deque[Callable[[Decoder], None]]) -> None:

@@ -56,6 +56,10 @@ TODAY = datetime(2024, 7, 26)
 the real one the same command would ask, and train on, another prompt tomorrow."""
 
 
+_KEPT = 1024
+"""Most prompts that a renderer remembers."""
+
+
 class PromptRenderer:
     """Renders messages with one tokenizer; remembers what it rendered, as n samples share one prompt."""
 
@@ -89,6 +93,8 @@ class PromptRenderer:
         """
         prompt = self._known.get(messages)
         if prompt is None:
+            if len(self._known) >= _KEPT:  # over a large data set it would be a leak
+                self._known.clear()
             prompt = self._known[messages] = self._render(messages)
         return prompt
 

@@ -91,6 +91,15 @@ def test_a_template_that_does_not_end_is_stopped_with_one_line(
             assert not thread.is_alive()
 
 
+def test_a_renderer_remembers_so_many_prompts_and_no_more(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.models.hf_prompt._KEPT", 4)
+    prompts = tiny(checkpoint).load().prompts
+    asked = [(Message("user", "q" * number),) for number in range(1, 12)]
+    first = [prompts.render(messages) for messages in asked]
+    assert len(prompts._known) <= 4 and prompts.render(asked[-1]) is first[-1]
+    assert [prompts.render(messages) for messages in asked] == first
+
+
 TAGS = {
     "<think>": ("<think>", "</think>"),
     "[THINK]": ("[THINK]", "[/THINK]"),
