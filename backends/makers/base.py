@@ -19,12 +19,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from backends.makers.asking import Ask, Query
 from backends.makers.templates import Template, asked, load_template
@@ -37,6 +37,8 @@ from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
 from harness.reasoning import with_answer
 from harness.types import Completion, Json, Sampling
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,18 @@ def lost(completion: Completion) -> str:
     if completion.finish == "error":
         return "teacher_error"
     return "cut" if completion.finish == "length" or completion.text.strip() else "empty"
+
+
+def replies(
+    owners: Iterable[T], completions: Iterable[Completion], counts: Counter[str], part: str = ""
+) -> Iterator[tuple[T, str]]:
+    """Whose question it was, with what was written for us; what was lost is counted as `part` and the reason."""
+    for owner, completion in zip(owners, completions, strict=True):
+        text = reply_of(completion)
+        if text is None:
+            counts[part + lost(completion)] += 1
+        else:
+            yield owner, text
 
 
 def plain(response: str) -> str:

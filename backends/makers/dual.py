@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from backends.losses.edit import edit_distance
 from backends.makers.asking import Ask, Query
-from backends.makers.base import Made, Maker, has_chain, in_form_of, lost, option, plain, reply_of, tally
+from backends.makers.base import Made, Maker, has_chain, in_form_of, option, plain, replies, tally
 from backends.records.inputs import noted, require_checkable
 from backends.records.record import TrainRecord, response_text
 from backends.records.spans import parts_of
@@ -145,13 +145,7 @@ class Dual(Maker):
             open_records = [record for record in records if record.id not in made]
             completions = ask([self._query(record, which, attempt) for record in open_records]) if open_records else []
             counts[f"{which}_asked"] += len(completions)
-            texts: list[tuple[TrainRecord, str]] = []
-            for record, completion in zip(open_records, completions, strict=True):
-                text = reply_of(completion)
-                if text is None:
-                    counts[f"{which}_{lost(completion)}"] += 1
-                else:
-                    texts.append((record, text))
+            texts = list(replies(open_records, completions, counts, f"{which}_"))
             for pair in check(texts, counts):
                 made[pair.id] = pair
                 counts[f"{which}_kept"] += 1

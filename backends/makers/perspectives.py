@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from backends.makers.asking import Ask, Query
-from backends.makers.base import Made, Maker, has_chain, in_form_of, lost, option, plain, reply_of, tally
+from backends.makers.base import Made, Maker, has_chain, in_form_of, option, plain, replies, tally
 from backends.records.inputs import noted, require_checkable
 from backends.records.record import TrainRecord, response_text
 from backends.records.similar import SIMILAR, word_jaccard
@@ -75,13 +75,10 @@ class Perspectives(Maker):
         queries = self.first()
         counts = Counter(given=len(self.records), asked=len(queries))
         owners = [(record, name) for record in self.records for name in self._chosen]
-        texts: list[tuple[TrainRecord, str, str]] = []
-        for (record, name), completion in zip(owners, ask(queries), strict=True):
-            text = reply_of(completion)
-            if text is None:
-                counts[lost(completion)] += 1
-            else:
-                texts.append((record, name, in_form_of(response_text(record) or "", text)))
+        texts = [
+            (record, name, in_form_of(response_text(record) or "", text))
+            for (record, name), text in replies(owners, ask(queries), counts)
+        ]
         verdicts = grade_texts([(record, text) for record, _, text in texts])
         right: dict[str, list[tuple[str, str]]] = {}
         for (record, name, text), verdict in zip(texts, verdicts, strict=True):

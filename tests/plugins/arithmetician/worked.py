@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from backends.makers.asking import Ask, Query
-from backends.makers.base import Made, Maker, lost, option, reply_of, tally
+from backends.makers.base import Made, Maker, option, replies, tally
 from backends.records.inputs import noted
 from harness.answers import last_boxed
 
@@ -33,12 +33,9 @@ class Worked(Maker):
     def run(self, ask: Ask) -> Made:
         """Ask, check and keep."""
         counts, made = Counter(given=len(self.records)), []
-        for record, completion in zip(self.records, ask(self.first()), strict=True):
-            text = reply_of(completion)
-            number = last_boxed(text) if text is not None else None
-            if text is None:
-                counts[lost(completion)] += 1
-            elif not number or not number.isdigit() or int(number) > self.most:
+        for record, text in replies(self.records, ask(self.first()), counts):
+            number = last_boxed(text)
+            if not number or not number.isdigit() or int(number) > self.most:
                 counts["dropped"] += 1
             else:
                 made.append(noted(replace(record, response=text, answer=number), by=self.model))
