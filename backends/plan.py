@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,7 +86,7 @@ class Plan:
         """Every setting as it will be used, for the card."""
         stages: dict[str, Json] = {
             plan.stage.name: {
-                **{field.name: getattr(plan.settings, field.name) for field in fields(Settings)},
+                **asdict(plan.settings),
                 "steps": plan.steps,
                 "micro_batch": plan.micro_batch,
                 "accumulation": plan.accumulation,
@@ -95,8 +95,7 @@ class Plan:
             }
             for plan in self.stages
         }
-        options = {field.name: getattr(self.options, field.name) for field in fields(self.options)}
-        facts: dict[str, Json] = {"options": cast(Json, options), "stages": stages, "data_order": self.data_order}
+        facts: dict[str, Json] = {"options": asdict(self.options), "stages": stages, "data_order": self.data_order}
         return {**self.config.identity(), **facts}
 
 
@@ -279,8 +278,7 @@ def describe(plan: Plan) -> list[str]:
         f"model id {plan.model_id}",
         *plan.notes,
     ]
-    for name, value in sorted((field.name, getattr(plan.options, field.name)) for field in fields(plan.options)):
-        lines.append(f"  {name} = {value}")
+    lines += [f"  {name} = {value}" for name, value in sorted(asdict(plan.options).items())]
     for stage in plan.stages:
         lines += [
             "",
@@ -288,8 +286,8 @@ def describe(plan: Plan) -> list[str]:
             f"({stage.micro_batch} at a time, {stage.accumulation} added up), "
             f"about {stage.steps * stage.tokens_per_step:,.0f} tokens",
         ]
-        shown = {field.name: getattr(stage.settings, field.name) for field in fields(Settings)}
-        lines.append("  " + ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None))
+        shown = asdict(stage.settings).items()
+        lines.append("  " + ", ".join(f"{key} {value}" for key, value in shown if value is not None))
         lines += [f"  {line}" for line in preflight(plan.encoder, stage.data)]
         example = stage.data.examples[0]
         for number, sequence in enumerate(example.sequences):

@@ -35,7 +35,7 @@ IGNORE = -100
 
 
 def next_token(values_BT: Tensor, fill: float) -> Tensor:
-    """Per-token values (B, T) moved one place left, to the position that predicts the token; `fill` goes last.
+    """Per-token values (B, T, …) moved one place left, to the position that predicts the token; `fill` goes last.
 
     Labels take `IGNORE`, masks and weights 0.
     """

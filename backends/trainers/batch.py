@@ -57,27 +57,19 @@ class Batch:
         return (self.slot_R == slot).nonzero()[:, 0]
 
 
-_ROWS = ("example", "slot", "index", "rewards")
-_TOKENS = {"labels": IGNORED, "segments": CODE["pad"]}
 _INPUTS = ("input_ids", "attention_mask")
+_KNOWN = {*_INPUTS, "labels", "segments", "example", "slot", "index", "rewards"}
 
 
 def as_batch(collated: Mapping[str, Any]) -> Batch:
     """The batch of what `backends.records.collate.collate` returned."""
-    moved = {name: next_token(collated[name], fill) for name, fill in _TOKENS.items()}
-    known = {*_ROWS, *_TOKENS, *_INPUTS}
     return Batch(
         inputs={name: collated[name] for name in _INPUTS},
-        labels_RT=moved["labels"],
-        segments_RT=moved["segments"],
+        labels_RT=next_token(collated["labels"], IGNORED),
+        segments_RT=next_token(collated["segments"], CODE["pad"]),
         example_R=collated["example"],
         slot_R=collated["slot"],
         index_R=collated["index"],
         rewards_R=collated.get("rewards"),
-        extras={name: _shift(value) for name, value in collated.items() if name not in known},
+        extras={name: next_token(value, 0) for name, value in collated.items() if name not in _KNOWN},
     )
-
-
-def _shift(values: Tensor) -> Tensor:
-    """Per-token values (R, T, …) one place to the left, 0 at the end."""
-    return torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], dim=1)
