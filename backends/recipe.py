@@ -67,9 +67,9 @@ class Recipe:
     """The same keys -> one of `SOURCES`."""
 
 
-def recipes() -> dict[str, str]:
-    """The packaged recipes, each variant by itself: name -> summary."""
-    return {recipe.name: recipe.about.summary for recipe in _packaged()}
+def recipes(file: str | None = None) -> dict[str, str]:
+    """The packaged recipes, or those of the file of that name, each variant by itself: name -> summary."""
+    return {recipe.name: recipe.about.summary for recipe in _packaged(file)}
 
 
 def load_recipe(name: str) -> Recipe:
@@ -144,8 +144,8 @@ class _Layer:
     """Key -> (value, source)."""
 
 
-def _packaged() -> Iterator[Recipe]:
-    for path in sorted(FOLDER.glob("*.toml")):
+def _packaged(file: str | None) -> Iterator[Recipe]:
+    for path in sorted(path for path in FOLDER.glob("*.toml") if file in (None, path.stem)):
         layers, variants = _layers(path, "")
         if not variants:
             yield _merge(path.stem, layers)

@@ -7,6 +7,7 @@ docstrings; `parse_options` does the rest, so that every unknown or malformed op
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from harness.redact import redact
 
 T = TypeVar("T")
 
+_hints = functools.cache(get_type_hints)
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -31,7 +33,7 @@ def parse_options(cls: type[T], options: Mapping[str, object], owner: str = "mod
     if not dataclasses.is_dataclass(cls):
         raise TypeError(f"{cls!r} is not a dataclass")
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     values: dict[str, Any] = {}
     for key, value in options.items():
         if key not in fields:

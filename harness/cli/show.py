@@ -93,7 +93,7 @@ def _recipe_facts(name: str) -> dict[str, Any]:
     """What a packaged recipe says, or the names of its variants; nothing for any other name."""
     from backends.recipe import load_recipe, recipes
 
-    known = recipes()
+    known = recipes(name.partition(":")[0])
     if name in known:
         recipe = load_recipe(name)
         values = {key: f"{value} ({recipe.sources[key]})" for key, value in recipe.values.items()}
