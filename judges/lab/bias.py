@@ -26,14 +26,9 @@ Feature = Callable[[LabelledPair], int]
 _ITEM = re.compile(r"^[ \t]{0,8}(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.MULTILINE)
 
 
-def length(text: str) -> int:
-    """Length in characters, the unit of AlpacaEval's length control."""
-    return len(text)
-
-
 def longer(pair: LabelledPair) -> int:
-    """Which answer (of the last turn) has more characters."""
-    gap = length(pair.a[-1]) - length(pair.b[-1])
+    """Which answer (of the last turn) has more characters, the unit of AlpacaEval's length control."""
+    gap = len(pair.a[-1]) - len(pair.b[-1])
     return (gap > 0) - (gap < 0)
 
 
@@ -128,7 +123,7 @@ def pulls(outcomes: Sequence[PairVotes]) -> dict[str, Estimate]:
     scored = [outcome for outcome in outcomes if outcome.scored]
     for outcome in scored:
         pair = outcome.pair
-        ratio = math.log2((length(pair.a[-1]) + 1) / (length(pair.b[-1]) + 1))
+        ratio = math.log2((len(pair.a[-1]) + 1) / (len(pair.b[-1]) + 1))
         for vote in outcome.votes:
             rows.append((SIGN[pair.label] / 2, ratio, float(listed(pair)), vote.first / 2))
             votes.append((1 + SIGN[vote.choice]) / 2)

@@ -43,7 +43,6 @@ class LabReport:
     humans_decided: Estimate | None
     """The same over votes that are no ties."""
     seed: int
-    own_names: tuple[str, ...]
 
 
 def lab(
@@ -79,7 +78,6 @@ def lab(
         humans=human_agreement(pairs.pairs, ties=True),
         humans_decided=human_agreement(pairs.pairs, ties=False),
         seed=seed,
-        own_names=tuple(own_names),
     )
 
 

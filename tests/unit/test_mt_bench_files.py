@@ -39,7 +39,7 @@ def test_answers_there_and_back(tmp_path: Path) -> None:
 
 def test_single_judgments_there_and_back(tmp_path: Path) -> None:
     rows = [
-        SingleRow(81, 1, "m", "gpt-4", "single-v1", 7.0, "Rating: [[7]]", "[Question]"),
+        SingleRow(81, 1, "m", "gpt-4", "single-v1", 7.0, "Rating: [[7]]"),
         SingleRow(81, 2, "m", "gpt-4", "single-v1-multi-turn", -1.0, "$ERROR$"),
     ]
     path = write_lines(tmp_path / "gpt-4_single.jsonl", [single_row(row, 1.0) for row in rows])
@@ -50,7 +50,7 @@ def test_single_judgments_there_and_back(tmp_path: Path) -> None:
         "question_id": 81,
         "model": "m",
         "judge": ["gpt-4", "single-v1"],
-        "user_prompt": "[Question]",
+        "user_prompt": "",
         "judgment": "Rating: [[7]]",
         "score": 7.0,
         "turn": 1,
@@ -66,7 +66,7 @@ def test_a_compact_row_without_texts_is_read(tmp_path: Path) -> None:
 
 
 def test_pair_judgments_there_and_back(tmp_path: Path) -> None:
-    row = PairRow(81, 2, "a", "b", ("model_1", "tie"), "gpt-4", "pair-v2", ("[[A]]", "[[C]]"), ("one", "two"))
+    row = PairRow(81, 2, "a", "b", ("model_1", "tie"), "gpt-4", "pair-v2", ("[[A]]", "[[C]]"))
     path = write_lines(tmp_path / "gpt-4_pair.jsonl", [pair_row(row, 1.0)])
     (raw,) = read_rows([path])
     assert pair_row(read_pair(raw), 1.0) == pair_row(row, 1.0)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -80,15 +80,9 @@ class AlpacaScore(LeaderboardRow):
     """Range of `lc` over penalties that cross-validation cannot tell apart."""
     lc_aligned: float | None
     """`lc` with every difficulty at its own instruction, where missing rows shift them in the published one."""
-    c: float | None
-    """Inverse penalty chosen."""
-    weights: tuple[float, float, float] | None
-    """Fitted weights of length, difficulty and constant."""
     provenance: str
     """Where difficulties and gamed annotations come from."""
     flags: tuple[str, ...] = ()
-    items: Mapping[int, float] = field(default_factory=dict)
-    """Instruction -> lc + influence, in percent: paired tests between models include the fits' uncertainty."""
 
 
 def score_annotations(rows: Sequence[Annotation], data: GlmData | None) -> list[AlpacaScore]:
@@ -168,11 +162,8 @@ def _score(model: str, rows: Sequence[Annotation], data: GlmData | None) -> Alpa
         lc_se_glm=100.0 * fit.se if fit is not None else None,
         lc_rivals=(100.0 * fit.rivals[0], 100.0 * fit.rivals[1]) if fit is not None else None,
         lc_aligned=100.0 * aligned if aligned is not None else None,
-        c=fit.c if fit is not None else None,
-        weights=fit.weights if fit is not None else None,
         provenance=data.provenance if data is not None else "",
         flags=tuple(flags),
-        items={row.index: 100.0 * float(value) for row, value in zip(rows, fit.pseudo, strict=True)} if fit else {},
     )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from harness.datasets.local import Raw
 from harness.hashing import short_hash
-from harness.types import Json, Message
+from harness.types import Json
 from judges.protocols.rows import Answer, checked
 from judges.types import Judgment, Task
 
@@ -34,7 +34,6 @@ class Game:
     """The verdict that the file records; None where none was found in the reply."""
     text: str
     """The judge's reply; empty where the file does not keep it."""
-    prompt: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def read_pair(raw: Raw) -> Games:
 
 
 def pair_row(pair: Games) -> dict[str, Json]:
-    """A judgment in the present layout."""
+    """A judgment in the present layout, without the prompts."""
     return {
         "uid": pair.uid,
         "category": pair.category,
@@ -158,35 +157,11 @@ def _game(game: Json) -> Game | None:
     if label is not None and not isinstance(label, str):
         raise TypeError(f"a game's score {label!r} is neither a verdict such as 'A>B' nor null")
     text = reply.get("answer") if isinstance(reply, Mapping) else reply
-    return Game(label, text if isinstance(text, str) else "", _prompt(game))
-
-
-def _prompt(game: Mapping[str, Json]) -> tuple[Message, ...]:
-    """What the judge was shown, where the file keeps it in a form we know."""
-    prompt = game.get("prompt", game.get("user_prompt"))
-    if isinstance(prompt, str):
-        return (Message("user", prompt),)
-    if not isinstance(prompt, Sequence):
-        return ()
-    found = []
-    for message in prompt:
-        if not isinstance(message, Mapping):
-            return ()
-        role, content = message.get("role"), message.get("content")
-        if not isinstance(content, str):
-            return ()
-        if role == "system":
-            found.append(Message("system", content))
-        elif role == "user":
-            found.append(Message("user", content))
-        elif role == "assistant":
-            found.append(Message("assistant", content))
-    return tuple(found)
+    return Game(label, text if isinstance(text, str) else "")
 
 
 def _game_row(game: Game) -> dict[str, Json]:
-    prompt: Json = [{"role": message.role, "content": message.content} for message in game.prompt]
-    return {"score": game.label, "judgment": {"answer": game.text}, "prompt": prompt}
+    return {"score": game.label, "judgment": {"answer": game.text}, "prompt": []}
 
 
 def _uid(fields: Mapping[str, Json]) -> str:

@@ -6,16 +6,15 @@ unseen. Recorded verdicts are read again from the judge's text, where the file k
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from harness.datasets.local import Raw
 from harness.errors import DataError
 from judges.protocols.arena.files import Games, read_battle, read_pair
 from judges.protocols.arena.labels import LABELS, parse_label
 from judges.protocols.arena.score import ROUNDS, ArenaScore, Votes, bradley_terry_scores, mean_scores
-from judges.protocols.arena.style import Control, Style, StyleScores, style_of, style_scores
+from judges.protocols.arena.style import Style, StyleScores, style_of, style_scores
 from judges.protocols.rows import Answer, some
 from judges.types import Malformed
 
@@ -65,11 +64,10 @@ class Verdicts:
         return tuple(warnings)
 
 
-def read_verdicts(rows: Sequence[Raw], questions: Collection[str] | None = None) -> list[Verdicts]:
+def read_verdicts(rows: Sequence[Raw]) -> list[Verdicts]:
     """Votes per judge, judges sorted by name.
 
-    `questions` are the uids of the benchmark: with them, an unknown uid and a missing one are refused. Raises
-    `DataError` naming the rows for that, for a pair that stands twice, for a verdict that is none, and for no rows.
+    Raises `DataError` naming the rows for a pair that stands twice, for a verdict that is none, and for no rows.
     """
     if not rows:
         raise DataError("there are no judgments to score")
@@ -81,28 +79,16 @@ def read_verdicts(rows: Sequence[Raw], questions: Collection[str] | None = None)
         if pairs:
             raise DataError("battles and judgments in one call: score them apart, they may hold the same verdicts")
         found.append(Verdicts("", _of_battles(battles), (), ()))
-    if questions is not None:
-        for verdicts in found:
-            _check_questions(verdicts, frozenset(questions))
     return found
 
 
-def score_judgments(
-    rows: Sequence[Raw],
-    *,
-    questions: Collection[str] | None = None,
-    rounds: int = ROUNDS,
-    emulate: Literal["official"] | None = None,
-) -> list[Verdicts]:
-    """Scores per judge, category and model, by both estimators; see `read_verdicts` for what is refused.
-
-    `emulate="official"` gives the mean vote the script's own interval (see `judges.protocols.arena.score`).
-    """
+def score_judgments(rows: Sequence[Raw], *, rounds: int = ROUNDS) -> list[Verdicts]:
+    """Scores per judge, category and model, by both estimators; see `read_verdicts` for what is refused."""
     results = []
-    for verdicts in read_verdicts(rows, questions):
+    for verdicts in read_verdicts(rows):
         if not verdicts.votes:
             raise DataError(f"judge {verdicts.judge!r}: none of the {len(verdicts.dropped)} pairs has both verdicts")
-        mean = tuple(mean_scores(verdicts.votes, rounds=rounds, emulate=emulate))
+        mean = tuple(mean_scores(verdicts.votes, rounds=rounds))
         ratings = tuple(bradley_terry_scores(verdicts.votes, rounds=rounds))
         results.append(replace(verdicts, mean=mean, bradley_terry=ratings))
     return results
@@ -112,7 +98,6 @@ def score_with_style(
     rows: Sequence[Raw],
     answers: Sequence[Answer],
     *,
-    control: Control = "all",
     rounds: int = ROUNDS,
 ) -> list[tuple[str, StyleScores]]:
     """(judge, style-controlled scores) per judge and category; `answers` are those of all models and baselines.
@@ -131,7 +116,7 @@ def score_with_style(
     for verdicts in read_verdicts(rows):
         for category in sorted({vote.category for vote in verdicts.votes}):
             votes = [vote for vote in verdicts.votes if vote.category == category]
-            scores = style_scores(votes, styles, control=control, rounds=rounds)
+            scores = style_scores(votes, styles, rounds=rounds)
             found.append((verdicts.judge, scores))
     return found
 
@@ -198,16 +183,3 @@ def _of_battles(rows: Sequence[Raw]) -> tuple[Votes, ...]:
         Votes(uid, model, baseline, won, tied, lost)
         for (model, baseline, uid), (won, tied, lost) in sorted(tallies.items())
     )
-
-
-def _check_questions(verdicts: Verdicts, questions: frozenset[str]) -> None:
-    seen: dict[str, set[str]] = {}
-    used = [(vote.model, vote.uid) for vote in verdicts.votes]
-    for model, uid in [*used, *((pair.model, pair.uid) for pair, _ in verdicts.dropped)]:
-        seen.setdefault(model, set()).add(uid)
-    for model, uids in sorted(seen.items()):
-        unknown, missing = sorted(uids - questions), sorted(questions - uids)
-        if unknown:
-            raise DataError(f"{model!r}: {len(unknown)} judged questions are not of this set: {some(unknown)}")
-        if missing:
-            raise DataError(f"{model!r}: {len(missing)} of {len(questions)} questions are not judged: {some(missing)}")

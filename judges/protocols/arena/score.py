@@ -5,7 +5,7 @@ votes won, ties half. Where every model meets only the baseline, as in this benc
 
 Intervals resample *problems* with a seeded generator: the two games of a problem, and the three votes of a clear
 verdict, are not independent draws. The official script resamples single votes, 100 times, without a seed, and prints
-the 5-95 % range as its interval; `emulate="official"` does that, to compare with its printed tables.
+the 5-95 % range as its interval, which is half as wide as one.
 
 Source: Li et al. 2024, arXiv 2406.11939; the scripts of lmarena/arena-hard-auto.
 """
@@ -16,7 +16,6 @@ import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +26,6 @@ from harness.stats.standard_errors import Mean, mean_interval
 Array = npt.NDArray[np.float64]
 ROUNDS = 1000
 """Bootstrap rounds; the 2.5 % points then move by about 0.05 standard errors between seeds."""
-_OFFICIAL_ROUNDS = 100
 _RIDGE = 1e-6  # keeps the rating of a model that won every vote finite; moves no other win rate by 1e-8
 _STEPS = 200
 _TOLERANCE = 1e-10
@@ -75,7 +73,7 @@ class ArenaScore:
     """Share of votes won against the baseline, in [0, 1]."""
     low: float
     high: float
-    """95 % interval (5-95 % when emulating the official script)."""
+    """95 % interval."""
     se: float
     n_problems: int
     n_votes: int
@@ -108,9 +106,7 @@ def resample(count: int, rounds: int, seed: int) -> Array:
     return generator.multinomial(count, np.full(count, 1.0 / count), size=rounds).astype(np.float64)
 
 
-def mean_scores(
-    votes: Sequence[Votes], *, rounds: int = ROUNDS, seed: int = 0, emulate: Literal["official"] | None = None
-) -> list[ArenaScore]:
+def mean_scores(votes: Sequence[Votes], *, rounds: int = ROUNDS, seed: int = 0) -> list[ArenaScore]:
     """Share of votes won, per category and model (the estimator of v2), best first within a category.
 
     The interval is the percentile bootstrap over problems; where every problem has the same score it is the exact
@@ -124,11 +120,9 @@ def mean_scores(
         score = float(won.sum() / total.sum())
         exact, _ = ratio(*_by_problem(group), {})
         low, high = exact.low, exact.high
-        if emulate == "official":
-            score, low, high = _official(group, seed)
-        elif exact.se > 0.0:
+        if exact.se > 0.0:
             drawn = counts(len(group))
-            low, high = _percentiles((drawn @ won) / (drawn @ total), 2.5)
+            low, high = _percentiles((drawn @ won) / (drawn @ total))
         found.append(
             ArenaScore(
                 model, group[0].baseline, category, score, low, high, exact.se, len(group), round(float(total.sum()))
@@ -164,7 +158,7 @@ def bradley_terry_scores(votes: Sequence[Votes], *, rounds: int = ROUNDS, seed: 
         counts = resample(len(uids), rounds, seed)
         draws = _win_rates(counts @ won, counts @ total, pairs, len(players))
         for column, name in enumerate(names):
-            low, high = _percentiles(draws[:, column], 2.5)
+            low, high = _percentiles(draws[:, column])
             se, n_votes = float(draws[:, column].std(ddof=1)), round(float(total[:, column].sum()))
             n = len(members[name])
             found.append(ArenaScore(name, baselines[0], category, float(point[column]), low, high, se, n, n_votes))
@@ -224,16 +218,6 @@ def _by_problem(group: Sequence[Votes]) -> tuple[dict[str, float], dict[str, flo
     return {vote.uid: vote.points for vote in group}, {vote.uid: vote.total for vote in group}
 
 
-def _percentiles(draws: Array, tail: float) -> tuple[float, float]:
-    low, high = np.percentile(draws, (tail, 100.0 - tail))
+def _percentiles(draws: Array) -> tuple[float, float]:
+    low, high = np.percentile(draws, (2.5, 97.5))
     return float(low), float(high)
-
-
-def _official(group: Sequence[Votes], seed: int) -> tuple[float, float, float]:
-    """Mean, 5 % and 95 % points of 100 rounds that resample votes, not problems."""
-    tally = np.array([[vote.won, vote.tied, vote.lost] for vote in group]).sum(axis=0)
-    n = round(float(tally.sum()))
-    drawn = np.random.default_rng(seed).multinomial(n, tally / tally.sum(), size=_OFFICIAL_ROUNDS)
-    means = (drawn @ np.array([1.0, 0.5, 0.0])) / n
-    low, high = _percentiles(means, 5.0)
-    return float(means.mean()), low, high

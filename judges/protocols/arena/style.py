@@ -6,8 +6,7 @@ structured answers, and this takes that part out.
 
 The controlled score is the predicted share of votes at *no difference in style*, as in length-controlled AlpacaEval.
 The official script centres the features on the mean over all battles it was given instead, so its scores depend on
-which other models are on the table, and with one model alone nothing is controlled; `emulate="official"` does that.
-Its bug with one feature group alone (model columns are cut away instead of style columns) is not copied.
+which other models are on the table, and with one model alone nothing is controlled.
 
 Source: Li et al. 2024, arXiv 2406.11939; LMSYS blog of 2024-08-28 on style control.
 """
@@ -28,11 +27,9 @@ from harness.types import Json
 from judges.protocols.arena.score import ROUNDS, ArenaScore, Votes, resample
 
 Array = npt.NDArray[np.float64]
-Control = Literal["all", "length", "markdown"]
 Tokens = Literal["recorded", "words and marks"]
 """Where token counts come from: the files (gpt-4o's tokenizer), or our own count of words and punctuation marks."""
 FEATURES = ("length", "headers", "lists", "bold")
-CONTROLS: Mapping[Control, tuple[str, ...]] = {"all": FEATURES, "length": FEATURES[:1], "markdown": FEATURES[1:]}
 
 _HEADER = re.compile(r"^#{1,6}\s", re.MULTILINE)
 _LIST = re.compile(r"^[ \t]*(?:[0-9]+\.|[-*+])\s", re.MULTILINE)
@@ -66,7 +63,6 @@ class StyleScores:
     """Feature -> change in log-odds per standard deviation of the difference; positive: the judge likes more of it."""
     coefficient_ses: Mapping[str, float]
     tokens: Tokens
-    control: Control
     extrapolated: Mapping[str, tuple[str, ...]]
     """Model -> features in which nearly all of its answers lie on one side of the baseline's: its score at equal style
     is then a guess beyond the data. Models without such a feature are left out."""
@@ -107,10 +103,8 @@ def style_scores(
     votes: Sequence[Votes],
     styles: Mapping[tuple[str, str], Style],
     *,
-    control: Control = "all",
     rounds: int = ROUNDS,
     seed: int = 0,
-    emulate: Literal["official"] | None = None,
 ) -> StyleScores:
     """Style-controlled scores of all models in `votes` (one category, one baseline).
 
@@ -119,8 +113,7 @@ def style_scores(
     two sources, or as `judges.protocols.arena.score.mean_scores` does.
     """
     table = _table(votes, styles)
-    columns = [FEATURES.index(name) for name in CONTROLS[control]]
-    features, spread = _scaled(table, columns, centred=emulate == "official")
+    features, spread = _scaled(table)
     counts = resample(len(table.uids), rounds, seed)
     strengths, slopes = _fit(table, features, np.ones((1, len(table.uids))))
     draws, slope_draws = _fit_rounds(table, features, counts, (strengths, slopes))
@@ -140,15 +133,13 @@ def style_scores(
         )
         for number, model in enumerate(table.names)
     ]
-    names = CONTROLS[control]
     ses = slope_draws.std(axis=0, ddof=1)
     return StyleScores(
         scores=tuple(sorted(found, key=lambda row: (-row.score, row.model))),
-        coefficients={name: float(slopes[0, i]) if spread[i] > 0 else 0.0 for i, name in enumerate(names)},
-        coefficient_ses={name: float(ses[i]) if spread[i] > 0 else 0.0 for i, name in enumerate(names)},
+        coefficients={name: float(slopes[0, i]) if spread[i] > 0 else 0.0 for i, name in enumerate(FEATURES)},
+        coefficient_ses={name: float(ses[i]) if spread[i] > 0 else 0.0 for i, name in enumerate(FEATURES)},
         tokens=table.tokens,
-        control=control,
-        extrapolated=_extrapolated(table, columns),
+        extrapolated=_extrapolated(table),
     )
 
 
@@ -210,22 +201,21 @@ def _table(votes: Sequence[Votes], styles: Mapping[tuple[str, str], Style]) -> _
     )
 
 
-def _scaled(table: _Table, columns: Sequence[int], *, centred: bool) -> tuple[Array, Array]:
-    """Chosen features in units of their standard deviation over votes, and those deviations; constant ones are 0."""
-    raw = table.differences[:, columns]
+def _scaled(table: _Table) -> tuple[Array, Array]:
+    """The features in units of their standard deviation over votes, and those deviations; constant ones are 0."""
+    raw = table.differences
     mean = np.average(raw, axis=0, weights=table.total)
     spread = np.sqrt(np.average((raw - mean) ** 2, axis=0, weights=table.total))
     spread = np.where(spread > 1e-12, spread, 0.0)
-    shifted = raw - mean if centred else raw
-    return np.divide(shifted, spread, out=np.zeros_like(raw), where=spread > 0.0), spread
+    return np.divide(raw, spread, out=np.zeros_like(raw), where=spread > 0.0), spread
 
 
-def _extrapolated(table: _Table, columns: Sequence[int]) -> dict[str, tuple[str, ...]]:
+def _extrapolated(table: _Table) -> dict[str, tuple[str, ...]]:
     found = {}
     for number, model in enumerate(table.names):
         own = table.differences[table.models == number]
         sides = np.minimum((own <= 0.0).mean(axis=0), (own >= 0.0).mean(axis=0))
-        names = tuple(FEATURES[column] for column in columns if sides[column] < _BOTH_SIDES)
+        names = tuple(name for name, side in zip(FEATURES, sides, strict=True) if side < _BOTH_SIDES)
         if names:
             found[model] = names
     return found

@@ -48,7 +48,6 @@ class SingleRow:
     score: float | None
     """As the file has it: 1 to 10, -1 for a judgment without a rating; None where the file leaves it out."""
     judgment: str = ""
-    user_prompt: str = ""
     dup: int = 0
     where: str = ""
     """File and line, for messages."""
@@ -66,7 +65,6 @@ class PairRow:
     judge: str
     prompt: str
     judgments: tuple[str, str] = ("", "")
-    user_prompts: tuple[str, str] = ("", "")
     where: str = ""
 
 
@@ -147,7 +145,7 @@ def single_row(row: SingleRow, tstamp: float) -> dict[str, Json]:
         "question_id": row.question_id,
         "model": row.model,
         "judge": [row.judge, row.prompt],
-        "user_prompt": row.user_prompt,
+        "user_prompt": "",
         "judgment": row.judgment,
         "score": row.score if row.score is not None else UNPARSED,
         "turn": row.turn,
@@ -164,9 +162,9 @@ def pair_row(row: PairRow, tstamp: float) -> dict[str, Json]:
         "g1_winner": row.winners[0],
         "g2_winner": row.winners[1],
         "judge": [row.judge, row.prompt],
-        "g1_user_prompt": row.user_prompts[0],
+        "g1_user_prompt": "",
         "g1_judgment": row.judgments[0],
-        "g2_user_prompt": row.user_prompts[1],
+        "g2_user_prompt": "",
         "g2_judgment": row.judgments[1],
         "turn": row.turn,
         "tstamp": tstamp,
@@ -196,7 +194,6 @@ def _single(fields: Mapping[str, Json], where: str) -> SingleRow:
         prompt=prompt,
         score=float(score) if score is not None else None,
         judgment=_optional(fields, "judgment"),
-        user_prompt=_optional(fields, "user_prompt"),
         dup=_number(fields.get("dup", 0), "dup"),
         where=where,
     )
@@ -216,7 +213,6 @@ def _pair(fields: Mapping[str, Json], where: str) -> PairRow:
         judge=judge,
         prompt=prompt,
         judgments=(_optional(fields, "g1_judgment"), _optional(fields, "g2_judgment")),
-        user_prompts=(_optional(fields, "g1_user_prompt"), _optional(fields, "g2_user_prompt")),
         where=where,
     )
 
