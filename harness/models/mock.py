@@ -23,7 +23,7 @@ import dataclasses
 import hashlib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, get_args
@@ -32,9 +32,9 @@ from harness.errors import UnknownName
 from harness.grading import get_grader
 from harness.markup import TABLE, parse_markup
 from harness.models.base import Slots, markup_identity
-from harness.models.scoring import cannot_score
+from harness.models.scoring import CannotScore
 from harness.options import parse_options
-from harness.types import Completion, Json, Message, Problem, Request, TokenScores
+from harness.types import Completion, Json, Problem, Request
 
 if TYPE_CHECKING:
     from harness.models.mock_judge import MockJudge
@@ -104,7 +104,7 @@ def _rng(*parts: object) -> random.Random:
     return random.Random(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest())
 
 
-class StandIn:
+class StandIn(CannotScore):
     """What the mock models share: a reply that is computed, given after `latency` seconds."""
 
     continues = True
@@ -124,10 +124,6 @@ class StandIn:
             return dataclasses.replace(self.reply(request), seconds=self._latency)
 
         return await self._slots.use(request, later)
-
-    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
-        """Refused: a stand-in has no log-probabilities."""
-        raise cannot_score(self.name)
 
     async def close(self) -> None:
         """Nothing to release."""

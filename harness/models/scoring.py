@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.errors import DataError, ModelError
-from harness.types import TokenScores
+from harness.types import Message, TokenScores
 
 
 def check_continuation(ids: Sequence[int], prompt: int, context: int | None, vocabulary: int | None) -> None:
@@ -35,8 +35,14 @@ def from_tables(ids: Sequence[int], tables: Sequence[Mapping[int, float]], top: 
     return TokenScores(tuple(ids), logprobs, tuple(dict(rank[:top]) for rank in ranked))
 
 
-def cannot_score(name: str) -> ModelError:
-    """The error of an engine that has no log-probabilities of a given text."""
-    return ModelError(
-        f"{name} cannot score a given text: hf, vllm, trained, smollm2 and tiny can, and openai with a vLLM server"
-    )
+class CannotScore:
+    """`Model.score` of an engine that has no log-probabilities of a given text: refused, with those that can."""
+
+    name: str
+
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        """Raises `ModelError`."""
+        raise ModelError(
+            f"{self.name} cannot score a given text: hf, vllm, trained, smollm2 and tiny can, and openai with a vLLM "
+            "server"
+        )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.models.base import Slots
+from harness.models.scoring import CannotScore
 from harness.options import parse_options
 from harness.types import Completion, Json, Request
 
@@ -19,7 +20,7 @@ class ReckonerOptions:
     """Added to every result."""
 
 
-class Reckoner:
+class Reckoner(CannotScore):
     """One model; many callers await `answer` at once, `Slots` gives four of them room."""
 
     continues = False
