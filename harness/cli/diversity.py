@@ -87,7 +87,7 @@ def command(
     from harness.run.responses import length_notes, on_equal_terms
 
     forms: Sequence[Form] = FORMS if which == "both" else (which,)
-    progress = _Progress()
+    progress = _Measuring()
     folders = [find_run(results_dir, run) for run in runs]
     loaded, notes = on_equal_terms(folders, part, samples, keep_truncated=keep_truncated)
     names, skipped = choose_measures(metrics, loaded, nli)
@@ -102,7 +102,7 @@ def command(
     options.emit(tables, form, extra)
 
 
-class _Progress:
+class _Measuring:
     """Lines on stderr: what is being measured, and every few seconds how far it is."""
 
     def __init__(self) -> None:

@@ -20,13 +20,13 @@ from harness.errors import ConfigError, PrerequisiteError
 from harness.models import load_model
 from harness.models.hf import HfModel
 from harness.models.tiny import tiny_student
-from harness.models.tiny_pretrain import UNTHINKING, Recipe, pretrain, sequences
+from harness.models.tiny_pretrain import UNTHINKING, Pretraining, pretrain, sequences
 from harness.models.tiny_tokenizer import tiny_tokenizer
 from harness.synth import INSTRUCTION, generate
 from tests.tiny_model import answer, request
 
 TOKENIZER = tiny_tokenizer()
-SMALL = Recipe(
+SMALL = Pretraining(
     hidden=16,
     layers=1,
     heads=2,
@@ -148,7 +148,7 @@ def test_the_checkpoint_is_made_once_and_answers(tmp_path: Path, monkeypatch: py
     assert folder.parent == tmp_path and [path.name for path in tmp_path.iterdir() if path.is_dir()] == [folder.name]
     assert tiny_student(SMALL) == folder and (folder / "model.safetensors").stat().st_mtime_ns == made
     assert tiny_student.__defaults__ == (None,)
-    monkeypatch.setattr("harness.models.tiny.Recipe", lambda: SMALL)
+    monkeypatch.setattr("harness.models.tiny.Pretraining", lambda: SMALL)
     model = load_model("tiny", {"device": "cpu"})
     assert isinstance(model, HfModel) and model.dtype == "float32" and str(tmp_path) not in str(model.describe())
     assert answer(model, [request("What is 2 + 3?", max_tokens=4)])["What is 2 + 3?", 0].tokens_out
