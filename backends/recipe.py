@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, TypeAlias, cast, get_type_hints
 
 from backends.config import Settings, TrainConfig, settings_from
 from harness.errors import ConfigError, UnknownName, did_you_mean
@@ -135,13 +135,8 @@ def architecture(name: str) -> dict[str, Any]:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """One file's general tables, or one variant's."""
-
-    about: Mapping[str, Any] = field(default_factory=dict)
-    values: Mapping[str, tuple[Json, str]] = field(default_factory=dict)
-    """Key -> (value, source)."""
+_Layer: TypeAlias = tuple[Mapping[str, Any], Mapping[str, tuple[Json, str]]]
+"""One file's general tables, or one variant's: what is in [about], and key -> (value, source)."""
 
 
 def _packaged(file: str | None) -> Iterator[Recipe]:
@@ -190,9 +185,9 @@ def _layers(path: Path, variant: str, depth: int = 0) -> tuple[list[_Layer], lis
 def _merge(name: str, layers: list[_Layer]) -> Recipe:
     about: dict[str, Any] = {}
     values: dict[str, tuple[Json, str]] = {}
-    for layer in layers:
-        about |= layer.about
-        values |= layer.values
+    for told, found in layers:
+        about |= told
+        values |= found
     return Recipe(
         name,
         About(**about),
@@ -223,7 +218,7 @@ def _layer(tables: Mapping[str, Any], where: str) -> _Layer:
             if key in values:
                 raise ConfigError(f"{where}: {key} is both in [{values[key][1]}] and in [{source}]")
             values[key] = value, source
-    return _Layer(_about(_mapping(tables.get("about", {}), f"{where}: about"), where), values)
+    return _about(_mapping(tables.get("about", {}), f"{where}: about"), where), values
 
 
 def _about(table: Mapping[str, Any], where: str) -> dict[str, Any]:

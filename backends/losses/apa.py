@@ -18,8 +18,7 @@ Shapes: B prompts, K answers of each (`valid_BK` false where a prompt has fewer)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,8 +31,7 @@ RewardNorm = Literal["minmax5", "raw"]
 ScoreNorm = Literal["sum", "mean"]
 
 
-@dataclass(frozen=True, slots=True)
-class ApaLoss:
+class ApaLoss(NamedTuple):
     """Per prompt: the loss and both distributions."""
 
     loss_B: Tensor

@@ -16,7 +16,7 @@ Shapes: B rows, each one response of a pair; T positions, aligned as in `backend
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,8 +29,7 @@ NLL_GUARD = 20.0
 """Nats. A mean NLL of the wrong responses' key tokens above it means that they are unlearned, and more is damage."""
 
 
-@dataclass(frozen=True, slots=True)
-class KrslLoss:
+class KrslLoss(NamedTuple):
     """The loss and what to log about it."""
 
     loss: Tensor

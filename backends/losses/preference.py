@@ -9,7 +9,7 @@ Shapes: P pairs; everything in nats. Inputs are float32 or float64: a margin is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,8 +22,7 @@ _CERTAIN = -1e-6
 """Largest mean log-probability that odds are taken of: p = 1 has infinite odds (and 1 - p no float32 digits)."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreferenceLoss:
+class PreferenceLoss(NamedTuple):
     """Per pair: what is minimised and what is watched."""
 
     loss_P: Tensor
