@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -39,41 +39,38 @@ class Query:
     draw: Sampling
     """One completion of it: `n` and `stop` are not read."""
 
-    @property
-    def seed(self) -> int:
-        """Of the request, 0 <= seed < 2**31: depends on nothing but what is asked and which attempt it is."""
-        parts = (str(self.draw.seed), self.maker, self.problem.id, str(self.attempt))
-        digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()
-        return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+    def request(self, model: str) -> Request:
+        """What the engine gets; `model`: canonical JSON of `Model.describe()`.
 
-    def key(self, model: str) -> str:
-        """Identity of the reply, 64 hex digits; `model`: canonical JSON of `Model.describe()`."""
+        Its id, 64 hex digits, is the identity of the reply. Its seed depends on nothing but what is asked and which
+        attempt it is.
+        """
+        draw, problem = self.draw, self.problem
+        parts = (str(draw.seed), self.maker, problem.id, str(self.attempt))
+        digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).digest()
+        seed = int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
         content = {
             "recipe": self.maker,
             "template": self.template,
-            "record": self.problem.id,
-            "target": self.problem.target,
-            "messages": [[message.role, message.content] for message in self.problem.messages],
-            "temperature": float(self.draw.temperature),
-            "top_p": float(self.draw.top_p),
-            "max_tokens": self.draw.max_tokens,
-            "seed": self.seed,
+            "record": problem.id,
+            "target": problem.target,
+            "messages": [[message.role, message.content] for message in problem.messages],
+            "temperature": float(draw.temperature),
+            "top_p": float(draw.top_p),
+            "max_tokens": draw.max_tokens,
+            "seed": seed,
             "attempt": self.attempt,
         }
-        return hashlib.sha256(f"{model}\n{canonical_json(content)}".encode("utf-8", "surrogatepass")).hexdigest()
-
-    def request(self, key: str) -> Request:
-        """What the engine gets; `key` as of `key`."""
         return Request(
-            id=key,
-            messages=self.problem.messages,
-            temperature=self.draw.temperature,
-            top_p=self.draw.top_p,
-            max_tokens=self.draw.max_tokens,
+            id=hashlib.sha256(f"{model}\n{canonical_json(content)}".encode("utf-8", "surrogatepass")).hexdigest(),
+            messages=problem.messages,
+            temperature=draw.temperature,
+            top_p=draw.top_p,
+            max_tokens=draw.max_tokens,
             stop=(),
-            seed=self.seed,
+            seed=seed,
             attempt=self.attempt,
-            problem=self.problem,
+            problem=problem,
         )
 
 
@@ -133,39 +130,37 @@ class Asker:
         Raises `BudgetReached` once the budget is spent and what was in flight is stored, `ModelError` if the model
         cannot answer at all, `StoreError` if the cache fails.
         """
-        keys = [query.key(self._identity) for query in queries]
-        found = self._cache.get_many(keys)
-        missing = {key: query for key, query in zip(keys, queries, strict=True) if key not in found}
-        self.done.cached += len(set(keys)) - len(missing)
+        requests = [query.request(self._identity) for query in queries]
+        found = self._cache.get_many(request.id for request in requests)
+        missing = {request.id: request for request in requests if request.id not in found}
+        self.done.cached += len(found)
         if missing:
-            what = f"{self.model.name} {queries[0].maker}"
             if self._progress is not None:
-                self._progress.start(what, len(missing), len(set(keys)) - len(missing))
+                self._progress.start(f"{self.model.name} {queries[0].maker}", len(missing), len(found))
             try:
-                found |= self._runner.run(self._ask(missing))
+                found |= self._runner.run(self._ask(missing.values()))
             finally:
                 if self._progress is not None:
                     self._progress.finish()
-        return [found[key] for key in keys]
+        return [found[request.id] for request in requests]
 
     def count_missing(self, queries: Sequence[Query]) -> int:
         """How many requests a call would make now."""
-        keys = {query.key(self._identity) for query in queries}
+        keys = {query.request(self._identity).id for query in queries}
         return len(keys) - len(self._cache.get_many(keys))
 
-    async def _ask(self, missing: dict[str, Query]) -> dict[str, Completion]:
-        found: dict[str, Completion] = {}
+    async def _ask(self, missing: Collection[Request]) -> dict[str, Completion]:
+        heard: dict[str, Completion] = {}
 
-        async def ask(item: tuple[str, Query]) -> None:
-            key, query = item
-            found[key] = await self._replies.ask(query.request(key))
-            self._count(found[key])
+        async def ask(request: Request) -> None:
+            heard[request.id] = await self._replies.ask(request)
+            self._count(heard[request.id])
 
         def done() -> str:
-            return f"{len(found):,} of {len(missing):,} requests to {self.model.name} made"
+            return f"{len(heard):,} of {len(missing):,} requests to {self.model.name} made"
 
-        await self._replies.ask_all(missing.items(), ask, done)
-        return found
+        await self._replies.ask_all(missing, ask, done)
+        return heard
 
     def _count(self, completion: Completion) -> None:
         done = self.done

@@ -70,12 +70,12 @@ def test_everything_that_changes_a_reply_changes_the_key() -> None:
         replace(one, problem=replace(one.problem, messages=(Message("user", "question 00"),))),
         replace(one, problem=replace(one.problem, messages=(Message("assistant", "question 0"),))),
     ]
-    keys = {query.key("{}") for query in (one, *others)} | {one.key("{1}")}
+    keys = {query.request("{}").id for query in (one, *others)} | {one.request("{1}").id}
     assert len(keys) == len(others) + 2
-    assert one.key("{}") == queries(1)[0].key("{}")
+    assert one.request("{}").id == queries(1)[0].request("{}").id
     stored = "7b383e9a3affaf9e1450463a3257748c1e0e34f64a007fd999316a8554993f8d"  # as files of replies have it
-    assert (one.key("{}"), one.seed) == (stored, 128786507)
-    assert len({query.seed for query in (one, others[0], others[2], others[6], others[7])}) == 5
+    assert (one.request("{}").id, one.request("{}").seed) == (stored, 128786507)
+    assert len({query.request("{}").seed for query in (one, others[0], others[2], others[6], others[7])}) == 5
 
 
 def test_failed_requests_are_counted_not_stored_and_asked_again(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_dual_pairs_both_ways() -> None:
 
     maker = Dual(records, "t")
     made = maker.run(says(reply, seen))
-    assert [query.key("") for query in seen] == [query.key("") for query in maker.first()]
+    assert [query.request("").id for query in seen] == [query.request("").id for query in maker.first()]
     right, wrong = made.records
     assert (right.id, right.response, right.rejected) == ("r", RIGHT, WRONG)
     assert right.meta["pair"] == "corrupted" and 0 < right.meta["edit_share"] <= 0.6  # type: ignore[operator]
