@@ -48,11 +48,7 @@ async def judge_tasks(
     is spent and what was in flight is settled, `ConfigError` for a budget in money without prices, `ModelError` if the
     judge cannot answer at all, `StoreError` if the cache fails.
     """
-    session = _Session(judge, judging, tasks, cache, on_judgment)
-    replies = Replies(judge, cache, budget)
-    missing = await session.plan()
-    await replies.ask_all(missing.items(), lambda question: session.ask(*question, replies), session.progress)
-    return [[judgment for judgment in row if judgment is not None] for row in session.results]
+    return await _Session(judge, judging, tasks, cache, budget, on_judgment).run()
 
 
 class _Session:
@@ -64,53 +60,60 @@ class _Session:
         judging: Judging,
         tasks: Sequence[Task],
         cache: Cache,
+        budget: Budget | None,
         on_judgment: Callable[[Judgment], None] | None,
     ) -> None:
         self._judge, self._judging, self._tasks, self._cache = judge, judging, tasks, cache
-        self._on_judgment = on_judgment
+        self._replies, self._on_judgment = Replies(judge, cache, budget), on_judgment
         self._identity = judge.describe()
-        self.results: list[list[Judgment | None]] = []
+        self._results: list[list[Judgment | None]] = []
         self._rendered: tuple[int, Sequence[Ask]] = (-1, ())
         self._done = 0
         """Judgments settled."""
 
-    def progress(self) -> str:
-        """How far it came."""
-        return f"{self._done:,} of {sum(map(len, self.results)):,} judgments by {self._judge.name} done"
+    async def run(self) -> list[list[Judgment]]:
+        """Settle everything."""
+        missing = await self._plan()
+        total = sum(map(len, self._results))
 
-    async def plan(self) -> dict[str, list[Place]]:
+        def done() -> str:
+            return f"{self._done:,} of {total:,} judgments by {self._judge.name} done"
+
+        await self._replies.ask_all(missing.items(), self._ask, done)
+        return [[judgment for judgment in row if judgment is not None] for row in self._results]
+
+    async def _plan(self) -> dict[str, list[Place]]:
         """Render every ask and settle those that the cache can answer; key -> judgments that wait for this reply.
 
         Only keys are kept of what is missing: the messages of 100,000 asks would fill the memory.
         """
         missing: dict[str, list[Place]] = {}
-        batch: dict[Place, Request] = {}
+        batch: dict[Place, tuple[Ask, Request]] = {}
 
         async def look_up() -> None:
-            stored = self._cache.get_many(request.id for request in batch.values())
-            for place, request in batch.items():
-                if request.id not in stored or not await self._settle(place, request, stored, None):
+            stored = self._cache.get_many(request.id for _, request in batch.values())
+            for place, (ask, request) in batch.items():
+                if request.id not in stored or not await self._settle(place, ask, request, stored, may_ask=False):
                     missing.setdefault(request.id, []).append(place)
             batch.clear()
             await asyncio.sleep(0)  # an interrupt is heard here
 
         for task in range(len(self._tasks)):
             asks = self._asks(task)
-            self.results.append([None] * len(asks))
-            batch |= {(task, number): ask_request(self._identity, ask) for number, ask in enumerate(asks)}
+            self._results.append([None] * len(asks))
+            batch |= {(task, n): (ask, ask_request(self._identity, ask)) for n, ask in enumerate(asks)}
             if len(batch) >= _PLANNED_AT_ONCE:
                 await look_up()
         await look_up()
         return missing
 
-    async def ask(self, key: str, places: Sequence[Place], replies: Replies) -> None:
+    async def _ask(self, question: tuple[str, Sequence[Place]]) -> None:
         """Make the requests of one question, and settle every judgment that waits for it."""
-        heard: dict[str, Completion] = {}
-        stored = self._cache.get(key)  # another process may have asked it since
-        if stored is not None:
-            heard[key] = stored
-        for place in places:
-            await self._settle(place, ask_request(self._identity, self._asks(place[0])[place[1]]), heard, replies)
+        key, places = question
+        heard = self._cache.get_many([key])  # another process may have asked it since
+        for task, number in places:
+            ask = self._asks(task)[number]
+            await self._settle((task, number), ask, ask_request(self._identity, ask), heard)
 
     def _asks(self, task: int) -> Sequence[Ask]:
         if self._rendered[0] != task:
@@ -118,19 +121,19 @@ class _Session:
         return self._rendered[1]
 
     async def _settle(
-        self, place: Place, request: Request, heard: dict[str, Completion], replies: Replies | None
+        self, place: Place, ask: Ask, request: Request, heard: dict[str, Completion], *, may_ask: bool = True
     ) -> bool:
         """Make one judgment from replies: those heard, by key, those in the cache, and new ones, which are then heard.
 
-        Without `replies` nothing is asked: False if that would be needed.
+        Without `may_ask` nothing is asked: False if that would be needed.
         """
-        ask, first, requested = self._asks(place[0])[place[1]], None, False
+        first, requested = None, False
         while True:
             completion = heard.get(request.id) or (self._cache.get(request.id) if first is not None else None)
             if completion is None:
-                if replies is None:
+                if not may_ask:
                     return False
-                completion, requested = await replies.ask(request), True
+                completion, requested = await self._replies.ask(request), True
                 heard[request.id] = completion
             if completion.finish != "error":  # the cache keeps what was said, the judge's identity which markup it has
                 completion = with_reply(replace(completion, markup=named_markup(self._identity)))
@@ -166,7 +169,7 @@ class _Session:
         )
 
     def _finish(self, place: Place, judgment: Judgment) -> None:
-        self.results[place[0]][place[1]] = judgment
+        self._results[place[0]][place[1]] = judgment
         self._done += 1
         if self._on_judgment is not None:
             self._on_judgment(judgment)
