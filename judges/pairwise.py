@@ -23,10 +23,10 @@ from harness.errors import DataError, UsageError
 from harness.hashing import canonical_json
 from harness.stats.agreement import Level
 from harness.stats.standard_errors import mean_interval
-from harness.types import STATUSES, Completion, Estimate, Json
+from harness.types import Completion, Estimate, Json
 from judges.pointwise import alternatives, check_sampling, rubric_ask, unscored
 from judges.replies.parse import PARSER_VERSION
-from judges.summary import mean_summary
+from judges.summary import mean_summary, status_counts
 from judges.types import Ask, Judged, Judging, Judgment, Order, Orders, Part, Rubric, Summary, Task, Verdict
 
 WIN_RATE = "win_rate"
@@ -190,16 +190,9 @@ def vote_share(judged: Sequence[Judged]) -> Estimate:
     lost = len(judged) - len(scored)
     low = float(weights @ values / (weights.sum() + lost * weights.mean()))
     gained = lost * float(weights.mean()) / float(weights.sum() + lost * weights.mean())
-    return Estimate(
-        mean.value,
-        mean.low,
-        mean.high,
-        mean.se,
-        n_problems=len({one.problem_id for one, _ in scored}),
-        n_samples=len(scored),
-        counts={status: sum(one.status == status for one in judged) for status in STATUSES},
-        bounds=(low, low + gained) if lost else None,
-    )
+    bounds = (low, low + gained) if lost else None
+    problems = len({one.problem_id for one, _ in scored})
+    return mean.estimate(len(scored), status_counts(judged), bounds, n_problems=problems)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from harness.errors import DataError
 from harness.metrics import estimate
 from harness.metrics.attempts import Attempts
-from harness.types import Estimate, Graded, Score
+from harness.types import STATUSES, Estimate, Graded, Score
 from judges.types import Judged, Summary
 
 
@@ -62,6 +62,11 @@ def problem_means(judged: Sequence[Judged]) -> dict[str, float]:
         for problem, total, count in zip(attempts.problems, totals, counts, strict=True)
         if count > 0
     }
+
+
+def status_counts(judged: Sequence[Judged]) -> dict[str, int]:
+    """How many answers have each status."""
+    return {status: sum(one.status == status for one in judged) for status in STATUSES}
 
 
 def _scored_rows(name: str, judged: Sequence[Judged]) -> list[Graded]:

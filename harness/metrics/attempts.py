@@ -116,16 +116,8 @@ class Attempts:
         clusters = [c for c, keep in zip(self.clusters, known, strict=True) if keep]
         mean = mean_interval(values[known], clusters, share=share)
         status = Counter(row.score.status for row in self.rows)
-        return Estimate(
-            value=mean.value,
-            low=mean.low,
-            high=mean.high,
-            se=mean.se,
-            n_problems=mean.n_problems,
-            n_samples=samples,
-            counts={name: status[name] for name in STATUSES},
-            bounds=None if bounds is None else (float(bounds[0].mean()), float(bounds[1].mean())),
-        )
+        means = None if bounds is None else (float(bounds[0].mean()), float(bounds[1].mean()))
+        return mean.estimate(samples, {name: status[name] for name in STATUSES}, means)
 
     def average(self, values: Array, missing: npt.NDArray[np.bool_], *, share: bool = True) -> Estimate:
         """Mean over problems of the mean over the rows of `values` that are not NaN (shape [rows]).

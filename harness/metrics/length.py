@@ -79,7 +79,7 @@ def token_reduction(run: Sequence[Graded], reference: Sequence[Graded]) -> Token
     mean = mean_interval(100.0 * (theirs[keep] - ours[keep]) / theirs[keep], clusters, share=False)
     value, se, half = _ratio(ours[keep], theirs[keep], clusters)
     return TokenReduction(
-        atr=Estimate(mean.value, mean.low, mean.high, mean.se, len(keep), samples, counts),
+        atr=mean.estimate(samples, counts),
         otr=Estimate(value, value - half, value + half, se, len(keep), samples, counts),
     )
 

@@ -11,7 +11,7 @@ is [0, 0.12] and not [0, 0]. `docs/statistics.md` has the reasons, sources and s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from harness.errors import DataError
 from harness.stats.distributions import t_quantile
+from harness.types import Estimate
 
 Array = npt.NDArray[np.float64]
 
@@ -34,6 +35,18 @@ class Mean:
     high: float
     n_problems: int
     n_clusters: int
+
+    def estimate(
+        self,
+        n_samples: int,
+        counts: Mapping[str, int] | None = None,
+        bounds: tuple[float, float] | None = None,
+        *,
+        n_problems: int | None = None,
+    ) -> Estimate:
+        """The same with its denominators; `n_problems` where the means were not over problems."""
+        problems = self.n_problems if n_problems is None else n_problems
+        return Estimate(self.value, self.low, self.high, self.se, problems, n_samples, counts or {}, bounds)
 
 
 def cluster_codes(clusters: Sequence[str]) -> tuple[npt.NDArray[np.intp], int]:

@@ -37,16 +37,8 @@ def share(outcomes: Sequence[PairVotes], value: Value) -> Estimate | None:
     total = float(values.sum())
     counts: dict[str, int] = {status: 0 for status in STATUSES}
     counts |= {"scored": len(pairs), "unscored": missing}
-    return Estimate(
-        value=mean.value,
-        low=mean.low,
-        high=mean.high,
-        se=mean.se,
-        n_problems=len(pairs),
-        n_samples=sum(len(outcome.votes) for outcome, _ in pairs),
-        counts=counts,
-        bounds=(total / len(outcomes), (total + missing) / len(outcomes)) if missing else None,
-    )
+    bounds = (total / len(outcomes), (total + missing) / len(outcomes)) if missing else None
+    return mean.estimate(sum(len(outcome.votes) for outcome, _ in pairs), counts, bounds)
 
 
 def difference(outcomes: Sequence[PairVotes], value: Value) -> Estimate | None:
@@ -56,8 +48,7 @@ def difference(outcomes: Sequence[PairVotes], value: Value) -> Estimate | None:
         return None
     values = np.array([got for _, got in pairs], dtype=np.float64)
     mean = mean_interval(values, [outcome.pair.cluster for outcome, _ in pairs], share=False)
-    samples = sum(len(outcome.votes) for outcome, _ in pairs)
-    return Estimate(mean.value, mean.low, mean.high, mean.se, len(pairs), samples)
+    return mean.estimate(sum(len(outcome.votes) for outcome, _ in pairs))
 
 
 def confusion(outcomes: Sequence[PairVotes]) -> Array:
@@ -146,5 +137,4 @@ def human_agreement(pairs: Sequence[LabelledPair], *, ties: bool) -> Estimate | 
         samples += len(votes)
     if not values:
         return None
-    mean = mean_interval(np.array(values), clusters)
-    return Estimate(mean.value, mean.low, mean.high, mean.se, len(values), samples)
+    return mean_interval(np.array(values), clusters).estimate(samples)

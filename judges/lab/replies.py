@@ -72,7 +72,7 @@ def replies(outcomes: Sequence[PairVotes], environment: Mapping[str, Json]) -> R
         unscored=len(failed) - len(errors),
         errors=len(errors),
         why=dict(Counter(_kind(judgment.why) for judgment in failed).most_common()),
-        malformed=Estimate(malformed.value, malformed.low, malformed.high, malformed.se, len(outcomes), len(judgments)),
+        malformed=malformed.estimate(len(judgments), n_problems=len(outcomes)),
         notes={note: count / len(readable) for note, count in noted.most_common()},
         tokens_in=tokens_in,
         tokens_out=tokens_out,

@@ -23,7 +23,7 @@ import numpy as np
 from harness.errors import ConfigError, DataError, MissingExtra
 from harness.stats.distributions import t_quantile
 from harness.stats.standard_errors import Array, mean_interval
-from harness.types import STATUSES, Estimate, Json
+from harness.types import Estimate, Json
 from judges.pairwise import game
 from judges.pointwise import check_sampling, unscored
 from judges.prompts.rubric import load_rubric
@@ -38,7 +38,7 @@ from judges.protocols.alpaca.prompt import (
     require_official,
 )
 from judges.protocols.alpaca.score import baseline_fit
-from judges.summary import mean_summary
+from judges.summary import mean_summary, status_counts
 from judges.types import Ask, Judged, Judging, JudgingOptions, Judgment, Order, Summary, Task
 
 RUBRIC = "pairwise_2"
@@ -262,9 +262,9 @@ def _average_length(tasks: Sequence[Task], judged: Sequence[Judged]) -> Estimate
         raise DataError("no answer was given, so there is no length")
     clusters = [f"cluster {task.cluster}" if task.cluster else f"problem {task.problem_id}" for task, _ in known]
     mean = mean_interval(np.array([length for _, length in known]), clusters, share=False)
-    counts: dict[str, int] = {status: sum(one.status == status for one in judged) for status in STATUSES}
     problems = len({task.problem_id for task, _ in known})
-    return Estimate(mean.value, max(0.0, mean.low), mean.high, mean.se, problems, len(known), counts)
+    found = mean.estimate(len(known), status_counts(judged), n_problems=problems)
+    return replace(found, low=max(0.0, mean.low))
 
 
 def _fit_warnings(fit: Fit, data: GlmData | None, win_rate: float) -> list[str]:

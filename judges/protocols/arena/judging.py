@@ -29,6 +29,7 @@ from judges.protocols.arena.prompt import Prompts, find_prompt
 from judges.protocols.arena.score import Votes, ratio
 from judges.protocols.arena.style import style_of, style_scores
 from judges.replies.parse import PARSER_VERSION
+from judges.summary import status_counts
 from judges.types import (
     Ask,
     Judged,
@@ -193,16 +194,8 @@ class ArenaHardJudging(Judging):
         # A missing answer could have had two clear verdicts either way.
         most = lost * 2.0 * CLEAR_VOTES
         points = mean.value * votes
-        return Estimate(
-            value=mean.value,
-            low=mean.low,
-            high=mean.high,
-            se=mean.se,
-            n_problems=mean.n_problems,
-            n_samples=len(scored),
-            counts={status: sum(one.status == status for one in judged) for status in STATUSES},
-            bounds=(points / (votes + most), (points + most) / (votes + most)) if lost else None,
-        )
+        bounds = (points / (votes + most), (points + most) / (votes + most)) if lost else None
+        return mean.estimate(len(scored), status_counts(judged), bounds)
 
 
 def build(options: JudgingOptions) -> Judging:

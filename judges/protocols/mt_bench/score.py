@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -110,17 +110,9 @@ def _estimate(rated: Sequence[Rated]) -> Estimate:
     mean = mean_interval(np.array(list(means.values())), [question[problem] for problem in means], share=False)
     counts = Counter(one.status for one in rated)
     missing = sum(one.rating is None for one in rated)
-    n = len(rated) - missing
-    return Estimate(
-        value=mean.value,
-        low=max(LOW, mean.low),
-        high=min(HIGH, mean.high),
-        se=mean.se,
-        n_problems=mean.n_problems,
-        n_samples=n,
-        counts={status: counts[status] for status in STATUSES},
-        bounds=None if missing == 0 else _bounds(rated),
-    )
+    bounds = None if missing == 0 else _bounds(rated)
+    found = mean.estimate(len(rated) - missing, {status: counts[status] for status in STATUSES}, bounds)
+    return replace(found, low=max(LOW, mean.low), high=min(HIGH, mean.high))
 
 
 def _bounds(rated: Sequence[Rated]) -> tuple[float, float]:
@@ -231,15 +223,11 @@ def _pair_score(model: str, judge: str, values: Sequence[tuple[str, float | None
         ties=counts[0.5],
         losses=counts[0.0],
         unparsed=missing,
-        adjusted=Estimate(
-            value=mean.value,
-            low=mean.low,
-            high=mean.high,
-            se=mean.se,
+        adjusted=mean.estimate(
+            len(known),
+            {name: status[name] for name in STATUSES},
+            (won / len(values), (won + missing) / len(values)) if missing else None,
             n_problems=len({question for question, _ in known}),
-            n_samples=len(known),
-            counts={name: status[name] for name in STATUSES},
-            bounds=(won / len(values), (won + missing) / len(values)) if missing else None,
         ),
     )
 
