@@ -4,12 +4,12 @@
     harness run --suite gsm8k --model hf:owner/name --model-arg dtype=float32
 
 Layers of this engine: `hf_source` finds the weights and names them, `hf_load` loads them, `hf_prompt` renders messages,
-`hf_decode` is the decode loop over `hf_cache`, `hf_sampling` chooses tokens. This file puts them behind the `Model`
-protocol: the loop runs in a worker thread, and completions come back as their rows finish. Code that comes with a
-checkpoint is never run (`trust_remote_code` stays off). The checkpoint's own generation defaults (repetition penalty,
-top-k and the like) are not applied: sampling is exactly what the run's spec says. A request's JSON schema is not
-enforced here: what reads the reply must cope. `top_logprobs` are of the first token generated, which for a model that
-thinks is the first of its thoughts.
+`hf_decode` is the decode loop over `hf_cache`, `hf_sampling` chooses tokens, `hf_score` scores text. This file puts
+them behind the `Model` protocol: one worker thread decodes, takes what callers ask between two tokens, and hands each
+its completion as its row finishes. Code that comes with a checkpoint is never run (`trust_remote_code` stays off). The
+checkpoint's own generation defaults (repetition penalty, top-k and the like) are not applied: sampling is exactly what
+the run's spec says. A request's JSON schema is not enforced here: what reads the reply must cope. `top_logprobs` are of
+the first token generated, which for a model that thinks is the first of its thoughts.
 """
 
 from __future__ import annotations
