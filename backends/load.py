@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from backends.config import Settings
 from harness.errors import StoreError
 from harness.models import trained
 from harness.models.hf_source import Source
@@ -46,6 +47,20 @@ def load_tokenizer(source: Source) -> Any:
     from harness.models import hf_load
 
     return hf_load.load_tokenizer(source)
+
+
+def lora_config(settings: Settings) -> Any:
+    """Peft's config of the adapter that a stage trains."""
+    import peft
+
+    targets = settings.lora_targets
+    return peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha or 2 * (settings.lora_rank or 0),
+        lora_dropout=settings.lora_dropout,
+        target_modules=targets if targets == "all-linear" else targets.split("+"),
+    )
 
 
 def check_vocabulary(source: Source, config: Any, tokenizer: Any) -> None:

@@ -27,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from backends.config import Settings
+from backends.load import lora_config
 from backends.losses.chunks import chunk_rows, map_rows, same_dtype
 
 Sharding = Literal["none", "copies", "zero2", "whole"]
@@ -256,14 +257,7 @@ def _model(work: Work, low: bool) -> Any:
         model.enable_input_require_grads()
     if not lora:
         return model
-    targets = work.settings.lora_targets
-    lora_config = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        r=work.settings.lora_rank,
-        lora_dropout=work.settings.lora_dropout,
-        target_modules=targets if targets == "all-linear" else targets.split("+"),
-    )
-    return peft.get_peft_model(model, lora_config, autocast_adapter_dtype=not low)
+    return peft.get_peft_model(model, lora_config(work.settings), autocast_adapter_dtype=not low)
 
 
 def _pretend(model: Any, mode: Any) -> None:

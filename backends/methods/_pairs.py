@@ -21,7 +21,7 @@ from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss
 from backends.losses.reduction import row_means
 from backends.records.record import TrainRecord
-from backends.records.segments import Encoder, Example, Field, Tokenised, Unusable, encode_or_count, example_of
+from backends.records.segments import Encoder, Example, Field, Unusable, encode_or_count, example_of
 from backends.trainers.batch import Batch
 from harness.errors import DataError
 from harness.hashing import short_hash
@@ -49,31 +49,22 @@ class PairOptions:
         return ("response", "rejected") if self.pairs == "rejected" else ("candidates",)
 
     def examples(self, *fields: Field) -> ExampleMaker:
-        """Makes examples of these sides of the pairs, both by default."""
-        return partial(pair_examples, source=self.pairs, fields=fields or ("response", "rejected"))
+        """Makes examples of these sides of the pairs, both by default; what has no better and worse side is left out.
+
+        They raise `DataError` for a record with fewer than two candidates or without their rewards.
+        """
+        sides = fields or ("response", "rejected")
+        return lambda encoder, records: encode_or_count(partial(_pair, encoder, self.pairs, sides), records)
 
 
-def pair_examples(
-    encoder: Encoder,
-    records: Sequence[TrainRecord],
-    source: PairSource = "rejected",
-    fields: Sequence[Field] = ("response", "rejected"),
-) -> Tokenised:
-    """Examples of two sequences, preferred and rejected; records without a better and a worse candidate are left out.
-
-    Raises `DataError` as `tokenise` does, and for a record with fewer than two candidates or without their rewards.
-    """
-
-    def encode(record: TrainRecord) -> tuple[Example]:
-        if source == "rejected":
-            return (example_of(encoder, record, fields),)
-        # What is no pair is still encoded, as a pair of equals: whatever else is wrong with it is told first.
-        example = example_of(encoder, _paired(record, source), fields)
-        if len(set(_rewards(record))) == 1:
-            raise Unusable("no_pair")
-        return (example,)
-
-    return encode_or_count(encode, records)
+def _pair(encoder: Encoder, source: PairSource, fields: Sequence[Field], record: TrainRecord) -> tuple[Example]:
+    if source == "rejected":
+        return (example_of(encoder, record, fields),)
+    # What is no pair is still encoded, as a pair of equals: whatever else is wrong with it is told first.
+    example = example_of(encoder, _paired(record, source), fields)
+    if len(set(_rewards(record))) == 1:
+        raise Unusable("no_pair")
+    return (example,)
 
 
 def _rewards(record: TrainRecord) -> list[float]:
@@ -90,7 +81,6 @@ def _paired(record: TrainRecord, source: PairSource) -> TrainRecord:
     if source == "best_other" and rewards[worst] < rewards[best]:
         lower = [number for number, reward in enumerate(rewards) if reward < rewards[best]]
         other = lower[int(short_hash(record.id), 16) % len(lower)]  # random, and the same in every run
-
     texts = [candidate.text for candidate in record.candidates]
     return dataclasses.replace(record, response=texts[best], rejected=texts[other], structure=())
 

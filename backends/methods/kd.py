@@ -107,32 +107,14 @@ class DistillObjective(Objective):
     def _divergence(self, batch: Batch, logits: HeadLogits, teacher: HeadLogits | None) -> Tensor:
         """D at each response position, (R, T)."""
         o, mask_RT = self.options, batch.mask_RT
+        how: dict[str, Any] = {"kind": o.divergence, "beta": o.beta, "mass": o.mass}
+        how |= {"temperature": o.temperature, "tau2_scale": o.tau2_scale}
         if teacher is not None:
             # Rows beyond the tokenizer's tokens are padding, of another number in each model.
             size = min(self._tokens, vocabulary_size(logits), vocabulary_size(teacher))
-            return token_divergence(
-                logits,
-                teacher,
-                mask_RT,
-                kind=o.divergence,
-                beta=o.beta,
-                temperature=o.temperature,
-                tau2_scale=o.tau2_scale,
-                vocabulary=size,
-                top_k=o.top_k,
-                mass=o.mass,
-            )
-        return stored_divergence(
-            logits,
-            batch.extras[LOGPS][..., : o.top_k],
-            batch.extras[IDS][..., : o.top_k].long(),
-            mask_RT,
-            kind=o.divergence,
-            beta=o.beta,
-            temperature=o.temperature,
-            tau2_scale=o.tau2_scale,
-            mass=o.mass,
-        )
+            return token_divergence(logits, teacher, mask_RT, **how, vocabulary=size, top_k=o.top_k)
+        logps_RTK, ids_RTK = (batch.extras[name][..., : o.top_k] for name in (LOGPS, IDS))
+        return stored_divergence(logits, logps_RTK, ids_RTK.long(), mask_RT, **how)
 
 
 def _detached(logits: HeadLogits) -> HeadLogits:

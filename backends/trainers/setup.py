@@ -14,7 +14,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from backends.base import Objective
 from backends.config import Runtime, Settings
-from backends.load import find_weights
+from backends.load import find_weights, lora_config
 from backends.plan import Plan, StagePlan
 from backends.trainers.callbacks import Watch
 from backends.trainers.feed import Fixed
@@ -107,20 +107,14 @@ def _with_adapter(model: Any, settings: Settings, seed: int) -> Any:
     """The model with a new adapter, drawn from the seed."""
     import peft
 
-    targets = settings.lora_targets
-    _check_targets(model, targets)
-    config = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha or 2 * (settings.lora_rank or 0),
-        lora_dropout=settings.lora_dropout,
-        target_modules=targets if targets == "all-linear" else targets.split("+"),
-    )
+    _check_targets(model, settings.lora_targets)
     transformers.set_seed(seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
         # ZeRO-3 gathers parameters of one type only: there the adapter is in its base's.
-        return peft.get_peft_model(model, config, autocast_adapter_dtype=not is_deepspeed_zero3_enabled())
+        return peft.get_peft_model(
+            model, lora_config(settings), autocast_adapter_dtype=not is_deepspeed_zero3_enabled()
+        )
 
 
 def _check_tokens(model: Any, stage: StagePlan) -> None:
