@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -79,6 +80,8 @@ def measure_vllm(place: Place) -> Numbers:
     shared: dict[str, Any] = {"enforce_eager": True, "max_model_len": 2048}
     if place.device == "cuda":
         shared["gpu_memory_utilization"] = 0.4
+    else:
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
     async def ours() -> tuple[bool, float, list[list[int]]]:
         model: Any = load_model(f"vllm:{place.model()}", {key: str(value).lower() for key, value in shared.items()})

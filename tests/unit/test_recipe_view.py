@@ -12,6 +12,8 @@ from backends.recipe import apply, load_recipe, recipes
 from backends.recipe_view import describe_recipe, value_lines, works
 
 REPRESENTATIVES = ["cotd-po:ministral-8b", "edit", "emo:qwen-7b-math", "redi", "thinkanswer:qwen-1.5b-math"]
+TOTALS: dict[str, list[float]] = {}
+"""Of works that were estimated: half of the recipes have the sizes of another."""
 
 
 @pytest.mark.parametrize("name", sorted(recipes()))
@@ -23,8 +25,10 @@ def test_a_recipe_can_be_planned(name: str) -> None:
         assert work.rows >= recipe.about.sequences or work.rows == settings.micro_batch
         # Two of the layers are enough to see that the passes run.
         small = dataclasses.replace(work, config=shallow(work.config), length=64)
-        for devices, sharding in [(1, "none"), (8, "whole")]:
-            assert estimate(small, devices, sharding).total > 0  # type: ignore[arg-type]
+        key = f"{small.config.to_json_string()} {dataclasses.replace(small, config=None)}"
+        if key not in TOTALS:
+            TOTALS[key] = [estimate(small, 1, "none").total, estimate(small, 8, "whole").total]
+        assert min(TOTALS[key]) > 0
 
 
 def test_another_student_has_its_own_sizes(tmp_path: Path) -> None:
