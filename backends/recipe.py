@@ -56,7 +56,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainRecipe:
     """A recipe as it was read."""
 
     name: str
@@ -72,7 +72,7 @@ def recipes(file: str | None = None) -> dict[str, str]:
     return {recipe.name: recipe.about.summary for recipe in _packaged(file)}
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str) -> TrainRecipe:
     """A packaged recipe "name" or "name:variant", or a file "path.toml" or "path.toml:variant".
 
     Raises `UnknownName` for a name or a variant that does not exist, `ConfigError` for a file that cannot be read or
@@ -90,7 +90,7 @@ def load_recipe(name: str) -> Recipe:
     return _merge(name, layers)
 
 
-def apply(recipe: Recipe, changes: Mapping[str, object]) -> TrainConfig:
+def apply(recipe: TrainRecipe, changes: Mapping[str, object]) -> TrainConfig:
     """The recipe's run with changes: fields of `TrainConfig`; `options` and `settings` are added to, not replaced.
 
     Strings are converted to a field's type; None is "not given". A setting for all stages takes the place of the
@@ -139,7 +139,7 @@ _Layer: TypeAlias = tuple[Mapping[str, Any], Mapping[str, tuple[Json, str]]]
 """One file's general tables, or one variant's: what is in [about], and key -> (value, source)."""
 
 
-def _packaged(file: str | None) -> Iterator[Recipe]:
+def _packaged(file: str | None) -> Iterator[TrainRecipe]:
     for path in sorted(path for path in FOLDER.glob("*.toml") if file in (None, path.stem)):
         layers, variants = _layers(path, "")
         if not variants:
@@ -182,13 +182,13 @@ def _layers(path: Path, variant: str, depth: int = 0) -> tuple[list[_Layer], lis
     return layers, variants
 
 
-def _merge(name: str, layers: list[_Layer]) -> Recipe:
+def _merge(name: str, layers: list[_Layer]) -> TrainRecipe:
     about: dict[str, Any] = {}
     values: dict[str, tuple[Json, str]] = {}
     for told, found in layers:
         about |= told
         values |= found
-    return Recipe(
+    return TrainRecipe(
         name,
         About(**about),
         {key: value for key, (value, _) in values.items()},

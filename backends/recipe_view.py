@@ -13,11 +13,11 @@ from backends.base import Stage, TrainMethod, load_method
 from backends.config import Settings, TrainConfig
 from backends.memory import Work, model_config, table
 from backends.plan import micro_batches
-from backends.recipe import Recipe, architecture
+from backends.recipe import TrainRecipe, architecture
 from harness.options import parse_options
 
 
-def describe_recipe(recipe: Recipe, config: TrainConfig) -> list[str]:
+def describe_recipe(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
     """Lines of text; `config` is the recipe's run with whatever was changed.
 
     Raises what a run with this config would raise before it looks for the student.
@@ -47,7 +47,7 @@ def describe_recipe(recipe: Recipe, config: TrainConfig) -> list[str]:
     return lines
 
 
-def value_lines(recipe: Recipe, config: TrainConfig) -> list[str]:
+def value_lines(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
     """Each value with its source; what `config` has in place of a recipe's value, or beside them, is "given"."""
     now: dict[str, object] = {key: getattr(config, key) for key in recipe.values if hasattr(config, key)}
     for part, values in (("options", config.options), ("settings", config.settings)):
@@ -62,7 +62,7 @@ def value_lines(recipe: Recipe, config: TrainConfig) -> list[str]:
     return lines + [f"{'given':8}{key} = {value}" for key, value in now.items() if key not in recipe.values]
 
 
-def works(recipe: Recipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings, Work]]:
+def works(recipe: TrainRecipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings, Work]]:
     """Each stage with its settings and what a device does at a time; nothing where the student's sizes are unknown."""
     sizes = _sizes(recipe, config)
     method = load_method(config.method)
@@ -90,7 +90,7 @@ def works(recipe: Recipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings
         )
 
 
-def _sizes(recipe: Recipe, config: TrainConfig) -> Any:
+def _sizes(recipe: TrainRecipe, config: TrainConfig) -> Any:
     """The transformers config of the student: its folder's if it is not the recipe's own."""
     if config.student == recipe.values.get("student"):
         return model_config(architecture(recipe.about.architecture)) if recipe.about.architecture else None

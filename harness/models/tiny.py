@@ -20,7 +20,7 @@ from harness.hashing import short_hash
 from harness.models.hf import HfModel
 from harness.models.hf_source import HfOptions, find_source, options_of_one
 from harness.models.made_once import made_once
-from harness.models.tiny_pretrain import Pretraining, pretrain
+from harness.models.tiny_pretrain import Recipe, pretrain
 from harness.models.tiny_tokenizer import VOCABULARY, tiny_tokenizer
 
 _FORMAT = 1
@@ -38,17 +38,17 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
     return HfModel("tiny", replace(find_source(str(folder), parsed.adapter), called={"model": folder.name}), parsed)
 
 
-def tiny_student(recipe: Pretraining | None = None) -> Path:
+def tiny_student(recipe: Recipe | None = None) -> Path:
     """The checkpoint's folder: config.json, model.safetensors, tokenizer; trained first if it is not in the cache.
 
     Raises `PrerequisiteError` if the cache cannot be written or torch is too old.
     """
-    recipe = Pretraining() if recipe is None else recipe
+    recipe = Recipe() if recipe is None else recipe
     key = short_hash(f"{_FORMAT} {VOCABULARY} {recipe}", digits=12)
     return made_once(f"tiny-{key}", functools.partial(_train, recipe), megabytes=20)
 
 
-def _train(recipe: Pretraining, folder: Path) -> None:
+def _train(recipe: Recipe, folder: Path) -> None:
     tokenizer = tiny_tokenizer()
     print(f"training the model tiny once, a minute or two, into {folder.parent}", file=sys.stderr)
     model = pretrain(recipe, tokenizer)

@@ -39,7 +39,7 @@ Row = tuple[list[int], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Pretraining:
+class Recipe:
     """All that decides the weights, but for the machine."""
 
     hidden: int = 256
@@ -68,7 +68,7 @@ class Pretraining:
     seed: int = 0
 
 
-def pretrain(recipe: Pretraining, tokenizer: Any) -> Any:
+def pretrain(recipe: Recipe, tokenizer: Any) -> Any:
     """The trained `LlamaForCausalLM`, in float32, on the CPU; progress goes to stderr.
 
     The caller's random state is left alone. Raises `PrerequisiteError` if torch has no Muon.
@@ -111,7 +111,7 @@ def _cosine(done: float) -> float:
 # --- data -----------------------------------------------------------------------------------------------------------
 
 
-def sequences(recipe: Pretraining, tokenizer: Any) -> list[Row]:
+def sequences(recipe: Recipe, tokenizer: Any) -> list[Row]:
     """Every chain with its prompt and the end of sequence as token ids, in random order."""
     rng = Rng("tiny", recipe.seed)
     prompts, responses = [], []
@@ -170,7 +170,7 @@ def _padded(batch: list[Row], pad: int) -> tuple[Any, Any, Any]:
 # --- model ----------------------------------------------------------------------------------------------------------
 
 
-def _untrained(recipe: Pretraining, tokenizer: Any) -> Any:
+def _untrained(recipe: Recipe, tokenizer: Any) -> Any:
     import torch
     import transformers
 
@@ -192,7 +192,7 @@ def _untrained(recipe: Pretraining, tokenizer: Any) -> Any:
         return transformers.LlamaForCausalLM(config)
 
 
-def _optimisers(model: Any, recipe: Pretraining) -> list[Any]:
+def _optimisers(model: Any, recipe: Recipe) -> list[Any]:
     import torch
 
     if not hasattr(torch.optim, "Muon"):

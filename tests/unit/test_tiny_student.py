@@ -20,13 +20,13 @@ from harness.errors import ConfigError, PrerequisiteError
 from harness.models import load_model
 from harness.models.hf import HfModel
 from harness.models.tiny import tiny_student
-from harness.models.tiny_pretrain import UNTHINKING, Pretraining, pretrain, sequences
+from harness.models.tiny_pretrain import UNTHINKING, Recipe, pretrain, sequences
 from harness.models.tiny_tokenizer import tiny_tokenizer
 from harness.synth import INSTRUCTION, generate
 from tests.tiny_model import answer, request
 
 TOKENIZER = tiny_tokenizer()
-SMALL = Pretraining(
+SMALL = Recipe(
     hidden=16,
     layers=1,
     heads=2,
@@ -148,7 +148,7 @@ def test_the_checkpoint_is_made_once_and_answers(tmp_path: Path, monkeypatch: py
     assert folder.parent == tmp_path and [path.name for path in tmp_path.iterdir() if path.is_dir()] == [folder.name]
     assert tiny_student(SMALL) == folder and (folder / "model.safetensors").stat().st_mtime_ns == made
     assert tiny_student.__defaults__ == (None,)
-    monkeypatch.setattr("harness.models.tiny.Pretraining", lambda: SMALL)
+    monkeypatch.setattr("harness.models.tiny.Recipe", lambda: SMALL)
     model = load_model("tiny", {"device": "cpu"})
     assert isinstance(model, HfModel) and model.dtype == "float32" and str(tmp_path) not in str(model.describe())
     assert answer(model, [request("What is 2 + 3?", max_tokens=4)])["What is 2 + 3?", 0].tokens_out
@@ -179,3 +179,9 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path: Path, monkeypa
 def test_what_makes_no_sense_is_refused(spec: str, options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="tiny"):
         load_model(spec, options)
+
+
+def test_the_folder_s_name_is_part_of_stored_runs_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a hash over how the recipe prints, its class's name included."""
+    monkeypatch.setattr("harness.models.tiny.made_once", lambda name, make, megabytes: Path(name))
+    assert str(tiny_student()) == "tiny-fd3f30cfc6ca"
