@@ -114,7 +114,7 @@ class Maker:
     @classmethod
     def read(cls, files: Sequence[str], given: Mapping[str, Any]) -> tuple[list[TrainRecord], dict[str, Json]]:
         """What it starts from, and where that came from, for the report."""
-        return read_all(files, given.get("grader")), {"inputs": list(files)}
+        return read_all(files, given.get("grader")), {"inputs": list(files)} if files else {}
 
     def __post_init__(self) -> None:
         """Raises `DataError` for a number out of its bounds, and what loading a template and `check` raise."""

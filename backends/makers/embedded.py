@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from backends.makers.asking import Ask
 from backends.makers.base import Made, Maker, option
-from backends.records.record import TrainRecord
 from backends.records.synth import Form, synth_records
 from harness.errors import UsageError
 from harness.synth import Level, Style
-from harness.types import Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +43,17 @@ class Synth(Maker):
     role = ""
     takes_files = False
 
-    @classmethod
-    def read(cls, files: Sequence[str], given: Mapping[str, Any]) -> tuple[list[TrainRecord], dict[str, Json]]:
-        """Nothing."""
-        return [], {}
-
     def check(self) -> None:
         """Levels are digits."""
-        if not all(part.isascii() and part.isdigit() and len(part) == 1 for part in self._levels):
+        if not re.fullmatch(r"\s*[0-9]\s*(?:,\s*[0-9]\s*)*", self.levels):
             raise UsageError(f"--levels {self.levels!r}: levels are digits joined by commas, as in 1,2")
-
-    @property
-    def _levels(self) -> list[str]:
-        return [part.strip() for part in self.levels.split(",")]
 
     def run(self, ask: Ask) -> Made:
         """Generate them."""
         records = synth_records(
             self.seed,
             self.per_level,
-            tuple(cast(Level, int(part)) for part in self._levels),
+            tuple(cast(Level, int(part)) for part in self.levels.split(",")),
             split=self.split,
             style=self.style,
             form=self.form,

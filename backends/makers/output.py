@@ -31,7 +31,7 @@ class Output:
         """Raises `UsageError` for files that are an input, or that this maker did not make (unless `force`)."""
         self.path, self.maker, self._dry_run = path, maker.name, dry_run
         self.sets = {name: path.with_name(f"{path.stem}.{name}{path.suffix}") for name in maker.sets}
-        self._report, self._replies = self._beside(".report.json"), self._beside(".cache.sqlite")
+        self._report, self._replies = (path.with_name(path.name + end) for end in (".report.json", ".cache.sqlite"))
         self._old = self._read_report()
         ours = self._old.get("recipe") == self.maker
         owned = {path: ours} | {file: ours and name in self._old.get("sets", {}) for name, file in self.sets.items()}
@@ -45,9 +45,6 @@ class Output:
                     f"{file} is there and not made by `harness data {self.maker}`: name another --out, or say --force "
                     "to replace it"
                 )
-
-    def _beside(self, ending: str) -> Path:
-        return self.path.with_name(self.path.name + ending)
 
     def _read_report(self) -> dict[str, Any]:
         """What an earlier call reported of its work; {} where there is no report that can be read."""

@@ -57,27 +57,25 @@ class Perspectives(Maker):
         if not set(self.only) <= set(known) or len(set(self.only)) < len(self.only):
             raise DataError(f"perspectives {list(self.only)!r}: each once, out of {', '.join(known)}")
 
-    @property
-    def _chosen(self) -> Sequence[str]:
-        return self.only or tuple(self.templates["perspectives"].variants)
+    def _asked(self) -> list[tuple[TrainRecord, str]]:
+        chosen = self.only or tuple(self.templates["perspectives"].variants)
+        return [(record, name) for record in self.records for name in chosen]
 
     def first(self) -> Sequence[Query]:
         """Everything: it asks once."""
         variants = self.templates["perspectives"].variants
         return [
             self.query(record, "perspectives", part=name, values={"variant": variants[name]})
-            for record in self.records
-            for name in self._chosen
+            for record, name in self._asked()
         ]
 
     def run(self, ask: Ask) -> Made:
         """Ask, check, remove near-duplicates."""
         queries = self.first()
         counts = Counter(given=len(self.records), asked=len(queries))
-        owners = [(record, name) for record in self.records for name in self._chosen]
         texts = [
             (record, name, in_form_of(response_text(record) or "", text))
-            for (record, name), text in replies(owners, ask(queries), counts)
+            for (record, name), text in replies(self._asked(), ask(queries), counts)
         ]
         verdicts = grade_texts([(record, text) for record, _, text in texts])
         right: dict[str, list[tuple[str, str]]] = {}

@@ -28,8 +28,6 @@ class Template:
     name: str
     version: str
     summary: str
-    source: str
-    """Paper whose criteria it keeps."""
     text: str
     variants: Mapping[str, str] = field(default_factory=dict)
     """Name -> what stands for {variant}."""
@@ -55,13 +53,13 @@ def load_template(name: str, known: Sequence[str], file: Path) -> Template:
     root = parse(str(file), _read(file))
     root.only({"version", "summary", "source", "text", "variants"})
     text = root.text("text").strip()
+    root.text("source")  # whose criteria it keeps: every file says so
     _check_fields(root, name, text, known)
     variants = _variants(root) if "variant" in known else {}
     return Template(
         name=name,
         version=root.text("version"),
         summary=root.text("summary"),
-        source=root.text("source"),
         text=text,
         variants=variants,
         content_hash=short_hash(canonical_json([text, variants]), 12),

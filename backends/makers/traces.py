@@ -118,7 +118,7 @@ class Traces(Maker):
                 unverified += [self._kept(record, attempt, text, verified=False) for attempt, text in chosen]
                 continue
             verdicts = graded[record.id]
-            counts.update(verdicts)
+            counts.update("teacher_error" if verdict == "error" else verdict for verdict in verdicts)
             chosen = self._chosen(texts, [verdict == "right" for verdict in verdicts], counts)
             wrong = tuple(dict.fromkeys(t for t, verdict in zip(texts, verdicts, strict=True) if verdict == "wrong"))
             for index, (attempt, text) in enumerate(chosen):
@@ -141,9 +141,7 @@ class Traces(Maker):
         """
         checkable = [record for record in self.records if grader_of(record) is not None]
         scores = iter(grade([(problem_of(one), reply) for one in checkable for reply in answered[one.id]]))
-        named = {"error": "teacher_error"}
-        verdicts = {one.id: [verdict_of(next(scores)) for _ in answered[one.id]] for one in checkable}
-        return {name: [named.get(verdict, verdict) for verdict in found] for name, found in verdicts.items()}
+        return {one.id: [verdict_of(next(scores)) for _ in answered[one.id]] for one in checkable}
 
     def _chosen(self, texts: Sequence[str], good: Sequence[bool], counts: Counter[str]) -> list[tuple[int, str]]:
         """The good texts that differ, with their attempts, as many as are wanted."""
