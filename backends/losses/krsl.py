@@ -38,8 +38,6 @@ class KrslLoss(NamedTuple):
     """Scalar, detached: the part of the right responses, at least 0."""
     rejected: Tensor
     """Scalar, detached: the part of the wrong responses, at most 0."""
-    key_share: float
-    """Key tokens among the response tokens of this batch, 0 to 1."""
     rejected_keys: int
     """Key tokens of this batch's wrong responses."""
     rejected_key_nll: float | None
@@ -105,7 +103,6 @@ def krsl_loss(
         loss=loss,
         chosen=parts_B[chosen_B].sum(),
         rejected=parts_B[~chosen_B].sum(),
-        key_share=int(key_BT.sum()) / int(mask_BT.sum()),
         rejected_keys=len(wrong_nll),
         rejected_key_nll=float(wrong_nll.mean()) if len(wrong_nll) else None,
     )
