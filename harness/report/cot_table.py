@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError, StoreError
 from harness.leaderboard import group_key, load_results
-from harness.report.table import Column, Row, Table
+from harness.report.table import Column, Row, Table, column, number
 from harness.report.text import with_interval
 from harness.run.folder import RunFolder
 from harness.run.result import RunResult
@@ -55,7 +55,7 @@ def cot_table(results: Sequence[RunResult], results_dir: Path) -> Table:
         rows.append(row)
         notes += [*found, *more]
     columns = (
-        Column("model", lambda row: str(row["model"])),
+        column("model"),
         *(Column(name, partial(_points, key), right=True) for key, name in names.items()),
         Column("CoT score", _score, right=True),
         *(Column(title, partial(_number, key), right=True) for key, title in _SHARES.items()),
@@ -167,9 +167,8 @@ def _percent(share: float) -> float:
 
 
 def _points(key: str, row: Row) -> str:
-    points = row["points"]
-    value = points.get(key) if isinstance(points, Mapping) else None
-    return f"{value:.2f}" if isinstance(value, int | float) else ""
+    value = number(row, "points", key)
+    return f"{value:.2f}" if value is not None else ""
 
 
 def _score(row: Row) -> str:
@@ -179,5 +178,5 @@ def _score(row: Row) -> str:
 
 
 def _number(key: str, row: Row) -> str:
-    value = row[key]
-    return f"{value:.1f}" if isinstance(value, int | float) else ""
+    value = number(row, key)
+    return f"{value:.1f}" if value is not None else ""

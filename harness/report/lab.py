@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import unicodedata
-from collections.abc import Mapping
+from typing import cast
 
 from harness.plain import clean, plural
 from harness.report.lab_json import difference_of, lab_json, plain
-from harness.report.table import Column, Format, Row, Table, render
-from harness.report.text import p_value, percent, signed, with_interval
+from harness.report.table import Column, Format, Row, Table, at, column, number, render
+from harness.report.text import p_value, percent, signed_interval, with_interval
 from harness.stats.decision import disagreement
 from harness.types import Estimate, Json
 from judges.lab.report import ArmReport, LabReport
@@ -120,58 +120,36 @@ def _measures(report: LabReport) -> Table:
     return Table(title, tuple(columns), tuple(rows), tuple(_notes(report)))
 
 
-def _mapping(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: Json) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
 def _arm_column(name: str) -> Column:
     def show(row: Row) -> str:
-        value = _mapping(row["arms"]).get(name)
-        scale = _number(row["scale"])
-        if isinstance(value, Mapping):
-            low, high = _number(value["low"]), _number(value["high"])
+        scale, alone = number(row, "scale"), number(row, "arms", name)
+        value, low, high = (number(row, "arms", name, end) for end in ("value", "low", "high"))
+        if value is not None and low is not None and high is not None:
             if scale == _PLAIN:
-                return f"{_number(value['value']):.2f} [{low:.2f}, {high:.2f}]"
-            return with_interval(_number(value["value"]), low, high, scale)
-        if value is None:
+                return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+            return with_interval(value, low, high, scale or 1.0)
+        if alone is None:
             return "-"
-        number = _number(value)
-        return percent(number) if scale == _SHARE else f"{number:,.0f}" if number >= 100 else f"{number:.2f}"
+        return percent(alone) if scale == _SHARE else f"{alone:,.0f}" if alone >= 100 else f"{alone:.2f}"
 
     return Column(name, show, right=True)
 
 
 def _difference_columns(name: str) -> list[Column]:
-    def difference(row: Row) -> str:
-        return _change_with_interval(_mapping(row["differences"]).get(name))
-
-    def p(row: Row) -> str:
-        return _p(_mapping(row["differences"]).get(name))
-
-    def decision(row: Row) -> str:
-        return str(_mapping(_mapping(row["differences"]).get(name)).get("decision", "-"))
-
+    of = ("differences", name)
     return [
-        Column("second - first [95 % CI]", difference, right=True),
-        Column("p", p, right=True),
-        Column("decision", decision),
+        _change(name, "second - first [95 % CI]"),
+        Column("p", lambda row: p_value(number(row, *of, "p")), right=True),
+        Column("decision", lambda row: str(at(row, *of, "decision") or "-")),
     ]
 
 
-def _change_with_interval(value: Json) -> str:
-    found = _mapping(value)
-    if not found:
-        return "-"
-    return f"{signed(_number(found['diff']))} [{signed(_number(found['low']))}, {signed(_number(found['high']))}]"
+def _change(name: str, title: str) -> Column:
+    def show(row: Row) -> str:
+        diff, low, high = (number(row, "differences", name, end) for end in ("diff", "low", "high"))
+        return signed_interval(diff, low, high)
 
-
-def _p(value: Json) -> str:
-    found = _mapping(value)
-    return p_value(_number(found["p"])) if found else "-"
+    return Column(title, show, right=True)
 
 
 def _comparisons(report: LabReport) -> Table:
@@ -187,14 +165,10 @@ def _comparisons(report: LabReport) -> Table:
         for one in report.comparisons
     ]
 
-    def column(name: str, title: str) -> Column:
-        return Column(title, lambda row: _change_with_interval(_mapping(row["differences"]).get(name)), right=True)
-
-    columns = [Column("first", lambda row: str(row["first"])), Column("second", lambda row: str(row["second"]))]
-    columns += [column(name, title) for name, title in shown]
+    columns = [column("first"), column("second"), *(_change(name, title) for name, title in shown)]
     columns += [
-        Column("p (per vote)", lambda row: _p(_mapping(row["differences"]).get("accuracy")), right=True),
-        Column("p (Holm)", lambda row: p_value(_number(row["p_holm"])), right=True),
+        Column("p (per vote)", lambda row: p_value(number(row, "differences", "accuracy", "p")), right=True),
+        Column("p (Holm)", lambda row: p_value(number(row, "p_holm")), right=True),
     ]
     return Table("Second minus first on the same pairs [95 % CI]", tuple(columns), tuple(rows))
 
@@ -269,8 +243,8 @@ def _subsets(report: LabReport) -> Table | None:
         size = sum(pair.subset == name for pair in report.pairs.pairs)
         rows.append({"subset": name, "pairs": size, "scale": _SHARE, "arms": arms})
     columns = (
-        Column("subset", lambda row: str(row["subset"])),
-        Column("pairs", lambda row: str(row["pairs"]), right=True),
+        column("subset"),
+        column("pairs", right=True),
         *(_arm_column(arm.name) for arm in report.arms),
     )
     return Table("Agrees with the label, by subset", columns, tuple(rows))
@@ -291,24 +265,25 @@ def _dimensions(arm: ArmReport) -> Table | None:
         for one in arm.measures.dimensions
     ]
     columns = (
-        Column("dimension", lambda row: str(row["dimension"])),
-        Column("mean", lambda row: f"{_number(row['mean']):.2f}", right=True),
-        Column("sd", lambda row: f"{_number(row['sd']):.2f}", right=True),
-        Column("reliability (alpha over repeats)", lambda row: _interval(row["reliability"]), right=True),
-        Column("labelled minus rejected", lambda row: _interval(row["gap"]), right=True),
-        Column("labelled one is higher", lambda row: _interval(row["auc"], _SHARE), right=True),
+        column("dimension"),
+        Column("mean", lambda row: f"{cast(float, row['mean']):.2f}", right=True),
+        Column("sd", lambda row: f"{cast(float, row['sd']):.2f}", right=True),
+        _interval("reliability", "reliability (alpha over repeats)"),
+        _interval("gap", "labelled minus rejected"),
+        _interval("auc", "labelled one is higher", _SHARE),
     )
     return Table(f"{arm.name}: dimensions", columns, tuple(rows))
 
 
-def _interval(value: Json, scale: float = _PLAIN) -> str:
-    found = _mapping(value)
-    if not found:
-        return "-"
-    numbers = [scale * _number(found[name]) for name in ("value", "low", "high")]
-    digits = 1 if scale == _SHARE else 2
-    middle, low, high = (f"{number:.{digits}f}" for number in numbers)
-    return f"{middle} [{low}, {high}]"
+def _interval(key: str, title: str, scale: float = _PLAIN) -> Column:
+    def show(row: Row) -> str:
+        value, low, high = (number(row, key, end) for end in ("value", "low", "high"))
+        if value is None or low is None or high is None:
+            return "-"
+        digits = 1 if scale == _SHARE else 2
+        return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+
+    return Column(title, show, right=True)
 
 
 def _changes(comparison: ArmDifference, show: int) -> list[Table]:
@@ -327,10 +302,10 @@ def _changes(comparison: ArmDifference, show: int) -> list[Table]:
 
 
 _CHANGE_COLUMNS = (
-    Column("pair", lambda row: str(row["id"])),
-    Column("label", lambda row: str(row["label"])),
-    Column("first", lambda row: str(row["before"])),
-    Column("second", lambda row: str(row["after"])),
+    column("pair", "id"),
+    column("label"),
+    column("first", "before"),
+    column("second", "after"),
     Column("question", lambda row: clean(str(row["question"]), 60)),
     Column("why (first)", lambda row: clean(str(row["reason_before"]), 90)),
     Column("why (second)", lambda row: clean(str(row["reason_after"]), 90)),
