@@ -189,7 +189,10 @@ def _scorer(result: _Comparable) -> str:
 def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
     """What a reader must know although the comparison is allowed."""
     notes = [f"compared all the same: {difference}" for difference in forced]
-    if described(b.headline).lower_is_better:
+    metric = described(b.headline)
+    if metric.own_unit:
+        notes.append(f"values and differences are in {metric.own_unit}")
+    if metric.lower_is_better:
         notes.append(f"{b.headline} is better when lower: a problem with a lower value is a win")
     if a.model == b.model:
         notes.append(_same_model(a, b))

@@ -48,6 +48,7 @@ def test_where_lower_is_better_a_lower_value_wins(tmp_path: Path) -> None:
     assert pair.outcome.diff == pytest.approx(-2.5)
     assert (pair.outcome.wins, pair.outcome.losses, pair.outcome.ties) == (2, 1, 1)
     assert "tokens_out is better when lower: a problem with a lower value is a win" in pair.notes
+    assert "values and differences are in tok" in pair.notes
     (row,) = json.loads(run(tmp_path, a.name, b.name, "--json").stdout)["rows"]
     assert (row["better"], row["share"], row["delta"]) == ("lower", False, pytest.approx(-2.5))
 
