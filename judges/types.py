@@ -126,6 +126,11 @@ class Task:
     meta: Mapping[str, Json] = field(default_factory=dict)
     """Facts that a protocol needs: `category`, `turn`, `index` (row position), `dataset`, `model`, `opponent_model`."""
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """Which attempt at which problem."""
+        return self.problem_id, self.attempt
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:

@@ -136,7 +136,7 @@ def export_benchmark(folder: RunFolder, benchmark: str, out: Path, config: RunCo
         raise UsageError(f"{folder.name} is a run of {job.suite.name}, not of {benchmark}")
     judging = load_suite(job.suite.name).judging
     answers = load_answers(job, "answer", 1)
-    tasks = [task for task in answers.tasks if (task.problem_id, task.attempt) not in answers.failed]
+    tasks = [task for task in answers.tasks if task.key not in answers.failed]
     judged: list[Judged] = []
     judgments: list[Judgment] = []
     if base is not folder:
@@ -152,7 +152,7 @@ def export_benchmark(folder: RunFolder, benchmark: str, out: Path, config: RunCo
         if (
             not any(judgment.repeat == 0 for judgment in judgments)
             or any(judgment.problem_id not in known for judgment in judgments)
-            or any((task.problem_id, task.attempt) not in rows for task in tasks)
+            or any(task.key not in rows for task in tasks)
         ):
             raise StoreError(
                 f"{folder} lacks verdicts or scores of its answers: write it again with the same `harness judge`"
@@ -160,7 +160,7 @@ def export_benchmark(folder: RunFolder, benchmark: str, out: Path, config: RunCo
         judged = [
             Judged(task.problem_id, task.attempt, score.value, score.status)
             for task in tasks
-            for score in [rows[task.problem_id, task.attempt]]
+            for score in [rows[task.key]]
         ]
         if in_pairs:
             opponent = base.beside(spec.against or "").spec.model

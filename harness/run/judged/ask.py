@@ -66,7 +66,7 @@ class JudgingCase:
     @property
     def open(self) -> list[Task]:
         """The tasks that a judge can be asked about."""
-        return [task for task in self.answers.tasks if (task.problem_id, task.attempt) not in self.answers.failed]
+        return [task for task in self.answers.tasks if task.key not in self.answers.failed]
 
 
 def prepare(folder: RunFolder, config: RunConfig, against: RunFolder | None = None) -> JudgingCase:
@@ -98,24 +98,23 @@ def _with_opponent(
         if (other_job.suite.name, other_job.spec.data_sha256) != (job.suite.name, job.spec.data_sha256):
             raise UsageError(f"--against {against.name} is a run of {other_job.suite.name}, not of {job.suite.name}")
         found = load_answers(other_job, part, config.judge.samples)
-        others = {(task.problem_id, task.attempt): task.answers for task in found.tasks}
+        others = {task.key: task.answers for task in found.tasks}
         name = against.name
         for key, why in found.failed.items():
             failed.setdefault(key, f"the opponent has no answer: {why}")
     elif job.suite.baseline is not None:
         data_dir = Path(config.data_dir) if config.data_dir is not None else None
         baseline = baseline_answers(job, data_dir)
-        others = {(task.problem_id, task.attempt): baseline[task.problem_id] for task in answers.tasks}
+        others = {task.key: baseline[task.problem_id] for task in answers.tasks}
         name = "baseline"
     else:
         raise ConfigError(f"{job.suite.name} has no baseline: say --against RUN, whose answers these are held against")
     tasks = []
     for task in answers.tasks:
-        key = (task.problem_id, task.attempt)
-        if key not in others:
-            failed.setdefault(key, "the opponent has no answer to this attempt")
+        if task.key not in others:
+            failed.setdefault(task.key, "the opponent has no answer to this attempt")
         # An opponent without an answer has not answered "": that would be a length, and a text to win against.
-        tasks.append(replace(task, opponent=others[key] if key not in failed else None))
+        tasks.append(replace(task, opponent=others[task.key] if task.key not in failed else None))
     if len(failed) == len(tasks):
         raise DataError(f"no attempt has an answer on both sides: {next(iter(failed.values()))}")
     return replace(answers, tasks=tuple(tasks), failed=failed), name
@@ -216,7 +215,7 @@ def _fold(case: JudgingCase, judgments: Sequence[Sequence[Judgment]]) -> list[Ju
     asked = iter(judgments)
     judged: list[Judged] = []
     for task in case.answers.tasks:
-        why = case.answers.failed.get((task.problem_id, task.attempt))
+        why = case.answers.failed.get(task.key)
         if why is None:
             judged.append(case.judging.fold(task, next(asked)))
         else:

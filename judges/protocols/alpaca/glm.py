@@ -96,8 +96,6 @@ class Fit:
     """The published standard error: of the mean of the predictions, parameters taken for known."""
     se: float
     """Standard error that includes the parameters' uncertainty at the chosen penalty."""
-    c: float
-    """Inverse penalty chosen."""
     weights: tuple[float, float, float]
     """Of tanh(delta), of the difficulty (0 where the formula has none) and of the constant."""
     predictions: Array
@@ -123,7 +121,7 @@ def fit_glm(rows: Rows, gamed: Rows | None, c: float | None = None) -> Fit:
         chosen = int(losses.argmin())
         close = np.flatnonzero(losses - losses[chosen] <= NEAR_TIE)
         fitted = {int(i): _solver(x, p, w, float(GRID[i]), SEED) for i in {*close.tolist(), chosen}}
-        c, beta = float(GRID[chosen]), fitted[chosen]
+        beta = fitted[chosen]
         means = [float(_predict(rows, other).mean()) for other in fitted.values()]
         rivals = (min(means), max(means))
     else:
@@ -136,7 +134,6 @@ def fit_glm(rows: Rows, gamed: Rows | None, c: float | None = None) -> Fit:
         lc=float(predictions.mean()),
         se_predictions=clustered_se(predictions)[0],
         se=clustered_se(pseudo)[0],
-        c=c,
         weights=(float(beta[0]), float(beta[1]) if rows.difficulty is not None else 0.0, float(beta[-1])),
         predictions=predictions,
         pseudo=pseudo,

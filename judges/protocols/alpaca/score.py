@@ -7,7 +7,6 @@ what a reader of the number must know. Nothing here reads files or asks a judge.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -208,4 +207,4 @@ def _control(
 def baseline_fit(rows: int) -> Fit:
     """The baseline against itself: 50 by definition, nothing is fitted."""
     half = np.full(rows, 0.5)
-    return Fit("length_controlled_v1", 0.5, 0.0, 0.0, math.inf, (0.0, 0.0, 0.0), half, half, (0.5, 0.5))
+    return Fit("length_controlled_v1", 0.5, 0.0, 0.0, (0.0, 0.0, 0.0), half, half, (0.5, 0.5))

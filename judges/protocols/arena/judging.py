@@ -141,7 +141,7 @@ class ArenaHardJudging(Judging):
         overall, items = _ratio(scored)
         estimates = {HEADLINE: self._estimate(overall, judged)}
         warnings = []
-        categories = {(task.problem_id, task.attempt): str(task.meta.get("category") or "") for task in tasks}
+        categories = {task.key: str(task.meta.get("category") or "") for task in tasks}
         named = sorted(set(categories.values()))
         for category in named if len(named) > 1 else ():
             members = [one for one in judged if categories[one.problem_id, one.attempt] == category]
