@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -161,12 +162,23 @@ def test_an_unknown_tool_is_told_with_all_that_are_known(harness: Commands, tmp_
         harness("import", str(tmp_path), "--from", "alpaca_evl")
 
 
-@pytest.mark.parametrize("damage", ["origin", "verdicts", "scores", "order", "problem_id", "repeat"])
-def test_a_damaged_judged_run_is_not_exported(harness: Commands, tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "model_outputs.json"
-    path.write_text(json.dumps(outputs(harness.data, "vicuna-7b")), encoding="utf-8")
+@pytest.fixture(scope="module")
+def judged_results(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run of AlpacaEval, imported and judged."""
+    folder = tmp_path_factory.mktemp("judged")
+    path = folder / "model_outputs.json"
+    path.write_text(json.dumps(outputs(shared_data, "vicuna-7b")), encoding="utf-8")
+    harness = Commands(shared_data, folder / "results")
     harness("import", str(path), "--from", "alpaca_eval")
     harness.judged()
+    return harness.results
+
+
+@pytest.mark.parametrize("damage", ["origin", "verdicts", "scores", "order", "problem_id", "repeat"])
+def test_a_damaged_judged_run_is_not_exported(
+    harness: Commands, judged_results: Path, tmp_path: Path, damage: str
+) -> None:
+    shutil.copytree(judged_results, harness.results)
     (run,) = [path for path in (tmp_path / "results" / "runs").iterdir() if "@" in path.name]
     if damage == "origin":
         spec = json.loads((run / "spec.json").read_text("utf-8"))
