@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.types import Completion, Json, Request
 from judges.lab.bias import listed
-from judges.lab.pairs import Label, LabelledPair
+from judges.lab.labelled_pair import Label, LabelledPair
 from judges.lab.votes import PairVotes, Vote
 from tests.stub_server import Reply
 

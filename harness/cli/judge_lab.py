@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ from harness.cli import options
 from harness.report.table import Format
 
 if TYPE_CHECKING:
-    from judges.lab.report import LabReport
+    from harness.models.budget import Budget
+    from judges.lab.arm import JudgeArm
+    from judges.lab.session import LabReport
 
 
 @click.command("lab")
@@ -71,45 +74,48 @@ def command(
     harness judge lab --set llmbar --rubric pairwise_5 --rubric ./mine.toml --judge openai:gpt-4.1
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.cli.progress import JudgeProgress
-    from harness.config import resolve, validate_settings
-    from harness.errors import ConfigError, UsageError
-    from harness.models import load_model
-    from harness.models.budget import Budget
     from harness.models.reply_cache import Cache
     from harness.report.lab import lab_text
     from harness.run.judged.ask import CACHE
     from harness.run.signals import sigterm_interrupts
-    from judges.lab.report import lab
-    from judges.lab.run import JudgeArm
+    from judges.lab.session import lab
     from judges.lab.sets import load_set
-    from judges.prompts.rubric import load_rubric
 
-    prompts = [load_rubric(name) for name in rubrics]
-    if len({(prompt.name, prompt.id) for prompt in prompts}) < len(prompts) or len(set(flags["judge"])) < len(
-        flags["judge"]
-    ):
-        raise UsageError("the same --rubric or --judge is named twice: a prompt is compared with another one")
-    config = resolve(None, (), {**flags, "results_dir": str(results_dir)})
-    validate_settings(config)
-    told = config.judge
-    if not told.names:
-        raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
-    spent = Budget.parse(told.budget) if told.budget is not None else None
+    arms, budget = _arms(rubrics, {**flags, "results_dir": str(results_dir)})
     pairs = load_set(set_name, data_dir, subset=subset, limit=limit, seed=seed)
-    models = [load_model(name, told.options_of(name), results_dir) for name in told.names]
-    arms = [
-        JudgeArm.of(model, prompt, repeats=told.repeats, temperature=told.temperature or 0.0)
-        for model in models
-        for prompt in prompts
-    ]
     with sigterm_interrupts(), Cache(results_dir / CACHE) as cache:
         report = lab(
-            pairs, arms, cache, budget=spent, own_names=own_names, seed=seed, progress=JudgeProgress(quiet=quiet)
+            pairs, arms, cache, budget=budget, own_names=own_names, seed=seed, progress=JudgeProgress(quiet=quiet)
         )
     try:
         click.echo(lab_text(report, form, show=show, tty=form == "table" and sys.stdout.isatty()), nl=False)
     finally:  # whether anybody reads the report or not
         _refuse_silence(report)
+
+
+def _arms(rubrics: Sequence[str], flags: Mapping[str, Any]) -> tuple[list[JudgeArm], Budget | None]:
+    """Every judge with every prompt, and what they may spend; nothing is asked."""
+    from harness.config import resolve, validate_settings
+    from harness.errors import ConfigError, UsageError
+    from harness.models import load_model
+    from harness.models.budget import Budget
+    from judges.lab.arm import JudgeArm
+    from judges.prompts.rubric import load_rubric
+
+    prompts = [load_rubric(name) for name in rubrics]
+    if len({(prompt.name, prompt.id) for prompt in prompts}) < len(prompts):
+        raise UsageError("the same --rubric is named twice: a prompt is compared with another one")
+    config = resolve(None, (), flags)
+    validate_settings(config)
+    told = config.judge
+    if not told.names:
+        raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
+    models = [load_model(name, told.options_of(name), config.results_dir) for name in told.names]
+    repeats, temperature = told.repeats, told.temperature or 0.0
+    arms = [
+        JudgeArm.of(model, prompt, repeats=repeats, temperature=temperature) for model in models for prompt in prompts
+    ]
+    return arms, Budget.parse(told.budget) if told.budget is not None else None
 
 
 def _refuse_silence(report: LabReport) -> None:

@@ -48,7 +48,7 @@ def command(
     mt_bench      <judge>_single.jsonl or <judge>_pair.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
     from harness.errors import UsageError
-    from harness.report.official import alpaca_tables, arena_tables, mt_bench_tables
+    from harness.report.judge_scores import alpaca_tables, arena_tables, mt_bench_tables
 
     if answers and protocol != "arena_hard":
         raise UsageError(f"--answers is for arena_hard's style control, {protocol} has none")

@@ -32,7 +32,7 @@ from judges.protocols.alpaca import files as alpaca_files
 from judges.protocols.arena import files as arena_files
 from judges.protocols.mt_bench import files as mt_bench_files
 from judges.protocols.mt_bench import judging as mt_bench
-from judges.protocols.rows import Answer, read_rows
+from judges.protocols.stored_rows import Answer, read_rows
 from judges.types import Judged, Judgment, Task
 
 BENCHMARKS = ("alpaca_eval", "arena_hard", "mt_bench")

@@ -16,7 +16,7 @@ from harness.report.table import Column, Format, Row, Table, at, column, number,
 from harness.report.text import p_value, percent, signed_interval, with_interval
 from harness.stats.decision import disagreement
 from harness.types import Estimate, Json
-from judges.lab.report import ArmReport, LabReport
+from judges.lab.session import ArmReport, LabReport
 from judges.lab.versus import ArmDifference
 
 _SHARE, _PLAIN = 100.0, 1.0

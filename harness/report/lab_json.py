@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness.stats.decision import decide, disagreement
 from harness.types import Estimate, Json
-from judges.lab.report import ArmReport, LabReport
+from judges.lab.session import ArmReport, LabReport
 from judges.lab.versus import ArmDifference
 from judges.lab.votes import PairVotes
 

@@ -15,9 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from harness.types import Estimate
-from judges.lab.agreement import Value, difference, share
+from judges.lab.label_agreement import Value, difference, share
+from judges.lab.labelled_pair import LabelledPair
 from judges.lab.logistic import fit
-from judges.lab.pairs import LabelledPair
 from judges.lab.votes import SIGN, PairVotes
 
 Feature = Callable[[LabelledPair], int]

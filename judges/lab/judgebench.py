@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.datasets import PART, MissingData, clean_text, data_folder, load_rows
 from harness.types import DataRef, HubRef, Json
-from judges.lab.pairs import Label, LabelledPair
+from judges.lab.labelled_pair import Label, LabelledPair
 
 SOURCE = "JudgeBench, arXiv 2410.12784"
 _REVISION = "main"

@@ -17,7 +17,7 @@ from harness.datasets import MissingData, clean_text, data_folder, load_rows
 from harness.datasets.local import read_list
 from harness.errors import DataError
 from harness.types import DataRef, Json
-from judges.lab.pairs import Label, LabelledPair
+from judges.lab.labelled_pair import Label, LabelledPair
 
 SOURCE = "LLMBar, arXiv 2310.07641"
 FILE = "llmbar.jsonl"

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from harness.stats.agreement import krippendorff_alpha
 from harness.stats.standard_errors import cluster_codes
 from harness.types import Estimate
-from judges.lab.agreement import difference, share
+from judges.lab.label_agreement import difference, share
 from judges.lab.votes import PairVotes, Side
 from judges.types import Judgment, Order, Verdict
 

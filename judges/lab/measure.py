@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.types import Estimate, Json
-from judges.lab.agreement import Value, alpha, kappa, share
 from judges.lab.bias import first, listed, longer, own, preference, pulls, sides_with
+from judges.lab.label_agreement import Value, alpha, kappa, share
 from judges.lab.marks import DimensionReport, dimension_reports
-from judges.lab.replies import ReplyCounts, replies
+from judges.lab.reply_counts import ReplyCounts, replies
 from judges.lab.votes import SIGN, PairVotes
 
 

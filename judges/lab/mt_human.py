@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.datasets import INDEX, clean_text, load_rows
 from harness.types import DataRef, HubRef, Json
-from judges.lab.pairs import Label, LabelledPair, majority
+from judges.lab.labelled_pair import Label, LabelledPair, majority
 
 SOURCE = "MT-Bench human judgments, arXiv 2306.05685"
 _REVISION = "6085f5b73c2ea3dee52918d07ed6b399f6c51fea"

@@ -21,7 +21,7 @@ from harness.datasets.local import read_file
 from harness.errors import DataError, UnknownName, UsageError
 from harness.types import Json
 from judges.lab import judgebench, llmbar, mt_human
-from judges.lab.pairs import LABELS, Label, LabelledPair
+from judges.lab.labelled_pair import LABELS, Label, LabelledPair
 
 
 @dataclass(frozen=True)

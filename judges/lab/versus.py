@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.stats.paired import Paired, paired_differences
-from judges.lab.agreement import Value
+from judges.lab.label_agreement import Value
+from judges.lab.labelled_pair import Label
 from judges.lab.measure import pair_values
-from judges.lab.pairs import Label
 from judges.lab.votes import PairVotes
 from judges.prompts.render import render
 from judges.prompts.templates import fields

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from judges.lab.pairs import Label, LabelledPair
+from judges.lab.labelled_pair import Label, LabelledPair
 from judges.types import Judgment, Order
 
 Side = Literal["a", "b"]

@@ -15,7 +15,7 @@ from harness.suites import load_problems, load_suite
 from judges.protocols.arena.files import read_answer
 from judges.protocols.arena.labels import parse_label
 from judges.protocols.arena.results import read_verdicts, score_judgments, score_with_style
-from judges.protocols.rows import read_rows
+from judges.protocols.stored_rows import read_rows
 from judges.types import Malformed
 from tests.arena_official import official
 

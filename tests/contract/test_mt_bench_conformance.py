@@ -22,7 +22,7 @@ from judges.protocols.mt_bench.files import CATEGORIES, category_of, read_single
 from judges.protocols.mt_bench.judging import build, build_pair
 from judges.protocols.mt_bench.prompts import find_rating, read_rating
 from judges.protocols.mt_bench.score import MtBenchScore, score_judgments
-from judges.protocols.rows import read_rows
+from judges.protocols.stored_rows import read_rows
 from judges.types import JudgingOptions, Task
 
 JUDGMENTS, SCORES, QUESTIONS = (

@@ -22,7 +22,7 @@ from judges.protocols.arena.files import (
     read_pair,
 )
 from judges.protocols.arena.results import read_verdicts, score_judgments, score_with_style
-from judges.protocols.rows import Answer, read_rows
+from judges.protocols.stored_rows import Answer, read_rows
 from judges.types import Judgment, Order, Task, Verdict
 
 NEW_ANSWER = {

@@ -12,13 +12,13 @@ import pytest
 
 from harness.stats.agreement import krippendorff_alpha
 from harness.types import Estimate
-from judges.lab.agreement import alpha, kappa, share
 from judges.lab.bias import first, has_list, listed, longer, own, preference, pulls
+from judges.lab.label_agreement import alpha, kappa, share
+from judges.lab.labelled_pair import Label, LabelledPair
 from judges.lab.logistic import fit
 from judges.lab.marks import dimension_reports, reliability
 from judges.lab.measure import measure, pair_values
-from judges.lab.pairs import Label, LabelledPair
-from judges.lab.replies import replies
+from judges.lab.reply_counts import replies
 from judges.lab.votes import PairVotes, Vote, pairwise_outcome, pointwise_outcome
 from judges.types import Judgment, Mark, Order, Verdict
 

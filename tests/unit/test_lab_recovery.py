@@ -13,12 +13,12 @@ from harness.models import load_model
 from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
 from harness.types import Estimate
-from judges.lab.agreement import kappa, share
+from judges.lab.arm import JudgeArm
 from judges.lab.bias import longer, preference, pulls, sides_with
+from judges.lab.label_agreement import kappa, share
+from judges.lab.labelled_pair import LabelledPair
 from judges.lab.measure import Measures, pair_values
-from judges.lab.pairs import LabelledPair
-from judges.lab.report import LabReport, lab
-from judges.lab.run import JudgeArm
+from judges.lab.session import LabReport, lab
 from judges.lab.sets import PairSet
 from judges.prompts.rubric import load_rubric
 from judges.types import Judgment

@@ -16,9 +16,9 @@ from harness.errors import ConfigError, DataError, HarnessError, TooManyFailures
 from harness.models.reply_cache import Cache
 from harness.report.lab import lab_text
 from harness.types import Estimate
-from judges.lab.pairs import LabelledPair
-from judges.lab.report import LabReport, lab
-from judges.lab.run import JudgeArm
+from judges.lab.arm import JudgeArm
+from judges.lab.labelled_pair import LabelledPair
+from judges.lab.session import LabReport, lab
 from judges.lab.sets import PairSet
 from judges.lab.versus import prompt_diff, prompt_text
 from judges.prompts.rubric import load_rubric

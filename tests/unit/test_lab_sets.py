@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from harness.errors import DataError, UnknownName, UsageError
-from judges.lab.agreement import human_agreement
-from judges.lab.pairs import LabelledPair, majority
+from judges.lab.label_agreement import human_agreement
+from judges.lab.labelled_pair import LabelledPair, majority
 from judges.lab.sets import load_set
 
 GOOD = {"question": "q", "a": "x", "b": "yy", "label": "a"}

@@ -19,7 +19,7 @@ from judges.protocols.mt_bench.files import (
 from judges.protocols.mt_bench.judging import MtBenchJudging, MtBenchPairJudging
 from judges.protocols.mt_bench.prompts import read_prompts
 from judges.protocols.mt_bench.score import score_judgments, score_pairs
-from judges.protocols.rows import Answer, read_rows
+from judges.protocols.stored_rows import Answer, read_rows
 
 TASKS = [task(111, 1), task(111, 2), task(81, 1, guided=False), task(81, 2, guided=False)]
 

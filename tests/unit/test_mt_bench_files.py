@@ -19,7 +19,7 @@ from judges.protocols.mt_bench.files import (
     read_single,
     single_row,
 )
-from judges.protocols.rows import Answer, read_rows
+from judges.protocols.stored_rows import Answer, read_rows
 
 
 def answer(question: int = 101, model: str = "gpt-4", **fields: Any) -> dict[str, Any]:

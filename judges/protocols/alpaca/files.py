@@ -23,7 +23,7 @@ from harness.hashing import short_hash
 from harness.types import Json
 from judges.protocols.alpaca.data import BASELINE
 from judges.protocols.alpaca.score import AlpacaScore, Annotation, LeaderboardRow
-from judges.protocols.rows import Answer, some
+from judges.protocols.stored_rows import Answer, some
 from judges.types import Judged, Task
 
 COLUMNS = (

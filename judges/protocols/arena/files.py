@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from harness.datasets.local import Raw
 from harness.hashing import short_hash
 from harness.types import Json
-from judges.protocols.rows import Answer, checked
+from judges.protocols.stored_rows import Answer, checked
 from judges.types import Judgment, Task
 
 V01_BASELINE = "gpt-4-0314"

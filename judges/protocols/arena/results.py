@@ -15,7 +15,7 @@ from judges.protocols.arena.files import Games, read_battle, read_pair
 from judges.protocols.arena.labels import LABELS, parse_label
 from judges.protocols.arena.score import ROUNDS, ArenaScore, Votes, bradley_terry_scores, mean_scores
 from judges.protocols.arena.style import Style, StyleScores, style_of, style_scores
-from judges.protocols.rows import Answer, some
+from judges.protocols.stored_rows import Answer, some
 from judges.types import Malformed
 
 

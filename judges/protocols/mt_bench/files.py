@@ -23,7 +23,7 @@ from harness.errors import DataError
 from harness.hashing import short_hash
 from harness.types import Json
 from judges.protocols.mt_bench.prompts import HIGH, UNPARSED
-from judges.protocols.rows import Answer, checked, read_rows
+from judges.protocols.stored_rows import Answer, checked, read_rows
 from judges.types import Judgment, Task
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")

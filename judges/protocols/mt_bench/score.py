@@ -21,7 +21,7 @@ from harness.stats.standard_errors import mean_interval
 from harness.types import STATUSES, Estimate, Status
 from judges.protocols.mt_bench.files import CATEGORIES, PairRow, SingleRow, Winner, category_of
 from judges.protocols.mt_bench.prompts import HIGH, LOW, find_rating, in_range
-from judges.protocols.rows import some
+from judges.protocols.stored_rows import some
 
 RATING = "rating"
 TURNS = ("turn_1", "turn_2")

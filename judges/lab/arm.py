@@ -10,7 +10,7 @@ from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
 from harness.types import Json, Model
 from judges.ask import judge_tasks
-from judges.lab.pairs import LabelledPair
+from judges.lab.labelled_pair import LabelledPair
 from judges.lab.votes import PairVotes, pairwise_outcome, pointwise_outcome
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging

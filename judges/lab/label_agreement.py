@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from harness.stats.standard_errors import clustered_se, mean_interval
 from harness.types import STATUSES, Estimate
-from judges.lab.pairs import LabelledPair
+from judges.lab.labelled_pair import LabelledPair
 from judges.lab.votes import SIGN, PairVotes
 
 Array = npt.NDArray[np.float64]

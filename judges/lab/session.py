@@ -11,9 +11,9 @@ from harness.models.replies import Progress
 from harness.models.reply_cache import Cache
 from harness.stats.multiple import holm
 from harness.types import Estimate, Model
-from judges.lab.agreement import human_agreement
+from judges.lab.arm import JudgeArm
+from judges.lab.label_agreement import human_agreement
 from judges.lab.measure import Measures, measure
-from judges.lab.run import JudgeArm
 from judges.lab.sets import PairSet
 from judges.lab.versus import ArmDifference, prompt_diff, versus
 from judges.lab.votes import PairVotes

@@ -16,7 +16,7 @@ from judges.protocols.arena import files as arena_files
 from judges.protocols.arena import results as arena_results
 from judges.protocols.mt_bench import files as mt_bench_files
 from judges.protocols.mt_bench import score as mt_bench_score
-from judges.protocols.rows import read_rows
+from judges.protocols.stored_rows import read_rows
 
 _ALPACA = (
     "model", "win_rate", "standard_error", "low", "high", "length_controlled_winrate", "lc_standard_error",
