@@ -22,7 +22,6 @@ from harness.bench.samples import (
     read_scored,
 )
 from harness.bench.spec import STUDENT, Arm
-from harness.bench.warned import run_warnings
 from harness.errors import DataError
 from harness.stats import holm, rank_groups
 from harness.stats.decision import Decision, decide, disagreement
@@ -129,7 +128,7 @@ def _compare(arms: Sequence[Arm], references: Sequence[str], suite: str, n: int,
         measures=measures,
         entries=_ranked(entries, loaded, headline),
         notes=(
-            *(f"warning: {arm.name}: {line}" for arm in arms for line in run_warnings(arm, suite)),
+            *(f"warning: {arm.name}: {line}" for arm in arms for line in arm.warnings(suite)),
             *_notes(entries, loaded, arms, references, reference),
         ),
     )

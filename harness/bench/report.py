@@ -8,7 +8,6 @@ from functools import partial
 from harness.bench.compare import Entry, SuiteComparison, Versus
 from harness.bench.samples import TOKENS, Quantity
 from harness.bench.spec import Arm, BenchSpec
-from harness.bench.warned import run_warnings
 from harness.plain import clean
 from harness.report.table import Column, Row, Table, at, column, number
 from harness.report.text import count, p_value, signed_interval, with_interval
@@ -86,7 +85,7 @@ def _row(found: SuiteComparison, entry: Entry) -> Row:
         "models": [member.model for member in arm.members],
         "runs": [run.run_id for run in runs],
         "failures": list(arm.failures),
-        "warnings": run_warnings(arm, found.suite),
+        "warnings": arm.warnings(found.suite),
     }
 
 

@@ -7,7 +7,7 @@ same call goes on wherever it was stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.bench.spec import Arm, BenchSpec, Kind, Member, Planned, Trainer
@@ -20,6 +20,10 @@ Key = tuple[str, int]
 Say = Callable[[str], None]
 Evaluate = Callable[[str], Outcome]
 """Evaluates one model, named by its spec, on all suites."""
+
+
+_UNEQUAL = 0.05
+"""Relative difference of what two methods were trained with from which it is said."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,27 @@ def unequal(found: Preflight) -> list[str]:
         f"--set {name}=… makes them equal"
         for name, own in values.items()
         if len(set(own.values())) > 1
+    ]
+
+
+def unequal_budgets(arms: Sequence[Arm], budget: str | None) -> list[str]:
+    """A line if some method read more than another: tokens, or seconds where the budget is a time."""
+    timed = budget is not None and not budget.strip().lower().endswith("tok")
+    unit = "seconds" if timed else "tokens"
+    spent = {
+        arm.name: sum(cards) / len(cards)
+        for arm in arms
+        if arm.kind == "method"
+        and (cards := [getattr(member.card, unit) for member in arm.members if member.card is not None])
+    }
+    if len(spent) < 2:
+        return []
+    (least, low), (most, high) = (choose(spent.items(), key=lambda item: item[1]) for choose in (min, max))
+    if low <= 0 or high <= (1.0 + _UNEQUAL) * low:
+        return []
+    return [
+        f"the budgets differ: {most} was trained with {high:,.0f} {unit}, {least} with {low:,.0f} "
+        f"({high / low - 1.0:.0%} more): part of a difference may be that"
     ]
 
 

@@ -10,6 +10,7 @@ from harness.config import RunConfig
 from harness.errors import ConfigError
 from harness.registry import ModelCard
 from harness.run.result import RunResult
+from harness.run.warned import warnings_of
 
 Kind = Literal["method", "student", "teacher", "model"]
 _MOST_SEEDS = 1000
@@ -99,3 +100,8 @@ class Arm:
     members: tuple[Member, ...]
     failures: tuple[str, ...] = ()
     """Why a training or an evaluation is missing."""
+
+    def warnings(self, suite: str) -> list[str]:
+        """What is stored as a warning with the runs of the row on a suite, each thing once."""
+        runs = [runs.get(suite) for member in self.members for runs in (member.runs, member.judged)]
+        return list(dict.fromkeys(warning for run in runs if run is not None for warning in warnings_of(run)))

@@ -14,7 +14,7 @@ from backends.world import processes
 from harness.bench.dry import dry_tables
 from harness.bench.page import check_report, write_report
 from harness.bench.presets import Preset, find_preset
-from harness.bench.runner import Say, check_arms, preflight, run_bench, unequal
+from harness.bench.runner import Say, check_arms, preflight, run_bench, unequal, unequal_budgets
 from harness.bench.spec import BenchSpec, Trainer
 from harness.cli import options
 from harness.config import RunConfig, resolve, validate
@@ -48,7 +48,6 @@ def bench(given: Mapping[str, Any]) -> None:
     """The whole command; `given` are click's parameters. Raises `TooManyFailures` once everything has been shown."""
     from harness.bench.compare import compare_suites
     from harness.bench.report import all_tables, bench_json
-    from harness.bench.warned import unequal_budgets
 
     form = cast(Format, given["form"])
     if given["report"] is not None:

@@ -15,8 +15,8 @@ from stored_runs import coin, make_run
 from harness.bench.compare import compare_suites
 from harness.bench.page import write_report
 from harness.bench.report import all_tables, bench_json
+from harness.bench.runner import unequal_budgets
 from harness.bench.spec import Arm, BenchSpec
-from harness.bench.warned import unequal_budgets
 from harness.cli.main import cli
 from harness.config import RunConfig
 from harness.report.table import render
