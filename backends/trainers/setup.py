@@ -109,12 +109,15 @@ def _with_adapter(model: Any, settings: Settings, seed: int) -> Any:
 
     _check_targets(model, settings.lora_targets)
     transformers.set_seed(seed)
+    packed = getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
+    wide = packed or not is_deepspeed_zero3_enabled()  # ZeRO-3 gathers parameters of one type only: its base's
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
-        # ZeRO-3 gathers parameters of one type only: there the adapter is in its base's.
-        return peft.get_peft_model(
-            model, lora_config(settings), autocast_adapter_dtype=not is_deepspeed_zero3_enabled()
-        )
+        adapted = peft.get_peft_model(model, lora_config(settings), autocast_adapter_dtype=wide)
+    for weight in adapted.parameters() if packed else ():
+        if weight.requires_grad:  # as QLoRA has it, and TRL
+            weight.data = weight.data.to(torch.bfloat16)
+    return adapted
 
 
 def _check_tokens(model: Any, stage: StagePlan) -> None:

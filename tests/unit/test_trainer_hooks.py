@@ -20,9 +20,11 @@ from tiny_model import write_model
 from transformers import Trainer
 
 from backends.base import Loss, Objective, Step, Training
+from backends.config import Settings
 from backends.records.segments import Encoder, Example, tokenise
 from backends.trainers.feed import Fixed
 from backends.trainers.head import add_objective_head
+from backends.trainers.setup import _with_adapter
 from backends.trainers.trainer import ObjectiveTrainer
 
 SEEN = "transformers 5.19.0"
@@ -118,3 +120,19 @@ def test_a_feed_is_asked_once_a_step_and_may_give_what_it_likes(tmp_path: Path) 
     lengths = [index + 2 for index in range(6)]  # "a" * (index + 1) and the end of sequence
     for number, _, tokens in turned:
         assert tokens == sum(lengths[i] for n, rows, _ in turned for i in rows if n == number)
+
+
+@pytest.mark.parametrize(("packed", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_an_adapter_is_drawn_from_the_seed_and_of_a_packed_base_is_in_bfloat16(
+    packed: bool, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    folder, drawn = write_model(tmp_path / "student"), []
+    for _ in range(2):
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        model.is_loaded_in_8bit = packed
+        torch.rand(3)  # what came before does not matter
+        adapted = _with_adapter(model, Settings(lora_rank=2), seed=5)
+        drawn.append({name: weight for name, weight in adapted.named_parameters() if weight.requires_grad})
+    assert {weight.dtype for weight in drawn[0].values()} == {dtype}
+    assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in drawn[0])
+    assert any(weight.any() for weight in drawn[0].values())
