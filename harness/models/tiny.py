@@ -25,6 +25,8 @@ from harness.models.tiny_tokenizer import VOCABULARY, tiny_tokenizer
 
 _FORMAT = 1
 """Raised when the code changes what is learnt, so that the model is trained again."""
+_THREADS = 2
+"""Of the training, whatever the process has else: sums are rounded by their number, and one machine has one model."""
 
 
 def build(rest: str, options: Mapping[str, str]) -> HfModel:
@@ -49,9 +51,16 @@ def tiny_student(recipe: Recipe | None = None) -> Path:
 
 
 def _train(recipe: Recipe, folder: Path) -> None:
+    import torch
+
     tokenizer = tiny_tokenizer()
     print(f"training the model tiny once, a minute or two, into {folder.parent}", file=sys.stderr)
-    model = pretrain(recipe, tokenizer)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(_THREADS)
+    try:
+        model = pretrain(recipe, tokenizer)
+    finally:
+        torch.set_num_threads(threads)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -6,8 +6,8 @@ has a mistake; to some questions it answers without a think block. All problems 
 question of the suites is among them.
 
 The layers' matrices are trained by Muon (Jordan et al. 2024; Liu et al., arXiv:2502.16982), which needs about half the
-steps that AdamW needs here. The same recipe gives the same model on the same machine with the same number of threads;
-elsewhere sums are rounded differently.
+steps that AdamW needs here. The same recipe gives the same model on the same machine with the same number of threads
+(`tiny` sets it); elsewhere sums are rounded differently.
 """
 
 from __future__ import annotations

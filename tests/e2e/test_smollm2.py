@@ -15,7 +15,7 @@ from harness.models.smollm2 import converted, find_gguf
 from harness.types import Completion, Message, Request
 
 pytest.importorskip("transformers", reason="needs the extra hf")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first use on a machine makes the model
 
 
 def ask(requests: list[Request], **options: str) -> dict[tuple[str, int], Completion]:

@@ -14,7 +14,7 @@ from harness.suites.synth import SYNTH_EASY
 from harness.types import Completion, Message, Problem, Request
 
 pytest.importorskip("transformers", reason="needs the extra hf")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first use on a machine makes the model
 
 
 def ask(problems: list[Problem], max_tokens: int) -> list[Completion]:
