@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from harness import __version__
 from harness.cli.main import cli
+from harness.distribution import install_command
 from harness.errors import HarnessError, StoreError
 from harness.run.folder import PROBLEMS, RESULT, SCORES, SPEC, VERDICTS, RunFolder
 from harness.run.result import result_to_json
@@ -44,7 +45,10 @@ def said(results: Path, command: str) -> list[Any]:
     outcome = CliRunner().invoke(cli, [*words, "--results-dir", str(results)])
     refused = str(outcome.exception) if isinstance(outcome.exception, HarnessError) else ""
     assert refused or outcome.exception is None or isinstance(outcome.exception, SystemExit), outcome.exception
-    shown, told = (text.replace(str(results), "@") for text in (outcome.stdout, outcome.stderr + refused))
+    texts = (
+        text.replace(install_command("lighteval"), "@install") for text in (outcome.stdout, outcome.stderr + refused)
+    )
+    shown, told = (text.replace(str(results), "@") for text in texts)
     return [outcome.exit_code, json.loads(shown) if command.endswith("--json") and shown else shown, told]
 
 
