@@ -13,7 +13,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.models.base import named_markup
+from harness.hashing import canonical_json
+from harness.models.base import AHEAD, named_markup
 from harness.models.budget import Budget
 from harness.models.replies import Replies
 from harness.models.reply_cache import Cache
@@ -65,9 +66,12 @@ class _Session:
     ) -> None:
         self._judge, self._judging, self._tasks, self._cache = judge, judging, tasks, cache
         self._replies, self._on_judgment = Replies(judge, cache, budget), on_judgment
-        self._identity = judge.describe()
+        identity = judge.describe()
+        self._identity, self._markup = canonical_json(identity), named_markup(identity)
         self._results: list[list[Judgment | None]] = []
         self._rendered: tuple[int, Sequence[Ask]] = (-1, ())
+        self._ready: dict[Place, tuple[Ask, Request]] = {}
+        """What is asked first, so that it is not rendered again."""
         self._done = 0
         """Judgments settled."""
 
@@ -85,7 +89,7 @@ class _Session:
     async def _plan(self) -> dict[str, list[Place]]:
         """Render every ask and settle those that the cache can answer; key -> judgments that wait for this reply.
 
-        Only keys are kept of what is missing: the messages of 100,000 asks would fill the memory.
+        Only keys are kept of most of what is missing: the messages of 100,000 asks would fill the memory.
         """
         missing: dict[str, list[Place]] = {}
         batch: dict[Place, tuple[Ask, Request]] = {}
@@ -95,6 +99,8 @@ class _Session:
             for place, (ask, request) in batch.items():
                 if request.id not in stored or not await self._settle(place, ask, request, stored, may_ask=False):
                     missing.setdefault(request.id, []).append(place)
+                    if len(self._ready) < AHEAD:
+                        self._ready[place] = ask, request
             batch.clear()
             await asyncio.sleep(0)  # an interrupt is heard here
 
@@ -111,9 +117,14 @@ class _Session:
         """Make the requests of one question, and settle every judgment that waits for it."""
         key, places = question
         heard = self._cache.get_many([key])  # another process may have asked it since
-        for task, number in places:
-            ask = self._asks(task)[number]
-            await self._settle((task, number), ask, ask_request(self._identity, ask), heard)
+        for place in places:
+            await self._settle(place, *self._request(place), heard)
+
+    def _request(self, place: Place) -> tuple[Ask, Request]:
+        if place in self._ready:
+            return self._ready.pop(place)
+        ask = self._asks(place[0])[place[1]]
+        return ask, ask_request(self._identity, ask)
 
     def _asks(self, task: int) -> Sequence[Ask]:
         if self._rendered[0] != task:
@@ -136,7 +147,7 @@ class _Session:
                 completion, requested = await self._replies.ask(request), True
                 heard[request.id] = completion
             if completion.finish != "error":  # the cache keeps what was said, the judge's identity which markup it has
-                completion = with_reply(replace(completion, markup=named_markup(self._identity)))
+                completion = with_reply(replace(completion, markup=self._markup))
             try:
                 verdict, why = _read(ask, completion)
             except Malformed as error:
@@ -145,15 +156,20 @@ class _Session:
                     first, ask = completion, ask_again(ask, completion, why)
                     request = ask_request(self._identity, ask)
                     continue
-            judgment = self._judgment(self._tasks[place[0]], ask, first, completion, verdict, why)
-            self._finish(place, replace(judgment, cached=not requested))
+            self._finish(place, ask, (completion,) if first is None else (first, completion), verdict, why, requested)
             return True
 
-    def _judgment(
-        self, task: Task, ask: Ask, first: Completion | None, completion: Completion, verdict: Verdict | None, why: str
-    ) -> Judgment:
-        last = first if completion.finish == "error" and first is not None else completion
-        return Judgment(
+    def _finish(
+        self,
+        place: Place,
+        ask: Ask,
+        tries: Sequence[Completion],
+        verdict: Verdict | None,
+        why: str,
+        requested: bool,
+    ) -> None:
+        task = self._tasks[place[0]]
+        judgment = Judgment(
             problem_id=task.problem_id,
             attempt=task.attempt,
             judge=self._judge.name,
@@ -161,14 +177,13 @@ class _Session:
             order=ask.order,
             repeat=ask.repeat,
             verdict=verdict,
-            raw=last.text,
+            raw=tries[0 if tries[-1].finish == "error" else -1].text,
             why=why,
-            tries=1 if first is None else 2,
-            tokens_in=_sum(completion.tokens_in, first.tokens_in if first is not None else 0),
-            tokens_out=_sum(completion.tokens_out, first.tokens_out if first is not None else 0),
+            tries=len(tries),
+            tokens_in=_sum([one.tokens_in for one in tries]),
+            tokens_out=_sum([one.tokens_out for one in tries]),
+            cached=not requested,
         )
-
-    def _finish(self, place: Place, judgment: Judgment) -> None:
         self._results[place[0]][place[1]] = judgment
         self._done += 1
         if self._on_judgment is not None:
@@ -187,6 +202,7 @@ def _read(ask: Ask, completion: Completion) -> tuple[Verdict | None, str]:
         return None, f"the reader of replies failed: {type(error).__name__}: {one_line(error)}"
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
-    """Tokens of two tries; None if either is not known: part of a sum is not a smaller sum."""
-    return None if one is None or other is None else one + other
+def _sum(tokens: Sequence[int | None]) -> int | None:
+    """Tokens of all tries; None if one of them is not known: part of a sum is not a smaller sum."""
+    known = [count for count in tokens if count is not None]
+    return sum(known) if len(known) == len(tokens) else None

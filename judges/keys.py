@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from hashlib import sha256
 
 from harness.hashing import canonical_json
-from harness.types import Json, Request
+from harness.types import Request
 from judges.types import Ask
 
 
-def ask_request(judge: Mapping[str, Json], ask: Ask) -> Request:
-    """What the engine gets.
+def ask_request(judge: str, ask: Ask) -> Request:
+    """What the engine gets; `judge`: canonical JSON of `Model.describe()`.
 
-    The id, 64 hex digits, is a hash over everything that can change the reply: who is asked (`Model.describe()`), what,
-    and how it is sampled. Another repeat of the same question is another seed.
+    The id, 64 hex digits, is a hash over everything that can change the reply: who is asked, what, and how it is
+    sampled. Another repeat of the same question is another seed.
     """
     content = canonical_json(
         {
@@ -30,7 +29,7 @@ def ask_request(judge: Mapping[str, Json], ask: Ask) -> Request:
     seed = int.from_bytes(_digest(f"{content}\n{ask.repeat}")[:4], "big") & 0x7FFFFFFF
     return Request(
         # No part can run into the next: line breaks within JSON are escaped.
-        id=_digest(f"{canonical_json(judge)}\n{content}\n{seed}").hex(),
+        id=_digest(f"{judge}\n{content}\n{seed}").hex(),
         messages=ask.messages,
         temperature=ask.temperature,
         top_p=1.0,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
+from harness.hashing import canonical_json
 from harness.models.reply_cache import Cache
 from harness.types import Completion, Message
 from judges.keys import ask_request
@@ -66,7 +67,7 @@ def test_secrets_and_half_characters_are_not_stored(tmp_path: Path, monkeypatch:
 
 
 def test_the_key_is_everything_that_can_change_the_reply() -> None:
-    judge = {"engine": "fake", "model": "a"}
+    judge = canonical_json({"engine": "fake", "model": "a"})
     changes: list[dict[str, object]] = [
         {},
         {"repeat": 1},
@@ -79,7 +80,7 @@ def test_the_key_is_everything_that_can_change_the_reply() -> None:
         {"messages": (Message("system", "You judge."), Message("user", "Rate this \ud83d"))},
     ]
     keys = {ask_request(judge, make_ask(**change)).id for change in changes}
-    keys.add(ask_request({**judge, "model": "b"}, make_ask()).id)
+    keys.add(ask_request(canonical_json({"engine": "fake", "model": "b"}), make_ask()).id)
     assert len(keys) == len(changes) + 1 and all(len(key) == 64 for key in keys)
     for same in ({"order": "opponent_first"}, {"temperature": 0}):
         assert ask_request(judge, make_ask(**same)).id == ask_request(judge, make_ask()).id

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.config import RunConfig
 from harness.errors import PrerequisiteError
+from harness.hashing import canonical_json
 from harness.models import load_model
 from harness.models.budget import Prices
 from harness.models.reply_cache import Cache
@@ -47,13 +48,13 @@ def judging_plan(folder: RunFolder, against: RunFolder | None, config: RunConfig
 
 def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
     """What one judge would be asked: not what is in the cache, and what stands twice among the asks only once."""
-    identity: Mapping[str, Json] = {}
+    identity = ""
     try:
         judge = load_model(name, config.judge.options_of(name), config.results_dir)
     except PrerequisiteError:  # a judge that is not set up yet may still be planned for
         prices = _told_prices(config.judge.options_of(name))
     else:
-        prices, identity = Prices.of(judge.environment()), judge.describe()
+        prices, identity = Prices.of(judge.environment()), canonical_json(judge.describe())
     keyed = [(ask_request(identity, ask).id, ask) for ask in asks]
     stored = _stored([key for key, _ in keyed], Path(config.results_dir) / CACHE) if identity else set()
     open_asks = list({key: ask for key, ask in keyed if key not in stored}.values())
