@@ -24,6 +24,12 @@ def write(folder: Path, text: str, name: str = "own.toml") -> str:
     return str(path)
 
 
+def test_the_recipes_of_one_file_are_some_of_all() -> None:
+    for file in {name.partition(":")[0] for name in ALL}:
+        assert recipes(file) == {k: v for k, v in recipes().items() if k.partition(":")[0] == file}
+    assert recipes("nosuch") == {} == recipes("*")
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_packaged_recipe_fits_its_method(name: str) -> None:
     recipe = load_recipe(name)

@@ -141,6 +141,19 @@ def test_training_lowers_the_loss_of_every_chain() -> None:
     assert loss(pretrain(SMALL, TOKENIZER)) < loss(pretrain(recipe, TOKENIZER)) - 0.3
 
 
+def test_it_is_made_with_the_same_number_of_threads_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path))
+    seen = []
+
+    def made(recipe: Recipe, tokenizer: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return pretrain(recipe, tokenizer)
+
+    monkeypatch.setattr("harness.models.tiny.pretrain", made)
+    tiny_student(SMALL)
+    assert seen == [2] and torch.get_num_threads() == 1
+
+
 def test_the_checkpoint_is_made_once_and_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path))
     folder = tiny_student(SMALL)
