@@ -115,7 +115,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "pairwise_2": ("rubrics:pairwise_2.toml", "two answers, one token: for log-probability preferences"),
         "structure_match": ("rubrics:structure_match.toml", "whether two reasoning steps match: yes or no"),
     },
-    # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging, e.g. "judges.protocols.x:build".
+    # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging.
     "judging": {
         "mt_bench": ("judges.protocols.mt_bench.judging:build", "MT-Bench: each turn rated from 1 to 10"),
         "mt_bench_pair": (

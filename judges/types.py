@@ -7,6 +7,7 @@ tie). A judgment that failed has no verdict and enters no mean.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -269,9 +270,11 @@ class Judging(Protocol):
     """
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What the judging is called in files and tables."""
 
+    @abstractmethod
     def identity(self) -> Mapping[str, Json]:
         """Everything that can change a verdict but the judge model: rubric ids, orders, repeats, sampling."""
 
@@ -296,14 +299,18 @@ class Judging(Protocol):
         """True if a value above 0.5 is a decision for the answer, not just more than half of the points."""
         return self.needs_opponent()
 
+    @abstractmethod
     def asks(self, task: Task) -> Sequence[Ask]:
         """What to ask about one answer. Raises `DataError` if the task lacks what the protocol needs."""
 
+    @abstractmethod
     def rubric_id(self, task: Task) -> str:
         """`Rubric.id` (or prompt name) used for this task."""
 
+    @abstractmethod
     def fold(self, task: Task, judgments: Sequence[Judgment]) -> Judged:
         """One judge's judgments of one task -> its worth. `judgments` are in the order of `asks`."""
 
+    @abstractmethod
     def summarise(self, tasks: Sequence[Task], judged: Sequence[Judged]) -> Summary:
         """All answers of a run (same order) -> its numbers. Raises `DataError` if nothing is scored."""

@@ -68,6 +68,16 @@ def build_for_answers(options: JudgingOptions) -> Judging:
     return SoundJudging(options.rubric, part="answer")
 
 
+class Begun(Judging):
+    """Inherits, and says only its name."""
+
+    name = "begun"
+
+
+def build_begun(options: JudgingOptions) -> Judging:
+    return Begun()  # type: ignore[abstract]
+
+
 class Half:
     """A protocol that does not inherit, and forgot two members."""
 
@@ -82,7 +92,7 @@ class Half:
 def harness(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
     """A command in this process, with the protocols as plugins: (exit code, stdout, stderr)."""
     monkeypatch.setenv("HARNESS_RESULTS_DIR", str(tmp_path / "results"))
-    targets = {"sound": "build", "sound_answer": "build_for_answers", "half": "Half"}
+    targets = {"sound": "build", "sound_answer": "build_for_answers", "half": "Half", "begun": "build_begun"}
     points = {
         f"judging.{name}": EntryPoint(name, f"{__name__}:{value}", "harness.plugins") for name, value in targets.items()
     }
@@ -147,6 +157,11 @@ def test_a_protocol_without_a_member_is_told_in_one_line(harness: Call, prompts:
     code, _, err = harness(*RUN[:-1], "half", "--judge", "openai:a")
     assert code == 2
     assert "judging protocol 'half' has no decides, level: inherit from `judges.types.Judging`" in err
+
+
+def test_a_protocol_that_inherits_and_is_unfinished_is_told_in_one_line(harness: Call, prompts: list[str]) -> None:
+    code, _, err = harness(*RUN[:-1], "begun", "--judge", "openai:a")
+    assert code == 2 and "judging protocol 'begun' is unfinished: " in err and "asks" in err
 
 
 def test_a_protocol_without_a_judge_is_refused(harness: Call) -> None:

@@ -32,7 +32,12 @@ def choose_judging(suite: Suite, config: RunConfig) -> Judging:
         told = replace(told, data_dir=Path(config.data_dir))
     if told.rubric is not None and told.prompt == "official":
         raise ConfigError(f"--rubric {told.rubric} and --prompt official are two prompts: leave one of them out")
-    judging = _chosen(suite, told)
+    try:
+        judging = _chosen(suite, told)
+    except TypeError as error:
+        if "abstract" not in str(error):
+            raise
+        raise UsageError(f"judging protocol {told.protocol or suite.judging!r} is unfinished: {error}") from error
     if not isinstance(judging, Judging):
         lacking = [name for name in dir(Judging) if not name.startswith("_") and not hasattr(judging, name)]
         raise UsageError(
