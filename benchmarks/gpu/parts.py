@@ -28,8 +28,8 @@ def models(place: Place) -> Numbers:
     sizes = {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "vocab_size": 151_936}
     heads = {"num_attention_heads": 14, "num_key_value_heads": 2}
     if place.tiny:
-        sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 1_536}
-        heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+        sizes = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "vocab_size": 1_536}
+        heads = {"num_attention_heads": 4, "num_key_value_heads": 2}  # of 32: vLLM takes no smaller ones on a CPU
     ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = transformers.Qwen2Config(
         **sizes, **heads, **ends, max_position_embeddings=4096, tie_word_embeddings=True, dtype="bfloat16"
