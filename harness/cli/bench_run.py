@@ -141,7 +141,12 @@ def _evaluation(given: Mapping[str, Any]) -> RunConfig:
     flags = {name: value for name, value in given.items() if name not in other}
     paths = {name: str(flags[name]) for name in ("data_dir", "results_dir") if flags[name] is not None}
     config = resolve(None, (), {**flags, **paths, "model": (given["student"],)})
-    refuse_strays(config.model_options, (given["student"], *given["model"]), "--model-arg", "model")
+    refuse_strays(
+        config.model_options,
+        tuple(filter(None, (given["student"], given["teacher"], *given["model"]))),
+        "--model-arg",
+        "model",
+    )
     validate(replace(config, model_options={}))
     return config
 

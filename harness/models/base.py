@@ -142,7 +142,8 @@ async def _stop(workers: set[asyncio.Task[None]]) -> None:
     await asyncio.sleep(0)
     for worker in workers:
         worker.cancel()
-    await asyncio.gather(*workers, return_exceptions=True)
+    # A second cancellation must not leave them running behind the back of whoever closes the model next.
+    await asyncio.shield(asyncio.gather(*workers, return_exceptions=True))
 
 
 NO_ROOM = "fit the context"

@@ -106,6 +106,8 @@ class Meter:
         self._in_per_char = 1.0 / _CHARS_A_TOKEN
         self._open = 0
         """Requests in flight."""
+        self._over = False
+        """True once a request did not fit with nothing in flight: a smaller one behind it would, and is not begun."""
         self._turn = asyncio.Lock()
         self._ended = asyncio.Event()
 
@@ -116,8 +118,9 @@ class Meter:
         """
         try:
             async with self._turn:
-                while (amount := self._estimate(request)) is None:
-                    if not self._open:
+                while self._over or (amount := self._estimate(request)) is None:
+                    if self._over or not self._open:
+                        self._over = True
                         raise BudgetReached(str(self.budget))
                     self._ended.clear()
                     await self._ended.wait()

@@ -82,7 +82,7 @@ class HfModel:
         self.dtype = resolve_dtype(self.options.dtype, on_gpu=self.device != "cpu")
         self._template = read_template(self.options.chat_template, "hf")
         self._loaded: Decoder | None = None
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hf")
+        self._worker = _thread()
         self._arrived: deque[Callable[[Decoder], None]] = deque()
         self._slots = Slots(sys.maxsize)  # the decoder has room for as many as it likes
         self._open: set[Future[Any]] = set()
@@ -148,11 +148,12 @@ class HfModel:
         return await self._between_tokens(scores, work)
 
     async def close(self) -> None:
-        """Give up what is open, drop the weights and end the worker thread."""
+        """Give up what is open, drop the weights and end the worker thread; who asks again loads them anew."""
         self._arrived.clear()
         for reply in [*self._open]:
             reply.cancel()
         self._worker.shutdown(wait=True)
+        self._worker = _thread()
         self._loaded = None
         if self.device != "cpu":
             import torch
@@ -193,3 +194,7 @@ class HfModel:
             for reply in [*self._open]:
                 if not reply.done() and reply.set_running_or_notify_cancel():
                     reply.set_exception(error)
+
+
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="hf")

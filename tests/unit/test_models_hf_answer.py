@@ -202,3 +202,15 @@ def test_weights_that_do_not_load_are_one_error_and_read_once(
 
     replies = run(ask())
     assert len(loads) == 1 and len(replies) == 65 and all(reply is loads[0] for reply in replies)
+
+
+def test_a_model_that_was_closed_answers_again(checkpoint: Path) -> None:
+    async def ask() -> list[Completion]:
+        model, said = tiny(checkpoint), []
+        for _ in range(2):
+            said.append(await model.answer(request("hi", max_tokens=2)))
+            await model.close()
+        return said
+
+    once, again = run(ask())
+    assert once.text == again.text and again.finish != "error"

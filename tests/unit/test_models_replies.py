@@ -133,3 +133,20 @@ def test_a_model_that_dies_within_a_budget_gives_back_what_was_set_aside() -> No
         with pytest.raises(ModelError, match="died"):
             ask_all(judge, cache, 500, dies, budget=budget)
         assert (cache.count(), budget.reserved) == (20, 0) and budget.spent == 20 * 20
+
+
+def test_nothing_smaller_is_begun_behind_a_request_that_the_budget_cannot_hold() -> None:
+    judge, asked = ScriptedJudge(concurrency=8), [40, 40_000, 4, 4, 4]
+
+    async def run(cache: Cache) -> None:
+        replies = Replies(judge, cache, Budget.parse("200tok"))
+
+        async def ask(number: int) -> None:
+            one = Request(str(number), (Message("user", "x" * asked[number]),), 0.0, 1.0, 10, (), 7)
+            await replies.ask(one)
+
+        await replies.ask_all(range(len(asked)), ask, lambda: "")
+
+    with Cache(None) as cache, pytest.raises(BudgetReached):
+        asyncio.run(run(cache))
+    assert [one.id for one in judge.seen] == ["0"]
