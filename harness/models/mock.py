@@ -18,7 +18,6 @@ models do, which is what makes paired comparison worthwhile.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
 import random
@@ -26,18 +25,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from harness.errors import UnknownName
 from harness.grading import get_grader
 from harness.markup import TABLE, parse_markup
-from harness.models.base import Slots, markup_identity
-from harness.models.scoring import CannotScore
+from harness.models.base import markup_identity
+from harness.models.mock_judge import MockJudge, build_judge
+from harness.models.stand_in import StandIn
 from harness.options import parse_options
 from harness.types import Completion, Json, Problem, Request
-
-if TYPE_CHECKING:
-    from harness.models.mock_judge import MockJudge
 
 Kind = Literal["gold", "wrong", "garbled", "silent", "slow"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -88,8 +85,6 @@ class MockOptions:
 def build(rest: str, options: Mapping[str, str]) -> MockModel | MockJudge:
     """The engine's entry: "gold", "wrong", "garbled", "silent", "slow" or "judge"; `UnknownName` for any other."""
     if rest == "judge":
-        from harness.models.mock_judge import build_judge
-
         return build_judge(options)
     if rest not in KINDS:
         raise UnknownName("mock model", rest, (*KINDS, "judge"))
@@ -102,31 +97,6 @@ def build(rest: str, options: Mapping[str, str]) -> MockModel | MockJudge:
 def _rng(*parts: object) -> random.Random:
     """A generator that depends on the parts alone, not on the process or the Python version's `hash`."""
     return random.Random(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest())
-
-
-class StandIn(CannotScore):
-    """What the mock models share: a reply that is computed, given after `latency` seconds."""
-
-    continues = True
-
-    def __init__(self, name: str, latency: float, concurrency: int) -> None:
-        self.name, self._latency, self._slots = name, latency, Slots(concurrency)
-
-    def reply(self, request: Request) -> Completion:
-        """The reply to one request."""
-        raise NotImplementedError
-
-    async def answer(self, request: Request) -> Completion:
-        """See `harness.types.Model`; without latency the caller still gives way to others, as with any engine."""
-
-        async def later(request: Request) -> Completion:
-            await asyncio.sleep(self._latency)
-            return dataclasses.replace(self.reply(request), seconds=self._latency)
-
-        return await self._slots.use(request, later)
-
-    async def close(self) -> None:
-        """Nothing to release."""
 
 
 class MockModel(StandIn):

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.hashing import canonical_json
-from harness.models.mock import StandIn
+from harness.models.stand_in import StandIn
 from harness.options import parse_options
 from harness.types import Completion, Json, Request
 

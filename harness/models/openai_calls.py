@@ -20,7 +20,7 @@ from harness.models.openai_reply import Failure
 from harness.redact import one_line
 
 if TYPE_CHECKING:
-    from harness.models.openai import OpenAIOptions
+    from harness.models.openai_options import OpenAIOptions
 
 T = TypeVar("T")
 _BACKOFF_MAX_S = 60.0
