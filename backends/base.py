@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from backends.losses.positions import HeadLogits
     from backends.records.record import TrainRecord
     from backends.records.segments import Encoder, Tokenised
+    from backends.rollouts.types import Context, Credit
     from backends.trainers.batch import Batch
 
 Need = Literal["teacher text", "teacher logits", "rewards", "models"]
@@ -118,6 +119,20 @@ ExampleMaker = Callable[["Encoder", "Sequence[TrainRecord]"], "Tokenised"]
 
 
 @dataclass(frozen=True)
+class Rolling:
+    """What a stage needs whose responses the student writes while it is trained (`backends.rollouts`)."""
+
+    credit: Credit
+    """What is made of the completions once they are marked."""
+    weights: str = ""
+    """Rewards and how much each counts, "accuracy=1+format=0.5"; empty: nothing is marked."""
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    """How the paper draws: fields of `backends.rollouts.settings.RolloutSettings`, before the user's."""
+    context: Context | None = None
+    """What a self-teacher is told more than the student."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """One training run of a method: most have one, some continue from the first with another loss."""
 
@@ -130,6 +145,8 @@ class Stage:
     """What the paper trains this stage with: fields of `backends.config.Settings`, before the user's."""
     share: float = 1.0
     """Part of a token or time budget that this stage gets; the stages' shares add up to 1."""
+    rolling: Rolling | None = None
+    """Set where the student writes what it is trained on; `examples` then encodes the prompts alone."""
 
 
 class Stages(Protocol):

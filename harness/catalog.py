@@ -14,7 +14,9 @@ from typing import Literal, get_args
 
 from harness.errors import UnknownName, UsageError
 
-Kind = Literal["suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity", "maker", "method"]
+Kind = Literal[
+    "suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity", "maker", "reward", "method"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Entry = tuple[str, str]
 
@@ -173,6 +175,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         ),
     },
     # Entries are `backends.base.Method`s: ways to train a student.
+    # Entries are classes: `backends.rewards.base.Reward`.
+    "reward": {
+        "letters": ("backends.rewards.letters:Letters", "share of chosen characters: a dense reward for tests"),
+    },
     "method": {
         "sft": ("backends.methods.sft:METHOD", "maximum likelihood on the teacher's responses (MLE, Std-CoT, SeqKD)"),
         "thinkanswer": (

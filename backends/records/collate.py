@@ -16,10 +16,10 @@ from backends.records.segments import CODE, IGNORED, Encoded, Example
 from harness.errors import DataError
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
-def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]:
+def collate(examples: Sequence[Example], pad_id: int) -> dict[str, Any]:
     """The batch of R rows (examples x slots) and T positions, as CPU tensors, padded on the right to the longest.
 
     - "input_ids" (R, T) int64 and "attention_mask" (R, T) int64, 1 on tokens, 0 on padding;
@@ -28,10 +28,12 @@ def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]
     - "example" (R,), "slot" (R,) and "index" (R,) int64: which example of the batch a row is of, which of its
       sequences it is, and the example's number in the data set;
     - "rewards" (R,) float32, only where the examples have rewards;
-    - the sequences' `extras` under their own names, (R, T, …), 0 in the padding.
+    - the sequences' `extras` under their own names, (R, T, …), 0 in the padding;
+    - "numbers": those of the examples by name, (R,) float32, 0 where an example has none of that name, and "aside": a
+      batch like this one of the sequences aside, in the same rows; each only where the examples have any.
 
-    Raises `DataError` for an empty batch, and for one in which only some examples have rewards, or not one reward for
-    each sequence.
+    Raises `DataError` for an empty batch, and for one in which only some examples have rewards or sequences aside, or
+    not one for each sequence.
     """
     import torch
 
@@ -58,7 +60,23 @@ def collate(examples: Sequence[Example], pad_id: int) -> dict[str, torch.Tensor]
     }
     if any(example.rewards for example in examples):
         arrays["rewards"] = _rewards(examples, rows)
-    return {name: torch.from_numpy(array) for name, array in (arrays | _extras(rows, longest)).items()}
+    collated: dict[str, Any] = {
+        name: torch.from_numpy(array) for name, array in (arrays | _extras(rows, longest)).items()
+    }
+    names = sorted({name for example in examples for name in example.numbers})
+    if names:
+        of = [examples[example].numbers for example, _, _ in rows]
+        collated["numbers"] = {name: torch.tensor([numbers.get(name, 0.0) for numbers in of]) for name in names}
+    if any(example.aside for example in examples):
+        collated["aside"] = collate([_aside(example) for example in examples], pad_id)
+    return collated
+
+
+def _aside(example: Example) -> Example:
+    learnt = [int(sequence.supervised_T.sum()) for sequence in example.sequences]
+    if learnt != [int(sequence.supervised_T.sum()) for sequence in example.aside]:
+        raise DataError(f"record {example.id!r}: the sequences aside do not have the tokens that are learnt")
+    return Example(example.id, example.aside, index=example.index)
 
 
 def padding(tokenizer: Any) -> int:

@@ -100,6 +100,10 @@ class Example:
     """Of the candidates, in order; empty where none were asked for."""
     index: int = 0
     """Its number in the data set (`backends.trainers.feed`)."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Of a completion that the student drew: "advantage", "correct", … (`Batch.numbers`)."""
+    aside: tuple[Encoded, ...] = ()
+    """The same responses behind other prompts, one for each sequence, which another model reads (`Batch.aside`)."""
 
 
 @dataclass(frozen=True, slots=True)

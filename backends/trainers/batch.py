@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,6 +36,11 @@ class Batch:
     """Of candidates."""
     extras: Mapping[str, Tensor]
     """Further per-token arrays of the examples, (R, T, …), at the predicting position; 0 in the padding."""
+    numbers: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of completions that the student drew: one number a row, (R,) float32."""
+    aside: Batch | None = None
+    """The same rows behind other prompts. The i-th learnt token of a row is the i-th of its row aside: values move
+    from one to the other by their masks alone."""
 
     @property
     def mask_RT(self) -> Tensor:
@@ -58,7 +63,7 @@ class Batch:
 
 
 _INPUTS = ("input_ids", "attention_mask")
-_KNOWN = {*_INPUTS, "labels", "segments", "example", "slot", "index", "rewards"}
+_KNOWN = {*_INPUTS, "labels", "segments", "example", "slot", "index", "rewards", "numbers", "aside"}
 
 
 def as_batch(collated: Mapping[str, Any]) -> Batch:
@@ -72,4 +77,6 @@ def as_batch(collated: Mapping[str, Any]) -> Batch:
         index_R=collated["index"],
         rewards_R=collated.get("rewards"),
         extras={name: next_token(value, 0) for name, value in collated.items() if name not in _KNOWN},
+        numbers=collated.get("numbers", {}),
+        aside=as_batch(collated["aside"]) if "aside" in collated else None,
     )

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="needs the extra hf")
 
 from backends.records.collate import collate
 from backends.records.segments import CODE, IGNORED, Encoded, Example
+from backends.trainers.batch import as_batch
 from harness.errors import DataError
 
 P, T, A, PAD = CODE["prompt"], CODE["think"], CODE["answer"], CODE["pad"]
@@ -95,3 +96,22 @@ def test_a_row_does_not_depend_on_its_batch(shapes: list[tuple[int, int, int]], 
     supervised = together["labels"] != IGNORED
     assert torch.equal(together["labels"][supervised], together["input_ids"][supervised])
     assert torch.equal(supervised, torch.isin(together["segments"], torch.tensor([T, A])))
+
+
+def test_numbers_and_the_batch_aside() -> None:
+    longer = encoded(4, 0, 2)
+    drawn = Example("a", (encoded(1, 0, 2),), numbers={"advantage": 0.5}, aside=(longer,))
+    other = Example("b", (encoded(2, 0, 1),), numbers={"dead": 1.0}, aside=(encoded(2, 0, 1),))
+    batch = as_batch(collate([drawn, other], 0))
+    assert batch.numbers["advantage"].tolist() == [0.5, 0.0] and batch.numbers["dead"].tolist() == [0.0, 1.0]
+    assert batch.aside is not None and batch.aside.labels_RT.shape == (2, 6)
+    # the same tokens are learnt in both, in the same order: values move by the masks alone
+    assert batch.labels_RT[batch.mask_RT].tolist()[1] == EOS == batch.aside.labels_RT[batch.aside.mask_RT].tolist()[1]
+    assert batch.mask_RT.sum(1).tolist() == batch.aside.mask_RT.sum(1).tolist() == [2, 1]
+    with pytest.raises(DataError, match="'a'"):
+        collate([Example("a", (encoded(1, 0, 2),), aside=(encoded(1, 0, 1),))], 0)
+
+
+def test_a_plain_batch_has_neither() -> None:
+    batch = as_batch(collate([Example("a", (encoded(1, 0, 2),))], 0))
+    assert batch.numbers == {} and batch.aside is None

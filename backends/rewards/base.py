@@ -1,0 +1,50 @@
+"""What a reward is: a class whose docstring is its help and whose fields are its options, and how parts make a total.
+
+    @dataclass(frozen=True)
+    class Letters(Reward):
+        '''Share of chosen characters.'''
+        chosen: str = "e"
+        name, version, low, high = "letters", 1, 0.0, 1.0
+
+        def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]: ...
+
+One line in `harness/catalog.py`, or an entry point "reward.letters", and `weights=letters=1` of a method finds it.
+
+The rule: the policy's fault is a low reward (no answer, a wrong one, cut off); the scorer's fault is None (a grader
+that was killed, a judge without a readable reply, a context too short). None is dropped and counted.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from backends.rollouts.types import Part, RolloutGroup
+
+if TYPE_CHECKING:
+    from backends.rewards.scorers import Scorers
+
+
+@dataclass(frozen=True)
+class Reward(ABC):
+    """One part of what a completion is worth. A subclass's fields are its options, `--set reward.<name>.<field>=…`."""
+
+    name: ClassVar[str]
+    """Its name in the catalog."""
+    version: ClassVar[int]
+    """Goes up when the same completion is given another value."""
+    low: ClassVar[float]
+    high: ClassVar[float]
+    """Bounds of its values."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Fields that every record must have."""
+
+    @abstractmethod
+    def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]:
+        """One part for each completion of the group, in order.
+
+        Called from several threads at once, each with another group. `scorers` holds what is expensive and shared: the
+        pool of graders, judges and other models, caches and budgets.
+        """

@@ -1,0 +1,112 @@
+"""One completion on its way: drawn, marked, compared with its group, credited.
+
+Everything here is data: an engine draws it, rewards mark it, a method's credit reads it, the journal stores it. Nothing
+has gradients. Shapes: T tokens of one completion, K tokens of a teacher's top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.base import Step
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoded
+from harness.types import Finish, Message
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rollout:
+    """One completion, as token ids: what is trained is what was drawn, never text that was encoded again."""
+
+    record: str
+    """Id of the record whose prompt it answers."""
+    visit: int
+    """How often training had come to that record before."""
+    sample: int
+    """Its number in its group."""
+    seed: int
+    prompt_T: NDArray[np.int32]
+    tokens_T: NDArray[np.int32]
+    """With the token that ended it, if one was drawn."""
+    logps_T: NDArray[np.float32]
+    """Of each token under the sampler, in nats: over the whole vocabulary, at the sampling temperature."""
+    text: str
+    """What the graders read: without the token that ended it."""
+    finish: Finish
+    version: int
+    """Optimiser steps that the weights had seen which drew it."""
+    opened_think: bool = False
+    """Whether the prompt ended inside a think block, so that `text` begins in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one reward says of one completion. The scorer's own failure is None, never 0."""
+
+    value: float | None
+    why: str = ""
+    """Why there is no value."""
+    correct: bool | None = None
+    """Whether the answer is right, from a reward that checks it."""
+    feedback: str = ""
+    """What the environment says to the writer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutMark:
+    """What a completion is worth in all. None is dropped and counted: it is no low reward."""
+
+    value: float | None
+    parts: Mapping[str, float | None] = field(default_factory=dict)
+    """Reward -> its value, before weights."""
+    correct: bool | None = None
+    feedback: str = ""
+    why: str = ""
+    """Why there is no value: the first part without one, and its reason."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TeacherRow:
+    """What a teacher says of one completion's tokens, where that is known before the student's own pass."""
+
+    logps_T: NDArray[np.float32]
+    """Of the drawn tokens, at the sampling temperature."""
+    ids_TK: NDArray[np.int32] | None = None
+    topk_TK: NDArray[np.float32] | None = None
+    """Its likeliest tokens and their log-probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutGroup:
+    """The completions of one prompt, and what is known of each: all that credit may look at."""
+
+    record: TrainRecord
+    rollouts: tuple[Rollout, ...]
+    marks: tuple[RolloutMark, ...] = ()
+    """One for each completion once they are marked; none where a method has no reward."""
+    teacher: tuple[TeacherRow | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Credited:
+    """What training makes of one completion."""
+
+    keep: bool = True
+    """Whether it is trained on at all."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """"advantage", "correct", "dead", …: one number a row, `Batch.numbers`."""
+    advantage_T: NDArray[np.float32] | None = None
+    """Where it differs by token."""
+    aside: Encoded | None = None
+    """The same completion behind another prompt, which another model reads (`Batch.aside`)."""
+
+
+Credit = Callable[[Sequence[RolloutGroup], Step], Sequence[Sequence[Credited]]]
+"""What a method makes of all groups of a generation: one `Credited` for each completion of each group, in order."""
+
+Context = Callable[[RolloutGroup, int], tuple[Message, ...] | None]
+"""The prompt that a self-teacher reads for one completion of a group; None where there is nothing to tell it."""
