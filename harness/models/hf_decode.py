@@ -3,7 +3,7 @@
 A batch of S slots is kept full: a row that finishes gives its slot to the next prompt, so that one long completion
 does not idle the rest. Each row draws from its own `random.Random(seed)`, one number per step, so what it samples
 depends on its own logits and seed (see `hf_sampling`), not on its neighbours or on when it was admitted. Identical
-prompts (n samples of a problem) are prefilled once.
+prompts (n samples of a problem) are prefilled once for all that are admitted together: neighbours among what waits.
 
 Models with sliding windows or state spaces keep the library's own cache: the same loop, refilled only when it is empty.
 """

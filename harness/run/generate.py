@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from harness.grading.pool import GradingPool
-from harness.models.base import bounded
+from harness.models import base
 from harness.models.replies import Progress
 from harness.run.plan import PlannedRun
 from harness.run.rows import as_stored
@@ -136,9 +136,7 @@ async def generate(
     try:
         for job in opened:
             check(job)
-        # The longest expected completions first, so that one suite's long tail does not idle the engine at the end.
-        longest = sorted(opened, key=lambda job: -job.job.spec.sampling.max_tokens)
-        await bounded(((job, *missing) for job in longest for missing in job.missing), converse)
+        await base.bounded(_in_order(opened), converse)
         await asyncio.gather(*ends)
     finally:
         progress.finish()
@@ -146,6 +144,21 @@ async def generate(
             await asyncio.wait(ends, timeout=_GRACE_S)  # mostly writing; what waits for graders longer is given up
         for job in opened:
             job.store.sync()
+
+
+def _in_order(opened: Sequence[OpenJob]) -> Iterator[tuple[OpenJob, Problem, int]]:
+    """What is asked, in order: attempt by attempt if the engine sees all of it at once, else problem by problem.
+
+    An engine that prefills a prompt once for its samples has to have them together.
+    """
+    whole = sum(len(job.missing) for job in opened) <= base.AHEAD
+    # The longest expected completions first, so that one suite's long tail does not idle the engine at the end.
+    for job in sorted(opened, key=lambda job: -job.job.spec.sampling.max_tokens):
+        places: dict[str, int] = {}
+        for problem, _ in job.missing:
+            places.setdefault(problem.id, len(places))
+        for problem, attempt in job.missing if whole else sorted(job.missing, key=lambda one: places[one[0].id]):
+            yield job, problem, attempt
 
 
 def _score_so_far(scorers: Sequence[Scorer]) -> str:

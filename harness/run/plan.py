@@ -46,7 +46,7 @@ class PlannedRun:
         return {problem.id: prompt_hash(problem.messages) for problem in self.problems}
 
     def attempts(self) -> Iterator[tuple[Problem, int]]:
-        """Every attempt that the spec asks for, attempt-major: a half-done run has whole attempts."""
+        """Every attempt that the spec asks for, attempt-major: a half-done run of few has whole attempts."""
         for attempt in range(self.spec.sampling.n):
             for problem in self.problems:
                 yield problem, attempt

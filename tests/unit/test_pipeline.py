@@ -97,7 +97,8 @@ def toy_suite(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def start(model: Scripted, **changes: Any) -> Outcome:
         monkeypatch.setattr(pipeline, "load_model", lambda spec, options, results_dir: model)
-        config = RunConfig(suite=("toy",), model=("scripted",), results_dir=str(tmp_path), grading_workers=1, **changes)
+        given = {"results_dir": str(tmp_path), "grading_workers": 1, **changes}
+        config = RunConfig(suite=("toy",), model=("scripted",), **given)
         return run(config, Quiet)
 
     return start
