@@ -54,21 +54,28 @@ class Slots:
             raise ModelError(f"a request {request.id!r} is open already: await its reply, or give this one another id")
         self._open.add(request.id)
         try:
-            await self._enter(request)
-            try:
-                return await answer(request)
-            finally:
-                self._leave()
+            replies = sum(message.role == "assistant" for message in request.messages)
+            return await self.hold(lambda: answer(request), replies, request.max_tokens)
         finally:
             self._open.discard(request.id)
 
-    async def _enter(self, request: Request) -> None:
+    async def hold(self, work: Callable[[], Awaitable[T]], replies: int = 0, max_tokens: int = 0) -> T:
+        """Await work that is no request (a text to score) once there is room; of those that wait it goes last.
+
+        Raises `NotBegun` if the caller is cancelled while it waits, and what the work raises.
+        """
+        await self._enter(replies, max_tokens)
+        try:
+            return await work()
+        finally:
+            self._leave()
+
+    async def _enter(self, replies: int, max_tokens: int) -> None:
         if self._free > 0:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        replies = sum(message.role == "assistant" for message in request.messages)
-        heapq.heappush(self._waiting, (-replies, -request.max_tokens, next(self._numbers), turn))
+        heapq.heappush(self._waiting, (-replies, -max_tokens, next(self._numbers), turn))
         try:
             await turn
         except asyncio.CancelledError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import ipaddress
+import itertools
 import os
 import random
 import time
@@ -111,6 +112,7 @@ class OpenAIModel:
         self._served: set[str] = set()
         self._logprobs_missing = self._schema_ignored = self._system_refused = False
         self._mean_out = 256.0
+        self._scored = itertools.count()
 
     def describe(self) -> Mapping[str, Json]:
         """Model, what answers under that name, and what else changes the replies.
@@ -226,16 +228,23 @@ class OpenAIModel:
 
     async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
         """By a server's prompt log-probabilities (`harness.models.openai_score`); `ModelError` where it gives none."""
+        return await self._slots.hold(lambda: self._score(prompt, continuation, top))
+
+    async def _score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int) -> TokenScores:
         from harness.models.openai_score import post, score
 
-        async def ask(path: str, body: Mapping[str, Json]) -> bytes:
+        rng = random.Random(f"score {next(self._scored)}")
+
+        async def ask(path: str, body: Mapping[str, Json], tokens: int) -> bytes:
             whole = {**self._extra_body, **body, "model": self._model}
             call = partial(post, path=path, body=whole, timeout=self._options.timeout)
-            return await self._caller.persist(call, random.Random(path), 0)
+            return await self._caller.persist(call, rng, tokens)
 
         try:
             return await score(ask, prompt, continuation, top)
         except Failure as failure:
+            if failure.kind != "rejected":  # else it is this path that is refused, and answers may well be given
+                await self._caller.note(failure)
             raise ModelError(
                 f"{self.name} cannot score a given text: {one_line(failure, 300)}. That takes a server which returns "
                 "prompt log-probabilities, such as vLLM's, or the engines hf and vllm"

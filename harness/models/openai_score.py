@@ -32,29 +32,30 @@ async def post(endpoint: Endpoint, path: str, body: Mapping[str, Json], timeout:
 
 
 async def score(
-    ask: Callable[[str, Mapping[str, Json]], Awaitable[bytes]],
+    ask: Callable[[str, Mapping[str, Json], int], Awaitable[bytes]],
     messages: Sequence[Message],
     continuation: str | Sequence[int],
     top: int,
 ) -> TokenScores:
-    """The scores; `ask`: (path, body) -> the body of the reply.
+    """The scores; `ask`: (path, body, tokens that it uses) -> the body of the reply.
 
     Raises `DataError` (see `check_continuation`), `Failure` where the server does not say what is needed.
     """
     continued = bool(messages) and messages[-1].role == "assistant"
     turns: list[Json] = [{"role": message.role, "content": message.content} for message in messages]
     ends: Mapping[str, Json] = {"add_generation_prompt": not continued, "continue_final_message": continued}
-    told = _object(await ask(TOKENIZE, {"messages": turns, **ends}))
+    told = _object(await ask(TOKENIZE, {"messages": turns, **ends}, 0))
     prompt = _ids(told)
     if isinstance(continuation, str):
-        ids = _ids(_object(await ask(TOKENIZE, {"prompt": continuation, "add_special_tokens": False})))
+        ids = _ids(_object(await ask(TOKENIZE, {"prompt": continuation, "add_special_tokens": False}, 0)))
     else:
         ids = [*continuation]
     context = told.get("max_model_len")
     # It has to have room for a token behind the continuation, though nobody wants it.
     check_continuation(ids, len(prompt), context - 1 if isinstance(context, int) else None, None)
     asked: Mapping[str, Json] = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": max(top, 0)}
-    reply = _object(await ask(COMPLETIONS, {"prompt": [*prompt, *ids], **asked}))
+    whole: list[Json] = [*prompt, *ids]
+    reply = _object(await ask(COMPLETIONS, {"prompt": whole, **asked}, len(whole) + 1))
     return from_tables(ids, _tables(reply)[len(prompt) :], top)
 
 

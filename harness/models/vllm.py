@@ -165,6 +165,9 @@ class VllmModel:
 
         Raises `DataError` for what cannot be scored, `ModelError` if the engine does not start or dies.
         """
+        return await self._slots.hold(lambda: self._score(prompt, continuation, top))
+
+    async def _score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int) -> TokenScores:
         prompts, context = await self._started()
         # It has to have room for a token behind the continuation, though nobody wants it.
         tokens, ids = prompts.continued(prompt, continuation, context - 1)

@@ -132,3 +132,47 @@ def test_a_server_without_such_paths_still_answers() -> None:
 
     with StubServer() as server:
         assert asyncio.run(both(server.url)) == "The answer is 4."
+
+
+def kept(calls: list[dict[str, Any]], model: Any) -> Any:
+    """The engine, whose calls are noted: how many are open, what they expect to use, how long they would wait."""
+    open_now = 0
+
+    async def persist(call: Any, rng: Any, expected: int) -> bytes:
+        nonlocal open_now
+        open_now += 1
+        calls.append({"open": open_now, "expected": expected, "jitter": rng.random()})
+        await asyncio.sleep(0)
+        open_now -= 1
+        endpoint = model._caller._endpoints.all[0]
+        return await call(endpoint)
+
+    model._caller.persist = persist
+    return model
+
+
+def test_scores_keep_to_the_concurrency_and_the_tokens_per_minute_and_wait_apart(server: StubServer) -> None:
+    calls: list[dict[str, Any]] = []
+
+    async def ask() -> list[TokenScores]:
+        model = kept(calls, load_model(f"openai:{MODEL}", {"base_url": server.url, "concurrency": "2"}))
+        try:
+            return await asyncio.gather(*(model.score(ASKED, [97] * (1 + number)) for number in range(6)))
+        finally:
+            await model.close()
+
+    assert [len(scores.ids) for scores in asyncio.run(ask())] == [1, 2, 3, 4, 5, 6]
+    assert max(call["open"] for call in calls) == 2
+    assert sorted(call["expected"] for call in calls) == [0] * 6 + [6, 7, 8, 9, 10, 11]  # 4 of the prompt, 1 made
+    assert len({call["jitter"] for call in calls}) == 12
+
+
+def test_a_server_out_of_reach_is_told_as_for_answers() -> None:
+    async def ask() -> None:
+        given = {"base_url": "http://127.0.0.1:9/v1", "backoff": "0.001", "retries": "9"}
+        model = load_model(f"openai:{MODEL}", given)
+        with pytest.raises(ModelError, match="Check base_url, and that the server is running"):
+            await model.score(ASKED, [97])
+        await model.close()
+
+    asyncio.run(ask())

@@ -213,3 +213,21 @@ def test_scores_are_read_off_the_prompt_log_probabilities() -> None:
 
     engine = Engine(tell)
     run(ask())
+
+
+def test_scores_are_within_the_concurrency() -> None:
+    most = []
+
+    async def tell(prompt: Any, sampling: Any) -> AsyncIterator[Any]:
+        most.append(engine.open)
+        await asyncio.sleep(0)
+        tables = [None, *({token: SimpleNamespace(logprob=-1.0)} for token in prompt["prompt_token_ids"][1:])]
+        yield SimpleNamespace(outputs=[], prompt_logprobs=tables)
+
+    async def ask() -> None:
+        model, prompt = make(engine, concurrency=3), (Message("user", "why"),)
+        await asyncio.gather(*(model.score(prompt, [7]) for _ in range(12)))
+
+    engine = Engine(tell)
+    run(ask())
+    assert (len(most), max(most)) == (12, 3)
