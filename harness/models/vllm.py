@@ -121,8 +121,8 @@ class VllmModel:
         self._template = read_template(self.options.chat_template, "vllm")
         self._slots = Slots(self.options.concurrency)
         self._engine: Any = None  # AsyncLLM; the package is imported late
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._starting: asyncio.Task[None] | None = None
+        self._start: asyncio.Task[None] | None = None
+        self._closed = False
         self._prompts: PromptRenderer | None = None
         self._names = itertools.count()
 
@@ -181,8 +181,13 @@ class VllmModel:
         return from_tables(ids, tables, top)
 
     async def close(self) -> None:
-        """Stop the engine's process."""
-        self._loop = None
+        """Stop the engine's process, once it has started; callers that wait for that raise `ModelError`."""
+        start, self._closed = self._start, True
+        await _end(start)
+        if self._start is start:  # else one that began meanwhile stops the engine itself
+            await self._stop()
+
+    async def _stop(self) -> None:
         if self._engine is not None:
             engine, self._engine = self._engine, None
             # Not in a thread: the loop must not run between the engine's end and that of the task that listens to it.
@@ -193,20 +198,22 @@ class VllmModel:
 
     async def _started(self) -> tuple[PromptRenderer, int]:
         """What reads and writes text for the engine, and its context; starts it if it is not running in this loop."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-
-            async def start() -> None:
-                await self.close()  # the engine's output task belongs to a loop that has ended
-                self._loop = loop
-                # In a thread: it takes from half a minute to many, and Ctrl-C must be heard.
-                await asyncio.to_thread(self._load)
-
-            self._loop, self._starting = loop, loop.create_task(start())
-        assert self._starting is not None
-        await asyncio.shield(self._starting)  # others wait for it too
+        loop, start = asyncio.get_running_loop(), self._start
+        if start is None or start.get_loop() is not loop or self._closed:
+            self._closed = False
+            self._start = start = loop.create_task(self._begin(start))
+        await asyncio.shield(start)  # others wait for it too
+        if self._closed or self._start is not start:
+            raise ModelError(f"{self.name} was closed while it started")
         assert self._prompts is not None
         return self._prompts, int(self._engine.model_config.max_model_len)
+
+    async def _begin(self, before: asyncio.Task[None] | None) -> None:
+        """Start an engine when the start before has come to its end: there is never more than one."""
+        await _end(before)
+        await self._stop()  # its output task belongs to a loop that has ended, or it was closed
+        # In a thread: it takes from half a minute to many, and Ctrl-C must be heard.
+        await asyncio.to_thread(self._load)
 
     def _load(self) -> None:
         """Set the engine and the renderer.
@@ -319,6 +326,12 @@ class VllmModel:
         from vllm.lora.request import LoRARequest
 
         return LoRARequest("adapter", _ADAPTER_ID, self.source.adapter)
+
+
+async def _end(start: asyncio.Task[None] | None) -> None:
+    """Wait until a start is over, however it ended: its thread cannot be stopped. One of another loop is over."""
+    if start is not None and start.get_loop() is asyncio.get_running_loop():
+        await asyncio.wait([start])
 
 
 def _constraint(schema: Mapping[str, Json] | None) -> object:

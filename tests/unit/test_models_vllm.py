@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType, ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from test_models_judging import SCHEMA, make_request
@@ -185,6 +186,97 @@ def test_it_is_started_again_in_another_event_loop() -> None:
     for count in (1, 2):
         assert run(model.answer(asked(count))).text == "A"
         assert len(model.starts) == count  # type: ignore[attr-defined]
+
+
+class Counted(Engine):
+    """One of several engines, which says when it is shut down."""
+
+    up: ClassVar[list[Counted]] = []
+
+    def shutdown(self) -> None:
+        self.up.remove(self)
+
+
+def counting(steps: Sequence[threading.Event]) -> tuple[VllmModel, list[Counted]]:
+    """A model, and every engine that it made: the nth comes up once the nth event is set."""
+    model, made = VllmModel("vllm:x", Source("x")), list[Counted]()
+    Counted.up.clear()
+
+    def load() -> None:
+        made.append(Counted(one))
+        assert steps[len(made) - 1].wait(60)
+        Counted.up.append(made[-1])
+        model._engine, model._prompts = made[-1], PromptRenderer(Tokenizer(), None, True, None)
+
+    model._load = load  # type: ignore[method-assign]
+    return model, made
+
+
+def events(*are_set: bool) -> list[threading.Event]:
+    found = [threading.Event() for _ in are_set]
+    for event, is_set in zip(found, are_set, strict=True):
+        if is_set:
+            event.set()
+    return found
+
+
+def test_callers_of_another_event_loop_start_one_engine() -> None:
+    model, made = counting(events(True, True, True))
+    run(model.answer(asked(0)))
+
+    async def ask() -> None:
+        callers = []
+        for number in range(1, 6):  # one comes at every step of the start
+            callers.append(asyncio.create_task(model.answer(asked(number))))
+            await asyncio.sleep(0)
+        await asyncio.gather(*callers)
+        assert len(made) == 2 and Counted.up == [made[1]]
+        await model.close()
+
+    run(ask())
+    assert not Counted.up
+
+
+def test_closing_while_it_starts_leaves_no_engine() -> None:
+    async def ask() -> None:
+        waiting = asyncio.create_task(model.answer(asked(0)))
+        while not made:
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(model.close())
+        await asyncio.sleep(0)
+        steps[0].set()
+        await closing
+        with pytest.raises(ModelError, match="vllm:x was closed while it started"):
+            await waiting
+        assert len(made) == 1 and not Counted.up
+
+    steps = events(False)
+    model, made = counting(steps)
+    run(ask())
+
+
+def test_asking_while_it_closes_during_the_start_has_one_engine_at_a_time() -> None:
+    async def ask() -> None:
+        first = asyncio.create_task(model.answer(asked(0)))
+        while not made:
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(model.close())
+        await asyncio.sleep(0)
+        again = asyncio.create_task(model.answer(asked(1)))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(made) == 1
+        steps[0].set()
+        assert (await again).text == "A"
+        await closing
+        assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], ModelError)
+        assert Counted.up == [made[1]]
+        await model.close()
+        assert not Counted.up
+
+    steps = events(False, True)
+    model, made = counting(steps)
+    run(ask())
 
 
 def test_scores_are_read_off_the_prompt_log_probabilities() -> None:
