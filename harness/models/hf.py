@@ -134,16 +134,27 @@ class HfModel:
 
     async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
         """Teacher forcing: one forward pass over prompt and continuation; see `harness.models.hf_score`."""
+        from harness.models.hf_decode import NoRoom
         from harness.models.hf_score import score
 
         scores: Future[TokenScores] = Future()
 
         def work(decoder: Decoder) -> None:
-            if not scores.done() and scores.set_running_or_notify_cancel():
-                try:
-                    scores.set_result(score(decoder, tuple(prompt), continuation, top))
-                except BaseException as error:  # of this caller alone, who raises it
-                    scores.set_exception(error)
+            if scores.done():
+                return
+            found: TokenScores | BaseException
+            try:
+                found = score(decoder, tuple(prompt), continuation, top)
+            except NoRoom:  # called again once the batch has gone
+                raise
+            except BaseException as error:  # of this caller alone, who raises it
+                found = error
+            if not scores.set_running_or_notify_cancel():
+                return
+            if isinstance(found, BaseException):
+                scores.set_exception(found)
+            else:
+                scores.set_result(found)
 
         return await self._between_tokens(scores, work)
 

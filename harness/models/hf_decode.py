@@ -39,6 +39,10 @@ _PREFILL_TOKENS = 16_384
 _RANK = operator.attrgetter("rank")
 
 
+class NoRoom(Exception):
+    """Raised by work that did not fit into memory beside the batch, and may do so without."""
+
+
 @dataclass(slots=True)
 class _Batch:
     """The slots: what the next forward pass needs."""
@@ -111,7 +115,7 @@ class Decoder:
         """Decode until no row is left. What has arrived is called before each token, and may `add` rows.
 
         A row whose caller gave up frees its slot before the next token. Out of GPU memory: halves the batch and
-        decodes what was in it again, to the same samples.
+        decodes what was in it again, to the same samples; what had no room beside it is called in between.
         """
         self._running = []
         self._call(arrived)
@@ -119,19 +123,35 @@ class Decoder:
             try:
                 with torch.inference_mode():
                     self._run(arrived)
+                continue
             except torch.OutOfMemoryError:
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                again, self._running = self._running, []
-                if len(again) == 1:
-                    self._settle(again[0], "out of memory even alone: use a smaller max_tokens or dtype")
-                    continue
-                self.max_rows = max(1, len(again) // 2)
-                self._waiting = sorted([*self._waiting, *again], key=_RANK)
+                decoding = True
+            except NoRoom:
+                decoding = False
+            # Not in the clauses above: while an error is handled, the frames that it passed keep the batch alive.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            again, self._running = self._running, []
+            if decoding and len(again) == 1:
+                self._settle(again[0], "out of memory even alone: use a smaller max_tokens or dtype")
+                continue
+            self.max_rows = max(1, len(again) // 2)
+            self._waiting = sorted([*self._waiting, *again], key=_RANK)
+            self._call(arrived)
+
+    @property
+    def busy(self) -> bool:
+        """True while a batch takes memory."""
+        return bool(self._running)
 
     def _call(self, arrived: deque[Callable[[Decoder], None]]) -> None:
         while arrived:
-            arrived.popleft()(self)
+            work = arrived.popleft()
+            try:
+                work(self)
+            except NoRoom:
+                arrived.appendleft(work)
+                raise
 
     def _run(self, arrived: deque[Callable[[Decoder], None]]) -> None:
         """Work until nothing waits and no slot is in use."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from harness.errors import ModelError
-from harness.models.hf_decode import Decoder
+from harness.models.hf_decode import Decoder, NoRoom
 from harness.types import Message, TokenScores
 
 _PART = 512
@@ -20,7 +20,8 @@ _PART = 512
 def score(decoder: Decoder, messages: Sequence[Message], continuation: str | Sequence[int], top: int) -> TokenScores:
     """The scores, by a log-softmax in float32 whatever the weights are in.
 
-    Raises what `PromptRenderer.continued` raises, `ModelError` if the memory does not suffice.
+    Raises what `PromptRenderer.continued` raises, `NoRoom` if the memory does not suffice beside a batch, `ModelError`
+    if it does not at all.
     """
     prompt, ids = decoder.prompts.continued(messages, continuation, decoder.context)
     logprobs: list[float] = []
@@ -40,5 +41,7 @@ def score(decoder: Decoder, messages: Sequence[Message], continuation: str | Seq
                     rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
                     likeliest += [dict(zip(*row, strict=True)) for row in rows]
     except torch.OutOfMemoryError as error:
+        if decoder.busy:
+            raise NoRoom from error
         raise ModelError(f"out of memory over {len(prompt)} tokens of prompt and {len(ids)} to score") from error
     return TokenScores(ids, tuple(logprobs), tuple(likeliest) if top > 0 else None)

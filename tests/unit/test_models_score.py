@@ -13,8 +13,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra hf")
 transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 
-from test_models_hf import checkpoint
-from tiny_model import request, tiny, write_tokenizer
+from test_models_hf import checkpoint, mixed
+from tiny_model import answer, request, tiny, write_tokenizer
 
 from harness.errors import DataError, ModelError
 from harness.models import hf_score, load_model
@@ -84,6 +84,42 @@ def test_an_answer_is_scored_as_it_was_drawn(checkpoint: Path) -> None:
 
     scored, drawn = asyncio.run(both())
     assert scored == pytest.approx(drawn, abs=1e-3)
+
+
+@pytest.mark.parametrize("rows", [4, 1])
+def test_a_score_without_room_beside_a_batch_halves_the_batch(
+    rows: int, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scoring takes memory as the decoding of `rows` rows does: together they are too much."""
+    expected = answer(tiny(checkpoint), mixed())
+    alone = score(tiny(checkpoint), "hm")
+    model = tiny(checkpoint, batch_size=str(rows))
+    decoder = model.load()
+    real, refused = decoder.model.forward, []
+
+    def forward(*args: object, **kwargs: object) -> object:
+        if not kwargs["use_cache"] and decoder._running:
+            refused.append(len(decoder._running))
+            raise torch.OutOfMemoryError("simulated")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(decoder.model, "forward", forward)
+
+    async def both() -> tuple[TokenScores, dict[tuple[str, int], str]]:
+        answers = [asyncio.create_task(model.answer(one)) for one in mixed()]
+        while not decoder._running:
+            await asyncio.sleep(0)
+        scores = await model.score(ASKED, "hm")
+        done = await asyncio.gather(*answers)
+        await model.close()
+        return scores, {
+            (one.messages[0].content, one.attempt): done.text for one, done in zip(mixed(), done, strict=True)
+        }
+
+    scores, texts = asyncio.run(both())
+    assert refused and decoder.max_rows == max(1, refused[-1] // 2)
+    assert scores.logprobs == pytest.approx(alone.logprobs, abs=1e-5)
+    assert texts == {key: done.text for key, done in expected.items()}
 
 
 def test_a_sliding_window_and_a_model_without_a_choice_of_logits(
