@@ -27,10 +27,10 @@ from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from backends.makers.asking import Ask, Query
-from backends.makers.templates import Template, asked, load_template
 from backends.records.inputs import problem_of, read_all
 from backends.records.record import TrainRecord, render_response
 from backends.records.spans import parts_of, split_response
+from backends.templates import Template, asked, load_template
 from harness import catalog
 from harness.errors import DataError, UnknownName, UsageError
 from harness.models.budget import Budget

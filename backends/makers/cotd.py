@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, lost, option, reply_of, tally
 from backends.makers.rewards import Reward, grader_reward, judge_reward, own_reward
-from backends.makers.templates import Template
 from backends.records.inputs import noted, problem_of
 from backends.records.record import Candidate, TrainRecord, render_response, response_text
 from backends.records.spans import split_response
+from backends.templates import Template
 from harness.errors import DataError, UsageError
 from harness.markup import PROSE
 from harness.models import load_model

@@ -186,9 +186,12 @@ def boundaries(text: str, structure: Sequence[ChainStep] = (), cue: Cue = "answe
     """The parts of a response, in order, the first from character 0.
 
     Without a split all of it is the answer. With a structure the chain is divided into its stages' "meta" and "solve"
-    pieces; what is between two pieces goes to the one it leads up to. Raises `DataError` if a response with a structure
-    has no split, or if a piece of the structure is not found where it should be.
+    pieces; what is between two pieces goes to the one it leads up to. A response that is its structure and nothing else
+    has no answer. Raises `DataError` if any other response with a structure has no split, or if a piece of the
+    structure is not found where it should be.
     """
+    if structure and "".join(text.split()) == "".join("".join(one.meta + one.solve for one in structure).split()):
+        return _stages(text, structure, Split("markers", 0, *[len(text)] * 3))[:-1]
     split = split_response(text)
     if split is not None and cue == "think":
         split = replace(split, answer_start=split.answer_text)

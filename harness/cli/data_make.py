@@ -47,8 +47,9 @@ def _asking(role: str) -> list[Option]:
     """The options of a maker that asks a model; `role` is what that is called: teacher, student."""
     share, failed = click.FloatRange(0, 1), "Share of failed requests that is tolerated (exit 0)."
     usual = "[default: the maker's]"
+    who = "Model that is asked." if role == "model" else f"Model that is the {role}."
     return [
-        click.option(f"--{role}", "model", required=True, metavar="ENGINE:NAME", help=f"Model that is the {role}."),
+        click.option(f"--{role}", "model", required=True, metavar="ENGINE:NAME", help=who),
         click.option(
             f"--{role}-arg",
             "model_options",

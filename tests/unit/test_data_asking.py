@@ -10,17 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.makers import templates
+from backends.makers import base
 from backends.makers.asking import Asker, Query
 from backends.makers.base import load_maker
-from backends.makers.templates import Template, asked, load_template
 from backends.makers.traces import Traces
+from backends.templates import Template, asked, load_template
 from harness.catalog import entries
 from harness.errors import BudgetReached, ConfigError, DataError, ModelError
 from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
 from harness.types import Completion, Message, Problem, Request, Sampling
 from tests.scripted_model import ScriptedModel
+
+PROMPTS = Path(base.__file__).with_name("prompts")
 
 
 def queries(count: int, **more: object) -> list[Query]:
@@ -156,11 +158,11 @@ FIELDS = {name: fields for maker in entries("maker") for name, fields in load_ma
 
 
 def packaged(name: str) -> Template:
-    return load_template(name, FIELDS[name], Path(templates.__file__).with_name("prompts") / f"{name}.toml")
+    return load_template(name, FIELDS[name], PROMPTS / f"{name}.toml")
 
 
 def test_every_packaged_prompt_is_some_maker_s() -> None:
-    folder = Path(templates.__file__).with_name("prompts")
+    folder = PROMPTS
     assert {path.stem for path in folder.iterdir()} == set(FIELDS)
 
 

@@ -153,11 +153,15 @@ def test_separators_go_to_the_piece_that_they_lead_up_to() -> None:
     ]
 
 
+def test_a_response_that_is_its_structure_and_nothing_else_has_no_answer() -> None:
+    assert boundaries("What is b?\n b = 2.\n", [ChainStep("What is b?", "b = 2.")]) == [(0, "meta"), (10, "solve")]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("<think>b = 2. What is b?</think>2", "'b = 2.'"),
-        ("What is b? b = 2.", "no recognisable"),
+        ("So: What is b? b = 2.", "no recognisable"),
         ("<think>x</think>What is b? b = 2.", "not in the chain"),
     ],
 )

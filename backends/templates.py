@@ -1,4 +1,4 @@
-"""Prompts of the makers as data: `prompts/<name>.toml`, versioned by what they say.
+"""Prompts as data: `prompts/<name>.toml` beside the module that asks, versioned by what they say.
 
 A template's id, `name@version#hash`, is part of every cache key and of every record made with it: whoever changes a
 character asks anew. Fields in braces are filled in one pass, so that what a question or a chain says is never read as
