@@ -197,16 +197,16 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "key reasoning steps of right and wrong twins, found by edit distance (EDIT)",
         ),
         "cascod": (
-            "backends.methods.cascod:METHOD",
+            "backends.methods.two_views:CASCOD",
             "the rationale, then the answer given the rationale, each with its own mean",
         ),
-        "mt_cot": ("backends.methods.mt_cot:METHOD", "two tasks: the answer alone; the rationale and its answer"),
+        "mt_cot": ("backends.methods.two_views:MT_COT", "two tasks: the answer alone; the rationale and its answer"),
         "step_by_step": (
-            "backends.methods.step_by_step:METHOD",
+            "backends.methods.two_views:STEP_BY_STEP",
             "the label, and the rationale as a second task that is not needed at test time",
         ),
         "scott": (
-            "backends.methods.scott:METHOD",
+            "backends.methods.two_views:SCOTT",
             "rationale and answer, and the answer that a counterfactual rationale leads to",
         ),
         "mcc_kd": (

@@ -18,8 +18,7 @@ from harness.reduction import Reduction, reduction
 from harness.run.folder import RunFolder
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
-from harness.stats.decision import decide, disagreement
-from harness.stats.multiple import holm
+from harness.stats.multiple import decide, disagreement, holm
 from harness.stats.paired import Paired, paired
 from harness.types import Json
 

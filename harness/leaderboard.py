@@ -19,8 +19,7 @@ from typing import TypeAlias
 from harness.errors import StoreError, UnknownName, UsageError
 from harness.metrics import described, is_listed
 from harness.ranking import pairing
-from harness.run.folder import JUDGED, RESULT
-from harness.run.locate import list_runs
+from harness.run.folder import JUDGED, RESULT, list_runs
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
 from harness.stats.multiple import holm, rank_groups

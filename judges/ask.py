@@ -10,8 +10,10 @@ never becomes a score, and never stops the rest.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 from harness.hashing import canonical_json
 from harness.models.base import AHEAD, named_markup
@@ -20,10 +22,45 @@ from harness.models.replies import Replies
 from harness.models.reply_cache import Cache
 from harness.redact import one_line
 from harness.types import Completion, Model, Request
-from judges.keys import ask_request
 from judges.replies.reading import ask_again, read_verdict
 from judges.replies.thought import with_reply
 from judges.types import Ask, Judging, Judgment, Malformed, Task, Verdict
+
+
+def ask_request(judge: str, ask: Ask) -> Request:
+    """What the engine gets; `judge`: canonical JSON of `Model.describe()`.
+
+    The id, 64 hex digits, is a hash over everything that can change the reply: who is asked, what, and how it is
+    sampled. Another repeat of the same question is another seed.
+    """
+    content = canonical_json(
+        {
+            "messages": [[message.role, message.content] for message in ask.messages],
+            "temperature": float(ask.temperature),
+            "max_tokens": ask.max_tokens,
+            # As text: the order of its properties is the order in which they are written, reason before verdict.
+            "schema": json.dumps(ask.schema) if ask.schema is not None else None,
+            "top_logprobs": ask.top_logprobs,
+        }
+    )
+    seed = int.from_bytes(_digest(f"{content}\n{ask.repeat}")[:4], "big") & 0x7FFFFFFF
+    return Request(
+        # No part can run into the next: line breaks within JSON are escaped.
+        id=_digest(f"{judge}\n{content}\n{seed}").hex(),
+        messages=ask.messages,
+        temperature=ask.temperature,
+        top_p=1.0,
+        max_tokens=ask.max_tokens,
+        stop=(),
+        seed=seed,
+        schema=ask.schema,
+        top_logprobs=ask.top_logprobs,
+    )
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
 
 NO_REPLY = "the judge gave no reply: "
 """How `Judgment.why` begins where the request itself failed; every other reason is about a reply."""

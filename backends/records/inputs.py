@@ -12,10 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from backends.records.reading import row_fields
 from backends.records.record import TrainRecord, record_from_json
 from backends.records.shapes import ANSWERS, QUESTIONS, first_text, folded, named, plain_question, unread, with_input
-from backends.records.source import load_records
+from backends.records.source import load_records, row_fields
 from harness import catalog
 from harness.datasets.local import Raw, read_file
 from harness.errors import DataError, UnknownName

@@ -24,7 +24,7 @@ from harness.bench.samples import (
 from harness.bench.spec import STUDENT, Arm
 from harness.errors import DataError
 from harness.stats import holm, rank_groups
-from harness.stats.decision import Decision, decide, disagreement
+from harness.stats.multiple import Decision, decide, disagreement
 from harness.stats.seeds import Seeded, seeded_difference, seeded_mean
 
 

@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.errors import UnknownName
 
-
-@dataclass(frozen=True)
-class Preset:
-    """Defaults of a comparison; the fields are named as the options."""
-
-    student: str
-    methods: tuple[str, ...]
-    data: str
-    suite: tuple[str, ...]
-    seeds: int
-    budget: str
-    n: int | None = None
-    limit: int | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    precision: str | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """As `--set`."""
-
+Preset = Mapping[str, Any]
+"""Parameter of the command -> its default; `assignments` are those of `--set`."""
 
 _EQUAL = {
     "scheduler": "cosine",
@@ -39,27 +22,28 @@ _EQUAL = {
 ThinkAnswer in its stabilised form: without likelihood on them, the tiny student's chains fall apart (docs/LOG.md).
 """
 
-_DEMO = Preset(
-    student="tiny",
-    methods=("sft", "emo", "thinkanswer", "krsl"),
-    data="synth:levels=1+2,per_level=1000",
-    suite=("synth_easy",),
-    seeds=3,
-    budget="120ktok",
-    max_tokens=160,
-    settings=_EQUAL
+_DEMO: Preset = {
+    "student": "tiny",
+    "methods": ("sft", "emo", "thinkanswer", "krsl"),
+    "data": "synth:levels=1+2,per_level=1000",
+    "suite": ("synth_easy",),
+    "seeds": 3,
+    "budget": "120ktok",
+    "max_tokens": 160,
+    "assignments": _EQUAL
     | {"learning_rate": "1e-3", "batch_size": "16", "micro_batch": "16", "lora_rank": "none"}
     | {"krsl.key_steps.learning_rate": "2.5e-5"},  # a fortieth, as in the paper
-)
+}
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "demo": {
         "tiny": _DEMO,
-        "smollm2": replace(
-            _DEMO,
-            student="smollm2",
-            budget="30ktok",
-            limit=40,
-            settings=_EQUAL
+        "smollm2": {
+            **_DEMO,
+            "student": "smollm2",
+            "budget": "30ktok",
+            "limit": 40,
+            "precision": "bf16",
+            "assignments": _EQUAL
             | {
                 "learning_rate": "5e-4",
                 "krsl.key_steps.learning_rate": "1.25e-5",
@@ -69,8 +53,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
                 "lora_dropout": "0",
                 "lora_targets": "all-linear",
             },
-            precision="bf16",
-        ),
+        },
     },
 }
 """Name -> student -> defaults; the first student is the preset's own."""
@@ -85,4 +68,4 @@ def find_preset(name: str, student: str | None) -> Preset:
         raise UnknownName("preset", name, PRESETS)
     by_student = PRESETS[name]
     own = next(iter(by_student.values()))
-    return by_student.get(student, replace(own, student=student)) if student is not None else own
+    return by_student.get(student, {**own, "student": student}) if student is not None else own

@@ -1,4 +1,4 @@
-"""The comparison as tables and as JSON: scores, where the noise comes from, and what was trained."""
+"""The comparison as tables and as JSON: scores, where the noise comes from, what was trained, and a dry run's plans."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.bench.compare import Entry, SuiteComparison, Versus
+from harness.bench.runner import ReadyBench, unequal
 from harness.bench.samples import TOKENS, Quantity
 from harness.bench.spec import Arm, BenchSpec
 from harness.plain import clean
 from harness.report.table import Column, Row, Table, at, column, number
 from harness.report.text import count, p_value, signed_interval, with_interval
+from harness.run.plan import PlannedRun
 from harness.stats.seeds import SOURCES, Seeded
 from harness.types import Json
 
@@ -246,3 +248,61 @@ def bench_json(spec: BenchSpec, arms: Sequence[Arm], comparisons: Sequence[Suite
         "notes": {found.suite: list(found.notes) for found in comparisons},
         "failures": [{"model": arm.name, "reason": clean(why, 1000)} for arm in arms for why in arm.failures],
     }
+
+
+def dry_tables(bench: ReadyBench, plans: Sequence[PlannedRun]) -> list[Table]:
+    """Trainings and evaluations that the command would make."""
+    trainings: list[Row] = [
+        {
+            "method": method,
+            "seed": seed,
+            "model": planned.model_id,
+            "state": "trained" if planned.finished else "to train",
+            "records": planned.records,
+            "steps": planned.steps,
+            "tokens": planned.tokens,
+        }
+        for (method, seed), planned in bench.trainings.items()
+    ]
+    to_train = sum(planned.tokens for planned in bench.trainings.values() if not planned.finished)
+    notes = [f"{method} cannot begin: {reason}" for method, reason in bench.failures.items()]
+    notes += [f"{to_train:,} tokens to train in all", *unequal(bench.trainings)]
+    columns = (
+        column("method"),
+        column("seed", right=True),
+        column("model"),
+        column("state"),
+        *map(_number, ("records", "steps", "tokens")),
+    )
+    table = Table("Trainings (nothing is trained)", columns, tuple(trainings), tuple(notes))
+    return [table, _evaluations(bench.spec, plans, len(bench.trainings))]
+
+
+def _evaluations(spec: BenchSpec, plans: Sequence[PlannedRun], trained: int) -> Table:
+    models = trained + 1 + (spec.teacher is not None) + len(spec.models)
+    rows: list[Row] = [
+        {
+            "suite": plan.suite.name,
+            "models": models,
+            "problems": len(plan.problems),
+            "n": plan.spec.sampling.n,
+            "requests": models * len(plan.problems) * plan.spec.sampling.n,
+            "max_tokens": plan.spec.sampling.max_tokens,
+            "temperature": plan.spec.sampling.temperature,
+        }
+        for plan in plans
+    ]
+    columns = (
+        column("suite"),
+        *map(_number, ("models", "problems", "n", "requests", "max_tokens", "temperature")),
+    )
+    notes = ("completions that are stored already are not made again",)
+    return Table("Evaluations (nothing is generated)", columns, tuple(rows), notes)
+
+
+def _number(name: str) -> Column:
+    def show(row: Row) -> str:
+        value = row[name]
+        return count(value) if isinstance(value, int | float) else "-"
+
+    return Column(name.replace("_", " "), show, right=True)

@@ -27,15 +27,17 @@ _UNEQUAL = 0.05
 
 
 @dataclass(frozen=True)
-class Preflight:
-    """What the trainings will do, and which methods cannot begin."""
+class ReadyBench:
+    """A comparison whose trainings are planned."""
 
-    plans: Mapping[Key, Planned]
+    spec: BenchSpec
+    trainer: Trainer
+    trainings: Mapping[Key, Planned]
     failures: Mapping[str, str]
-    """Method -> reason."""
+    """Method -> why it cannot begin."""
 
 
-def preflight(spec: BenchSpec, trainer: Trainer) -> Preflight:
+def preflight(spec: BenchSpec, trainer: Trainer) -> ReadyBench:
     """Plan every training before anything is spent.
 
     Raises what is wrong with the command itself (`UsageError`, `PrerequisiteError`) and, if no method can begin, the
@@ -53,13 +55,13 @@ def preflight(spec: BenchSpec, trainer: Trainer) -> Preflight:
             failures[method] = error
     if not plans:
         raise next(iter(failures.values()))
-    return Preflight(plans, {method: str(error) for method, error in failures.items()})
+    return ReadyBench(spec, trainer, plans, {method: str(error) for method, error in failures.items()})
 
 
-def unequal(found: Preflight) -> list[str]:
+def unequal(trainings: Mapping[Key, Planned]) -> list[str]:
     """One line for each setting in which the methods differ: it is then part of what is compared."""
     values: dict[str, dict[str, str]] = {}
-    for (method, _), planned in found.plans.items():
+    for (method, _), planned in trainings.items():
         for name, value in planned.settings.items():
             values.setdefault(name, {})[method] = value
     return [
@@ -91,25 +93,24 @@ def unequal_budgets(arms: Sequence[Arm], budget: str | None) -> list[str]:
     ]
 
 
-def train_all(
-    spec: BenchSpec, trainer: Trainer, found: Preflight, say: Say
-) -> tuple[dict[Key, ModelCard], dict[str, list[str]]]:
+def train_all(bench: ReadyBench, say: Say) -> tuple[dict[Key, ModelCard], dict[str, list[str]]]:
     """Train what is missing. Returns the cards, and why those of a method are missing."""
+    spec, trainings = bench.spec, bench.trainings
     cards: dict[Key, ModelCard] = {}
     failures: dict[str, list[str]] = {method: [] for method in spec.methods}
-    for method, reason in found.failures.items():
+    for method, reason in bench.failures.items():
         failures[method].append(reason)
         say(f"{method}: {reason}; the other methods go on")
-    for line in unequal(found):
+    for line in unequal(trainings):
         say(line)
-    jobs = [(method, seed) for seed in range(spec.seeds) for method in spec.methods if (method, seed) in found.plans]
+    jobs = [(method, seed) for seed in range(spec.seeds) for method in spec.methods if (method, seed) in trainings]
     for number, (method, seed) in enumerate(jobs, 1):
         where = f"[{number}/{len(jobs)}] {method}, seed {seed}"
-        planned = found.plans[method, seed]
+        planned = trainings[method, seed]
         if not planned.finished:
             say(f"{where}: training {planned.model_id}, {planned.steps} steps, about {planned.tokens:,} tokens")
         try:
-            cards[method, seed] = trainer.train(method, seed)
+            cards[method, seed] = bench.trainer.train(method, seed)
         except Interrupted:
             raise
         except HarnessError as error:
@@ -118,12 +119,13 @@ def train_all(
     return cards, failures
 
 
-def run_bench(spec: BenchSpec, trainer: Trainer, evaluate: Evaluate, say: Say, found: Preflight) -> tuple[Arm, ...]:
+def run_bench(bench: ReadyBench, evaluate: Evaluate, say: Say) -> tuple[Arm, ...]:
     """All rows: the methods in the order given, the untrained student, the teacher, further models.
 
     Raises `Interrupted` as training and evaluation do; all that was finished is kept.
     """
-    cards, failures = train_all(spec, trainer, found, say)
+    spec = bench.spec
+    cards, failures = train_all(bench, say)
     rows: list[tuple[str, Kind, list[Member], list[str]]] = []
     for method in spec.methods:
         trained = [(seed, cards[method, seed]) for seed in range(spec.seeds) if (method, seed) in cards]

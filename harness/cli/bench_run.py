@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from backends.assign import parse_budget, sort_assignments
+from backends.config import TrainConfig
 from backends.world import processes
-from harness.bench.dry import dry_tables
 from harness.bench.page import check_report, write_report
-from harness.bench.presets import Preset, find_preset
-from harness.bench.runner import Say, check_arms, preflight, run_bench, unequal, unequal_budgets
-from harness.bench.spec import BenchSpec, Trainer
+from harness.bench.presets import find_preset
+from harness.bench.report import dry_tables
+from harness.bench.runner import ReadyBench, Say, check_arms, preflight, run_bench, unequal, unequal_budgets
+from harness.bench.spec import BenchSpec, Planned, Trainer
 from harness.cli import options
 from harness.config import RunConfig, resolve, validate
 from harness.errors import HarnessError, UsageError
 from harness.options import refuse_strays
 from harness.plain import clean
+from harness.registry import CARD, ModelCard, models_dir
 from harness.report.table import Format
 from harness.run.pipeline import Outcome, run
 from harness.run.plan import PlannedRun, plan_suites, refuse_temperatures
+
+if TYPE_CHECKING:
+    from backends.plan import Plan
+    from backends.trainers.callbacks import TrainStatus
+
 
 _TRAINING = (*options.TRAINING, "teacher")
 _OWN = (
     *("preset", "methods", "reference", "model", "seeds", "budget", "assignments"),
     *("report", "dry_run", "quiet", "form"),
 )
-
-
-@dataclass(frozen=True)
-class ReadyBench:
-    """A comparison, checked and ready to begin."""
-
-    spec: BenchSpec
-    trainer: Trainer
-    plans: Sequence[PlannedRun]
-    results_dir: Path
-    warnings: tuple[str, ...] = ()
-    """What is asked for that compares less than it seems to."""
 
 
 def bench(given: Mapping[str, Any]) -> None:
@@ -53,24 +51,23 @@ def bench(given: Mapping[str, Any]) -> None:
     if given["report"] is not None:
         check_report(given["report"])
     say = partial(_say, given["quiet"])
-    asked = ask(given, say)
-    found = preflight(asked.spec, asked.trainer)
+    ready, plans, warnings = ask(given, say)
+    spec, results_dir = ready.spec, Path(given["results_dir"])
     if given["dry_run"]:
-        options.emit(dry_tables(asked.spec, asked.plans, found), form)
+        options.emit(dry_tables(ready, plans), form)
         return
-    evaluate = partial(_evaluate, asked.spec.evaluation, given["quiet"])
-    arms = run_bench(asked.spec, asked.trainer, evaluate, say, found)
-    n_of = {plan.suite.name: plan.spec.sampling.n for plan in asked.plans}
-    warnings = [*asked.warnings, *unequal(found), *unequal_budgets(arms, asked.spec.budget)]
-    comparisons = compare_suites(arms, n_of, asked.results_dir, asked.spec.reference, warnings)
+    arms = run_bench(ready, partial(_evaluate, spec.evaluation, given["quiet"]), say)
+    n_of = {plan.suite.name: plan.spec.sampling.n for plan in plans}
+    warnings += [*unequal(ready.trainings), *unequal_budgets(arms, spec.budget)]
+    comparisons = compare_suites(arms, n_of, results_dir, spec.reference, warnings)
     tables = all_tables(arms, comparisons)
     if given["report"] is not None:
-        write_report(given["report"], asked.spec, arms, comparisons, asked.results_dir)
+        write_report(given["report"], spec, arms, comparisons, results_dir)
         say(f"report written to {given['report']}")
     try:
         if form in ("json", "csv"):
             tables = tables[: len(comparisons)]
-        extra = bench_json(asked.spec, arms, comparisons)
+        extra = bench_json(spec, arms, comparisons)
         options.emit(tables, form, extra)
     finally:  # whether anybody reads the table or not
         check_arms(arms)
@@ -88,10 +85,10 @@ def _evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
     return run(chosen, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet))
 
 
-def ask(given: Mapping[str, Any], say: Say) -> ReadyBench:
-    """Check the options and put the comparison together; nothing is trained or generated.
+def ask(given: Mapping[str, Any], say: Say) -> tuple[ReadyBench, list[PlannedRun], list[str]]:
+    """Check the options and put the comparison together: its trainings, its evaluations, and what is to be said of it.
 
-    Raises `ConfigError` and whatever planning the suites and finding the models raises.
+    Nothing is trained or generated. Raises `ConfigError` and whatever planning and finding the models raises.
     """
     if processes() > 1:
         raise UsageError(
@@ -121,7 +118,7 @@ def ask(given: Mapping[str, Any], say: Say) -> ReadyBench:
         budget=given["budget"],
         reference=given["reference"],
     )
-    return ReadyBench(spec, _trainer(given, spec), plans, Path(given["results_dir"]), tuple(warnings))
+    return preflight(spec, _trainer(given, spec)), plans, warnings
 
 
 def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,10 +126,8 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["preset"] is None:
         return dict(given)
     preset = find_preset(given["preset"], given["student"])
-    defaults = {item.name: getattr(preset, item.name) for item in fields(Preset)}
-    settings = {**defaults.pop("settings"), **given["assignments"]}
     said = {name: value for name, value in given.items() if value is not None and value != ()}
-    return {**given, **defaults, **said, "assignments": settings}
+    return {**given, **preset, **said, "assignments": {**preset["assignments"], **given["assignments"]}}
 
 
 def _evaluation(given: Mapping[str, Any]) -> RunConfig:
@@ -176,10 +171,7 @@ def _teacher(given: Mapping[str, Any], config: RunConfig, say: Say) -> str | Non
 
 
 def _trainer(given: Mapping[str, Any], spec: BenchSpec) -> Trainer:
-    from backends.assign import parse_budget
-    from backends.config import TrainConfig
-    from harness.cli.bench_training import BackendTrainer
-    from harness.cli.train_progress import TrainProgress
+    from harness.cli.progress import TrainProgress
 
     tokens, seconds = parse_budget(given["budget"]) if given["budget"] is not None else (None, None)
     told = {name: given[name] for name in _TRAINING if given[name] is not None}
@@ -188,3 +180,66 @@ def _trainer(given: Mapping[str, Any], spec: BenchSpec) -> Trainer:
     return BackendTrainer(
         base, spec.methods, given["assignments"], Path(given["results_dir"]), lambda: TrainProgress(quiet=quiet)
     )
+
+
+_COMPARED = ("learning_rate", "scheduler", "weight_decay", "batch_size", "lora_rank")
+
+
+@dataclass(frozen=True)
+class BackendTrainer:
+    """Trains with `backends.train`."""
+
+    base: TrainConfig
+    """Everything that all trainings share; its method and seed are not used."""
+    methods: tuple[str, ...]
+    assignments: Mapping[str, str]
+    """As `--set`: "learning_rate" is for all methods, "emo.weight" for one of them alone."""
+    results_dir: Path
+    watch: Callable[[], Callable[[TrainStatus], None]]
+    """Makes the display of one training's progress."""
+
+    def config(self, method: str, seed: int) -> TrainConfig:
+        """The config of one training. Raises `ConfigError` for an assignment that does not fit."""
+        shared = {key: text for key, text in self.assignments.items() if key.partition(".")[0] not in self.methods}
+        prefix = f"{method}."
+        own = {key.removeprefix(prefix): text for key, text in self.assignments.items() if key.startswith(prefix)}
+        settings, chosen = sort_assignments(method, {**shared, **own})
+        return replace(self.base, method=method, seed=seed, settings=settings, options=chosen)
+
+    def plan(self, method: str, seed: int) -> Planned:
+        """See `harness.bench.spec.Trainer`."""
+        from backends.plan import plan_training
+
+        plan = plan_training(self.config(method, seed), self.results_dir)
+        return Planned(
+            model_id=plan.model_id,
+            finished=(models_dir(self.results_dir) / plan.model_id / CARD).is_file(),
+            records=plan.records,
+            steps=sum(stage.steps for stage in plan.stages),
+            tokens=round(sum(stage.tokens_per_step * stage.steps for stage in plan.stages)),
+            settings={name: _of_stages(plan, name) for name in _COMPARED},
+        )
+
+    def train(self, method: str, seed: int) -> ModelCard:
+        """See `harness.bench.spec.Trainer`."""
+        from backends.train import train
+
+        try:
+            return train(self.config(method, seed), self.results_dir, watch=self.watch())
+        finally:
+            _free_memory()
+
+
+def _of_stages(plan: Plan, name: str) -> str:
+    """A setting's values stage by stage, once where they are the same."""
+    values = [str(getattr(stage.settings, name)).lower() for stage in plan.stages]
+    return " then ".join(value for value, _ in groupby(values))
+
+
+def _free_memory() -> None:
+    """Give the GPU's memory back: the next training, or the engine that evaluates, wants it."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -37,7 +37,7 @@ def command(
     """
     from harness.compare import compare_runs
     from harness.report.pairs import pair_tables
-    from harness.run.locate import find_run
+    from harness.run.folder import find_run
 
     pairs = compare_runs([find_run(results_dir, run) for run in runs], force=force, tokenizer=tokenizer)
     tables = pair_tables(pairs, show)

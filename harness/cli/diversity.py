@@ -81,9 +81,8 @@ def command(
     """
     from harness.metrics.diversity import FORMS
     from harness.report.diversity import diversity_tables
-    from harness.run.diversity import measure_runs
-    from harness.run.locate import find_run
-    from harness.run.measures import choose_measures, tools_for
+    from harness.run.diversity import choose_measures, measure_runs, tools_for
+    from harness.run.folder import find_run
     from harness.run.responses import length_notes, on_equal_terms
 
     forms: Sequence[Form] = FORMS if which == "both" else (which,)

@@ -36,7 +36,7 @@ def command(run: str, tool: str, out: Path, texts: bool, data_dir: Path | None, 
     from harness.interop.benchmarks import BENCHMARKS, export_benchmark
     from harness.interop.exporting import export_run
     from harness.interop.labels import LABELS, export_labels
-    from harness.run.locate import find_run
+    from harness.run.folder import find_run
 
     stored = find_run(results_dir, run)
     config = RunConfig(data_dir=str(data_dir) if data_dir is not None else None, results_dir=str(results_dir))

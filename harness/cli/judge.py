@@ -70,7 +70,7 @@ def judge_run(
     """
     from harness.config import resolve, validate_settings
     from harness.errors import UsageError
-    from harness.run.locate import find_run
+    from harness.run.folder import find_run
 
     folders = {"data_dir": str(data_dir) if data_dir is not None else None, "results_dir": str(results_dir)}
     config = resolve(None, (), {**flags, **folders})

@@ -122,7 +122,7 @@ def _refuse_silence(report: LabReport) -> None:
     """Raise `TooManyFailures` for a judge of which nothing could be read."""
     from harness.errors import TooManyFailures
 
-    if silent := [arm.name for arm in report.arms if arm.measures.scored == 0]:
+    if silent := [arm.name for arm in report.arms if arm.scored == 0]:
         raise TooManyFailures(
             f"not one reply of {', '.join(silent)} could be read: nothing was measured. Look at the judge's own "
             "words with --json, or judge one answer with `harness judge` first"

@@ -62,8 +62,7 @@ def _entries(kind: str) -> list[tuple[str, str]]:
 
 
 def _runs(results_dir: Path) -> list[tuple[str, str]]:
-    from harness.run.folder import JUDGED, RESULT
-    from harness.run.locate import list_runs
+    from harness.run.folder import JUDGED, RESULT, list_runs
 
     runs = list_runs(results_dir)
     judged = {run.name.partition(JUDGED)[0] for run in runs if JUDGED in run.name}

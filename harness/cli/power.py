@@ -82,7 +82,7 @@ def command(
 def _stored(results_dir: Path, names: tuple[str, ...], models: tuple[str, ...]) -> list[RunResult]:
     """The runs named, then the newest of each suite for every model named."""
     from harness.errors import StoreError, UnknownName
-    from harness.run.locate import find_run, list_runs
+    from harness.run.folder import find_run, list_runs
 
     found = [find_run(results_dir, name).result for name in names]
     if not models:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from harness.plain import clean, plural
 from harness.types import Completion
 from judges.types import Judgment
+
+if TYPE_CHECKING:
+    from backends.trainers.callbacks import TrainStatus
+
 
 _LINE_EVERY_S = 30.0
 _REFRESH_S = 0.2
@@ -146,3 +151,22 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{rest:02d} min"
     return f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+class TrainProgress(Display):
+    """Steps done, loss, tokens and time left; called at each logged step."""
+
+    _first: TrainStatus | None = None
+
+    def __call__(self, now: TrainStatus) -> None:
+        """Show where training stands."""
+        if self._first is None or self._first.stage != now.stage:
+            self._first = now
+        last = now.step >= now.total
+        if not (self._due() or last):
+            return
+        made = now.step - self._first.step
+        left = (now.seconds - self._first.seconds) / made * (now.total - now.step) if made else None
+        eta = "" if left is None or last else f"  ETA {duration(left)}"
+        line = f"{now.stage}: step {now.step}/{now.total}  loss {now.loss:.4f}  {now.tokens:,} tokens{eta}"
+        self._line(line, last=last)

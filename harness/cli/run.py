@@ -88,8 +88,7 @@ def command(
         return
 
     from harness.cli.progress import JudgeProgress, RunProgress
-    from harness.report.judged import show_judged
-    from harness.report.runs import show_results
+    from harness.report.judged import show_judged, show_results
     from harness.run.pipeline import check_failures, run
 
     outcome = run(config, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet))

@@ -27,8 +27,8 @@ def command(run: str, data_dir: Path | None, results_dir: Path, shown: int, form
     """
     from harness.config import RunConfig
     from harness.plain import clean
-    from harness.report.runs import show_results
-    from harness.run.locate import find_run
+    from harness.report.judged import show_results
+    from harness.run.folder import find_run
     from harness.run.pipeline import rescore
 
     folder = find_run(results_dir, run)

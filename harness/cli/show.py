@@ -191,8 +191,7 @@ def _fields(options: Any, own: Sequence[dataclasses.Field[Any]] | None = None) -
 
 def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path | None) -> dict[str, Any]:
     from harness.cli.listing import AGAIN, IMPORTED, of_a_file
-    from harness.run.folder import JUDGED, RESULT
-    from harness.run.locate import find_run
+    from harness.run.folder import JUDGED, RESULT, find_run
     from harness.run.problem import listed, problem_facts
 
     try:

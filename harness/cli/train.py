@@ -80,7 +80,7 @@ def command(
         _dry_run(config, recipe, results_dir, as_json)
         return
     else:
-        from harness.cli.train_progress import TrainProgress
+        from harness.cli.progress import TrainProgress
 
         runtime = Runtime(save_steps, logging_steps, report_to)
         plan = plan_training(config, results_dir)

@@ -20,9 +20,8 @@ from typing import Literal
 import numpy as np
 
 from harness.compare import Flip
-from harness.gate.margin import Margin
 from harness.gate.needs import Need, needs
-from harness.gate.pairs import MOST_CUT, SAME, Pairs, Rule, mean_of, pair
+from harness.gate.pairs import MOST_CUT, SAME, Margin, Pairs, Rule, mean_of, pair
 from harness.gate.values import Side, Value
 from harness.metrics import described
 from harness.stats.bounded import lower_bound, shortfall_p

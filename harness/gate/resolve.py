@@ -17,14 +17,12 @@ from harness.config import RunConfig
 from harness.errors import DataError, UsageError
 from harness.gate.baseline import read_baseline
 from harness.gate.decide import GateVerdict, decide_all
-from harness.gate.margin import parse_margin
-from harness.gate.pairs import Rule
+from harness.gate.pairs import Rule, parse_margin
 from harness.gate.reach import Design, check_reach
 from harness.gate.values import Side, read_side
 from harness.metrics import described
 from harness.models.replies import Progress
-from harness.run.folder import RunFolder
-from harness.run.locate import find_run
+from harness.run.folder import RunFolder, find_run
 from harness.run.sent import changed_by_options
 from harness.suites import load_suite, parse_suite_arg
 from harness.types import Completion

@@ -1,6 +1,6 @@
 """Replies by what was asked: the same question to the same judge or teacher is never paid for twice.
 
-One sqlite file. The key is a hash over everything that can change the reply (`judges.keys`, `makers.asking`); the value
+One sqlite file. The key is a hash over everything that can change the reply (`judges.ask`, `makers.asking`); the value
 is the reply as received, so that a better reader of replies needs no new requests. Each reply is committed as it comes:
 a `kill -9` loses only what was in flight, and several processes may use the file at once. Failed requests are not kept.
 

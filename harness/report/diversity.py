@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from harness.report.table import Column, Row, Table, at, column, number
 from harness.report.text import p_value
 from harness.run.diversity import Difference, MeasuredRun
-from harness.stats.decision import decide, disagreement
-from harness.stats.multiple import holm
+from harness.stats.multiple import decide, disagreement, holm
 from harness.types import Estimate, Json
 
 _STEPS_SHOWN = 16

@@ -14,9 +14,10 @@ from harness.plain import clean, plural
 from harness.report.lab_json import difference_of, lab_json, plain
 from harness.report.table import Column, Format, Row, Table, at, column, number, render
 from harness.report.text import p_value, percent, signed_interval, with_interval
-from harness.stats.decision import disagreement
+from harness.stats.multiple import disagreement
 from harness.types import Estimate, Json
-from judges.lab.session import ArmReport, LabReport
+from judges.lab.measure import ArmReport
+from judges.lab.session import LabReport
 from judges.lab.versus import ArmDifference
 
 _SHARE, _PLAIN = 100.0, 1.0
@@ -100,11 +101,11 @@ def lab_tables(report: LabReport, show: int) -> list[Table]:
 
 def _measures(report: LabReport) -> Table:
     rows: list[Row] = []
-    noted = sorted({name for arm in report.arms for name in arm.measures.replies.notes})
+    noted = sorted({name for arm in report.arms for name in arm.replies.notes})
     notes = [(f"note:{name}", f"verdicts with {name.replace('_', ' ')}", _SHARE) for name in noted]
     for key, title, scale in (*_LINES, *notes):
         absent = 0.0 if key.startswith("note:") else None
-        found = {arm.name: plain(arm.measures.values.get(key, absent)) for arm in report.arms}
+        found = {arm.name: plain(arm.values.get(key, absent)) for arm in report.arms}
         if all(value is None for value in found.values()):
             continue
         differences: dict[str, Json] = {
@@ -181,12 +182,12 @@ def _notes(report: LabReport) -> list[str]:
             f"({_percent(report.humans_decided)} where neither saw a tie): a judge cannot be expected to do better"
         )
     for arm in report.arms:
-        missing = arm.measures.pairs - arm.measures.scored
+        missing = arm.pairs - arm.scored
         if missing:
-            accuracy = arm.measures.values.get("accuracy")
+            accuracy = arm.values.get("accuracy")
             bounds = accuracy.bounds if isinstance(accuracy, Estimate) else None
             could = f"; accuracy could be {percent(bounds[0])} to {percent(bounds[1])} with them" if bounds else ""
-            why = ", ".join(f"{clean(reason, 80)} ({n})" for reason, n in list(arm.measures.replies.why.items())[:3])
+            why = ", ".join(f"{clean(reason, 80)} ({n})" for reason, n in list(arm.replies.why.items())[:3])
             notes.append(f"{arm.name}: {plural(missing, 'pair')} without a verdict left out{could}; why: {why}")
         if not arm.arm.pairwise:
             notes.append(f"{arm.name} judges one answer at a time: the higher value wins, and there is no order")
@@ -194,7 +195,7 @@ def _notes(report: LabReport) -> list[str]:
             notes.append(
                 f"{arm.name}: repeats at temperature 0 agree with each other more than they would when sampled"
             )
-    if any("pull_label" in arm.measures.values for arm in report.arms):
+    if any("pull_label" in arm.values for arm in report.arms):
         notes += [
             "log odds: one logistic regression of all votes on label, length (log2), lists and position together; "
             "0 is no influence, 0.7 doubles the odds",
@@ -231,14 +232,14 @@ def _percent(estimate: Estimate) -> str:
 
 
 def _subsets(report: LabReport) -> Table | None:
-    names = sorted({name for arm in report.arms for name in arm.measures.subsets})
-    if not any("accuracy" in shares for arm in report.arms for shares in arm.measures.subsets.values()):
+    names = sorted({name for arm in report.arms for name in arm.subsets})
+    if not any("accuracy" in shares for arm in report.arms for shares in arm.subsets.values()):
         return None
     rows: list[Row] = []
     for name in names:
         arms: dict[str, Json] = {}
         for arm in report.arms:
-            shares = arm.measures.subsets.get(name, {})
+            shares = arm.subsets.get(name, {})
             arms[arm.name] = plain(shares.get("accuracy"))
         size = sum(pair.subset == name for pair in report.pairs.pairs)
         rows.append({"subset": name, "pairs": size, "scale": _SHARE, "arms": arms})
@@ -251,7 +252,7 @@ def _subsets(report: LabReport) -> Table | None:
 
 
 def _dimensions(arm: ArmReport) -> Table | None:
-    if not arm.measures.dimensions:
+    if not arm.dimensions:
         return None
     rows: list[Row] = [
         {
@@ -262,7 +263,7 @@ def _dimensions(arm: ArmReport) -> Table | None:
             "gap": plain(one.gap),
             "auc": plain(one.auc),
         }
-        for one in arm.measures.dimensions
+        for one in arm.dimensions
     ]
     columns = (
         column("dimension"),

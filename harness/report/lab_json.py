@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from harness.stats.decision import decide, disagreement
+from harness.stats.multiple import decide, disagreement
 from harness.types import Estimate, Json
-from judges.lab.session import ArmReport, LabReport
+from judges.lab.measure import ArmReport
+from judges.lab.session import LabReport
 from judges.lab.versus import ArmDifference
 from judges.lab.votes import PairVotes
 
@@ -66,23 +67,21 @@ def lab_json(report: LabReport) -> dict[str, Json]:
 
 
 def _arm_json(arm: ArmReport) -> dict[str, Json]:
-    replies = arm.measures.replies
+    replies = arm.replies
     return {
         "name": arm.name,
         "judge": arm.arm.judge.name,
         "identity": dict(arm.arm.judge.describe()),
         "rubric": arm.arm.rubric.id,
         "judging": dict(arm.arm.judging.identity()),
-        "pairs": arm.measures.pairs,
-        "scored": arm.measures.scored,
+        "pairs": arm.pairs,
+        "scored": arm.scored,
         "replies": {**dataclasses.asdict(replies), "malformed": plain(replies.malformed)},
         "dimensions": [
             {**dataclasses.asdict(one), **{name: plain(getattr(one, name)) for name in ("reliability", "gap", "auc")}}
-            for one in arm.measures.dimensions
+            for one in arm.dimensions
         ],
-        "subsets": {
-            name: {key: plain(value) for key, value in shares.items()} for name, shares in arm.measures.subsets.items()
-        },
+        "subsets": {name: {key: plain(value) for key, value in shares.items()} for name, shares in arm.subsets.items()},
         "items": [_item_json(outcome) for outcome in arm.outcomes],
     }
 

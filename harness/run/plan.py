@@ -12,8 +12,7 @@ from harness.config import RunConfig
 from harness.datasets import pinned
 from harness.errors import ConfigError, StoreError
 from harness.metrics import parse_metric
-from harness.run.folder import RunFolder
-from harness.run.locate import list_runs
+from harness.run.folder import RunFolder, list_runs
 from harness.run.presets import SamplingPreset
 from harness.run.result import RunResult
 from harness.run.sent import changed_by_options

@@ -13,22 +13,11 @@ from harness.stats.multiple import holm
 from harness.types import Estimate, Model
 from judges.lab.arm import JudgeArm
 from judges.lab.label_agreement import human_agreement
-from judges.lab.measure import Measures, measure
+from judges.lab.measure import ArmReport, measure
 from judges.lab.sets import PairSet
 from judges.lab.versus import ArmDifference, prompt_diff, versus
 from judges.lab.votes import PairVotes
 from judges.types import Judgment
-
-
-@dataclass(frozen=True)
-class ArmReport:
-    """One judge with one rubric, measured."""
-
-    name: str
-    """Short and unique in the report: the rubric, the judge, or both, whatever tells the arms apart."""
-    arm: JudgeArm
-    measures: Measures
-    outcomes: tuple[PairVotes, ...]
 
 
 @dataclass(frozen=True)
@@ -63,12 +52,7 @@ def lab(
     names = _names(arms)
     outcomes = asyncio.run(_ask(arms, names, pairs, cache, budget, progress))
     reports = tuple(
-        ArmReport(
-            name,
-            arm,
-            measure(found, arm.judge.environment(), _own(arm.judge, own_names), seed),
-            tuple(found),
-        )
+        measure(name, arm, found, _own(arm.judge, own_names), seed)
         for name, arm, found in zip(names, arms, outcomes, strict=True)
     )
     return LabReport(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backends.records.reading import read_records
+from backends.records.source import read_records
 from harness.cli.main import cli
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.records.reading import read_records
+from backends.records.source import read_records
 
 pytestmark = pytest.mark.slow
 PROMPTS, N = 20, 4

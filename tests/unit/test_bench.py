@@ -11,7 +11,7 @@ from bench_fakes import FakeTrainer, mock_evaluation, stored_arm
 from stored_runs import coin, make_run
 
 from harness.bench.compare import Entry, SuiteComparison, compare_suites
-from harness.bench.runner import Preflight, check_arms, preflight, run_bench, unequal
+from harness.bench.runner import check_arms, preflight, run_bench, unequal
 from harness.bench.spec import Arm, BenchSpec, Planned
 from harness.config import RunConfig
 from harness.errors import ConfigError, DataError, Interrupted, ModelError, TooManyFailures, TrainingStopped
@@ -36,7 +36,7 @@ def bench(asked: BenchSpec, trainer: FakeTrainer, evaluated: list[str] | None = 
         (evaluated if evaluated is not None else []).append(model)
         return answer(model)
 
-    return run_bench(asked, trainer, evaluate, nothing, preflight(asked, trainer))
+    return run_bench(preflight(asked, trainer), evaluate, nothing)
 
 
 def one(arms: tuple[Arm, ...], results: Path, n: int = 1) -> SuiteComparison:
@@ -79,7 +79,7 @@ def test_a_stopped_comparison_goes_on_with_what_is_missing(tmp_path: Path) -> No
     bench(asked, again)
     assert stopped.trained + again.trained == [("sft", 0), ("emo", 0), ("sft", 1), ("emo", 1)]
     third = FakeTrainer(tmp_path)
-    assert all(plan.finished for plan in preflight(asked, third).plans.values())
+    assert all(plan.finished for plan in preflight(asked, third).trainings.values())
     bench(asked, third)
     assert third.trained == []
 
@@ -93,7 +93,7 @@ def test_a_method_that_fails_costs_its_own_row(tmp_path: Path) -> None:
     said: list[str] = []
     asked = spec(tmp_path, "sft", "emo", "krsl")
     answer = mock_evaluation(asked.evaluation, {})
-    arms = run_bench(asked, trainer, answer, said.append, preflight(asked, trainer))
+    arms = run_bench(preflight(asked, trainer), answer, said.append)
     assert [len(arm.members) for arm in arms] == [2, 1, 0, 1]
     assert "no record has 'rejected'" in said[0]  # before anything is trained
     with pytest.raises(TooManyFailures) as error:
@@ -119,7 +119,7 @@ def test_settings_in_which_the_methods_differ_are_told() -> None:
         for method, rank in (("sft", "none"), ("krsl", "64"))
         for seed in range(2)
     }
-    (line,) = unequal(Preflight(plans, {}))
+    (line,) = unequal(plans)
     assert line.startswith("the methods differ in lora_rank (sft none, krsl 64)")
 
 
@@ -148,7 +148,7 @@ def test_a_model_that_cannot_answer_costs_one_seed(tmp_path: Path) -> None:
             raise ModelError("out of memory")
         return answer(model)
 
-    arms = run_bench(asked, trainer, evaluate, nothing, preflight(asked, trainer))
+    arms = run_bench(preflight(asked, trainer), evaluate, nothing)
     assert arms[1].failures == ("seed 1: out of memory",)
     (found,) = compare_suites(arms, {"synth": 1}, tmp_path)
     assert entry(found, "emo").means["accuracy"].n_seeds == 1

@@ -17,15 +17,14 @@ from stored_runs import coin
 from backends.assign import parse_budget
 from backends.config import TrainConfig
 from harness.bench.compare import SuiteComparison, compare_suites
-from harness.bench.page import check_report, loss_curves, write_report
-from harness.bench.plots import curves, noise_bars, scatter
+from harness.bench.page import check_report, curves, loss_curves, noise_bars, scatter, write_report
 from harness.bench.presets import PRESETS, find_preset
 from harness.bench.report import all_tables, suite_table, training_table, variance_table
 from harness.bench.spec import Arm, BenchSpec
 from harness.catalog import entries
 from harness.cli import bench_run
 from harness.cli.bench import command
-from harness.cli.bench_training import BackendTrainer
+from harness.cli.bench_run import BackendTrainer
 from harness.cli.progress import JudgeProgress
 from harness.config import RunConfig
 from harness.errors import ConfigError, DataError, TooManyFailures, TrainingStopped, UnknownName, UsageError
@@ -147,10 +146,11 @@ def test_a_report_that_cannot_be_written_is_told_before_training(tmp_path: Path)
 def test_presets_are_valid() -> None:
     for by_student in PRESETS.values():
         for student, preset in by_student.items():
-            assert preset.student == student
-            assert parse_budget(preset.budget)[0] is not None
-            trainer = trainer_for(preset.methods, preset.settings)
-            for method in preset.methods:
+            assert preset["student"] == student
+            assert preset.keys() <= {parameter.name for parameter in command.params}
+            assert parse_budget(preset["budget"])[0] is not None
+            trainer = trainer_for(preset["methods"], preset["assignments"])
+            for method in preset["methods"]:
                 if method in entries("method"):
                     trainer.config(method, 0)
 
@@ -161,7 +161,7 @@ def test_the_command_line_wins_over_a_preset() -> None:
     found = bench_run.with_preset(given)
     assert (found["seeds"], found["student"]) == (5, "tiny")
     assert found["assignments"]["batch_size"] == "2"
-    assert found["assignments"]["learning_rate"] == PRESETS["demo"]["tiny"].settings["learning_rate"]
+    assert found["assignments"]["learning_rate"] == PRESETS["demo"]["tiny"]["assignments"]["learning_rate"]
     other = bench_run.with_preset({**given, "student": "smollm2"})
     assert other["precision"] == "bf16" and "lora_rank" in other["assignments"]
     with pytest.raises(UnknownName, match="demo"):

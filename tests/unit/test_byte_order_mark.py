@@ -12,7 +12,7 @@ import pytest
 
 from backends.recipe import load_recipe
 from backends.records.inputs import read_prompts
-from backends.records.reading import read_records
+from backends.records.source import read_records
 from harness.config import resolve
 from harness.datasets.local import read_file
 from harness.files import parse_json, read_json

@@ -13,8 +13,7 @@ from harness.cli.compare import command
 from harness.compare import Pair, compare_runs
 from harness.errors import StoreError, UsageError
 from harness.metrics.length import TokenReduction
-from harness.run.folder import RunFolder
-from harness.run.locate import find_run
+from harness.run.folder import RunFolder, find_run
 from harness.run.result import Item
 from harness.types import Estimate
 from judges.protocols.arena.score import ratio

@@ -12,8 +12,8 @@ from typing import Any
 import click
 import pytest
 
-from backends.records.reading import read_records
 from backends.records.record import TrainRecord, data_hash, write_records
+from backends.records.source import read_records
 from backends.records.synth import synth_records
 from harness.cli.data import command
 from harness.cli.main import cli

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from backends.records.reading import read_records
+from backends.records.source import read_records
 from harness import catalog
 from harness.cli.main import cli
 from harness.errors import ConfigError, DataError, HarnessError, Interrupted, UnknownName, UsageError

@@ -26,7 +26,7 @@ from harness.report.diversity import diversity_tables
 from harness.report.lab_json import difference_of
 from harness.report.table import render
 from harness.run.diversity import Difference, MeasuredRun
-from harness.stats.decision import decide, disagreement
+from harness.stats.multiple import decide, disagreement
 from harness.stats.paired import paired_differences
 from harness.types import Estimate
 from judges.lab.versus import ArmDifference

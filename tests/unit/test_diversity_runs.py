@@ -235,7 +235,7 @@ def test_usual_measures_need_no_extra_to_be_named(
     harness: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(tmp_path, "m", many(4, "a b", "a c"), grade=True)
-    monkeypatch.setattr("harness.run.measures.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.run.diversity.find_spec", lambda name: None)
     code, out, _ = harness("toy-m", "--json")
     found = json.loads(out)
     assert code == 0

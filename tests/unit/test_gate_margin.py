@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import UsageError
-from harness.gate.margin import Margin, parse_margin
+from harness.gate.pairs import Margin, parse_margin
 
 
 @pytest.mark.parametrize("text", ["1pp", "1 pp", "1%", "0.01", "1 points", "1.0PP", "1e-2", ".01"])

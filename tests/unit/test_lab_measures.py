@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.models import load_model
 from harness.stats.agreement import krippendorff_alpha
 from harness.types import Estimate
-from judges.lab.bias import first, has_list, listed, longer, own, preference, pulls
+from judges.lab.arm import JudgeArm
+from judges.lab.bias import first, fit, has_list, listed, longer, own, preference, pulls
 from judges.lab.label_agreement import alpha, kappa, share
 from judges.lab.labelled_pair import Label, LabelledPair
-from judges.lab.logistic import fit
 from judges.lab.marks import dimension_reports, reliability
-from judges.lab.measure import measure, pair_values
-from judges.lab.reply_counts import replies
+from judges.lab.measure import ArmReport, measure, pair_values, replies
 from judges.lab.votes import PairVotes, Vote, pairwise_outcome, pointwise_outcome
+from judges.prompts.rubric import load_rubric
 from judges.types import Judgment, Mark, Order, Verdict
 
 BOTH: tuple[Order, Order] = ("candidate_first", "opponent_first")
@@ -69,6 +70,10 @@ def test_what_votes_add_up_to(
     )
 
 
+def measured(outcomes: list[PairVotes]) -> ArmReport:
+    return measure("arm", JudgeArm.of(load_model("mock:judge", {}), load_rubric("pairwise_5")), outcomes)
+
+
 def test_a_pair_without_a_vote_in_one_order_is_missing_not_wrong() -> None:
     got = pairwise_outcome(pair(), [judgment(1.0, "candidate_first"), judgment(None, "opponent_first", why="prose")])
     assert not got.scored
@@ -76,7 +81,7 @@ def test_a_pair_without_a_vote_in_one_order_is_missing_not_wrong() -> None:
     estimate = share([outcome("a", "a"), got], lambda one: one.accuracy)
     assert estimate is not None and estimate.value == 1.0
     assert estimate.bounds == (0.5, 1.0) and estimate.counts["unscored"] == 1
-    found = measure([got], {})
+    found = measured([got])
     assert found.scored == 0 and set(found.values) == {"malformed", "unscored", "errors", "missing"}
     assert found.replies.unscored == 1 and found.replies.why == {"prose": 1}
 
@@ -275,7 +280,7 @@ def test_subsets_and_ties() -> None:
         pairwise_outcome(pair(i, subset="xy"[y == 0]), [judgment(x, BOTH[0]), judgment(y, BOTH[1])])
         for i, (x, y) in enumerate(values)
     ]
-    found = measure(outcomes, {})
+    found = measured(outcomes)
     accuracy, ties = found.subsets["x"]["accuracy"], found.values["ties"]
     assert set(found.subsets) == {"x", "y"} and isinstance(accuracy, Estimate) and accuracy.value == 0.75
     assert "own" not in found.values and isinstance(ties, Estimate) and ties.value == 0.0

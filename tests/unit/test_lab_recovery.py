@@ -17,7 +17,7 @@ from judges.lab.arm import JudgeArm
 from judges.lab.bias import longer, preference, pulls, sides_with
 from judges.lab.label_agreement import kappa, share
 from judges.lab.labelled_pair import LabelledPair
-from judges.lab.measure import Measures, pair_values
+from judges.lab.measure import ArmReport, pair_values
 from judges.lab.session import LabReport, lab
 from judges.lab.sets import PairSet
 from judges.prompts.rubric import load_rubric
@@ -37,7 +37,7 @@ def near(estimate: Estimate | float | None, truth: float) -> None:
     assert abs(estimate.value - truth) <= 3 * estimate.se, f"{estimate} is not {truth}"
 
 
-def check(found: Measures, judge: ScriptedJudge, pairs: list[LabelledPair]) -> None:
+def check(found: ArmReport, judge: ScriptedJudge, pairs: list[LabelledPair]) -> None:
     """Every measure within three standard errors of the truth."""
     truth = judge.expected(pairs)
     for name in ("accuracy", "strict", "flips", "first", "ties"):
@@ -70,8 +70,8 @@ def test_in_process(tie: float) -> None:
     pairs = synthetic_pairs(700, seed=3)
     judge = ScriptedJudge(pairs, dataclasses.replace(ERRORS, tie=tie))
     report = run(pairs, JudgeArm.of(judge.model(), load_rubric("pairwise_5")))
-    check(report.arms[0].measures, judge, pairs)
-    found = report.arms[0].measures
+    check(report.arms[0], judge, pairs)
+    found = report.arms[0]
     assert found.replies.judgments == 1400
     assert found.pairs - found.scored == sum(one.verdict is None for one in report.arms[0].outcomes) > 0
     assert found.replies.tokens_in is not None and found.replies.tokens_in > 100  # second tries cost tokens
@@ -90,12 +90,12 @@ def test_through_an_openai_compatible_server(tmp_path: Path) -> None:
         asked = server.count
         again = run(pairs, JudgeArm.of(model, rubric), cache=Cache(tmp_path / "cache.sqlite"))
         assert server.count == asked, "the second run makes no request"
-    check(first.arms[0].measures, judge, pairs)
-    replies = first.arms[0].measures.replies
+    check(first.arms[0], judge, pairs)
+    replies = first.arms[0].replies
     assert replies.judgments == 5000 and replies.cost_per_1000 is not None
     assert replies.cost_per_1000 * 5 == pytest.approx(asked * (11 * 2 + 5 * 8) / 1e6)  # the stub's own usage
-    assert again.arms[0].measures.replies.requested == 0
-    assert again.arms[0].measures.values == first.arms[0].measures.values
+    assert again.arms[0].replies.requested == 0
+    assert again.arms[0].values == first.arms[0].values
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_dimensions_are_recovered() -> None:
         sum(p * (level - means[side]) ** 2 for level, p in enumerate(chances, 1)) for side, chances in levels.items()
     ]
     between = ((means["better"] - means["worse"]) / 2) ** 2
-    dimensions = [one for one in report.arms[0].measures.dimensions if one.key != "total"]
+    dimensions = [one for one in report.arms[0].dimensions if one.key != "total"]
     assert len(dimensions) == 5
     for one in dimensions:
         near(one.gap, means["better"] - means["worse"])
@@ -184,7 +184,7 @@ def test_a_budget_stops_and_the_same_session_goes_on(tmp_path: Path) -> None:
             lab(as_set(pairs), [arm], cache, budget=Budget.parse("3ktok"))
         seen: list[Judgment] = []
         report = lab(as_set(pairs), [arm], cache, progress=_Count(seen))
-    replies = report.arms[0].measures.replies
+    replies = report.arms[0].replies
     assert 0 < replies.requested < replies.judgments == len(seen) == 120
 
 

@@ -80,7 +80,7 @@ def test_a_diff_keeps_its_indentation(report: LabReport) -> None:
 def test_json_has_every_vote_and_change(report: LabReport) -> None:
     found: dict[str, Any] = json.loads(lab_text(report, "json", show=0))
     rows = {row["measure"]: row for row in found["rows"]}
-    accuracy = report.arms[0].measures.values["accuracy"]
+    accuracy = report.arms[0].values["accuracy"]
     assert isinstance(accuracy, Estimate)
     assert rows["accuracy"]["arms"]["pairwise_5"]["value"] == accuracy.value
     assert rows["accuracy"]["arms"]["pairwise_5"]["bounds"] == list(accuracy.bounds or ())

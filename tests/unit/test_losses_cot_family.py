@@ -6,8 +6,8 @@ from torch import tensor
 
 from backends.losses.cot_family import shares, view_tokens, view_weights
 from backends.losses.nll import weighted_nll
-from backends.methods import cascod, mt_cot, scott, step_by_step
 from backends.methods._views import ViewOptions
+from backends.methods.two_views import CASCOD, MT_COT, SCOTT, STEP_BY_STEP
 from harness.errors import ConfigError, DataError
 
 F64 = torch.float64
@@ -15,11 +15,11 @@ F64 = torch.float64
 
 def family_of(method):
     """(views, default alpha) of a method, as its objective has them."""
-    objective = method.METHOD.stages(ViewOptions())[0].objective()
+    objective = method.stages(ViewOptions())[0].objective()
     return objective.views, objective.alpha
 
 
-FAMILY = {method.METHOD.name: family_of(method) for method in (mt_cot, step_by_step, scott, cascod)}
+FAMILY = {method.name: family_of(method) for method in (MT_COT, STEP_BY_STEP, SCOTT, CASCOD)}
 FAMILY["std_cot"] = ({"response": "rest"}, 0.0)
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from objective_steps import Student, assert_invariant, record, think
 
-from backends.methods import cascod, mt_cot, scott, sft, step_by_step
+from backends.methods import sft
 from backends.methods._views import ViewOptions
+from backends.methods.two_views import CASCOD, MT_COT, SCOTT, STEP_BY_STEP
 from backends.records.segments import Encoder
 from backends.records.synth import synth_records
 from harness.errors import ConfigError, DataError
@@ -18,11 +19,11 @@ RECORDS = [
     record(1, response=think("2 * 2 = 4. 4 - 1 = 3.", "So 3."), rejected=think("2 * 2 = 5.", "5")),
     record(2, response=think("7.", "7"), rejected=think("8. No, 9.", "9")),
 ]
-METHODS = {"cascod": cascod, "mt_cot": mt_cot, "step_by_step": step_by_step, "scott": scott}
+METHODS = {method.name: method for method in (CASCOD, MT_COT, STEP_BY_STEP, SCOTT)}
 
 
 def stage(name, **options):
-    return METHODS[name].METHOD.stages(ViewOptions(**options))[0]
+    return METHODS[name].stages(ViewOptions(**options))[0]
 
 
 def shown(student, name, one, **options):

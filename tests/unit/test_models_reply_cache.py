@@ -14,7 +14,7 @@ from harness.errors import StoreError
 from harness.hashing import canonical_json
 from harness.models.reply_cache import Cache
 from harness.types import Completion, Message
-from judges.keys import ask_request
+from judges.ask import ask_request
 from judges.types import Ask, Verdict
 
 REPLIES = [

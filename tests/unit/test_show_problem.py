@@ -12,8 +12,7 @@ from click.testing import CliRunner, Result
 
 from harness.cli.main import cli
 from harness.errors import StoreError, UsageError
-from harness.run.folder import PROBLEMS, RECORDS, SCORES, RunFolder
-from harness.run.locate import list_runs
+from harness.run.folder import PROBLEMS, RECORDS, SCORES, RunFolder, list_runs
 
 
 def harness(results: Path, *args: str) -> Result:

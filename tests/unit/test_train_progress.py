@@ -8,7 +8,7 @@ import pytest
 
 from backends.trainers.callbacks import TrainStatus
 from harness.cli import progress
-from harness.cli.train_progress import TrainProgress
+from harness.cli.progress import TrainProgress
 
 
 def at(step: int, seconds: float = 0.0, stage: str = "train") -> TrainStatus:

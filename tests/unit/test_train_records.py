@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.records.reading import read_records
 from backends.records.record import (
     MAX_ITEMS,
     Candidate,
@@ -26,6 +25,7 @@ from backends.records.record import (
     response_text,
     write_records,
 )
+from backends.records.source import read_records
 from harness.errors import DataError, UnknownName
 from harness.files import write_output
 from harness.types import Message

@@ -9,8 +9,8 @@ import pytest
 from foreign_records import PAIRED, SHAPES, UNREAD, examples, write_file
 
 from backends.records.inputs import read_prompts
-from backends.records.reading import read_records
 from backends.records.record import response_text
+from backends.records.source import read_records
 from harness.errors import DataError
 
 FORMATS = [".jsonl", ".json", ".parquet", ".csv", ".tsv", ".ndjson"]

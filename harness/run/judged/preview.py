@@ -15,7 +15,7 @@ from harness.models.reply_cache import Cache
 from harness.run.folder import RunFolder
 from harness.run.judged.ask import CACHE, prepare
 from harness.types import Json
-from judges.keys import ask_request
+from judges.ask import ask_request
 from judges.types import Ask
 
 _CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates
