@@ -175,11 +175,16 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "Leave out what overlaps with the benchmarks.",
         ),
     },
-    # Entries are `backends.base.Method`s: ways to train a student.
-    # Entries are classes: `backends.rewards.base.Reward`.
+    # Entries are subclasses of `backends.rewards.base.Reward`: what a completion is worth while a student is trained.
     "reward": {
+        "accuracy": ("backends.rewards.accuracy:Accuracy", "1 for a right answer, by the grader of the suites"),
+        "format": ("backends.rewards.form:Format", "1 for a reply in the form that was asked for"),
+        "tags": ("backends.rewards.form:Tags", "a quarter for each of four tags that stands in its place, once"),
+        "length": ("backends.rewards.length:Length", "less than 0 near the token limit: DAPO's ramp"),
+        "repetition": ("backends.rewards.length:Repetition", "less than 0 for tokens that repeat themselves"),
         "letters": ("backends.rewards.letters:Letters", "share of chosen characters: a dense reward for tests"),
     },
+    # Entries are `backends.base.Method`s: ways to train a student.
     "method": {
         "sft": ("backends.methods.sft:METHOD", "maximum likelihood on the teacher's responses (MLE, Std-CoT, SeqKD)"),
         "thinkanswer": (
@@ -260,6 +265,7 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "judging": ("__call__",),
     "diversity": ("__call__",),
     "maker": ("first", "run"),
+    "reward": ("score",),
     "method": ("options", "deviations"),
 }
 """What a plugin's object must have, so that a wrong one is told before anything is spent."""

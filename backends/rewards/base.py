@@ -16,14 +16,18 @@ that was killed, a judge without a readable reply, a context too short). None is
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from backends.rollouts.types import Part, RolloutGroup
+from harness.catalog import load
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from backends.records.record import TrainRecord
     from backends.rewards.scorers import Scorers
 
 
@@ -41,6 +45,13 @@ class Reward(ABC):
     needs: ClassVar[tuple[str, ...]] = ()
     """Fields that every record must have."""
 
+    def models(self) -> Sequence[str]:
+        """Specs of the models that it asks, so that one that cannot be asked is told before anything is drawn."""
+        return ()
+
+    def check(self, records: Sequence[TrainRecord]) -> None:  # noqa: B027  most have nothing to refuse
+        """Raise `DataError` for records that it cannot mark, whatever is written, before anything is drawn."""
+
     @abstractmethod
     def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]:
         """One part for each completion of the group, in order.
@@ -48,3 +59,14 @@ class Reward(ABC):
         Called from several threads at once, each with another group. `scorers` holds what is expensive and shared: the
         pool of graders, judges and other models, caches and budgets.
         """
+
+
+def load_reward(name: str) -> type[Reward]:
+    """The reward of a name. Raises `UnknownName`, and `UsageError` for a plugin's object that is none."""
+    found = load("reward", name)
+    if not isinstance(found, type) or not issubclass(found, Reward) or inspect.isabstract(found):
+        raise UsageError(f"reward {name!r} is no subclass of backends.rewards.base.Reward that says how it scores")
+    missing = [part for part in ("name", "version", "low", "high") if not hasattr(found, part)]
+    if missing or found.name != name:
+        raise UsageError(f"reward {name!r}: its class must say name (this one), version, low and high")
+    return found

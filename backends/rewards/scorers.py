@@ -1,13 +1,39 @@
-"""What rewards share while a training runs: the pool of graders, and models that answer their questions."""
+"""What rewards share while a training runs: the pool of graders, and models that answer their questions.
+
+with open_scorers(folder / REPLIES, results_dir, models=totals.models) as scorers:
+    marks = totals.mark(group, scorers)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.grading.pool import GradingPool
+from harness.models.budget import Budget
 from harness.types import Completion, Request
+from judges.types import Judging, Judgment, Task
+
+REPLIES = "replies.sqlite"
+"""What a training's folder calls the file of replies of its reward models."""
+
+
+@dataclass(slots=True)
+class Spending:
+    """What was asked of a training's reward models, of the requests that were made now."""
+
+    requests: int = 0
+    failed: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    """Where the engine says."""
+
+
+def _nobody(spec: str, judging: Judging, tasks: Sequence[Task]) -> list[list[Judgment]]:
+    raise UsageError(f"{spec} cannot be asked here: open the scorers with `open_scorers`")
 
 
 @dataclass(frozen=True)
@@ -23,3 +49,28 @@ class Scorers:
     """
     results_dir: Path
     """Where `trained:<id>` is looked up."""
+    judge: Callable[[str, Judging, Sequence[Task]], list[list[Judgment]]] = _nobody
+    """The judgments of a model about each task, as `judges.ask.judge_tasks` makes them; from the same cache."""
+    spent: Spending = field(default_factory=Spending)
+
+
+@contextmanager
+def open_scorers(
+    replies: Path | None,
+    results_dir: Path,
+    *,
+    models: Sequence[str] = (),
+    arguments: Mapping[str, str] | None = None,
+    budget: Budget | None = None,
+) -> Iterator[Scorers]:
+    """The scorers of a training, closed in the end; an error (Ctrl-C too) drops what is under way.
+
+    `replies`: the file of replies, None: in memory. `models` are made now, any other when it is first asked, with the
+    options in `arguments` ("<option>" of all engines, "<spec>:<option>" of one). `budget` limits what all of them cost.
+    Raises what `load_model` raises, and `StoreError` for a file that cannot be used.
+    """
+    from backends.rewards.asked import AskedModels
+
+    with closing(AskedModels(replies, results_dir, arguments or {}, budget)) as asked, GradingPool() as pool:
+        asked.open(models)
+        yield Scorers(pool, asked.ask, results_dir, asked.judge, asked.spent)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backends.base import Step
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoded
-from harness.types import Finish, Message
+from harness.types import Completion, Finish, Message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +41,10 @@ class Rollout:
     """Optimiser steps that the weights had seen which drew it."""
     opened_think: bool = False
     """Whether the prompt ended inside a think block, so that `text` begins in it."""
+
+    def completion(self) -> Completion:
+        """As evaluation reads it, so that the same text gets the same verdict there and in training."""
+        return Completion(self.text, self.finish, opened_think=self.opened_think, tokens_out=len(self.tokens_T))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ _PLURALS = {kind if kind in ("judging", "diversity") else f"{kind}s": kind for k
 @options.as_json
 def command(kind: str, results_dir: Path, as_json: bool) -> None:
     """List everything of a KIND: suites, models, graders, metrics, rubrics, diversity, runs, makers of training data,
-    training methods and recipes, or one of two sorts of protocol: protocols (how answers are sampled) and judging (how
-    a judged suite is judged).
+    training methods, rewards and recipes, or one of two sorts of protocol: protocols (how answers are sampled) and
+    judging (how a judged suite is judged).
     """
     if kind in ("run", "runs"):
         rows = _runs(results_dir)

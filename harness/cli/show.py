@@ -82,6 +82,8 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
         from harness.cli.data_make import own_fields
 
         facts |= {"about": inspect.getdoc(thing), "options": _fields(thing, own_fields(cast("type[Maker]", thing)))}
+    elif kind == "reward":
+        facts |= _reward_facts(name)
     elif kind == "method":
         facts |= _method_facts(cast("Method", thing))
     else:
@@ -119,6 +121,16 @@ def _method_facts(method: Method) -> dict[str, Any]:
         "deviations": "\n".join(method.deviations),
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _reward_facts(name: str) -> dict[str, Any]:
+    from backends.rewards.base import load_reward
+
+    reward = load_reward(name)
+    facts: dict[str, Any] = {"about": inspect.getdoc(reward), "version": reward.version}
+    facts |= {"from": reward.low, "to": reward.high, "records need": reward.needs}
+    facts[f"options (--set reward.{name}.NAME)"] = _fields(reward)
+    return {key: fact for key, fact in facts.items() if fact not in ((), {})}
 
 
 def _suite_facts(name: str) -> dict[str, Any]:

@@ -63,6 +63,14 @@ def test_a_recipe_is_shown_and_the_variants_of_one_are_named() -> None:
     assert "\n    method: mle" not in CliRunner().invoke(cli, ["show", "gsm8k"]).output
 
 
+def test_a_reward_is_listed_and_shown_with_its_bounds_and_options() -> None:
+    listed = CliRunner().invoke(cli, ["list", "rewards"]).output
+    assert "\nformat " in f"\n{listed}" and "1 for a reply in the form that was asked for" in listed
+    out = CliRunner().invoke(cli, ["show", "length"]).output
+    assert "from: -1.0\n  to: 0.0" in out and "options (--set reward.length.NAME):\n    limit: int (Tokens" in out
+    assert "records need: gold" in CliRunner().invoke(cli, ["show", "accuracy"]).output
+
+
 def test_a_method_is_shown_with_paper_options_and_settings() -> None:
     out = CliRunner().invoke(cli, ["show", "krsl"]).output
     assert "beta: float = 0.025 (Weight with which the key tokens of wrong responses are unlearned)" in out

@@ -68,6 +68,17 @@ def harness(installed: tuple[str, str], tmp_path: Path, monkeypatch: pytest.Monk
     return Cli(monkeypatch, capsys)
 
 
+@pytest.mark.usefixtures("installed")
+def test_its_reward_is_one_of_a_total(harness: Cli) -> None:
+    from backends.rewards.total import Totals
+    from tests.unit.rollout_groups import group, unused_scorers
+
+    totals = Totals("brevity=2+tags=1", {"brevity.words": "2"})
+    marks = totals.mark(group(["one two", "one two three"]), unused_scorers())
+    assert [mark.value for mark in marks] == [2.0, 0.0]
+    assert "words: int = 20" in harness("show", "brevity")
+
+
 def test_everything_is_listed_without_being_imported(installed: tuple[str, str]) -> None:
     """In a process of its own: `harness list` reads names and imports none of the package."""
     kinds = sorted({name.partition(".")[0] for name in NAMES})

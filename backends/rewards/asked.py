@@ -1,0 +1,209 @@
+"""The models that rewards ask: one thread with an event loop owns them, their replies and what may be spent.
+
+Rewards run in many threads and an engine's connections belong to one loop; so all asking happens in a loop of its own,
+and callers wait. Every reply is in the file of replies before anything is made of it, under a hash of all that can
+change it: nothing is asked twice, not after a kill either. Two who ask the same at once share one request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from backends.rewards.scorers import Spending
+from harness.hashing import canonical_json
+from harness.models import load_model
+from harness.models.budget import Budget, Meter
+from harness.models.replies import Replies
+from harness.models.reply_cache import Cache
+from harness.options import options_of
+from harness.types import Completion, Message, Model, Request, TokenScores
+from judges.ask import judge_tasks
+from judges.types import Judging, Judgment, Task
+
+T = TypeVar("T")
+DEADLINE = 1800.0
+"""Seconds after which a request counts as failed: well below the hour that processes wait for each other."""
+
+
+class AskedModels:
+    """Owns the models; every method may be called from any thread but its own loop's."""
+
+    def __init__(
+        self,
+        replies: Path | None,
+        results_dir: Path,
+        arguments: Mapping[str, str],
+        budget: Budget | None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        """`replies`: the file of replies, None: in memory; `arguments`: as in `open_scorers`.
+
+        `budget` is that of all models together. Raises `StoreError` for a file that cannot be used.
+        """
+        self.spent = Spending()
+        self._results_dir, self._arguments = results_dir, arguments
+        self._budget, self._deadline = budget, deadline
+        self._models: dict[str, _Shared] = {}
+        self._waiting: set[Future[Any]] = set()
+        self._closed = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="reward models", daemon=True)
+        self._thread.start()
+        try:
+            self._cache = self._run(_open(replies))
+        except BaseException:
+            self._stop()
+            raise
+
+    def open(self, specs: Sequence[str]) -> None:
+        """Make these models, so that one that cannot be asked fails now. Raises what `load_model` raises."""
+
+        async def make() -> None:
+            for spec in specs:
+                self._model(spec)
+
+        self._run(make())
+
+    def ask(self, spec: str, requests: Sequence[Request]) -> list[Completion]:
+        """The replies in order, whatever the requests' ids; a failed one has `finish="error"`.
+
+        Raises `BudgetReached` once the budget is spent, `ModelError` if the model cannot answer at all, `StoreError`.
+        """
+
+        async def asking() -> list[Completion]:
+            model = self._model(spec)
+            identity = canonical_json(model.describe())
+            keyed = [replace(request, id=_key(identity, request)) for request in requests]
+            found = self._cache.get_many(request.id for request in keyed)
+            missing = {request.id: request for request in keyed if request.id not in found}
+            replies = Replies(model, self._cache)
+
+            async def one(request: Request) -> None:
+                found[request.id] = await replies.ask(request)
+
+            await replies.ask_all(missing.values(), one, lambda: f"{len(found):,} of {len(keyed):,} replies heard")
+            return [found[request.id] for request in keyed]
+
+        return self._run(asking())
+
+    def judge(self, spec: str, judging: Judging, tasks: Sequence[Task]) -> list[list[Judgment]]:
+        """The judgments of each task, as `judges.ask.judge_tasks` makes them, with its second try. Raises as `ask`."""
+
+        async def judging_them() -> list[list[Judgment]]:
+            return await judge_tasks(self._model(spec), judging, tasks, self._cache)
+
+        return self._run(judging_them())
+
+    def close(self) -> None:
+        """Drop what is under way, close models and file; once is enough."""
+        if self._closed:
+            return
+        self._closed = True
+        for future in list(self._waiting):
+            future.cancel()
+        try:
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        finally:
+            self._stop()
+
+    async def _close(self) -> None:
+        for model in self._models.values():
+            await model.close()
+        self._cache.close()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _model(self, spec: str) -> _Shared:
+        if spec not in self._models:
+            engine = load_model(spec, options_of(spec, self._arguments), self._results_dir)
+            meter = Meter(self._budget, engine) if self._budget is not None else None
+            self._models[spec] = _Shared(engine, meter, self._deadline, self.spent)
+        return self._models[spec]
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._waiting.add(future)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C in the caller: what it waited for is of no use to anybody
+            raise
+        finally:
+            self._waiting.discard(future)
+
+
+async def _open(path: Path | None) -> Cache:
+    """In the loop's thread, to which sqlite's connection belongs."""
+    return Cache(path, what="file of reward replies", elsewhere="train into another --results-dir")
+
+
+def _key(model: str, request: Request) -> str:
+    """64 hex digits over all that can change the reply; `model`: canonical JSON of `Model.describe()`."""
+    content = {
+        "messages": [[message.role, message.content] for message in request.messages],
+        "sampling": [float(request.temperature), float(request.top_p), request.max_tokens, list(request.stop)],
+        "draw": [request.seed, request.attempt],
+        # As text: the order of its properties is the order in which they are written.
+        "schema": json.dumps(request.schema) if request.schema is not None else None,
+        "top_logprobs": request.top_logprobs,
+        "problem": [request.problem.id, request.problem.target] if request.problem is not None else None,
+    }
+    return hashlib.sha256(f"{model}\n{canonical_json(content)}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class _Shared:
+    """A model whose equal requests at one time are one request, within budget and deadline."""
+
+    def __init__(self, model: Model, meter: Meter | None, deadline: float, spent: Spending) -> None:
+        self._model, self._meter, self._deadline, self._spent = model, meter, deadline, spent
+        self._open: dict[str, asyncio.Task[Completion]] = {}
+        self.name = model.name
+        self.describe, self.environment = model.describe, model.environment
+
+    @property
+    def continues(self) -> bool:
+        return self._model.continues
+
+    async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
+        return await self._model.score(prompt, continuation, top)
+
+    async def answer(self, request: Request) -> Completion:
+        """The reply; who asks what is being asked waits for the same one."""
+        task = self._open.get(request.id)
+        if task is None:
+            task = self._open[request.id] = asyncio.create_task(self._answer(request))
+            task.add_done_callback(lambda _: self._open.pop(request.id, None))
+        return await asyncio.shield(task)
+
+    async def _answer(self, request: Request) -> Completion:
+        answer = self._counted
+        return await (answer(request) if self._meter is None else self._meter.spend(request, answer))
+
+    async def _counted(self, request: Request) -> Completion:
+        try:
+            completion = await asyncio.wait_for(self._model.answer(request), self._deadline)
+        except TimeoutError:
+            completion = Completion("", "error", error=f"no reply within {self._deadline:g} s")
+        self._spent.requests += 1
+        self._spent.failed += completion.finish == "error"
+        self._spent.tokens_in += completion.tokens_in or 0
+        self._spent.tokens_out += completion.tokens_out or 0
+        return completion
+
+    async def close(self) -> None:
+        tasks = list(self._open.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._model.close()
