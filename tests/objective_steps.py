@@ -78,7 +78,7 @@ class Student:
         missing = max(0, pad_to - collated["labels"].shape[1])
         fills = {"input_ids": PAD, "labels": -100, "segments": 5}
         for name, value in collated.items():
-            if value.dim() > 1 and missing:
+            if missing and isinstance(value, Tensor) and value.dim() > 1:
                 filling = value.new_full((value.shape[0], missing, *value.shape[2:]), fills.get(name, 0))
                 collated[name] = torch.cat([value, filling], dim=1)
         return as_batch(collated)

@@ -54,6 +54,26 @@ def token_logps(
     positions at a time; it changes memory, not the result. Raises DataError for a label outside the vocabulary and
     ConfigError for shapes or a temperature that cannot be.
     """
+    rows_N, found_N, _ = _label_values(logits, labels_BT, temperature, chunk, entropy=False)
+    return spread(found_N, rows_N, like=labels_BT)
+
+
+def token_logps_and_entropies(
+    logits: Logits, labels_BT: Tensor, *, temperature: float = 1.0, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """What `token_logps` gives, and the entropy of each labelled position's distribution in nats, without gradient.
+
+    Both come of one product with the head.
+    """
+    rows_N, *found = _label_values(logits, labels_BT, temperature, chunk, entropy=True)
+    logps_BT, entropy_BT = (spread(values_N, rows_N, like=labels_BT) for values_N in found)
+    return logps_BT, entropy_BT
+
+
+def _label_values(
+    logits: Logits, labels_BT: Tensor, temperature: float | Tensor, chunk: int | None, *, entropy: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(places of the labels, log-probabilities there, entropies there or nothing)."""
     states, parameters = states_of(logits)
     head, bias = (*parameters, None, None)[:2]
     if states.dim() != 3:
@@ -71,10 +91,9 @@ def token_logps(
             raise DataError(f"label {low if low < 0 else high} is outside the vocabulary of {vocabulary} tokens")
     inverse_N = _inverse_temperature(temperature, labels_BT, rows_N, accumulation_dtype(states.dtype))
     rows = chunk_rows(vocabulary, chunk, HEADLESS_ELEMENTS if head is None else CHUNK_ELEMENTS)
-    found_N: Tensor = _TokenLogps.apply(
-        states.reshape(-1, states.shape[-1]), head, bias, rows_N, targets_N, inverse_N, rows
-    )
-    return spread(found_N, rows_N, like=labels_BT)
+    flat = states.reshape(-1, states.shape[-1])
+    found_N, entropy_N = _TokenLogps.apply(flat, head, bias, rows_N, targets_N, inverse_N, rows, entropy)
+    return rows_N, found_N, entropy_N
 
 
 def weighted_nll(
@@ -115,7 +134,7 @@ def _inverse_temperature(
 
 
 class _TokenLogps(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped here
-    """Log-probabilities (N,) of `targets_N` at the positions `rows_N` of the states (B * T, V or D)."""
+    """Log-probabilities (N,) of `targets_N` at the positions `rows_N` of the states (B * T, V or D); entropies (N,)."""
 
     @staticmethod
     def forward(
@@ -127,19 +146,25 @@ class _TokenLogps(torch.autograd.Function):  # type: ignore[misc]  # torch is un
         targets_N: Tensor,
         inverse_N: Tensor | None,
         chunk: int,
-    ) -> Tensor:
+        entropy: bool,
+    ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(states, head, bias, rows_N, targets_N, inverse_N)
         ctx.chunk = chunk
-        parts = []
+        parts, entropies = [], []
         for span in spans(rows_N.shape[0], chunk):
             inverse = None if inverse_N is None else inverse_N[span]
             logits = _logits(states[rows_N[span]], head, bias, inverse)
-            parts.append(logits.log_softmax(dim=-1).gather(1, targets_N[span, None]).squeeze(1))
-        return torch.cat(parts)
+            log_p = logits.log_softmax(dim=-1)
+            parts.append(log_p.gather(1, targets_N[span, None]).squeeze(1))
+            if entropy:  # a token of probability 0 adds 0, not 0 x infinity
+                entropies.append(-(log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum(-1))
+        found, beside = torch.cat(parts), torch.cat(entropies) if entropy else parts[0].new_zeros(0)
+        ctx.mark_non_differentiable(beside)
+        return found, beside
 
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad_N: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grad_N: Tensor, _: Tensor) -> tuple[Any, ...]:
         states, head, bias, rows_N, targets_N, inverse_N = ctx.saved_tensors
         need_states, need_head, need_bias = ctx.needs_input_grad[:3]
         wide = accumulation_dtype(states.dtype)
@@ -166,7 +191,7 @@ class _TokenLogps(torch.autograd.Function):  # type: ignore[misc]  # torch is un
             grad_states,
             None if grad_head is None else grad_head.to(head.dtype),
             None if grad_bias is None else grad_bias.to(bias.dtype),
-            *(None,) * 4,
+            *(None,) * 5,
         )
 
 

@@ -67,11 +67,13 @@ def surrogate(
     mask_RT: Tensor,
     *,
     clip: Clip = "ppo",
-    low: float = 0.2,
-    high: float = 0.2,
+    low: float | Tensor = 0.2,
+    high: float | Tensor = 0.2,
     most: float = 3.0,
 ) -> Surrogate:
     """The loss of each token, 0 outside the mask; `advantages` (R,) or (R, T), without gradient.
+
+    `low` and `high` are numbers, or (R, T) where each completion has its own (RLKD's adaptive clip).
 
     - `ppo`: -min(r A, clip(r, 1 - low, 1 + high) A);
     - `dual`: the same with r at most `most`, which bounds the loss of a token whose advantage is negative;
@@ -93,8 +95,8 @@ def surrogate(
         loss = -(ratio.detach().clamp(max=1 + high) * advantages_RT * logps_RT)
         below, above = nothing, ratio > 1 + high
     else:
-        if clip == "dual" and most < 1 + high:
-            raise ConfigError(f"the dual clip's bound {most!r} must be at least 1 + high, {1 + high}")
+        if clip == "dual" and bool(torch.as_tensor(most < 1 + high).any()):
+            raise ConfigError(f"the dual clip's bound {most!r} must be at least 1 + high")
         bounded = ratio.clamp(1 - low, 1 + high)
         held = ratio.clamp(max=most) if clip == "dual" else ratio
         loss = -torch.minimum(held * advantages_RT, bounded * advantages_RT)

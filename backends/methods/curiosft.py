@@ -8,12 +8,10 @@ Costs one more pass without gradient and one copy of the trained weights in floa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from backends.base import Loss, Objective, Step, Training, TrainMethod, must_be, one_stage
@@ -23,12 +21,13 @@ from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
 from backends.records.segments import tokenise
 from backends.schedules import ParameterMean
+from backends.teachers.moving import holding, trained_weights
 from backends.trainers.batch import Batch
-from harness.errors import ConfigError
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 256, "epochs": 3, "warmup": 0.11}
 """60 warm-up steps of about 540."""
+_WHAT = "curiosft keeps a running mean of the weights"
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,13 @@ class CurioObjective(Objective):
         """The running mean starts as the untrained student."""
         self._training = training
         if self.options.lam:
-            self._mean = ParameterMean(_trained(training.model), rho=self.options.ema_mix)
+            self._mean = ParameterMean(trained_weights(training.model, _WHAT), rho=self.options.ema_mix)
 
     def prepare(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor] | None:
         """The reference's (log-probabilities, temperatures) of the labels, (R, T); updates the mean when it is due."""
         if self._training is None or self._mean is None:
             return None
-        weights = _trained(self._training.model)
+        weights = trained_weights(self._training.model, _WHAT)
         if step.number != self._synced and step.number % self.options.sync_every == 0:
             self._mean.update(weights)
             self._synced = step.number
@@ -81,7 +80,7 @@ class CurioObjective(Objective):
             tau_RT = curio_temperature(logits, batch.mask_RT, low=self.options.tau_low, high=self.options.tau_high)
             return token_logps(logits, batch.labels_RT, temperature=tau_RT), tau_RT
 
-        with _holding(self._mean, weights):
+        with holding(self._mean, weights):
             found: tuple[Tensor, Tensor] = self._training.forward(reference, batch)
         return found
 
@@ -109,30 +108,6 @@ class CurioObjective(Objective):
         if self._mean is not None:
             self._mean.load_state_dict(state["mean"])
             self._synced = int(state["synced"])
-
-
-def _trained(model: Any) -> dict[str, Tensor]:
-    """The weights that are trained. Raises `ConfigError` where each device holds only a part of them."""
-    found = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    if any(hasattr(weight, "full_tensor") or weight.numel() == 0 for weight in found.values()):
-        raise ConfigError(
-            "curiosft keeps a running mean of the weights and cannot do so where they are sharded over devices: train "
-            "with a whole copy on each (DDP)"
-        )
-    return found
-
-
-@contextmanager
-def _holding(mean: ParameterMean, weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """The weights hold the running mean within the block, and what they were after it."""
-    kept = {name: weight.detach().clone() for name, weight in weights.items()}
-    mean.copy_to(weights)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, weight in weights.items():
-                weight.copy_(kept[name])
 
 
 METHOD = TrainMethod(

@@ -20,13 +20,13 @@ from torch import Tensor
 from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, must_be, refuse_unused
 from backends.losses.divergence import Mass, stored_divergence, token_divergence
 from backends.losses.nll import token_logps, weighted_nll
-from backends.losses.positions import HeadLogits, vocabulary_size
+from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
 from backends.records.record import TrainRecord
-from backends.records.segments import Encoder, Tokenised, tokenise, tokenizer_difference
+from backends.records.segments import Encoder, Tokenised, tokenise
 from backends.records.teacher_top import IDS, LOGPS, same_width, with_topk
+from backends.teachers.local import LocalTeacher
 from backends.trainers.batch import Batch
-from harness.errors import ConfigError
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 64, "epochs": 3}
@@ -68,31 +68,16 @@ class DistillObjective(Objective):
     """Divergence from the teacher, mean over the tokens of the optimiser step."""
 
     options: KdOptions
-    _training: Training | None = None
-    _teacher: Any = None
-    _tokens = 0
+    _teacher: LocalTeacher | None = None
 
     def setup(self, training: Training) -> None:
         """Load the teacher. Raises `ConfigError` if there is none, or if its tokens are not the student's."""
-        self._training, self._tokens = training, len(training.tokenizer)
-        if self.options.source == "stored":
-            return
-        if training.teacher is None:
-            raise ConfigError("kd needs a teacher's weights: --teacher SPEC, or source=stored for stored distributions")
-        self._teacher, tokenizer = training.load(training.teacher)
-        difference = tokenizer_difference(training.tokenizer, tokenizer)
-        if difference is not None:
-            raise ConfigError(
-                f"kd compares distributions token by token, and the tokenizer of {training.teacher!r} is not the "
-                f"student's: {difference}. Train on its text instead (sft), or choose a teacher of the same family"
-            )
+        if self.options.source == "teacher":
+            self._teacher = LocalTeacher(training, "kd", instead=", or source=stored for stored distributions")
 
     def prepare(self, batch: Batch, step: Step) -> HeadLogits | None:
         """The teacher's pass: its hidden states and output layer, of which the loss makes scores a few at a time."""
-        if self._teacher is None or self._training is None:
-            return None
-        found: HeadLogits = self._training.forward(_detached, batch, self._teacher)
-        return found
+        return None if self._teacher is None else self._teacher.states(batch)
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share of the token mean; logs the divergence and the likelihood."""
@@ -110,16 +95,11 @@ class DistillObjective(Objective):
         how: dict[str, Any] = {"kind": o.divergence, "beta": o.beta, "mass": o.mass}
         how |= {"temperature": o.temperature, "tau2_scale": o.tau2_scale}
         if teacher is not None:
-            # Rows beyond the tokenizer's tokens are padding, of another number in each model.
-            size = min(self._tokens, vocabulary_size(logits), vocabulary_size(teacher))
+            assert self._teacher is not None
+            size = self._teacher.vocabulary(logits, teacher)
             return token_divergence(logits, teacher, mask_RT, **how, vocabulary=size, top_k=o.top_k)
         logps_RTK, ids_RTK = (batch.extras[name][..., : o.top_k] for name in (LOGPS, IDS))
         return stored_divergence(logits, logps_RTK, ids_RTK.long(), mask_RT, **how)
-
-
-def _detached(logits: HeadLogits) -> HeadLogits:
-    bias = None if logits.bias_V is None else logits.bias_V.detach()
-    return HeadLogits(logits.hidden_BTD.detach(), logits.head_VD.detach(), bias)
 
 
 def stored_examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:

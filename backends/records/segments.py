@@ -352,11 +352,12 @@ def left_out_lines(data: Tokenised) -> list[str]:
 _PROBE = "Let x = 12,345.67 – naïve “quotes”,\n\n\tif n>=0: return 数学   # \U0001f600 <think>\r\n"
 
 
-def tokenizer_difference(student: Any, teacher: Any) -> str | None:
+def tokenizer_difference(student: Any, teacher: Any, *, end: bool = True) -> str | None:
     """How two tokenizers differ, or None if every id means the same in both; the vocabularies' padding does not count.
 
-    Compares the whole mapping from tokens to ids, the special tokens, and the ids of a probe text, which shows other
-    merges or normalisation. A method that compares distributions token by token needs None.
+    Compares the whole mapping from tokens to ids, the special tokens (`end`: also the end of sequence), and the ids of
+    a probe text, which shows other merges or normalisation. A method that compares distributions token by token needs
+    None.
     """
     ours: dict[str, int] = student.get_vocab()
     theirs: dict[str, int] = teacher.get_vocab()
@@ -366,7 +367,7 @@ def tokenizer_difference(student: Any, teacher: Any) -> str | None:
             f"the vocabularies differ ({len(ours)} and {len(theirs)} tokens): {first!r} is "
             f"{ours.get(first, 'absent')} in the student's and {theirs.get(first, 'absent')} in the teacher's"
         )
-    for name in ("eos_token_id", "bos_token_id"):
+    for name in ("eos_token_id", "bos_token_id") if end else ("bos_token_id",):
         if getattr(student, name) != getattr(teacher, name):
             return f"{name} is {getattr(student, name)} in the student's, {getattr(teacher, name)} in the teacher's"
     if student(_PROBE, add_special_tokens=False)["input_ids"] != teacher(_PROBE, add_special_tokens=False)["input_ids"]:

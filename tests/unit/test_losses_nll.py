@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -302,3 +303,26 @@ def test_the_default_chunk_is_bounded_by_memory() -> None:
     assert chunks.chunk_rows(151_936) == 220
     assert chunks.chunk_rows(10**9) == 1
     assert chunks.chunk_rows(10, chunk=7) == 7
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_entropies_beside_the_log_probabilities(temperature: float) -> None:
+    hidden, head = draw(2, 5, 4).requires_grad_(), draw(7, 4, seed=2)
+    targets = labels(2, 5, vocabulary=7)
+    targets[0, 2:] = IGNORE
+    whole = (hidden @ head.T) / temperature
+    told = HeadLogits(hidden, head)
+    logps, entropies = nll.token_logps_and_entropies(told, targets, temperature=temperature, chunk=3)
+    assert torch.equal(logps, nll.token_logps(told, targets, temperature=temperature, chunk=3))
+    right = torch.distributions.Categorical(logits=whole.detach()).entropy()
+    torch.testing.assert_close(entropies, torch.where(targets == IGNORE, torch.zeros_like(right), right))
+    assert not entropies.requires_grad
+    (first,) = torch.autograd.grad(logps.sum(), hidden)
+    (second,) = torch.autograd.grad(plain(whole, targets).sum(), hidden)
+    torch.testing.assert_close(first, second)
+
+
+def test_the_entropy_of_a_token_that_cannot_be_is_nothing() -> None:
+    logits = torch.tensor([[[0.0, 0.0, -float("inf")]]])
+    _, entropies = nll.token_logps_and_entropies(logits, torch.tensor([[0]]))
+    assert entropies.item() == pytest.approx(math.log(2))
