@@ -15,6 +15,7 @@ from harness.leaderboard import display_names
 from harness.metrics import described
 from harness.metrics.length import TokenReduction
 from harness.reduction import Reduction, reduction
+from harness.run.directions import described_in, doubt
 from harness.run.folder import RunFolder
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
@@ -112,7 +113,7 @@ def _pair(reference: RunFolder, other: RunFolder, names: tuple[str, str], force:
     if outcome is None:
         raise UsageError(f"{a.run_id} and {b.run_id} have no scored problem in common")
     common = left.keys() & right.keys()
-    sign = -1.0 if described(b.headline).lower_is_better else 1.0
+    sign = -1.0 if described_in(b.headline, [b, a]).lower_is_better else 1.0
     gaps = {key: right[key] - left[key] for key in common}
     flips = [Flip(key, left[key], right[key], sign * gap) for key, gap in gaps.items() if abs(gap) > _SAME]
     wins = sum(flip.effect > 0 for flip in flips)
@@ -188,11 +189,13 @@ def _scorer(result: _Comparable) -> str:
 def _notes(a: RunResult, b: RunResult, forced: Sequence[str]) -> list[str]:
     """What a reader must know although the comparison is allowed."""
     notes = [f"compared all the same: {difference}" for difference in forced]
-    metric = described(b.headline)
+    metric = described_in(b.headline, [b, a])
     if metric.own_unit:
         notes.append(f"values and differences are in {metric.own_unit}")
     if metric.lower_is_better:
         notes.append(f"{b.headline} is better when lower: a problem with a lower value is a win")
+    if unknown := doubt(b.headline, [b, a]):
+        notes.append(unknown)
     if a.model == b.model:
         notes.append(_same_model(a, b))
     if a.n != b.n:
@@ -247,7 +250,7 @@ def _rates(found: TokenReduction | str, prefix: str, problem: str) -> dict[str, 
 def pair_row(pair: Pair, show: int | None) -> Mapping[str, Json]:
     """One comparison as data; at most `show` flips (None: all)."""
     a, b, outcome = pair.reference.result, pair.other.result, pair.outcome
-    metric = described(b.headline)
+    metric = described_in(b.headline, [b, a])
     _, unit = metric.shown(b.estimates[b.headline].value)
     return {
         "suite": b.suite,

@@ -19,6 +19,7 @@ from typing import TypeAlias
 from harness.errors import StoreError, UnknownName, UsageError
 from harness.metrics import described, is_listed
 from harness.ranking import pairing
+from harness.run.directions import described_in, doubt
 from harness.run.folder import JUDGED, RESULT, list_runs
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
@@ -287,7 +288,7 @@ def _with_ranks(standings: list[Standing], p_values: Mapping[tuple[str, str], fl
 
 
 def _in_order(metric: str, standings: Sequence[Standing]) -> list[Standing]:
-    sign = 1 if described(metric).lower_is_better else -1
+    sign = 1 if described_in(metric, [s.result for s in standings]).lower_is_better else -1
     return sorted(standings, key=lambda s: (sign * s.estimate.value, s.model, s.result.run_id))
 
 
@@ -327,6 +328,8 @@ def _notes(standings: Sequence[Standing], told: set[str]) -> tuple[str, ...]:
         if len(found) > 1:
             notes.append(f"warning: graded by different versions of {name}: {', '.join(found)}; run `harness score`")
     if (tool := standings[0].result.imported_from) is not None:
+        if unknown := doubt(standings[0].metric, [s.result for s in standings]):
+            notes.append(unknown)
         notes.append(f"note: {tool} does not record unanswered, cut or failed samples: none shown is not none")
     samples = sorted({s.result.n for s in standings})
     if len(samples) > 1:

@@ -215,7 +215,9 @@ def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path
         return problem_facts(folder, problem, data_dir)
     facts: dict[str, Any] = {"directory": str(folder), "spec": folder.spec_json}
     if folder.has(RESULT):
-        facts["result"] = {key: value for key, value in dataclasses.asdict(folder.result).items() if key != "items"}
+        shown = dataclasses.asdict(folder.result)
+        left_out = {"items", *([] if folder.result.higher_is_better else ["higher_is_better"])}
+        facts["result"] = {key: value for key, value in shown.items() if key not in left_out}
         facts["problems"] = f"{listed(sorted(folder.result.items))} (--problem ID)"
     elif any(folder.path.parent.glob(f"{glob.escape(folder.name + JUDGED)}*")):
         facts["result"] = "in the judged runs: only judges score these answers (`harness list runs`)"

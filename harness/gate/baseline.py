@@ -4,7 +4,7 @@ No completions and nothing about the machine: the same run always writes the sam
 
     {"schema": 1, "kind": "gate-baseline", "suite": ..., "suite_version": ..., "data_sha256": ..., "metric": ...,
      "model": ..., "run_id": ..., "n": ..., "limit": ..., "seed": ..., "sampling": {...}, "graders": {...},
-     "truncated": share or null, "warnings": [...],
+     "truncated": share or null, "warnings": [...], "higher_is_better": {metric: true or false} if another tool says it,
      "values": {"<problem>": [mean, samples, missing, low, high, cluster], ...}}
 """
 
@@ -32,6 +32,8 @@ def write_baseline(path: Path, side: Side) -> None:
     """Write a side as a baseline file, problems in order of id, one to a line; raises `StoreError` if it cannot."""
     head: dict[str, Any] = {"schema": SCHEMA, "kind": KIND, **asdict(side)}
     del head["values"], head["file"]
+    if not side.higher_is_better:
+        del head["higher_is_better"]
     lines = [f"{json.dumps(key)}: {_dump(value)}" for key, value in head.items()]
     rows = [
         f"  {json.dumps(key)}: {json.dumps([v.mean, v.n, v.missing, v.low, v.high, v.cluster])}"
@@ -67,6 +69,7 @@ def read_baseline(path: Path, metric: str | None = None) -> Side:
         raise UsageError(f"{path} holds {raw['metric']} of each problem, not {metric}")
     known = {name: raw[name] for name in (*OF_RUN, "metric")}
     known |= {"truncated": raw.get("truncated"), "warnings": tuple(raw.get("warnings", ()))}
+    known["higher_is_better"] = raw.get("higher_is_better", {})
     return Side(**known, file=str(path), values={key: Value(*row) for key, row in raw["values"].items()})
 
 
@@ -93,6 +96,9 @@ def _problem(raw: Any) -> str:
         return "truncated is no share"
     if not (isinstance(warnings, list) and all(isinstance(text, str) for text in warnings)):
         return "warnings is not a list of texts"
+    declared = raw.get("higher_is_better", {})
+    if not isinstance(declared, dict) or not all(isinstance(higher, bool) for higher in declared.values()):
+        return "higher_is_better is not a table of yes and no"
     bad = next((key for key, row in raw["values"].items() if not _is_row(row)), None)
     if bad is not None:
         return f"the values of problem {bad!r} are not [mean, samples, missing, low, high, cluster]"

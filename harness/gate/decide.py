@@ -24,6 +24,7 @@ from harness.gate.needs import Need, needs
 from harness.gate.pairs import MOST_CUT, SAME, Margin, Pairs, Rule, mean_of, pair
 from harness.gate.values import Side, Value
 from harness.metrics import described
+from harness.run.directions import doubt
 from harness.stats.bounded import lower_bound, shortfall_p
 from harness.stats.multiple import holm
 from harness.stats.standard_errors import Array
@@ -253,6 +254,8 @@ def _notes(pairs: Pairs, baseline_mean: float) -> list[str]:
     notes = [
         f"warning: {role}: {warning}" for role, side in (("baseline", a), ("candidate", b)) for warning in side.warnings
     ]
+    if unknown := doubt(b.metric, [b, a]):
+        notes.append(unknown)
     if a.run_id == b.run_id:
         notes.append("baseline and candidate are the same run: every difference is 0")
     if a.n != b.n:

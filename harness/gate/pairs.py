@@ -129,6 +129,8 @@ def pair(baseline: Side, candidate: Side, rule: Rule) -> Pairs:
         found.append(f"one is of suite {baseline.suite}, the other of {candidate.suite}")
     if baseline.metric != candidate.metric:
         found.append(f"one stores {baseline.metric}, the other {candidate.metric}: name one with --metric")
+    if baseline.lower_is_better != candidate.lower_is_better:
+        found.append(f"{candidate.metric} is better when lower in one and when higher in the other: import both again")
     for key in sorted({*baseline.sampling, *candidate.sampling} - {"n", "seed"}):
         ours, theirs = baseline.sampling.get(key), candidate.sampling.get(key)
         if ours != theirs:

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from harness.errors import DataError, UsageError
 from harness.metrics import described, estimate, find_metric
+from harness.run.directions import described_in
 from harness.run.folder import RunFolder
 from harness.run.result import RunResult
 from harness.run.warned import cut_share, warnings_of
@@ -64,6 +65,8 @@ class Side:
     """Share of samples that the token limit cut before an answer; None where that is not known."""
     warnings: tuple[str, ...] = ()
     """What is to be said beside any result of this run."""
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+    """The metric, if the tool that the run was imported from says which way it is better."""
     file: str = ""
     """The baseline file that this was read from; empty for a run."""
 
@@ -75,8 +78,8 @@ class Side:
 
     @property
     def lower_is_better(self) -> bool:
-        """As the metric says."""
-        return described(self.metric).lower_is_better
+        """As the metric says, or the tool that measured it."""
+        return described_in(self.metric, [self]).lower_is_better
 
 
 def read_side(folder: RunFolder, metric: str | None = None) -> Side:
@@ -101,6 +104,7 @@ def read_side(folder: RunFolder, metric: str | None = None) -> Side:
         values=values,
         truncated=None if foreign else cut_share(result.estimates[result.headline].counts),
         warnings=warnings_of(result),
+        higher_is_better={key: value for key, value in result.higher_is_better.items() if key == name},
     )
 
 

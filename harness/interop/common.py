@@ -88,6 +88,8 @@ class ForeignRun:
     data_sha256: str = "unknown"
     ids: Mapping[str, str] = field(default_factory=dict)
     """The other tool's key -> problem id of ours."""
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+    """Metric -> which way is better, of those of which the tool says so."""
     note: str = ""
     """Why it does not stand under the name of a suite of ours."""
 
@@ -266,6 +268,7 @@ def to_result(run: ForeignRun, headline: str) -> tuple[RunResult, list[Graded]]:
         finished=run.finished,
         imported_from=run.tool,
         warnings=tuple(warnings),
+        higher_is_better={name: run.higher_is_better[name] for name in estimates if name in run.higher_is_better},
     )
     return result, graded
 

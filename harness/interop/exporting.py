@@ -18,8 +18,8 @@ from harness.files import write_output
 from harness.interop.common import TOOLS, safe_name, text_hash
 from harness.interop.lm_eval import doc_hash
 from harness.interop.replies import CONFIDENTIAL
-from harness.metrics import described
 from harness.report.table import finite
+from harness.run.directions import described_in
 from harness.run.folder import RunFolder
 from harness.run.result import RunResult
 from harness.types import Graded, Json
@@ -89,6 +89,7 @@ def _lm_eval(
     }
     samples = list(_samples(result, graded, replies))
     hashes = "".join(f"{s['doc_hash']}{s['prompt_hash']}{s['target_hash']}" for s in samples)
+    higher: dict[str, Json] = {name: not described_in(name, [result]).lower_is_better for name in result.estimates}
     aggregated = {
         "results": {task: metrics},
         "group_subtasks": {task: []},
@@ -96,7 +97,7 @@ def _lm_eval(
                            "generation_kwargs": generation, "metadata": _made_by(result)}},
         "versions": {task: result.suite_version},
         "n-shot": {task: 0},
-        "higher_is_better": {task: {name: not described(name).lower_is_better for name in result.estimates}},
+        "higher_is_better": {task: higher},
         "n-samples": {task: {"original": len(result.items), "effective": len(samples)}},
         "config": {"model": "harness", "model_args": f"model={result.model}", "limit": result.limit,
                    "gen_kwargs": None, "random_seed": result.seed, "bootstrap_iters": 0},

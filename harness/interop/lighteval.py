@@ -106,16 +106,31 @@ def _task(path: Path, raw: Mapping[str, Any], key: str, values: Mapping[str, Any
         seconds=seconds_of(seconds),
         source=path.name,
         warnings=warnings,
+        higher_is_better=_directions(raw, key),
     )
 
 
 def _n_problems(raw: Mapping[str, Any], key: str) -> int | None:
     """Count the documents: lighteval counts the documents of a task in one of two places, by version."""
     summary = table(table(raw.get("summary_tasks")).get(key))
-    config = table(raw.get("config_tasks"))
-    task_config = table(config.get(key)) or table(config.get("|".join(key.split("|")[:-1])))
-    effective = whole(task_config.get("effective_num_docs"))
+    effective = whole(_task_config(raw, key).get("effective_num_docs"))
     return effective or sum(whole(summary.get(name)) or 0 for name in ("truncated", "non_truncated")) or None
+
+
+def _task_config(raw: Mapping[str, Any], key: str) -> dict[str, Any]:
+    config = table(raw.get("config_tasks"))
+    return table(config.get(key)) or table(config.get("|".join(key.split("|")[:-1])))
+
+
+def _directions(raw: Mapping[str, Any], key: str) -> dict[str, bool]:
+    """Metric -> higher is better, as the task's configuration says of one metric, or of several computed together."""
+    config, found = _task_config(raw, key), dict[str, bool]()
+    metrics = config.get("metrics", config.get("metric"))
+    for metric in map(table, metrics if isinstance(metrics, list) else ()):
+        names, higher = metric.get("metric_name"), metric.get("higher_is_better")
+        said = higher if isinstance(higher, dict) else {names: higher} if isinstance(names, str) else {}
+        found |= {name_of(name): value for name, value in said.items() if isinstance(value, bool)}
+    return found
 
 
 def _sampling(generation: Mapping[str, Any], general: Mapping[str, Any], shots: str) -> dict[str, Json]:

@@ -80,12 +80,16 @@ def _task(path: Path, raw: Mapping[str, Any], task: str, values: Mapping[str, An
     items, warnings = _items(path, task)
     version = table(raw.get("versions")).get(task, "?")
     seconds = raw.get("total_evaluation_time_seconds")
+    metrics = _metrics(values)
+    declared = {
+        name_of(metric): higher for metric, higher in table(table(raw.get("higher_is_better")).get(task)).items()
+    }
     return ForeignRun(
         tool="lm-eval",
         task=name_of(task),
         task_version=name_of(version),
         model=name_of(_model(raw, config)),
-        metrics=_metrics(values),
+        metrics=metrics,
         n_problems=n_problems,
         items=items,
         limit=n_problems if config.get("limit") is not None else None,
@@ -105,6 +109,9 @@ def _task(path: Path, raw: Mapping[str, Any], task: str, values: Mapping[str, An
         seconds=seconds_of(seconds),
         source=path.name,
         warnings=warnings,
+        higher_is_better={
+            name: higher for name in metrics if isinstance(higher := declared.get(name.partition(",")[0]), bool)
+        },  # null where the parts of a group disagree
     )
 
 

@@ -72,16 +72,38 @@ def is_listed(name: str) -> bool:
 def described(name: str) -> Metric:
     """Unit and direction of a stored number; never raises.
 
-    A judge's or another tool's ("acc,none") that is no metric here counts as a share that is better when higher.
+    A judge's or another tool's ("acc,none") that is no metric here counts as a share that is better when higher, unless
+    it is known to be otherwise. What the other tool itself says: `harness.run.directions`.
     """
     name = name.partition(",")[0]
     with suppress(HarnessError):
         return find_metric(name)[0]
+    if name in _LOWER:
+        return Metric(name, _stored, _LOWER[name], lower_is_better=True)
     return Metric(name, _stored, _OF_JUDGES.get(name.partition(":")[0], "share"))
+
+
+def knows_direction(name: str) -> bool:
+    """True if the name of a stored number says which way it is better."""
+    name = name.partition(",")[0]
+    return is_listed(name) or name in _LOWER or not _HIGHER.isdisjoint(_WORD.findall(name.lower()))
 
 
 _OF_JUDGES = {"rating": ""}
 """Unit of what judges report on a scale of its own, by topic or turn ("rating:math") included."""
+_LOWER = {
+    **dict.fromkeys(("perplexity", "word_perplexity", "byte_perplexity", "token_perplexity", "ppl"), ""),
+    **dict.fromkeys(("bits_per_byte", "bits_per_char", "bpb", "nll", "loss", "mae", "mse", "rmse", "ter"), ""),
+    **dict.fromkeys(("brier_score", "wer", "cer", "ece"), "share"),
+    "edit_distance": "",
+}
+"""Other tools' metrics that are better when lower, and their units."""
+_HIGHER = frozenset((
+    "acc", "accuracy", "auc", "auroc", "avg", "bertscore", "bleu", "bleurt", "chrf", "em", "exact", "f1",
+    "maj", "match", "mc", "mcc", "mrr", "pass", "pem", "precision", "qem", "recall", "rouge",
+))  # fmt: skip
+"""Words in the names of those that are better when higher."""
+_WORD = re.compile(r"f1|[a-z]+")
 
 
 def _stored(graded: Sequence[Graded], k: int | None) -> Estimate:

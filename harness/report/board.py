@@ -9,6 +9,7 @@ from harness.metrics import described
 from harness.report.published import Reference
 from harness.report.table import Column, Row, Table, number
 from harness.report.text import count, p_value, signed_interval, with_interval
+from harness.run.directions import described_in
 from harness.run.warned import warnings_of
 from harness.stats.multiple import decide, disagreement
 from harness.types import STATUSES, Json
@@ -39,7 +40,7 @@ def _group_table(group: Group, references: Sequence[Reference]) -> Table:
     if any(s.tied for s in group.standings):
         notes.append("runs that share a letter are tied: no paired test tells them apart (5 %, Holm over all tables)")
     title = f"{group.key.describe()} - {first.metric}{'' if headline else ' (not the headline metric)'}"
-    metric = described(first.metric)
+    metric = described_in(first.metric, [standing.result for standing in group.standings])
     words = [metric.shown(first.estimate.value)[1], "lower is better" if metric.lower_is_better else ""]
     if any(words):
         title += f" [{', '.join(filter(None, words))}]"

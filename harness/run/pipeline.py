@@ -214,6 +214,7 @@ def _still_imported(result: RunResult, old: RunResult) -> RunResult:
         graders={**old.graders, **result.graders},
         estimates={**result.estimates, **foreign},
         imported_from=old.imported_from,
+        higher_is_better={name: higher for name, higher in old.higher_is_better.items() if name in foreign},
         warnings=(*result.warnings, f"graded here; {old.imported_from}'s own numbers stand beside ours"),
     )
 

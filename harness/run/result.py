@@ -63,12 +63,16 @@ class RunResult:
     judging: Mapping[str, Json] = field(default_factory=dict)
     """Of a judged run: `judged_from` (run id), `protocol`, `judges`, `against`, counts and tokens of judgments."""
     warnings: tuple[str, ...] = ()
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+    """Of an imported run, as far as its tool declares it: metric -> which way is better."""
     schema: int = field(default=SCHEMA)
 
 
 def result_to_json(result: RunResult) -> dict[str, Any]:
     """As stored in result.json; an unknown or infinite error is null there, since JSON has neither."""
     raw = asdict(result)
+    if not result.higher_is_better:  # as runs of ours are stored, and were before
+        del raw["higher_is_better"]
     for estimate in raw["estimates"].values():
         for name in _OPEN:
             estimate[name] = estimate[name] if math.isfinite(estimate[name]) else None
@@ -106,6 +110,9 @@ def _problem(result: RunResult) -> str:
     for name in ("sampling", "graders", "totals", "model_identity", "environment", "judging"):
         if not isinstance(getattr(result, name), Mapping):
             return f"{name} is not a table"
+    directions = result.higher_is_better
+    if not isinstance(directions, Mapping) or not all(isinstance(higher, bool) for higher in directions.values()):
+        return "higher_is_better is not a table of yes and no"
     if not all(isinstance(version, str) for version in result.graders.values()):
         return "a grader's version is not a text"
     if not all(isinstance(warning, str) for warning in result.warnings):
