@@ -22,15 +22,15 @@ Entry = tuple[str, str]
 
 _CATALOG: dict[Kind, dict[str, Entry]] = {
     "suite": {
-        "aime": ("harness.suites.aime:AIME", "AIME 2024 + 2025, 60 competition problems with integer answers"),
-        "aime24": ("harness.suites.aime:AIME24", "AIME 2024 I and II, 30 problems"),
-        "aime25": ("harness.suites.aime:AIME25", "AIME 2025 I and II, 30 problems"),
+        "aime": ("harness.suites.competition:AIME", "AIME 2024 + 2025, 60 competition problems with integer answers"),
+        "aime24": ("harness.suites.competition:AIME24", "AIME 2024 I and II, 30 problems"),
+        "aime25": ("harness.suites.competition:AIME25", "AIME 2025 I and II, 30 problems"),
         "gpqa": ("harness.suites.gpqa:GPQA", "GPQA Diamond, 198 graduate-level science questions, 4 options"),
-        "math500": ("harness.suites.math500:MATH500", "500 MATH problems, LaTeX answers"),
-        "gsm8k": ("harness.suites.gsm8k:GSM8K", "grade-school word problems, 1,319 test questions"),
-        "amc23": ("harness.suites.amc23:AMC23", "AMC 12 2023, 40 problems with numeric answers"),
-        "minerva_math": ("harness.suites.minerva_math:MINERVA_MATH", "272 undergraduate science problems"),
-        "svamp": ("harness.suites.svamp:SVAMP", "1,000 word problems of one or two steps, with distractors"),
+        "math500": ("harness.suites.competition:MATH500", "500 MATH problems, LaTeX answers"),
+        "gsm8k": ("harness.suites.word_problems:GSM8K", "grade-school word problems, 1,319 test questions"),
+        "amc23": ("harness.suites.competition:AMC23", "AMC 12 2023, 40 problems with numeric answers"),
+        "minerva_math": ("harness.suites.competition:MINERVA_MATH", "272 undergraduate science problems"),
+        "svamp": ("harness.suites.word_problems:SVAMP", "1,000 word problems of one or two steps, with distractors"),
         "mathglm": ("harness.suites.mathglm:MATHGLM", "5,000 Chinese word problems, JSON replies"),
         "bbh": ("harness.suites.bbh:BBH", "BIG-Bench Hard, 27 tasks"),
         "agieval": ("harness.suites.agieval:AGIEVAL", "AGIEval English multiple choice"),
@@ -223,21 +223,21 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "teacher text with and without exemplars, with and without a chain, and its top five tokens",
         ),
         "kd": ("backends.methods.kd:METHOD", "the teacher's next-token distributions: forward or reverse KL, JSD"),
-        "dpo": ("backends.methods.dpo:METHOD", "prefer a response over another, relative to the untrained student"),
+        "dpo": ("backends.methods.preference:DPO", "prefer a response over another, relative to the untrained student"),
         "zephyr": (
-            "backends.methods.zephyr:METHOD",
+            "backends.methods.preference:ZEPHYR",
             "SFT, then DPO on a teacher's preferred and rejected responses (dDPO)",
         ),
         "simpo": (
-            "backends.methods.simpo:METHOD",
+            "backends.methods.preference:SIMPO",
             "prefer a response by its mean log-probability, without a reference",
         ),
         "orpo": (
-            "backends.methods.orpo:METHOD",
+            "backends.methods.preference:ORPO",
             "likelihood of the preferred response and the odds ratio to the rejected one",
         ),
         "redi": (
-            "backends.methods.redi:METHOD",
+            "backends.methods.preference:REDI",
             "SFT on right responses, then right ones up and wrong ones down, asymmetrically",
         ),
         "cotd_po": (

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from backends.base import Objective, TrainMethod, load_method
-from backends.methods.dpo import DpoObjective
+from backends.methods.preference import DpoObjective
 from backends.records.record import Candidate, ChainStep
 from backends.records.segments import Encoder, Example
 from harness.errors import ConfigError, DataError

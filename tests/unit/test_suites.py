@@ -18,11 +18,10 @@ from harness.suites._render import option_order, positional
 from harness.suites.agieval import split_options
 from harness.suites.arc import ARC_EASY
 from harness.suites.bbh import BBH, BROKEN, CHOICES, FORMS, NUMBERS
+from harness.suites.competition import latex_answer
 from harness.suites.gpqa import GPQA
-from harness.suites.gsm8k import GSM8K
 from harness.suites.mathglm import gold_value
-from harness.suites.minerva_math import latex_answer
-from harness.suites.svamp import SVAMP
+from harness.suites.word_problems import GSM8K, SVAMP
 from harness.types import Suite
 
 

@@ -17,7 +17,7 @@ from harness.datasets import MissingData, content_hash
 from harness.errors import UnknownName
 from harness.grading.forms import part_of
 from harness.grading.number import GRADER
-from harness.suites.gsm8k import GSM8K
+from harness.suites.word_problems import GSM8K
 from harness.types import Json, Problem, Score, Suite
 
 Rows = list[dict[str, Json]]
