@@ -223,6 +223,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "teacher text with and without exemplars, with and without a chain, and its top five tokens",
         ),
         "kd": ("backends.methods.kd:METHOD", "the teacher's next-token distributions: forward or reverse KL, JSD"),
+        "gsrm": (
+            "backends.methods.gsrm:METHOD",
+            "a model that cuts reasoning into steps: why, what is asked, what comes out, learnt in turn (RLKD)",
+        ),
         "dpo": ("backends.methods.preference:DPO", "prefer a response over another, relative to the untrained student"),
         "zephyr": (
             "backends.methods.preference:ZEPHYR",
