@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -51,6 +51,13 @@ class Reward(ABC):
 
     def check(self, records: Sequence[TrainRecord]) -> None:  # noqa: B027  most have nothing to refuse
         """Raise `DataError` for records that it cannot mark, whatever is written, before anything is drawn."""
+
+    def unmarkable(self, records: Sequence[TrainRecord], scorers: Scorers) -> Mapping[str, str]:
+        """Ids of records that it could never mark -> why: left out and counted before anything is drawn.
+
+        Called once, with all records; what it asks for here, it need not ask for at every completion.
+        """
+        return {}
 
     @abstractmethod
     def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]:

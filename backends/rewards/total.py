@@ -19,7 +19,7 @@ from backends.records.record import TrainRecord, require
 from backends.rewards.base import Reward, load_reward
 from backends.rewards.scorers import Scorers
 from backends.rollouts.types import Part, RolloutGroup, RolloutMark
-from harness.errors import ConfigError, HarnessError, UsageError
+from harness.errors import ConfigError, DataError, HarnessError, UsageError
 from harness.options import parse_options
 from harness.redact import one_line
 from harness.types import Json
@@ -83,6 +83,22 @@ class Totals:
             require(records, reward.needs, f"reward {name}")
             reward.check(records)
 
+    def unmarkable(self, records: Sequence[TrainRecord], scorers: Scorers) -> dict[str, str]:
+        """Ids of records that a reward could never mark -> which and why; to be left out before anything is drawn.
+
+        Raises `DataError` if that is all of them, and what asking a model raises.
+        """
+        found: dict[str, str] = {}
+        for name, reward in self.rewards.items():
+            left = [record for record in records if record.id not in found]
+            found |= {key: f"{name}: {why}" for key, why in reward.unmarkable(left, scorers).items()}
+        if found and len(found) == len(records):
+            first = records[0].id
+            raise DataError(
+                f"no record can be marked: all {len(records)} are left out, the first {first!r}: {found[first]}"
+            )
+        return found
+
     def mark(self, group: RolloutGroup, scorers: Scorers) -> tuple[RolloutMark, ...]:
         """One mark for each completion of the group, in order; () without rewards.
 
@@ -101,7 +117,8 @@ class Totals:
         value = math.fsum(self.weights[name] * (part.value or 0.0) for name, part in counting.items())
         return RolloutMark(
             value=None if missing else value,
-            parts={name: part.value for name, part in parts.items()},
+            parts={name: part.value for name, part in parts.items()}
+            | {f"{name}.{key}": value for name, part in parts.items() for key, value in part.more.items()},
             correct=next((part.correct for part in parts.values() if part.correct is not None), None),
             feedback="\n".join(part.feedback for part in parts.values() if part.feedback),
             why=missing[0] if missing else "",

@@ -58,6 +58,8 @@ class Part:
     """Whether the answer is right, from a reward that checks it."""
     feedback: str = ""
     """What the environment says to the writer."""
+    more: Mapping[str, float] = field(default_factory=dict)
+    """What else the reward saw and did not count, to be written down as the part "<reward>.<name>"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class RolloutMark:
 
     value: float | None
     parts: Mapping[str, float | None] = field(default_factory=dict)
-    """Reward -> its value, before weights."""
+    """Reward -> its value, before weights; "<reward>.<name>": what it saw beside (`Part.more`)."""
     correct: bool | None = None
     feedback: str = ""
     why: str = ""

@@ -101,6 +101,37 @@ def test_the_total_is_the_weighted_sum_and_none_is_never_zero(scorers: Scorers) 
 
 
 @pytest.mark.usefixtures("plugins")
+def test_what_a_reward_saw_beside_is_written_down_and_counts_for_nothing(
+    scorers: Scorers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fixed, "score", lambda *_: [Part(0.5, more={"match": 0.25}), Part(None, "silent")])
+    first, second = Totals("fixed=2", {}).mark(group("ab"), scorers)
+    assert first.value == 1.0 and first.parts == {"fixed": 0.5, "fixed.match": 0.25}
+    assert second.value is None and second.parts == {"fixed": None}
+
+
+@pytest.mark.usefixtures("plugins")
+def test_records_that_no_reward_can_mark_are_told_by_the_first_that_cannot(
+    scorers: Scorers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [record(id=f"r{number}") for number in range(3)]
+    seen: list[list[str]] = []
+
+    def unmarkable(self: Fixed, records: Sequence[TrainRecord], scorers: Scorers) -> dict[str, str]:
+        seen.append([one.id for one in records])
+        return {records[0].id: f"says {self.says}"}
+
+    totals = Totals("fixed=1+other=1", {"fixed.says": "0", "other.says": "1"})
+    assert totals.unmarkable(records, scorers) == {}
+    monkeypatch.setattr(Fixed, "unmarkable", unmarkable)
+    first, second, third = (one.id for one in records)
+    assert totals.unmarkable(records, scorers) == {first: "fixed: says 0", second: "other: says 1"}
+    assert seen == [[first, second, third], [second, third]]
+    with pytest.raises(DataError, match=f"no record can be marked: all 1 are left out, the first '{first}': fixed"):
+        Totals("fixed=1", {}).unmarkable(records[:1], scorers)
+
+
+@pytest.mark.usefixtures("plugins")
 def test_a_total_without_a_value_never_has_one_whatever_else_is_there(scorers: Scorers) -> None:
     draw = random.Random(5)
     for _ in range(200):
