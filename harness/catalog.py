@@ -115,6 +115,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "rating_10": ("rubrics:rating_10.toml", "one answer rated 1 to 10, against a reference where there is one"),
         "pairwise_5": ("rubrics:pairwise_5.toml", "two answers, five verdicts from A>>B to B>>A"),
         "pairwise_2": ("rubrics:pairwise_2.toml", "two answers, one token: for log-probability preferences"),
+        "pairwise_verdict": (
+            "rubrics:pairwise_verdict.toml",
+            "two candidates by principles of the task's own, ending in VERDICT: 1 or 2: what `rjudge` trains",
+        ),
         "structure_match": ("rubrics:structure_match.toml", "whether two reasoning steps match: yes or no"),
     },
     # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging.
@@ -182,6 +186,9 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "tags": ("backends.rewards.form:Tags", "a quarter for each of four tags that stands in its place, once"),
         "length": ("backends.rewards.length:Length", "less than 0 near the token limit: DAPO's ramp"),
         "repetition": ("backends.rewards.length:Repetition", "less than 0 for tokens that repeat themselves"),
+        "vote": ("backends.rewards.vote:Vote", "1 for the answer of the group's own majority; no gold needed"),
+        "verdict": ("backends.rewards.verdict:RightVerdict", "1 for a judge's right verdict on two answers, else -1"),
+        "judge": ("backends.rewards.judge:Judge", "what a judge gives by any rubric, from 0 to 1"),
         "letters": ("backends.rewards.letters:Letters", "share of chosen characters: a dense reward for tests"),
     },
     # Entries are `backends.base.Method`s: ways to train a student.

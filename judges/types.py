@@ -95,8 +95,9 @@ class Rubric:
     """Kind "rating" only: the smallest and largest rating, both inclusive."""
     choices: tuple[RubricChoice, ...] = ()
     """Kinds "pairwise" and "label" only."""
-    reply: Literal["json", "token"] = "json"
-    """"token": the reply is one label and nothing else, so that its log-probability can be read."""
+    reply: Literal["json", "token", "line"] = "json"
+    """"token": the reply is one label and nothing else, so that its log-probability can be read; "line": a text of the
+    judge's own that ends in a line `VERDICT: <label>`, as judges are trained to write."""
     max_tokens: int = 2048
     content_hash: str = ""
     """First 12 hex digits of the sha256 over everything above but the name, and over the prompts and reply schema that

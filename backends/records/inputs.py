@@ -103,12 +103,17 @@ def read_all(names: Iterable[str], grader: str | None = None, *, plain: bool = F
 
 
 def grader_of(record: TrainRecord) -> str | None:
-    """Catalog name of what checks a response: the record's own, else its task's; None if its answer cannot be checked.
+    """`named_grader` of a record with a gold; None if its answer cannot be checked. Raises as that does."""
+    return named_grader(record) if record.gold is not None else None
+
+
+def named_grader(record: TrainRecord) -> str | None:
+    """Catalog name of what reads its answers, with or without a gold: the record's own, else its task's; None if none.
 
     Raises `DataError` for a grader that does not exist.
     """
     name = record.meta.get("grader", TASK_GRADERS.get(record.task))
-    if record.gold is None or name is None:
+    if name is None:
         return None
     if name not in catalog.entries("grader"):
         raise DataError(

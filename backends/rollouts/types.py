@@ -47,6 +47,10 @@ class Rollout:
         return Completion(self.text, self.finish, opened_think=self.opened_think, tokens_out=len(self.tokens_T))
 
 
+LEFT_OUT = "left out: "
+"""How `Part.why` begins where a reward means to give no value, as a vote without a majority does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """What one reward says of one completion. The scorer's own failure is None, never 0."""
@@ -73,6 +77,11 @@ class RolloutMark:
     feedback: str = ""
     why: str = ""
     """Why there is no value: the first part without one, and its reason."""
+
+    @property
+    def by_design(self) -> bool:
+        """Whether there is no value because there shall be none: no failure of a scorer, so no alarm."""
+        return LEFT_OUT in self.why
 
 
 @dataclass(frozen=True, slots=True, eq=False)

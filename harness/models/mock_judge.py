@@ -3,10 +3,10 @@
     harness judge RUN --rubric cot_math --judge mock:judge
 
 A request with a JSON schema gets an object that follows it: of each closed set one value, of each range one number, by
-a hash of the messages. Without a schema it gets one of the verdicts in double brackets that the prompt names, or else
-one of two letters ("A or B", "m or M"), with log-probabilities where they are asked for. ITS
-VERDICTS MEAN NOTHING: they do not depend on what is judged, only on its bytes. The same request always gets the same
-reply; at a temperature above 0 another seed gets another.
+a hash of the messages. Without a schema it gets one of the verdicts in double brackets that the prompt names, or one of
+the two last lines that it offers ("VERDICT: 1 or VERDICT: 2"), or else one of two letters ("A or B", "m or M"), with
+log-probabilities where they are asked for. ITS VERDICTS MEAN NOTHING: they do not depend on what is judged, only on its
+bytes. The same request always gets the same reply; at a temperature above 0 another seed gets another.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _WORDS = ("the", "steps", "follow", "from", "what", "is", "given", "and", "one",
 _MAX_DEPTH = 32
 _BRACKETED = re.compile(r"\[\[([A-Za-z0-9<>=]{1,6})\]\]")
 """Verdicts as the prompts of MT-Bench and Arena-Hard ask for them: [[rating]], [[5]], [[A]], [[A>>B]]."""
+_LINES = re.compile(r"VERDICT: (\S{1,32}) or VERDICT: (\S{1,32})\s{0,8}$")
+"""The two last lines that a prompt for a written verdict offers."""
 _PAIR = re.compile(r"\b([A-Za-z]) or ([A-Za-z])\b")
 """The two names that a one-token prompt offers: "A or B", "m or M"."""
 
@@ -114,6 +116,8 @@ class MockJudge(StandIn):
         elif labels := _BRACKETED.findall(messages[-1].content + messages[0].content):
             label = rng.choice(sorted(set(labels)))
             text = f"[[{rng.randint(1, 10) if label.isalnum() and not label.isupper() else label}]]"
+        elif lines := _LINES.findall(messages[-1].content):
+            text = f"Both were read.\nVERDICT: {rng.choice(lines[-1])}"
         else:
             pair = _PAIR.findall(messages[-1].content)
             one, other = pair[-1] if pair else ("A", "B")

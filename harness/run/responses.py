@@ -16,8 +16,8 @@ from harness.errors import DataError, StoreError, UsageError
 from harness.metrics.diversity import Corpus
 from harness.metrics.diversity_text import words
 from harness.run.folder import SCORES, RunFolder
-from harness.run.judged.tasks import answer_part
 from harness.types import Graded
+from judges.answers import answer_part
 from judges.types import Part
 
 _LENGTHS_DIFFER = 0.1  # relative difference of mean words from which a warning is due

@@ -87,6 +87,9 @@ def _reply_format(rubric: Rubric) -> str:
     if rubric.reply == "token":
         labels = " or ".join(choice.label for choice in rubric.choices)
         return f"{meanings}\nReply with {labels} and nothing else: no other word, no punctuation."
+    if rubric.reply == "line":
+        lines = " or ".join(f"VERDICT: {choice.label}" for choice in rubric.choices)
+        return f"{meanings}\nYour last line is one of these and nothing else: {lines}"
     head = "Reply with one JSON object and nothing before or after it, its keys in this order:\n"
     if rubric.kind == "points":
         rows = ",\n".join(_dimension_shape(one) for one in rubric.dimensions)

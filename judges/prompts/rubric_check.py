@@ -10,8 +10,8 @@ from judges.prompts.rubric_file import TomlTable
 from judges.prompts.templates import MATERIAL, OURS, BadTemplate, fields
 from judges.types import Dimension, Rubric, RubricKind
 
-Reply = Literal["json", "token"]
-REPLIES: tuple[Reply, ...] = ("json", "token")
+Reply = Literal["json", "token", "line"]
+REPLIES: tuple[Reply, ...] = ("json", "token", "line")
 TOTAL = 100.0
 """What the weights of a rubric of kind "points" add up to."""
 MAX_RATINGS = 101
@@ -84,6 +84,9 @@ def choices(root: TomlTable, rubric: Rubric) -> None:
         _mirrored(tables, rubric)
     if rubric.reply == "token":
         _told_apart(tables, labels)
+    for table, label in zip(tables, labels, strict=True):
+        if rubric.reply == "line" and len(label.split()) > 1:
+            table.fail("label", f"label {label!r} has a space in it, and is to stand alone behind VERDICT:")
 
 
 def _mirrored(tables: Sequence[TomlTable], rubric: Rubric) -> None:

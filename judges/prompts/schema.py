@@ -7,7 +7,7 @@ reason for: a model that has decided first only defends its decision.
     points            {"dimensions": {"<key>": {"reason", "evidence", "level"[, "label"]}, ...}, "overall"}
     rating            {"reason", "rating"}
     pairwise, label   {"reason", "verdict"}
-    reply = "token"   no JSON at all, so no schema
+    reply = "token", "line"   no JSON at all, so no schema
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from judges.types import LEVELS, Dimension, Rubric
 
 
 def reply_schema(rubric: Rubric) -> dict[str, Json] | None:
-    """JSON schema (draft 2020-12) of a reply; None where the reply is one bare label.
+    """JSON schema (draft 2020-12) of a reply; None where the reply is one bare label or a text.
 
     Points are not in it: the judge gives levels and we compute.
     """
-    if rubric.reply == "token":
+    if rubric.reply != "json":
         return None
     if rubric.kind == "points":
         dimensions = {one.key: _dimension(one) for one in rubric.dimensions}

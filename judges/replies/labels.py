@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -9,6 +10,26 @@ from judges.replies.evidence import squeezed
 
 _AROUND = " \t\r\n\"'`*_.,:;!?()[]{}“”‘’«»▁Ġ"
 """What a one-token reply may carry around its label: quotes, emphasis, a full stop, a tokenizer's mark of a space."""
+
+
+_VERDICT = re.compile(r"VERDICT[ \t]{0,8}[*_]{0,3}[ \t]{0,8}:[ \t]{0,8}(\S{0,64})", re.IGNORECASE)
+
+
+def verdict_line(labels: Sequence[str], text: str) -> tuple[str | None, str]:
+    """The label behind the last "VERDICT:" of a reply, and what stands before; no label if that names none of them.
+
+    A line that repeats what was asked for ("VERDICT: 1 or VERDICT: 2") decides nothing. Linear in the text.
+    """
+    found = None
+    for match in _VERDICT.finditer(text):
+        found = match
+    if found is None:
+        return None, text.strip()
+    start = text.rfind("\n", 0, found.start()) + 1
+    end = text.find("\n", found.end())
+    line = text[start : end if end >= 0 else len(text)]
+    reason = text[: found.start()].rstrip(" \t\n*_#").strip()
+    return (match_token(labels, found[1]) if len(_VERDICT.findall(line)) == 1 else None), reason
 
 
 def match_label(labels: Sequence[str], said: str) -> str | None:

@@ -37,7 +37,7 @@ from harness.hashing import canonical_json
 from harness.types import Completion, Json
 from judges.replies.evidence import invented
 from judges.replies.jsonfind import FoundObject, find_objects, storable
-from judges.replies.labels import match_label, match_token
+from judges.replies.labels import match_label, match_token, verdict_line
 from judges.replies.quoting import Quotable, seen
 from judges.replies.thought import with_reply
 from judges.types import LEVELS, Dimension, Malformed, Mark, Rubric, RubricChoice, RubricKind, Verdict
@@ -73,6 +73,8 @@ def parse_reply(rubric: Rubric, completion: Completion, *, judged_text: str) -> 
         raise Malformed("empty reply: give the verdict")
     if rubric.reply == "token":
         return _token(rubric, completion, text)
+    if rubric.reply == "line":
+        return _line(rubric, text)
     notes = _Notes()
     reply = _deciding_object(text, _DECIDES[rubric.kind], judged_text, notes)
     match rubric.kind:
@@ -236,6 +238,16 @@ def _token(rubric: Rubric, completion: Completion, text: str) -> Verdict:
     if weighted is None:
         return Verdict(choice.value, label, choice.weight, notes=("no_logprobs",))
     return Verdict(weighted, label, choice.weight, soft=True)
+
+
+def _line(rubric: Rubric, text: str) -> Verdict:
+    """The label on the last line that gives a verdict; what stands before it is the reason."""
+    labels = [one.label for one in rubric.choices]
+    label, reason = verdict_line(labels, text)
+    if label is None:
+        raise Malformed(f"no verdict: end with a line of its own, VERDICT: and one of {_listed(labels)}")
+    choice = _chosen(rubric, label)
+    return Verdict(choice.value, label, choice.weight, storable(reason), notes=() if reason else ("no_reason",))
 
 
 def _expected(rubric: Rubric, completion: Completion, label: str) -> float | None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.datasets import load_rows
-from harness.errors import DataError, StoreError, UsageError
+from harness.errors import DataError, StoreError
 from harness.reasoning import Unread, with_answer
 from harness.run.folder import Key, RunFolder
 from harness.run.plan import PlannedRun
 from harness.run.turns import walk
-from harness.types import Completion, Message, Problem
+from harness.types import Completion, Problem
+from judges.answers import answer_part, conversation
 from judges.types import Part, Task
 
 
@@ -81,28 +82,6 @@ def _task(problem: Problem, attempt: int, completion: Completion, part: Part) ->
         cluster=problem.cluster,
         meta=problem.meta,
     )
-
-
-def conversation(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(what the user said turn by turn, what the assistant said before the last of them).
-
-    A system message belongs to what was asked: it is put before the first turn.
-    """
-    system = "\n\n".join(message.content for message in messages if message.role == "system")
-    turns = [message.content for message in messages if message.role == "user"]
-    answers = tuple(message.content for message in messages if message.role == "assistant")
-    if len(turns) != len(answers) + 1:
-        raise UsageError("judging needs user and assistant messages in turn, the last one by the user")
-    return ((f"{system}\n\n{turns[0]}" if system else turns[0]), *turns[1:]), answers
-
-
-def answer_part(completion: Completion, part: Part) -> str:
-    """The text to judge; an answer that was never given (a think block that was never closed) is empty."""
-    completed = with_answer(completion)
-    if part == "answer":
-        return completed.answer_text or ""
-    whole = "\n\n".join(text for text in (completed.reasoning, completed.answer_text) if text)
-    return (completed.reasoning or whole) if part == "reasoning" else whole
 
 
 def baseline_answers(job: PlannedRun, data_dir: Path | None) -> Mapping[str, tuple[str, ...]]:
