@@ -186,7 +186,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "tags": ("backends.rewards.form:Tags", "a quarter for each of four tags that stands in its place, once"),
         "length": ("backends.rewards.length:Length", "less than 0 near the token limit: DAPO's ramp"),
         "repetition": ("backends.rewards.length:Repetition", "less than 0 for tokens that repeat themselves"),
-        "vote": ("backends.rewards.vote:Vote", "1 for the answer of the group's own majority; no gold needed"),
+        "vote": ("backends.rewards.vote:GroupVote", "1 for the answer of the group's own majority; no gold needed"),
         "verdict": ("backends.rewards.verdict:RightVerdict", "1 for a judge's right verdict on two answers, else -1"),
         "judge": ("backends.rewards.judge:Judge", "what a judge gives by any rubric, from 0 to 1"),
         "letters": ("backends.rewards.letters:Letters", "share of chosen characters: a dense reward for tests"),

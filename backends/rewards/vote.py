@@ -23,7 +23,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Vote(Reward):
+class GroupVote(Reward):
     """1 for an answer that agrees with the majority of its group, else 0: the pseudo-label of a question without gold.
 
     A group whose majority is too small to be trusted, or so large that nothing can be learnt, is left out whole, and so
