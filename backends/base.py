@@ -80,6 +80,8 @@ class Training:
     """Loads (model, tokenizer) of a spec for passes without gradient, in the student's precision, on its device."""
     examples: int
     """Size of the data set."""
+    spend: Callable[..., None] = lambda **tokens: None
+    """Tells of tokens beside those of passes: `spend(generated=9, prefilled=4, judge_in=7, judge_out=1)`."""
 
 
 class Objective:

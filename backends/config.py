@@ -13,6 +13,7 @@ from typing import Any, Literal
 from harness.errors import ConfigError
 from harness.hashing import canonical_json, short_hash
 from harness.options import parse_options
+from harness.spent import Counted
 from harness.types import Json
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -101,7 +102,9 @@ class TrainConfig:
     max_length: int = 2048
     """Most tokens of a sequence, the student's own context at most; longer ones are left out, never cut."""
     budget_tokens: int | None = None
-    """Tokens that the student reads in training, padding excluded; takes the place of the epochs."""
+    """Tokens that the student reads and writes in training, padding excluded; takes the place of the epochs."""
+    count: Counted = "student"
+    """What `budget_tokens` counts: tokens that the student reads and writes, or also those of teachers and judges."""
     budget_seconds: float | None = None
     """Wall-clock limit; what is trained until then is kept."""
     precision: Precision = "auto"
@@ -115,6 +118,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, not {value}")
+        if self.count != "student" and self.budget_tokens is None:
+            raise ConfigError(f"--count {self.count} says what a budget of tokens counts: say --budget 2Mtok too")
         if not 0 <= self.seed <= _MOST_SEED:
             raise ConfigError(f"the seed must be from 0 to {_MOST_SEED}, not {self.seed}")
 
@@ -135,6 +140,8 @@ class TrainConfig:
         """What decides the result, for the id of the model: everything but the place of the data."""
         found = dataclasses.asdict(self)
         del found["data"]
+        if self.count == "student":  # ids are older than the choice
+            del found["count"]
         return found
 
     def hash(self, data_hash: str, order: str) -> str:

@@ -121,7 +121,8 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     encoder = _encoder(tokenizer, config, min(config.max_length, context))
     tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did
     digest, order = data_hash(records), data_order(records)
-    planned = _plan_stages(config, stages, settings, encoder, records)
+    reads = method.reads_teacher is not None and method.reads_teacher(options)
+    planned = _plan_stages(config, stages, settings, encoder, records, config.count == "all" and reads)
     identity: dict[str, Json] = {
         **config.identity(),
         "options": cast(Json, asdict(options)),
@@ -213,7 +214,9 @@ def _plan_stages(
     settings: dict[str, Settings],
     encoder: Encoder,
     records: Sequence[TrainRecord],
+    teacher_counts: bool,
 ) -> tuple[StagePlan, ...]:
+    """The stages; `teacher_counts`: the budget counts what a teacher reads, which reads along."""
     share = 0.0
     planned = []
     for stage in stages:
@@ -231,7 +234,8 @@ def _plan_stages(
             budget_seconds=None if config.budget_seconds is None else config.budget_seconds * share,
         )
         if chosen.max_steps is None and config.budget_tokens is not None:
-            steps = math.ceil(config.budget_tokens * (share - previous) / plan.tokens_per_step)
+            counted = plan.tokens_per_step * (2 if teacher_counts else 1)
+            steps = math.ceil(config.budget_tokens * (share - previous) / counted)
             plan = replace(plan, steps=max(1, steps))
         elif chosen.max_steps is None:
             plan = replace(plan, steps=max(1, round(chosen.epochs * plan.steps_per_epoch)))

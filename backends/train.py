@@ -17,7 +17,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from harness.files import check_folder, open_lock, read_json, write_atomically
 from harness.models.base import import_extra
 from harness.models.hf_source import fingerprint_of
 from harness.registry import CARD, MODEL, ModelCard, models_dir, write_card
+from harness.spent import Spent, read_spent
 
 if TYPE_CHECKING:
     from backends.trainers.callbacks import TrainStatus
@@ -112,6 +113,12 @@ class _Run:
                 "one, or remove the folder and train again"
             )
 
+    @property
+    def spent(self) -> Spent:
+        """In the stages that are finished; a training that an earlier version began has told what was read alone."""
+        told = self.state.get("spent")
+        return Spent(read=self.state["tokens"]) if told is None else read_spent(told)
+
     def stages(self) -> Path:
         """Run the stages that are not finished; returns the folder of the last one's model."""
         done: Path | None = None
@@ -146,9 +153,10 @@ class _Run:
             None if seconds is None else max(0.0, seconds - self.state["seconds"]),
             self.runtime.save_steps,
             stop,
+            self.plan.config.count,
         )
         trainer = make_trainer(self.plan, plan, self.runtime, watch, checkpoints, previous, self.results_dir)
-        trainer.tokens_seen = self.state["tokens"]
+        trainer.account.total = self.spent
         trainer.begin()
         checkpoint = last_checkpoint(checkpoints, clean=self.first)
         if checkpoint is not None:
@@ -169,7 +177,8 @@ class _Run:
         save_model(trainer, folder, self.plan.tokenizer)
         self.state |= {
             "done": [*self.state["done"], plan.stage.name],
-            "tokens": trainer.tokens_seen,
+            "tokens": trainer.account.total.read,
+            "spent": asdict(trainer.account.total),
             "steps": self.state["steps"] + trainer.state.global_step,
             "stopped": watch.stopped,
             "final": trainer.last_numbers,
@@ -210,6 +219,7 @@ class _Run:
             final=self.state["final"],
             fingerprint=None,
             base_fingerprint=plan.source.mark(),
+            spent=self.spent,
         )
         if self.first:
             card = _register(card, self.folder, done)
@@ -221,6 +231,8 @@ def _read_state(path: Path) -> dict[str, Any]:
     try:
         state = read_json(path)
         counts = [state[name] for name in ("seconds", "tokens", "steps")]
+        if "spent" in state:
+            read_spent(state["spent"])
         if (
             min(counts) >= 0
             and isinstance(state["stopped"], str)

@@ -28,6 +28,7 @@ from harness.errors import StoreError, UnknownName, UsageError
 from harness.files import delete, open_lock, parse_json, read_bytes, write_atomically
 from harness.hashing import canonical_json, short_hash
 from harness.redact import redact
+from harness.spent import Spent, read_spent
 from harness.types import Json
 
 SCHEMA = 1
@@ -89,6 +90,8 @@ class ModelCard:
     base_fingerprint: str | None = None
     """Of the weights of `base` as they were trained from, "commit:…" for a model on the hub; None on older cards and
     for what was merged. An adapter is never put over others."""
+    spent: Spent | None = None
+    """Tokens of each kind and flops; None on older cards and for what was merged or imported."""
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -320,7 +323,7 @@ def _finite(value: Json) -> Json:
 
 _TEXTS = ("id", "method", "base", "config_hash", "created", "kind", "stopped")
 _MAYBE_TEXTS = ("teacher", "data", "data_hash", "device", "commit", "fingerprint", "base_fingerprint")
-_LATER = {"base_fingerprint"}
+_LATER = {"base_fingerprint", "spent"}
 """Fields that cards of earlier versions lack."""
 _MAYBE_COUNTS = ("records", "tokens", "steps")
 _TABLES = ("config", "final", "versions")
@@ -335,7 +338,8 @@ def _parse(text: str, path: Path) -> ModelCard:
     problem = _problem(raw)
     if problem:
         raise StoreError(f"{path} is no model card ({problem}): restore it, or remove the folder and train again")
-    return ModelCard(**{field.name: raw[field.name] for field in fields(ModelCard) if field.name in raw})
+    told = {field.name: raw[field.name] for field in fields(ModelCard) if field.name in raw}
+    return ModelCard(**told | {"spent": None if raw.get("spent") is None else read_spent(raw["spent"])})
 
 
 def _problem(raw: Any) -> str:
@@ -364,6 +368,11 @@ def _problem(raw: Any) -> str:
             return f"{name} is not a table"
     if not all(isinstance(version, str) for version in raw["versions"].values()):
         return "a version is not a text"
+    if raw.get("spent") is not None:
+        try:
+            read_spent(raw["spent"])
+        except ValueError as error:
+            return str(error)
     if raw["kind"] not in get_args(Kind):
         return f"kind is {raw['kind']!r}, not full or adapter"
     return "" if _ID.fullmatch(raw["id"]) and ".." not in raw["id"] else f"{raw['id']!r} is no model id"

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 
 from backends.trainers.signals import StopRequest
 from harness.files import append_text, delete, parse_json, read_bytes, read_json, write_atomically
+from harness.spent import Counted, Spent
 
 COMPLETE = "COMPLETE"
 """Written into a checkpoint last, with each file's size: without it, or with a file cut short, none is whole."""
@@ -50,8 +51,13 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         budget_seconds: float | None,
         save_steps: int | None,
         stop: StopRequest | None = None,
+        count: Counted = "student",
     ) -> None:
-        """`budget_seconds` counts from now; `watch` is only called on the first process; `stop` is what a user asks."""
+        """`budget_seconds` counts from now; `watch` is only called on the first process; `stop` is what a user asks.
+
+        `count`: which tokens the budget counts.
+        """
+        self.count: Counted = count
         self.stage, self.metrics, self.watch = stage, metrics, watch
         self.budget_tokens, self.budget_seconds, self.save_steps = budget_tokens, budget_seconds, save_steps
         self.stop = stop or StopRequest()
@@ -70,7 +76,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Speeds count from the first step."""
-        self._logged = (self.trainer.tokens_seen, time.monotonic())
+        self._logged = (self.trainer.account.total.read, time.monotonic())
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Stop at a budget; save after so many steps or so much time, and before stopping."""
@@ -78,7 +84,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         if self.budget_seconds is not None:
             # One clock decides for all processes: they must stop at the same step.
             over_time = bool(self.trainer.any_process(self.seconds >= self.budget_seconds))
-        if self.budget_tokens is not None and self.trainer.tokens_seen >= self.budget_tokens:
+        if self.budget_tokens is not None and self.trainer.account.total.counted(self.count) >= self.budget_tokens:
             self.stopped, control.should_training_stop = "token budget", True
         elif over_time and state.global_step < state.max_steps:
             self.stopped, control.should_training_stop = "time budget", True
@@ -106,7 +112,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         """One line of metrics.jsonl."""
         if not state.is_world_process_zero or "loss" not in logs:
             return
-        tokens, now = self.trainer.tokens_seen, time.monotonic()
+        spent: Spent = self.trainer.account.total
+        tokens, now = spent.read, time.monotonic()
         before, since = self._logged
         self._logged = (tokens, now)
         row = {
@@ -114,6 +121,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
             "step": state.global_step,
             **logs,
             "tokens": tokens,
+            "spent": asdict(spent),
             "tokens_per_second": round((tokens - before) / max(now - since, 1e-9), 1),
             "memory_mb": _memory_mb(),
         }

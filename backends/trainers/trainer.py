@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -23,12 +24,14 @@ from transformers.trainer import TRAINER_STATE_NAME, TrainerState
 from backends.base import Objective, Step, Training
 from backends.losses.positions import HeadLogits
 from backends.records.collate import collate, padding
+from backends.trainers.account import Account
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.feed import Feed
 from backends.trainers.head import score
 from backends.trainers.sharding import refuse_zero3
 from backends.trainers.writing import writing
 from harness.errors import StoreError, TrainingStopped
+from harness.spent import Spent
 
 OBJECTIVE_FILE = "objective.pt"
 """State of the objective, in a checkpoint."""
@@ -72,6 +75,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         if use_cache is not None:  # transformers switches it off for training, and would save it so
             model.config.use_cache = use_cache
         model.add_model_tags(["trl", "sft"])  # in the adapter's README.md, as it has always been
+        self.account = Account(self.model)
+        """What this training has spent."""
         self._training = Training(
             model=self.model,
             tokenizer=tokenizer,
@@ -81,12 +86,10 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             teacher=teacher,
             load=load,
             examples=feed.size,
+            spend=self.account.add,
         )
         self._counts: dict[str, Tensor] = {}
         self._step_log: dict[str, Tensor] = {}
-        self.tokens_seen = 0
-        """Tokens that the student has read, padding excluded, over all processes."""
-        self._step_tokens = 0
         self.last_numbers: dict[str, float] = {}
         """What was logged last: means over the steps since the time before."""
         self._window: list[dict[str, float]] = []
@@ -105,6 +108,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         if not self.is_in_train:
             refuse_zero3("a pass before training")
         model = self.model if model is None else model
+        self.account.passed(model, batch.inputs["attention_mask"].sum())
         was_training = model.training
         model.eval()
         try:
@@ -124,20 +128,18 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     # --- the loop's hooks -------------------------------------------------------------------------------------------
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: Any) -> tuple[list[Any], None]:
-        """The coming optimiser step's micro-batches; counts what the objective divides by, and tokens, in all of them.
+        """The coming optimiser step's micro-batches; counts what the objective divides by in all of them, and tokens.
 
         Counts are those of all processes.
         """
         indices, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         collated = [collate(part, self._pad_id) for part in self.feed.batch(self.step, indices, self._training)]
         totals: dict[str, Tensor] = {}
-        read = torch.zeros((), dtype=torch.int64)
         for batch in collated:
-            read = read + batch["attention_mask"].sum()
+            self.account.read(batch["attention_mask"].sum())
             for name, count in self.objective.counts(as_batch(batch)).items():
                 totals[name] = totals[name] + count if name in totals else count
         self._counts = {name: self._over_processes(total.to(device)) for name, total in totals.items()}
-        self._step_tokens = int(self._over_processes(read.to(device)))
         return collated, None
 
     def compute_loss(
@@ -168,8 +170,9 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         """Clip; stop before the weights are touched if the step is not finite; tell the objective of the step."""
         norm = super()._clip_grad_norm(model)
         names = sorted(self._step_log)
-        values = self._over_processes(torch.stack([self._step_log[name].double() for name in names]))
-        numbers = dict(zip(names, values.tolist(), strict=True))
+        own = torch.stack([self._step_log[name].double() for name in names])
+        values = self._over_processes(torch.cat([own, self.account.take().to(own.device)])).tolist()
+        numbers = dict(zip(names, values[: len(names)], strict=True))
         self._step_log = {}
         finite = torch.isfinite(torch.as_tensor(numbers["loss"])) and (norm is None or torch.isfinite(_local(norm)))
         if not finite:
@@ -177,7 +180,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
                 f"the loss or its gradient is no finite number at step {self.state.global_step + 1} "
                 f"(loss {numbers['loss']}): the last checkpoint is kept; try a lower learning rate"
             )
-        self.tokens_seen += self._step_tokens
+        self.account.put(values[len(names) :])
         self._window.append(numbers)
         self.objective.after_step(numbers, self.step)
         return norm
@@ -219,17 +222,18 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             if self.args.should_save:
                 state = {
                     "objective": self.objective.state_dict(),
-                    "tokens_seen": self.tokens_seen,
+                    "spent": asdict(self.account.total),
                     "window": self._window,  # so that what is logged next is the mean that it would have been
                 }
                 torch.save(state, folder / OBJECTIVE_FILE)
 
     def resume(self, checkpoint: Path) -> None:
-        """Take up the objective's state and the token count of a checkpoint, before `train` resumes from it."""
+        """Take up the objective's state and what was spent until a checkpoint, before `train` resumes from it."""
         with reading(checkpoint):
             state: Mapping[str, Any] = torch.load(checkpoint / OBJECTIVE_FILE, map_location="cpu", weights_only=True)
             self.objective.load_state_dict(state["objective"])
-            self.tokens_seen = int(state["tokens_seen"])
+            self.account.total = Spent(**state["spent"]) if "spent" in state else Spent(read=int(state["tokens_seen"]))
+            self.account.forget()  # what the objective reads before the first step is in it
             self._window = list(state["window"])
             TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
 

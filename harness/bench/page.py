@@ -14,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 
 from harness.bench.compare import Entry, SuiteComparison
+from harness.bench.costs import TITLES, Costed, axes_of, costed
 from harness.bench.report import all_tables
 from harness.bench.samples import TOKENS
-from harness.bench.spec import Arm, BenchSpec
+from harness.bench.spec import COUNTED, Arm, BenchSpec
 from harness.errors import UsageError
 from harness.files import iter_lines, parse_json, write_output
 from harness.plain import clean, plural
@@ -99,6 +100,29 @@ def _mark(axes: _Axes, entry: Entry, key: str, scale: float, colour: str) -> str
             for a, b in pairs
         ]
     return "".join([*parts, "</g>"])
+
+
+def frontiers(found: SuiteComparison) -> list[str]:
+    """Score against each kind of cost: a dot per row, a line through those that nothing beats for less."""
+    rows = costed(found)
+    return [_frontier(found, rows, axis) for axis in axes_of(rows)]
+
+
+def _frontier(found: SuiteComparison, rows: Sequence[Costed], axis: str) -> str:
+    scale = 100.0 if found.headline.share else 1.0
+    points = [(row.costs[axis], scale * row.value) for row in rows]
+    axes = _Axes(*_range([x for x, _ in points]), *_range([y for _, y in points]))
+    best = sorted(point for row, point in zip(rows, points, strict=True) if axis in row.best)
+    path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in best)
+    marks = [f'<polyline points="{path}" fill="none" stroke="#777777" stroke-dasharray="4 3"/>']
+    marks += [
+        f'<circle cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="5" fill="{_COLOURS[place % len(_COLOURS)]}">'
+        f"<title>{_safe(f'{row.name}: {y:.1f}, {x:.3g} {TITLES[axis]}')}</title></circle>"
+        for place, (row, (x, y)) in enumerate(zip(rows, points, strict=True))
+    ]
+    title = f"{found.suite}: {found.headline.title}{' [%]' if found.headline.share else ''} against {TITLES[axis]}"
+    frame = axes.draw(f"{TITLES[axis]} of a training", found.headline.title)
+    return _figure(title, frame + "".join(marks), _legend([row.name for row in rows]))
 
 
 def curves(found: Sequence[tuple[str, Points]]) -> str:
@@ -227,12 +251,12 @@ def write_report(
 ) -> None:
     """Write the report; raises `OSError` if the place cannot be written."""
     tables = all_tables(arms, comparisons)
-    budget = "each for its own epochs" if spec.budget is None else f"{spec.budget} each"
+    budget = "each for its own epochs" if spec.budget is None else f"{spec.budget} each{COUNTED[spec.count]}"
     title = f"{', '.join(spec.methods)} on {spec.student}: {plural(spec.seeds, 'seed')}, {budget}"
     if path.suffix == ".md":
         write_output(path, f"# {markdown(title)}\n\n{to_markdown(tables)}")
         return
-    figures = [figure for found in comparisons for figure in (scatter(found), noise_bars(found))]
+    figures = [figure for found in comparisons for figure in (scatter(found), *frontiers(found), noise_bars(found))]
     figures.append(curves(loss_curves(arms, results_dir)))
     write_output(path, page(title, tables, figures=[figure for figure in figures if figure]))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 
 from harness.bench.compare import Entry, SuiteComparison, Versus
+from harness.bench.costs import costed, costs_of, frontier_table
 from harness.bench.runner import ReadyBench, unequal
 from harness.bench.samples import TOKENS, Quantity
 from harness.bench.spec import Arm, BenchSpec
@@ -81,6 +83,8 @@ def _row(found: SuiteComparison, entry: Entry) -> Row:
             measure.key: _measure_json(entry, measure) for measure in found.measures if measure.key in entry.means
         },
         "train_tokens": _average([card.tokens for card in cards]),
+        "spent": None if (spent := costs_of(arm)) == {} else spent,
+        "frontier": next((list(row.best) for row in costed(found) if row.name == arm.name), []),
         "train_seconds": _average([card.seconds for card in cards]),
         "answer_seconds": _average([number(run.totals, "seconds") for run in runs]),
         "cost": _average([number(run.totals, "cost") for run in runs]),
@@ -197,6 +201,7 @@ def training_table(arms: Sequence[Arm]) -> Table:
             "seed": member.seed,
             "model": member.model,
             "tokens": member.card.tokens,
+            "spent": None if member.card.spent is None else asdict(member.card.spent),
             "seconds": member.card.seconds,
             "steps": member.card.steps,
             "stopped": member.card.stopped,
@@ -211,6 +216,11 @@ def training_table(arms: Sequence[Arm]) -> Table:
         column("seed", right=True),
         column("model"),
         Column("tokens", lambda row: count(number(row, "tokens")), right=True),
+        *(
+            Column(title, partial(_spent, name), right=True)
+            for name, title in _SPENT.items()
+            if any(number(row, "spent", name) for row in rows)
+        ),
         Column("steps", lambda row: count(number(row, "steps")), right=True),
         Column("seconds", lambda row: count(number(row, "seconds")), right=True),
         Column("last loss", _loss, right=True),
@@ -220,15 +230,32 @@ def training_table(arms: Sequence[Arm]) -> Table:
     return Table("Trainings", columns, tuple(rows), failures)
 
 
+_SPENT = {
+    "generated": "generated",
+    "prefilled": "prefilled",
+    "teacher": "teacher",
+    "judge_in": "judge read",
+    "judge_out": "judge wrote",
+    "flops": "flops",
+}
+"""Kind of cost -> its column, which is there where anything was spent; `tokens` are those read."""
+
+
+def _spent(name: str, row: Row) -> str:
+    value = number(row, "spent", name)
+    return "-" if value is None else f"{value:.3g}" if name == "flops" else count(value)
+
+
 def _loss(row: Row) -> str:
     loss = number(row, "final", "loss")
     return "-" if loss is None else f"{loss:.4g}"
 
 
 def all_tables(arms: Sequence[Arm], comparisons: Sequence[SuiteComparison]) -> list[Table]:
-    """Scores of each suite, then the noise of each, then the trainings."""
+    """Scores of each suite, what they cost, where their noise comes from, then the trainings."""
     return [
         *(suite_table(found) for found in comparisons),
+        *(table for found in comparisons if (table := frontier_table(found)) is not None),
         *(variance_table(found) for found in comparisons),
         training_table(arms),
     ]
@@ -243,6 +270,7 @@ def bench_json(spec: BenchSpec, arms: Sequence[Arm], comparisons: Sequence[Suite
             "student": spec.student,
             "teacher": spec.teacher,
             "budget": spec.budget,
+            "count": spec.count,
         },
         "trainings": [dict(row) for row in training_table(arms).rows],
         "notes": {found.suite: list(found.notes) for found in comparisons},

@@ -14,6 +14,7 @@ from harness.bench.spec import Arm, BenchSpec, Kind, Member, Planned, Trainer
 from harness.errors import HarnessError, Interrupted, PrerequisiteError, TooManyFailures, UsageError
 from harness.registry import SCHEME, ModelCard
 from harness.run.pipeline import Outcome, check_failures
+from harness.spent import Counted
 
 Key = tuple[str, int]
 """Method and seed."""
@@ -72,15 +73,15 @@ def unequal(trainings: Mapping[Key, Planned]) -> list[str]:
     ]
 
 
-def unequal_budgets(arms: Sequence[Arm], budget: str | None) -> list[str]:
-    """A line if some method read more than another: tokens, or seconds where the budget is a time."""
+def unequal_budgets(arms: Sequence[Arm], budget: str | None, counted: Counted = "student") -> list[str]:
+    """A line if some method took more than another: of the tokens that count, or of time if that is the budget."""
     timed = budget is not None and not budget.strip().lower().endswith("tok")
     unit = "seconds" if timed else "tokens"
     spent = {
         arm.name: sum(cards) / len(cards)
         for arm in arms
         if arm.kind == "method"
-        and (cards := [getattr(member.card, unit) for member in arm.members if member.card is not None])
+        and (cards := [_took(member.card, timed, counted) for member in arm.members if member.card is not None])
     }
     if len(spent) < 2:
         return []
@@ -91,6 +92,12 @@ def unequal_budgets(arms: Sequence[Arm], budget: str | None) -> list[str]:
         f"the budgets differ: {most} was trained with {high:,.0f} {unit}, {least} with {low:,.0f} "
         f"({high / low - 1.0:.0%} more): part of a difference may be that"
     ]
+
+
+def _took(card: ModelCard, timed: bool, counted: Counted) -> float:
+    if timed:
+        return card.seconds or 0.0
+    return (card.tokens or 0) if card.spent is None else card.spent.counted(counted)
 
 
 def train_all(bench: ReadyBench, say: Say) -> tuple[dict[Key, ModelCard], dict[str, list[str]]]:

@@ -11,9 +11,12 @@ from harness.errors import ConfigError
 from harness.registry import ModelCard
 from harness.run.result import RunResult
 from harness.run.warned import warnings_of
+from harness.spent import Counted
 
 Kind = Literal["method", "student", "teacher", "model"]
 _MOST_SEEDS = 1000
+COUNTED: Mapping[Counted, str] = {"student": "", "all": ", teachers' and judges' tokens counted"}
+"""For titles."""
 STUDENT = "student"
 """Names the untrained student as the reference."""
 
@@ -36,6 +39,8 @@ class BenchSpec:
     """Further models to evaluate beside them."""
     budget: str | None = None
     """What each training may take, as the user wrote it; for titles."""
+    count: Counted = "student"
+    """Which tokens the budget counts."""
     reference: str | None = None
     """Row that the others are held against: a method, or "student", the untrained one; None: the first method."""
 

@@ -33,6 +33,7 @@ _JUDGING = (
 @click.option("--model", multiple=True, metavar="ENGINE:NAME", help="Further model to show beside them.")
 @click.option("--seeds", type=int, metavar="COUNT", help="Trainings of each method: seeds 0, 1, … [default: 3]")
 @click.option("--budget", metavar="AMOUNT", help="Tokens or time of each training: 200ktok, 2Mtok, 30min.")
+@options.some(options.TRAINING, "count")
 @click.option(
     "--set",
     "assignments",

@@ -22,13 +22,14 @@ from harness.bench.runner import ReadyBench, Say, check_arms, preflight, run_ben
 from harness.bench.spec import BenchSpec, Planned, Trainer
 from harness.cli import options
 from harness.config import RunConfig, resolve, validate
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, UnknownName, UsageError
 from harness.options import refuse_strays
 from harness.plain import clean
 from harness.registry import CARD, ModelCard, models_dir
 from harness.report.table import Format
 from harness.run.pipeline import Outcome, run
 from harness.run.plan import PlannedRun, plan_suites, refuse_temperatures
+from harness.spent import Counted
 
 if TYPE_CHECKING:
     from backends.plan import Plan
@@ -58,7 +59,7 @@ def bench(given: Mapping[str, Any]) -> None:
         return
     arms = run_bench(ready, partial(_evaluate, spec.evaluation, given["quiet"]), say)
     n_of = {plan.suite.name: plan.spec.sampling.n for plan in plans}
-    warnings += [*unequal(ready.trainings), *unequal_budgets(arms, spec.budget)]
+    warnings += [*unequal(ready.trainings), *unequal_budgets(arms, spec.budget, spec.count)]
     comparisons = compare_suites(arms, n_of, results_dir, spec.reference, warnings)
     tables = all_tables(arms, comparisons)
     if given["report"] is not None:
@@ -104,18 +105,21 @@ def ask(given: Mapping[str, Any], say: Say) -> tuple[ReadyBench, list[PlannedRun
         warnings.append("no --budget: every method trains for its own epochs, which compares recipes and not methods")
     for line in warnings:
         say(line)
+    methods = tuple(name.strip() for part in given["methods"] for name in part.split(",") if name.strip())
+    given["count"] = _count(given, methods, say)
     config = _evaluation(given)
     plans = plan_suites(config)
     refuse_temperatures(plans, config)
     _check_models(given, config, plans)
     spec = BenchSpec(
-        methods=tuple(name.strip() for part in given["methods"] for name in part.split(",") if name.strip()),
+        methods=methods,
         seeds=3 if given["seeds"] is None else given["seeds"],
         student=given["student"],
         evaluation=config,
         teacher=_teacher(given, config, say),
         models=given["model"],
         budget=given["budget"],
+        count=given["count"],
         reference=given["reference"],
     )
     return preflight(spec, _trainer(given, spec)), plans, warnings
@@ -128,6 +132,32 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     preset = find_preset(given["preset"], given["student"])
     said = {name: value for name, value in given.items() if value is not None and value != ()}
     return {**given, **preset, **said, "assignments": {**preset["assignments"], **given["assignments"]}}
+
+
+def _count(given: Mapping[str, Any], methods: Sequence[str], say: Say) -> Counted:
+    """What the budget counts. Where a student writes, methods differ most in what is not read by the student: all."""
+    if given["budget"] is None or parse_budget(given["budget"])[0] is None:
+        if given["count"] == "all":
+            raise UsageError("--count all says what a budget of tokens counts: say --budget 2Mtok too")
+        return "student"
+    if given["count"] is not None:
+        return cast(Counted, given["count"])
+    rolling = [name for name in methods if _lets_student_write(name)]
+    if not rolling:
+        return "student"
+    say(f"--count all: the budget counts teachers' and judges' tokens too, since {rolling[0]} lets the student write")
+    return "all"
+
+
+def _lets_student_write(name: str) -> bool:
+    """Whether a stage of the method trains on what the student writes meanwhile, with its default options."""
+    from backends.base import TrainMethod, load_method
+
+    try:
+        method = load_method(name)
+        return isinstance(method, TrainMethod) and any(one.rolling for one in method.stages(method.options()))
+    except UnknownName:
+        return False  # it is refused where it is planned
 
 
 def _evaluation(given: Mapping[str, Any]) -> RunConfig:

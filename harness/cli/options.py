@@ -85,6 +85,12 @@ TRAINING: dict[str, Callable[[F], F]] = {
     "data": click.option(
         "--data", metavar="FILE|synth:…", help="Training data (docs/data.md), or synth:levels=1+2,per_level=500."
     ),
+    "count": click.option(
+        "--count",
+        type=click.Choice(["student", "all"]),
+        help="What a budget of tokens counts: what the student reads and writes, or also what a teacher and judges do. "
+        "[default: student; where a method of `harness bench` lets the student write: all]",
+    ),
     "max_length": click.option(
         "--max-length",
         type=int,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--budget", metavar="AMOUNT", help="Tokens or time in place of epochs: 200ktok, 2Mtok, 30min.")
 @click.option("--limit", type=int, help="Only that many records, the first.")
 @click.option("--seed", type=int, help="Root seed. [default: 0]")
-@options.some(options.TRAINING, "max_length", "precision", "gradient_checkpointing", "template")
+@options.some(options.TRAINING, "count", "max_length", "precision", "gradient_checkpointing", "template")
 @click.option("--save-steps", type=click.IntRange(min=1), help="Steps between checkpoints. [default: ten minutes]")
 @click.option("--logging-steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps between logs.")
 @click.option("--report-to", multiple=True, type=click.Choice(["trackio", "wandb", "tensorboard"]), help="Also log to.")
@@ -94,6 +94,7 @@ def command(
     else:
         loss = card.final.get("loss")
         numbers = [f"{card.tokens:,} tokens"] if card.tokens is not None else []
+        numbers += [f"{card.spent.generated:,} generated"] if card.spent is not None and card.spent.generated else []
         numbers += [f"loss {loss:.4f}"] if isinstance(loss, float) else []
         click.echo(f"{card.id}  {card.stopped}" + "".join(f", {number}" for number in numbers))
         command = options.with_results_dir(f"harness run --suite synth --model trained:{card.id}", results_dir)

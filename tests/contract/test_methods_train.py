@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -112,7 +112,9 @@ def test_killed_and_resumed_it_ends_the_same(trained: tuple[str, Path], student:
     ours, theirs = weights(tmp_path), weights(whole)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert [row["loss"] for row in rows(tmp_path)] == [row["loss"] for row in rows(whole)]
-    assert card.tokens == json.loads(next(whole.glob("models/*/card.json")).read_text())["tokens"]
+    told = json.loads(next(whole.glob("models/*/card.json")).read_text())
+    assert card.tokens == told["tokens"]
+    assert card.spent is not None and asdict(card.spent) == told["spent"] == rows(whole)[-1]["spent"]
 
 
 def test_accumulation_changes_nothing(trained: tuple[str, Path], student: Path, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.synth",
         "harness.models",
         "harness.registry",
+        "harness.spent",
     ),
     ("judges", "rubrics"),
     ("backends",),
