@@ -1,4 +1,4 @@
-"""What of a conversation and of a completion a judge is shown."""
+"""What of a conversation and of a completion a judge is shown, and which of two answers it is for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.errors import UsageError
 from harness.reasoning import with_answer
 from harness.types import Completion, Message
-from judges.types import Part
+from judges.types import Part, Rubric
 
 
 def conversation(messages: Sequence[Message]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -30,3 +30,13 @@ def answer_part(completion: Completion, part: Part) -> str:
         return completed.answer_text or ""
     whole = "\n\n".join(text for text in (completed.reasoning, completed.answer_text) if text)
     return (completed.reasoning or whole) if part == "reasoning" else whole
+
+
+def side(value: float) -> int:
+    """Which answer a value is for: 1 the first, 2 the second, 0 neither."""
+    return 1 if value > 0.5 else 2 if value < 0.5 else 0
+
+
+def prefers(rubric: Rubric, label: str) -> int:
+    """Which answer a label of the rubric is for; 0 for one that it does not have."""
+    return next((side(choice.value) for choice in rubric.choices if choice.label == label), 0)

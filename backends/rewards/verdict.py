@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from backends.rewards.base import Reward
 from backends.rollouts.types import Part, RolloutGroup
 from harness.errors import DataError
+from judges.answers import prefers, side
 from judges.prompts.rubric import load_rubric
 from judges.replies.parse import parse_reply
 from judges.types import Malformed, Rubric
@@ -41,8 +42,8 @@ class RightVerdict(Reward):
         return load_rubric(self.rubric)
 
     def check(self, records: Sequence[TrainRecord]) -> None:
-        """Golds are labels of the rubric. Raises what loading the rubric raises, too."""
-        labels = [choice.label for choice in self._loaded.choices]
+        """Golds are labels of the rubric for one answer. Raises what loading the rubric raises, too."""
+        labels = [choice.label for choice in self._loaded.choices if side(choice.value)]
         bad = [record for record in records if record.gold not in labels]
         if bad:
             raise DataError(
@@ -53,11 +54,12 @@ class RightVerdict(Reward):
     def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]:
         """The gold is the label of the better answer; unreadable is the policy's fault."""
         found = []
+        gold = prefers(self._loaded, group.record.gold or "")
         shown = group.record.prompt[-1].content
         for rollout in group.rollouts:
             try:
-                said = parse_reply(self._loaded, rollout.completion(), judged_text=shown).label
-                right, feedback = said == group.record.gold, ""
+                said = parse_reply(self._loaded, rollout.completion(), judged_text=shown)
+                right, feedback = side(said.value) == gold, ""
             except Malformed as error:
                 right, feedback = False, str(error)
             found.append(Part(1.0 if right else -1.0, correct=right, feedback=feedback))
