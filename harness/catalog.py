@@ -174,7 +174,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "rationales": ("backends.makers.cotd:Rationales", "Let a teacher think, and not answer (CoTD-PO)."),
         "candidates": ("backends.makers.cotd:Candidates", "Let a student answer given those thoughts, with rewards."),
         "structure": ("backends.makers.structure:Structure", "Cut paths of reasoning into steps, checked (RLKD)."),
-        "verdicts": ("backends.makers.verdicts:Verdicts", "Ask which answer of a pair is better; keep right reasons."),
+        "verdicts": (
+            "backends.makers.verdicts:RightVerdicts",
+            "Ask which answer of a pair is better; keep right reasons.",
+        ),
         "decontaminate": (
             "backends.makers.decontaminate:Decontaminate",
             "Leave out what overlaps with the benchmarks.",

@@ -53,7 +53,7 @@ class _Game:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdicts(Maker):
+class RightVerdicts(Maker):
     """Ask which answer of a pair (`response` and `rejected`) is better, and keep right justifications: for rjudge.
 
     Every question is kept with its gold verdict; the teacher's reply becomes the response where its verdict is right.
