@@ -119,6 +119,9 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "rubrics:pairwise_verdict.toml",
             "two candidates by principles of the task's own, ending in VERDICT: 1 or 2: what `rjudge` trains",
         ),
+        "match_step": ("rubrics:match_step.toml", "whether two steps are taken for the same purpose: yes or no"),
+        "match_question": ("rubrics:match_question.toml", "whether two sub-problems ask the same thing: yes or no"),
+        "match_result": ("rubrics:match_result.toml", "whether two results are equal: yes or no"),
         "structure_match": ("rubrics:structure_match.toml", "whether two reasoning steps match: yes or no"),
     },
     # Entries are factories: (judges.types.JudgingOptions) -> judges.types.Judging.
@@ -173,7 +176,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         ),
         "rationales": ("backends.makers.cotd:Rationales", "Let a teacher think, and not answer (CoTD-PO)."),
         "candidates": ("backends.makers.cotd:Candidates", "Let a student answer given those thoughts, with rewards."),
-        "structure": ("backends.makers.structure:Structure", "Cut paths of reasoning into steps, checked (RLKD)."),
+        "structure": ("backends.makers.structure:StepLists", "Cut paths of reasoning into steps, checked (RLKD)."),
         "verdicts": (
             "backends.makers.verdicts:RightVerdicts",
             "Ask which answer of a pair is better; keep right reasons.",
@@ -193,6 +196,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "vote": ("backends.rewards.vote:GroupVote", "1 for the answer of the group's own majority; no gold needed"),
         "verdict": ("backends.rewards.verdict:RightVerdict", "1 for a judge's right verdict on two answers, else -1"),
         "judge": ("backends.rewards.judge:Judge", "what a judge gives by any rubric, from 0 to 1"),
+        "structure": ("backends.rewards.structure:Structure", "how far a path goes the teacher's way (RLKD)"),
         "letters": ("backends.rewards.letters:Letters", "share of chosen characters: a dense reward for tests"),
     },
     # Entries are `backends.base.Method`s: ways to train a student.

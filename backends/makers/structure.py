@@ -59,7 +59,7 @@ class _Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Structure(Maker):
+class StepLists(Maker):
     """Cut paths of reasoning into steps, have them checked: the data of gsrm (RLKD).
 
     RECORDS have a chain of thought. A second model checks each list; why it refuses one goes back to the first.

@@ -4,7 +4,7 @@
 
 A request with a JSON schema gets an object that follows it: of each closed set one value, of each range one number, by
 a hash of the messages. Without a schema it gets one of the verdicts in double brackets that the prompt names, or one of
-the two last lines that it offers ("VERDICT: 1 or VERDICT: 2"), or else one of two letters ("A or B", "m or M"), with
+the two last lines that it offers ("VERDICT: 1 or VERDICT: 2"), or else one of two names ("A or B", "yes or no"), with
 log-probabilities where they are asked for. ITS VERDICTS MEAN NOTHING: they do not depend on what is judged, only on its
 bytes. The same request always gets the same reply; at a temperature above 0 another seed gets another.
 """
@@ -37,8 +37,8 @@ _BRACKETED = re.compile(r"\[\[([A-Za-z0-9<>=]{1,6})\]\]")
 """Verdicts as the prompts of MT-Bench and Arena-Hard ask for them: [[rating]], [[5]], [[A]], [[A>>B]]."""
 _LINES = re.compile(r"VERDICT: (\S{1,32}) or VERDICT: (\S{1,32})\s{0,8}$")
 """The two last lines that a prompt for a written verdict offers."""
-_PAIR = re.compile(r"\b([A-Za-z]) or ([A-Za-z])\b")
-"""The two names that a one-token prompt offers: "A or B", "m or M"."""
+_PAIR = re.compile(r"\b([A-Za-z]|yes) or ([A-Za-z]|no)\b")
+"""The two names that a one-token prompt offers: "A or B", "m or M", "yes or no"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class MockJudge(StandIn):
         elif lines := _LINES.findall(messages[-1].content):
             text = f"Both were read.\nVERDICT: {rng.choice(lines[-1])}"
         else:
-            pair = _PAIR.findall(messages[-1].content)
+            pair = _PAIR.findall(messages[-1].content) or _PAIR.findall("\n".join(one.content for one in messages))
             one, other = pair[-1] if pair else ("A", "B")
             first = min(max(rng.random(), 1e-3), 1 - 1e-3)
             text = one if first > 0.5 else other

@@ -11,7 +11,7 @@ from data_fakes import CUT, FAILED, RIGHT, nonzero, record, says
 
 from backends.makers.asking import Asker, Query
 from backends.makers.base import Made
-from backends.makers.structure import MAX_REASON, NO_STEP, Structure, verdict_in
+from backends.makers.structure import MAX_REASON, NO_STEP, StepLists, verdict_in
 from backends.records.record import record_from_json, record_to_json
 from backends.records.spans import boundaries
 from backends.records.synth import synth_records
@@ -29,8 +29,8 @@ GOOD = """[Meta-reasoning 1]: the product needs the sum.
 [Answer 2]: 20"""
 
 
-def maker(records: Any = None, **more: Any) -> Structure:
-    return Structure(records or [record(response=RIGHT)], "mock:gold", verifier="mock:gold", **more)
+def maker(records: Any = None, **more: Any) -> StepLists:
+    return StepLists(records or [record(response=RIGHT)], "mock:gold", verifier="mock:gold", **more)
 
 
 def run(
@@ -188,7 +188,7 @@ def test_both_models_share_the_replies_and_the_budget(tmp_path: Path, monkeypatc
         writer = ScriptedModel(lambda _: GOOD, "openai:writer")
         budget = Budget(limit, "tok")
         with Cache(tmp_path / "replies.sqlite") as cache, Asker(writer, cache, budget=budget) as ask:
-            one = Structure(
+            one = StepLists(
                 records,
                 writer.name,
                 verifier="openai:checker",

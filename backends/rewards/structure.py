@@ -1,0 +1,265 @@
+"""How far a student's reasoning goes the teacher's way: RLKD's structure reward (arXiv 2505.16142, Algorithm 1).
+
+Both paths are cut into steps, by a structure reward model (`gsrm`) or, in worlds whose chains are arithmetic, by a
+rule; then the student's i-th step is held against the teacher's i-th. Pairs that are equal after folding, and results
+that the mathematical grader finds equal, match without anybody being asked. What is left goes to a judge in waves:
+whether the next steps of all completions match, together with the questions and results of those before them.
+
+A path that is empty, or in which a rule finds no step, is the policy's fault and worth 0. No readable list from the
+model at the second try, a judge without a readable reply, a path that does not fit the model: no value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from backends.rewards.base import Reward
+from backends.rollouts.types import Part, RolloutGroup
+from backends.structure.equations import equation_steps
+from backends.structure.matching import algorithm_one, matched_steps, to_ask
+from backends.structure.paths import path_of, question_of, steps_prompt, written_path
+from backends.structure.steps import ASPECTS, Aspect, PathStep, read_steps
+from harness.errors import DataError
+from harness.types import Request, Score
+from judges.pointwise import RubricJudging
+from judges.prompts.rubric import load_rubric
+from judges.types import Task
+
+if TYPE_CHECKING:
+    from backends.records.record import TrainRecord
+    from backends.rewards.scorers import Scorers
+
+RULE = "rule:equations"
+EXACT = "exact"
+SECOND_TRY = 0.2
+"""Temperature at which a path is cut once more whose first list cannot be read."""
+_ASKED_AT_ONCE = 1024
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One completion beside the teacher."""
+
+    steps: tuple[PathStep, ...]
+    closed: bool
+    """Whether its thought ended."""
+    verdicts: dict[tuple[int, Aspect], bool | None] = field(default_factory=dict)
+    why: str = ""
+
+
+_Pair = tuple[_Walk, int, Aspect, str, str]
+"""A walk, a step and an aspect; the teacher's text, the student's."""
+
+
+@dataclass(frozen=True)
+class Structure(Reward):
+    """How many of the teacher's steps the completion takes in the teacher's order, by Algorithm 1 of RLKD.
+
+    A step counts 1, halved if its question differs and halved again if its result does; the first that is taken for
+    another purpose ends it. The teacher's path is the record's `think`, else the chain of its `response`; one in which
+    no step is found leaves its record out.
+    """
+
+    gsrm: str = ""
+    """What cuts paths into steps: "rule:equations", or a model such as trained:<id> (needed)."""
+    match: str = EXACT
+    """What holds two steps against each other: "exact", or a judge such as openai:NAME."""
+    normalise: Literal["none", "n_teacher"] = "none"
+    """"n_teacher": as a share of the teacher's steps."""
+    max_tokens: int = 10_000
+    """Most tokens of a list of steps."""
+    shuffle_teacher: bool = False
+    """Hold each completion against another record's teacher: a control, under which it must stay near 0."""
+
+    name: ClassVar[str] = "structure"
+    version: ClassVar[int] = 1
+    low: ClassVar[float] = 0.0
+    high: ClassVar[float] = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.gsrm or (self.gsrm.startswith("rule:") and self.gsrm != RULE):
+            raise ValueError(f"gsrm must say what cuts paths into steps: {RULE}, or a model (trained:<id>)")
+        if not self.match:
+            raise ValueError(f"match must be {EXACT} or a judge, as openai:NAME")
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+
+    def models(self) -> Sequence[str]:
+        """The structure reward model and the judge."""
+        return tuple(spec for spec in (self.gsrm, self.match) if spec not in (RULE, EXACT))
+
+    def check(self, records: Sequence[TrainRecord]) -> None:
+        """Every record has a teacher's path. Loads the rubrics, too."""
+        bad = [record.id for record in records if not path_of(record)]
+        if bad:
+            raise DataError(
+                f"the reward structure holds each completion against the teacher's path, and {len(bad)} of "
+                f"{len(records)} records have neither 'think' nor a response, the first {bad[0]!r}: add it, or leave "
+                "them out"
+            )
+        if self.shuffle_teacher and len(records) < 2:
+            raise DataError("shuffle_teacher holds a completion against another record's teacher: there is only one")
+        if self.match != EXACT:
+            assert self._judgings
+
+    # --- the teacher ------------------------------------------------------------------------------------------------
+
+    def unmarkable(self, records: Sequence[TrainRecord], scorers: Scorers) -> Mapping[str, str]:
+        """Records in whose teacher's path no step is found; all paths are cut here, each once."""
+        cut = self._cut([(question_of(record), path_of(record)) for record in records], scorers)
+        self._known.update({record.id: steps for record, (steps, _) in zip(records, cut, strict=True) if steps})
+        left_out = {
+            record.id: f"no step is found in the teacher's path{': ' if why else ''}{why}"
+            for record, (steps, why) in zip(records, cut, strict=True)
+            if not steps
+        }
+        if self.shuffle_teacher:
+            order = sorted(self._known, key=lambda key: hashlib.sha256(key.encode("utf-8", "replace")).digest())
+            self._other.update(zip(order, [*order[1:], *order[:1]], strict=True))
+        return left_out
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[PathStep, ...]]:
+        """Record -> the steps of its teacher's path."""
+        return {}
+
+    @cached_property
+    def _other(self) -> dict[str, str]:
+        """Record -> whose teacher it is held against."""
+        return {}
+
+    def _teacher(self, record: TrainRecord, scorers: Scorers) -> tuple[PathStep, ...]:
+        if record.id not in self._known:
+            self.unmarkable([record], scorers)
+        return self._known.get(self._other.get(record.id, record.id), ())
+
+    # --- the completions --------------------------------------------------------------------------------------------
+
+    def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]:
+        """Cut, hold against the teacher, count."""
+        teacher = self._teacher(group.record, scorers)
+        if not teacher:
+            return [Part(None, "no step is found in the teacher's path")] * len(group.rollouts)
+        walks = self._walks(group, scorers)
+        self._match(teacher, walks, scorers)
+        return [self._part(len(teacher), walk) for walk in walks]
+
+    def _walks(self, group: RolloutGroup, scorers: Scorers) -> list[_Walk]:
+        found = [written_path(rollout.text, rollout.opened_think) for rollout in group.rollouts]
+        question = question_of(group.record)
+        asked = [place for place, (path, _) in enumerate(found) if path]
+        cut = dict(zip(asked, self._cut([(question, found[place][0]) for place in asked], scorers), strict=True))
+        walks = []
+        for place, (_, closed) in enumerate(found):
+            steps, why = cut.get(place, ((), ""))
+            walks.append(_Walk(steps, closed, why=why))
+        return walks
+
+    def _part(self, teacher: int, walk: _Walk) -> Part:
+        value = None if walk.why else algorithm_one(teacher, len(walk.steps), walk.verdicts)
+        if value is None:
+            return Part(None, walk.why)
+        same = matched_steps(teacher, len(walk.steps), walk.verdicts)
+        more = {"match": value / teacher, "matched": same / teacher, "unclosed": float(not walk.closed)}
+        return Part(value / teacher if self.normalise == "n_teacher" else value, more=more)
+
+    def _cut(self, paths: Sequence[tuple[str, str]], scorers: Scorers) -> list[tuple[tuple[PathStep, ...], str]]:
+        """The steps of each (question, path), and why there are none where that is not the path's fault."""
+        if self.gsrm == RULE:
+            return [(equation_steps(path), "") for _, path in paths]
+        found: dict[int, tuple[tuple[PathStep, ...], str]] = {}
+        for attempt, temperature in enumerate((0.0, SECOND_TRY)):
+            open_ = [place for place in range(len(paths)) if place not in found]
+            requests = [self._request(*paths[place], attempt, temperature) for place in open_]
+            for place, completion in zip(open_, scorers.ask(self.gsrm, requests) if requests else (), strict=True):
+                steps = read_steps(completion.text)
+                if completion.finish == "error":
+                    found[place] = ((), f"the structure reward model failed: {completion.error}"[:300])
+                elif steps or attempt:
+                    found[place] = (steps, "" if steps else "the structure reward model gave no readable step, twice")
+        return [found[place] for place in range(len(paths))]
+
+    def _request(self, question: str, path: str, attempt: int, temperature: float) -> Request:
+        messages = steps_prompt(question, path)
+        digest = hashlib.sha256(f"{attempt}\x1f{messages[0].content}".encode("utf-8", "replace")).digest()
+        seed = int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+        return Request(digest.hex(), messages, temperature, 1.0, self.max_tokens, (), seed, attempt=attempt)
+
+    # --- matching ---------------------------------------------------------------------------------------------------
+
+    def _match(self, teacher: Sequence[PathStep], walks: Sequence[_Walk], scorers: Scorers) -> None:
+        """Fill in the verdicts that Algorithm 1 needs, wave by wave."""
+        while pairs := self._wave(teacher, walks):
+            unsettled = self._settled(pairs, scorers)
+            if self.match == EXACT:
+                for walk, number, aspect, _, _ in unsettled:
+                    walk.verdicts[number, aspect] = False
+                continue
+            self._asked(unsettled, scorers)
+
+    def _wave(self, teacher: Sequence[PathStep], walks: Sequence[_Walk]) -> list[_Pair]:
+        return [
+            (walk, number, aspect, getattr(teacher[number], aspect), getattr(walk.steps[number], aspect))
+            for walk in walks
+            if not walk.why
+            for number, aspect in to_ask(len(teacher), len(walk.steps), walk.verdicts)
+        ]
+
+    def _settled(self, pairs: Sequence[_Pair], scorers: Scorers) -> list[_Pair]:
+        """Give the verdicts that need nobody's judgment; what is left."""
+        grading: list[tuple[_Pair, Future[Score]]] = []
+        left: list[_Pair] = []
+        for pair in pairs:
+            walk, number, aspect, ours, theirs = pair
+            if folded(ours) == folded(theirs):
+                walk.verdicts[number, aspect] = True
+            elif aspect == "result":
+                grading.append((pair, scorers.pool.submit("math", ours, theirs)))
+            else:
+                left.append(pair)
+        for pair, future in grading:
+            walk, number, aspect, _, _ = pair
+            score = future.result()
+            if score.value == 1.0:
+                walk.verdicts[number, aspect] = True
+            elif self.match == EXACT and score.value is None:
+                walk.verdicts[number, aspect] = None
+                walk.why = f"results cannot be compared: {score.why or score.status}"
+            else:
+                left.append(pair)
+        return left
+
+    def _asked(self, pairs: Sequence[_Pair], scorers: Scorers) -> None:
+        """Put pairs to the judge, all three questions at once."""
+
+        def ask(aspect: Aspect) -> None:
+            mine = [pair for pair in pairs if pair[2] == aspect]
+            tasks = [Task("pair", place, ("",), (theirs,), (ours,)) for place, (*_, ours, theirs) in enumerate(mine)]
+            judging = self._judgings[aspect]
+            for start in range(0, len(mine), _ASKED_AT_ONCE):
+                part = slice(start, start + _ASKED_AT_ONCE)
+                judgments = scorers.judge(self.match, judging, tasks[part])
+                for (walk, number, *_), task, said in zip(mine[part], tasks[part], judgments, strict=True):
+                    judged = judging.fold(task, said)
+                    walk.verdicts[number, aspect] = None if judged.value is None else judged.value == 1.0
+                    if judged.value is None:
+                        walk.why = f"the judge gave no verdict on a {aspect}: {judged.why}"[:300]
+
+        with ThreadPoolExecutor(len(ASPECTS), "match") as threads:
+            for done in [threads.submit(ask, aspect) for aspect in ASPECTS]:
+                done.result()
+
+    @cached_property
+    def _judgings(self) -> Mapping[Aspect, RubricJudging]:
+        return {aspect: RubricJudging(load_rubric(f"match_{aspect}")) for aspect in ASPECTS}
+
+
+def folded(text: str) -> str:
+    """A text without case, spacing, and the full stop at its end."""
+    return " ".join(text.casefold().split()).rstrip(" .")
