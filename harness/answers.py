@@ -184,6 +184,9 @@ _PHRASE = re.compile(
     r")[ \t]{0,8}",
     re.IGNORECASE,
 )
+_PHRASE_WORDS = ("####", "answer", "antwo", "ponse", "posta", "puesta", "cevap")
+"""A phrase that is all ASCII has one of these in it, at most `_PHRASE_LEAD` characters from where it begins."""
+_PHRASE_LEAD = 16
 _HASHES = re.compile(r"####[ \t]{0,8}:?[ \t]{0,8}([^\n]{1,2000})")
 
 
@@ -219,7 +222,7 @@ def answer_phrases(text: str) -> Iterator[tuple[str, int, int]]:
     """What follows each such phrase, the last first, where the phrase begins, and where that sentence ends."""
     offset = max(0, len(text) - TAIL)
     tail = text[offset:]
-    for match in reversed(list(_PHRASE.finditer(tail))):
+    for match in reversed(list(_PHRASE.finditer(tail, _first_phrase(tail)))):
         begin = match.end()
         wrapped = _NEXT_LINE.match(tail, begin)
         if wrapped:
@@ -235,6 +238,15 @@ def answer_phrases(text: str) -> Iterator[tuple[str, int, int]]:
         value = _without_emphasis(line[:length])
         if value:
             yield value, offset + match.start(), offset + begin + length
+
+
+def _first_phrase(text: str) -> int:
+    """Where phrases can begin: most of a chain has none, and looking for words is a hundred times as fast."""
+    if not text.isascii():
+        return 0
+    small = text.lower()
+    found = [place for word in _PHRASE_WORDS if (place := small.find(word)) >= 0]
+    return max(0, min(found) - _PHRASE_LEAD) if found else len(text)
 
 
 def _without_emphasis(sentence: str) -> str:

@@ -152,12 +152,10 @@ def write_atomically(path: Path, text: str) -> None:
 def _encoded(path: Path, text: str) -> bytes:
     """Without secrets, and JSON with what cannot be seen as escapes: people read these files on a terminal.
 
-    A lone surrogate, which foreign JSON can carry, has no UTF-8 form: elsewhere it becomes "?", not a lost file.
+    A lone surrogate, which foreign JSON can carry, has no UTF-8 form: it becomes "?", not a lost file.
     """
-    text = redact(text)
-    if path.suffix in (".json", ".jsonl"):
-        text = visible_json(text)
-    return text.encode("utf-8", "replace")
+    written = redact(text).encode("utf-8", "replace")
+    return visible_json(written.decode()).encode() if path.suffix in (".json", ".jsonl") else written
 
 
 @contextmanager

@@ -14,7 +14,8 @@ UNSEEN = re.compile(
     "\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
 """Controls (C0 but the line feed, C1), directions, joiners and other format characters, line separators."""
-
+_ESCAPED = re.compile(f"{UNSEEN.pattern[:-1]}\ud800-\udfff]")
+"""Those, and lone surrogates, which have no UTF-8 form: a damaged file can hold them."""
 
 _WORKFLOW = re.compile(
     r":(:(?:error|warning|notice|debug|group|endgroup|echo|stop-commands|set-output|save-state|set-env|add-)[\w-]*)"
@@ -40,12 +41,12 @@ def clean(text: str, limit: int = 200) -> str:
 
 
 def visible_json(text: str) -> str:
-    r"""JSON text in which every character that cannot be seen is an escape (`\u202e`); it means the same."""
-    return UNSEEN.sub(_escaped, text)
+    r"""JSON text in which every character that cannot be seen or written is an escape (`\u202e`); it means the same."""
+    return _ESCAPED.sub(_escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:
-    units = match[0].encode("utf-16-be")
+    units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 

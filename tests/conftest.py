@@ -26,6 +26,9 @@ for _name in ("COLUMNS", "LINES"):
 # A shell starts what it puts in the background with Ctrl-C ignored, and so would be every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Torch, transformers and ten thousand collected tests stay; looking through all of them again and again finds nothing.
+gc.set_threshold(20_000, 20, 20)
+
 _ROOT = Path(__file__).resolve().parent.parent
 _modules_frozen = 0
 

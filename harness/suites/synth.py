@@ -6,7 +6,8 @@ It needs no data and no network, and its problems are in no training corpus. Lev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 
 from harness.suites._render import open_problem, text
 from harness.synth import INSTRUCTION, LEVELS, Level, Split, build, generate, render
@@ -16,9 +17,10 @@ SEED = 0
 SPLIT: Split = "test"
 
 
-def _rows(levels: Sequence[Level], per_level: int) -> list[Mapping[str, Json]]:
-    """The first problems of each level's test stream, as normalised rows."""
-    return [
+@cache
+def _rows(levels: tuple[Level, ...], per_level: int) -> tuple[Mapping[str, Json], ...]:
+    """The first problems of each level's test stream, as normalised rows; a comparison loads them for every member."""
+    return tuple(
         {
             "id": problem.id,
             "level": level,
@@ -31,7 +33,7 @@ def _rows(levels: Sequence[Level], per_level: int) -> list[Mapping[str, Json]]:
         }
         for level in levels
         for problem in generate(SEED, level, per_level, SPLIT)
-    ]
+    )
 
 
 def _render(row: Mapping[str, Json], seed: int) -> Problem:
@@ -45,7 +47,7 @@ def _render(row: Mapping[str, Json], seed: int) -> Problem:
     )
 
 
-def _suite(name: str, summary: str, levels: Sequence[Level], per_level: int, max_tokens: int, sha256: str) -> Suite:
+def _suite(name: str, summary: str, levels: tuple[Level, ...], per_level: int, max_tokens: int, sha256: str) -> Suite:
     return Suite(
         name=name,
         version="1",

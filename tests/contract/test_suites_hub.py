@@ -1,6 +1,6 @@
 """The same suites from a folder and from a (stand-in) hub: identical rows, and the same refusals.
 
-The hub's tables are built here from the local files, in the columns that the real ones have, and loaded by a fresh
+The hub's tables are built here from the local files, in the columns that the real ones have, and loaded by a new
 process, because `datasets` reads HF_ENDPOINT only when it is imported. GPQA is left out: the cache of `datasets` would
 put its questions on disk in plain text; its mapping is tested in memory.
 """
@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,38 @@ SUITES = (
     "arc_easy",
     "alpaca_eval",
 )
+_FORKS = """
+import contextlib, importlib, json, os, sys, traceback
+
+import harness.datasets, harness.suites, judges.protocols.alpaca.data
+
+for needed in ("aiohttp", "dill", "fsspec.implementations.http", "httpx2", "pandas", "scipy.io", "yaml"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(needed)
+assert not {"datasets", "huggingface_hub"} & set(sys.modules)
+for line in sys.stdin:
+    order = json.loads(line)
+    if (child := os.fork()) == 0:
+        os.environ.update(order["environment"])
+        os.chdir(order["folder"])
+        code = 1
+        with open(order["output"], "w") as sys.stdout:
+            try:
+                exec(order["script"], {"names": order["names"]})
+                code = 0
+            except BaseException:
+                traceback.print_exc(file=sys.stdout)
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Each script in a process of its own, a fork of one that has imported what `datasets` needs and nothing that reads
+HF_ENDPOINT or HF_HOME: what a new interpreter would do, in a third of its time."""
 _SCRIPT = """
-import json, sys
-from pathlib import Path
+import json
 from harness.datasets import content_hash, load_rows
 from harness.errors import HarnessError
 from harness.suites import load_suite
-for name in sys.argv[1:]:
+for name in names:
     try:
         rows = load_rows(load_suite(name).data)
         print(json.dumps([name, content_hash(rows), [row["id"] for row in rows]]))
@@ -183,37 +208,60 @@ def revisions() -> dict[str, str]:
     return {hub.repo: hub.revision for name in SUITES for hub in load_suite(name).data.hub}
 
 
-def ask(repositories: Repositories, home: Path, *suites: str) -> dict[str, tuple[str, Any]]:
+class Forks:
+    """The process that runs each script in a fork of itself."""
+
+    def __init__(self) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HARNESS_"))}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _FORKS], env=environment, stdin=pipe, stdout=pipe, text=True
+        )
+
+    def run(self, script: str, endpoint: str, home: Path, *names: str) -> str:
+        """What the script prints, run in `home`, which is the hub's cache too."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*"}
+        output = home / "printed"
+        order = {"script": script, "environment": own, "folder": str(home), "output": str(output), "names": names}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        code = self._process.stdout.readline().strip()
+        assert code == "0", (code, output.read_text()[-3000:])
+        return output.read_text()
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    pytest.importorskip("datasets", reason="needs the extra hub")
+    forks = Forks()
+    yield forks
+    forks.close()
+
+
+def ask(forks: Forks, repositories: Repositories, home: Path, *suites: str) -> dict[str, tuple[str, Any]]:
     """suite -> (content hash, ids), or (error class, message), as a fresh process sees this hub."""
     with serve(repositories) as endpoint:
-        return ask_at(endpoint, home, *suites)
+        return ask_at(forks, endpoint, home, *suites)
 
 
-def ask_at(endpoint: str, home: Path, *suites: str) -> dict[str, tuple[str, Any]]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HARNESS_"))}
-    environment = kept | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*"}
-    done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT, *suites], env=environment, cwd=home, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+def ask_at(forks: Forks, endpoint: str, home: Path, *suites: str) -> dict[str, tuple[str, Any]]:
+    found = [json.loads(line) for line in forks.run(_SCRIPT, endpoint, home, *suites).splitlines()]
     return {name: (first, second) for name, first, second in found}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _needs_datasets() -> None:
-    pytest.importorskip("datasets", reason="needs the extra hub")
-
-
-def test_hub_and_folder_give_the_same_rows(shared_data: Path, tmp_path: Path) -> None:
+def test_hub_and_folder_give_the_same_rows(forks: Forks, shared_data: Path, tmp_path: Path) -> None:
     repositories = {repo: (revisions()[repo], build(shared_data)) for repo, build in BUILDERS.items()}
-    found = ask(repositories, tmp_path, *SUITES)
+    found = ask(forks, repositories, tmp_path, *SUITES)
     for name in SUITES:
         local = load_rows(load_suite(name).data, shared_data)
         assert found[name] == (content_hash(local), [row["id"] for row in local]), name
 
 
-def test_what_is_not_pinned_is_refused(shared_data: Path, tmp_path: Path) -> None:
+def test_what_is_not_pinned_is_refused(forks: Forks, shared_data: Path, tmp_path: Path) -> None:
     commit = revisions()["HuggingFaceH4/MATH-500"]
     files = math500(shared_data)
     other = {"test.jsonl": files["test.jsonl"].replace(b"Convert the point", b"Convert one point", 1)}
@@ -234,30 +282,30 @@ def test_what_is_not_pinned_is_refused(shared_data: Path, tmp_path: Path) -> Non
     for place, (case, (repositories, error, words)) in enumerate(cases.items()):
         home = tmp_path / str(place)
         home.mkdir()
-        kind, message = ask(repositories, home, "math500")["math500"]
+        kind, message = ask(forks, repositories, home, "math500")["math500"]
         assert kind in ((error,) if error else ("DataError", "PrerequisiteError")), (case, kind, message)
         assert words in message, (case, message)
 
 
-def test_no_hub_at_all_says_so_at_once(tmp_path: Path) -> None:
-    kind, message = ask_at("http://127.0.0.1:9", tmp_path, "math500")["math500"]
+def test_no_hub_at_all_says_so_at_once(forks: Forks, tmp_path: Path) -> None:
+    kind, message = ask_at(forks, "http://127.0.0.1:9", tmp_path, "math500")["math500"]
     assert kind == "PrerequisiteError"
     assert "cannot be reached" in message
     assert "--data-dir" in message
 
 
-def test_cached_data_loads_without_a_hub(shared_data: Path, tmp_path: Path) -> None:
+def test_cached_data_loads_without_a_hub(forks: Forks, shared_data: Path, tmp_path: Path) -> None:
     repositories = {"HuggingFaceH4/MATH-500": (revisions()["HuggingFaceH4/MATH-500"], math500(shared_data))}
-    first = ask(repositories, tmp_path, "math500")
-    assert ask_at("http://127.0.0.1:9", tmp_path, "math500") == first
+    first = ask(forks, repositories, tmp_path, "math500")
+    assert ask_at(forks, "http://127.0.0.1:9", tmp_path, "math500") == first
 
 
-def test_a_folder_of_that_name_is_not_taken_for_the_hub(shared_data: Path, tmp_path: Path) -> None:
+def test_a_folder_of_that_name_is_not_taken_for_the_hub(forks: Forks, shared_data: Path, tmp_path: Path) -> None:
     imposter = tmp_path / "HuggingFaceH4" / "MATH-500"
     imposter.mkdir(parents=True)
     (imposter / "test.jsonl").write_text('{"unique_id": "imposter"}\n')
     repositories = {"HuggingFaceH4/MATH-500": (revisions()["HuggingFaceH4/MATH-500"], math500(shared_data))}
-    assert ask(repositories, tmp_path, "math500")["math500"][0] == load_suite("math500").data.sha256
+    assert ask(forks, repositories, tmp_path, "math500")["math500"][0] == load_suite("math500").data.sha256
 
 
 def test_gpqa_rows_of_the_hub_equal_those_of_the_zip(shared_data: Path) -> None:
@@ -274,7 +322,9 @@ def test_gpqa_rows_of_the_hub_equal_those_of_the_zip(shared_data: Path) -> None:
     assert content_hash(rebuilt) == ref.sha256
 
 
-def test_one_file_of_a_hub_set_gives_the_length_control_its_data(shared_data: Path, tmp_path: Path) -> None:
+def test_one_file_of_a_hub_set_gives_the_length_control_its_data(
+    forks: Forks, shared_data: Path, tmp_path: Path
+) -> None:
     gamed = read(shared_data, "alpaca_eval_df_gamed_reconstructed.jsonl")
     keys = ("model", "index", "std_delta_len", "instruction_difficulty", "not_gamed_baseline")
     table = [",".join([*keys, "preference"])]
@@ -288,13 +338,7 @@ def test_one_file_of_a_hub_set_gives_the_length_control_its_data(shared_data: Pa
     def found(files: dict[str, bytes], home: str) -> str:
         (tmp_path / home).mkdir()
         with serve({"tatsu-lab/alpaca_eval": (revisions()["tatsu-lab/alpaca_eval"], files)}) as endpoint:
-            kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HARNESS_"))}
-            own = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / home), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "*"}
-            done = subprocess.run(
-                [sys.executable, "-c", script], env=kept | own, capture_output=True, text=True, timeout=120
-            )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout.strip()
+            return forks.run(script, endpoint, tmp_path / home).strip()
 
     difficulty = sum(row["instruction_difficulty"] for row in gamed) / 2
     preference = sum(row["preference_pseudo"] for row in gamed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,27 @@ def test_last_boxed(text: str, expected: str | None) -> None:
 @pytest.mark.parametrize(("text", "expected"), GOLDEN["phrase"])
 def test_answer_phrase(text: str, expected: str | None) -> None:
     assert answers.after_answer_phrase(text) == expected
+
+
+PIECES = (
+    *("answer", "Answer", "ANSWER", "<answer>", "####", "antwort", "antwoord", "réponse", "reponse", "resposta"),
+    *("risposta", "respuesta", "cevap", "odpowiedź", "答案是", "final", "correct", "best", "my", "the", "a", "la"),
+    *("het", "is", "was", ":", "=", "to", "for", "ist", "es", ",", "x", "3", ".", "**", "__"),
+)
+
+
+def test_no_phrase_begins_before_the_first_word_of_one() -> None:
+    """Where the search begins changes nothing that it finds, whatever stands before, between and around the words."""
+    draw = random.Random(3)
+    found = 0
+    for _ in range(3_000):
+        text = "".join(
+            draw.choice(PIECES) + draw.choice(("", " ", "  ", "\t", "\n")) for _ in range(draw.randint(1, 12))
+        )
+        spans = [match.span() for match in answers._PHRASE.finditer(text)]
+        found += len(spans)
+        assert [match.span() for match in answers._PHRASE.finditer(text, answers._first_phrase(text))] == spans, text
+    assert found > 1_000
 
 
 def test_boxes_joined_by_and_are_one_answer() -> None:

@@ -14,6 +14,7 @@ from stored_runs import make_run
 
 from harness.cli.main import cli
 from harness.errors import HarnessError
+from harness.plain import visible_json
 from harness.registry import ModelCard, models_dir, write_card
 from harness.run.store import write_judgments
 from judges.types import Judgment, Mark, Verdict
@@ -140,3 +141,7 @@ def test_a_cell_of_csv_is_one_line(results: Path) -> None:
 def test_json_says_the_same_with_what_cannot_be_seen_as_escapes(results: Path) -> None:
     out = CliRunner().invoke(cli, ["show", "toy-0", "--json", "--results-dir", str(results)]).stdout
     assert json.loads(out)["spec"]["protocol"] == EVIL
+
+
+def test_half_a_character_of_a_damaged_file_is_an_escape() -> None:
+    assert visible_json(json.dumps("a\ud800\u202e", ensure_ascii=False)) == '"a\\ud800\\u202e"'
