@@ -68,6 +68,14 @@ def test_edit_has_the_settings_of_the_authors_scripts() -> None:
     assert parse_options(krsl.KrslOptions, config.options, "krsl").drop_above == 20
 
 
+def test_gsrm_has_the_papers_schedule_and_the_authors_configuration() -> None:
+    config = apply(load_recipe("gsrm"), {"data": "x"})
+    settings = config.stage_settings("train", ("train",), {})
+    assert (settings.learning_rate, settings.epochs, settings.weight_decay) == (5e-5, 3, 1e-4)
+    assert (settings.scheduler, settings.warmup, config.max_length) == ("linear", 0.1, 25_000)
+    assert config.options == {"schedule": "structured", "every": "100"}
+
+
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith(("mle:", "emo:", "thinkanswer:"))])
 def test_the_rows_of_one_paper_have_its_batch(name: str) -> None:
     config = apply(load_recipe(name), {"data": "x"})
