@@ -3,6 +3,7 @@
     HarnessError                 exit
     ├── UsageError                 2   wrong flag, unknown name, bad value
     │   ├── UnknownName            2   with "did you mean" and the list
+    │   ├── SeveralRuns            2   the beginning of more than one run's id: with these
     │   └── ConfigError            2   a config file or --set that does not fit
     ├── DataError                  2   data that is missing, empty, duplicated, or not what is pinned
     │   └── NotMeasured            2   a metric of something that the data do not hold: told and left out
@@ -46,6 +47,10 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         super().__init__(f"unknown {kind} {name!r}.{did_you_mean(name, names)} Known: {', '.join(names)}")
+
+
+class SeveralRuns(UsageError):
+    """Letters with which the ids of several runs begin, or that are part of them."""
 
 
 class ConfigError(UsageError):

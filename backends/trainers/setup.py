@@ -180,6 +180,9 @@ def save_model(trainer: ObjectiveTrainer, folder: Path, tokenizer: Any) -> None:
     half = folder.with_name(f".{folder.name}.half")
     if trainer.args.should_save:
         shutil.rmtree(half, ignore_errors=True)
+    for config in getattr(trainer.accelerator.unwrap_model(trainer.model), "peft_config", {}).values():
+        if isinstance(config.target_modules, set):  # of texts, whose order is another in every process
+            config.target_modules = sorted(config.target_modules)
     with writing(half, "training goes on from the last checkpoint"):
         trainer.save_model(str(half))
         if trainer.args.should_save:

@@ -51,7 +51,8 @@ _JUDGING = (
     multiple=True,
     metavar="KEY=VALUE",
     callback=options.pairs,
-    help="Option of the engine that evaluates, e.g. dtype=float32.",
+    help="Option of the engine that evaluates, e.g. dtype=float32; MODEL:KEY=VALUE is of one model, the student's also "
+    "of what is trained from it.",
 )
 @options.some(options.JUDGING, *_JUDGING)
 @options.data_dir

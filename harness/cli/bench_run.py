@@ -23,9 +23,10 @@ from harness.bench.spec import BenchSpec, Planned, Trainer
 from harness.cli import options
 from harness.config import RunConfig, resolve, validate
 from harness.errors import HarnessError, UnknownName, UsageError
-from harness.options import refuse_strays
+from harness.models.trained import OTHER_WEIGHTS
+from harness.options import options_of, refuse_strays
 from harness.plain import clean
-from harness.registry import CARD, ModelCard, models_dir
+from harness.registry import CARD, SCHEME, ModelCard, models_dir
 from harness.report.table import Format
 from harness.run.pipeline import Outcome, run
 from harness.run.plan import PlannedRun, plan_suites, refuse_temperatures
@@ -57,7 +58,7 @@ def bench(given: Mapping[str, Any]) -> None:
     if given["dry_run"]:
         options.emit(dry_tables(ready, plans), form)
         return
-    arms = run_bench(ready, partial(_evaluate, spec.evaluation, given["quiet"]), say)
+    arms = run_bench(ready, partial(_evaluate, _as_student(ready), given["quiet"]), say)
     n_of = {plan.suite.name: plan.spec.sampling.n for plan in plans}
     warnings += [*unequal(ready.trainings), *unequal_budgets(arms, spec.budget, spec.count)]
     comparisons = compare_suites(arms, n_of, results_dir, spec.reference, warnings)
@@ -86,6 +87,19 @@ def _evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
     return run(chosen, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet))
 
 
+def _as_student(ready: ReadyBench) -> RunConfig:
+    """How every model is evaluated: what is said of the student's engine is said of what is trained from it too."""
+    spec, config = ready.spec, ready.spec.evaluation
+    own = {key: value for key, value in config.model_options.items() if key.startswith(f"{spec.student}:")}
+    told = {key: value for key, value in options_of(spec.student, own).items() if key not in OTHER_WEIGHTS}
+    trained = {
+        f"{SCHEME}{planned.model_id}:{key}": value
+        for planned in ready.trainings.values()
+        for key, value in told.items()
+    }
+    return replace(config, model_options={**trained, **config.model_options})
+
+
 def ask(given: Mapping[str, Any], say: Say) -> tuple[ReadyBench, list[PlannedRun], list[str]]:
     """Check the options and put the comparison together: its trainings, its evaluations, and what is to be said of it.
 
@@ -105,7 +119,7 @@ def ask(given: Mapping[str, Any], say: Say) -> tuple[ReadyBench, list[PlannedRun
         warnings.append("no --budget: every method trains for its own epochs, which compares recipes and not methods")
     for line in warnings:
         say(line)
-    methods = tuple(name.strip() for part in given["methods"] for name in part.split(",") if name.strip())
+    methods = _methods(given)
     given["count"] = _count(given, methods, say)
     config = _evaluation(given)
     plans = plan_suites(config)
@@ -131,7 +145,14 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
         return dict(given)
     preset = find_preset(given["preset"], given["student"])
     said = {name: value for name, value in given.items() if value is not None and value != ()}
-    return {**given, **preset, **said, "assignments": {**preset["assignments"], **given["assignments"]}}
+    both = {**given, **preset, **said}
+    idle = {*preset["methods"]} - {*_methods(both)}  # what the preset sets for a method that was left out is idle
+    usual = {key: value for key, value in preset["assignments"].items() if key.partition(".")[0] not in idle}
+    return {**both, "assignments": {**usual, **given["assignments"]}}
+
+
+def _methods(given: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(name.strip() for part in given["methods"] for name in part.split(",") if name.strip())
 
 
 def _count(given: Mapping[str, Any], methods: Sequence[str], say: Say) -> Counted:

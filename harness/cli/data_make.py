@@ -262,7 +262,9 @@ def _summary(made: Made, output: Output, done: Asked | None) -> str:
             f"asked {done.requests:,} ({done.cached:,} more were stored), {done.failed:,} failed, "
             f"{done.tokens_in:,} tokens in, {done.tokens_out:,} out"
         )
-    lines.append(_counted(made.counts))
+    counts = {name: count for name, count in made.counts.items() if name != "records" or not made.records}
+    if counts:
+        lines.append(_counted(counts))
     if made.records:
         lines.append(f"{plural(len(made.records), 'record')} in {output.path}")
         lines += [f"{len(found):,} in {output.sets[name]}" for name, found in made.others.items() if found]

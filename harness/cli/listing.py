@@ -21,6 +21,7 @@ IMPORTED = "imported: judge it with `harness judge`"
 """What is said of a run without a result."""
 
 _PLURALS = {kind if kind in ("judging", "diversity") else f"{kind}s": kind for kind in catalog.KINDS}
+_ALSO = {"judgings": "judging"}
 
 
 @click.command("list")
@@ -54,7 +55,7 @@ def command(kind: str, results_dir: Path, as_json: bool) -> None:
 
 
 def _entries(kind: str) -> list[tuple[str, str]]:
-    singular = _PLURALS.get(kind, kind)
+    singular = _ALSO.get(kind) or _PLURALS.get(kind, kind)
     for known in catalog.KINDS:
         if singular == known:
             return [(name, summary) for name, (_, summary) in sorted(catalog.entries(known).items())]

@@ -76,7 +76,7 @@ class _Meter(Display):
             return
         seconds = max(self._shown - self._started, 1e-9)
         left = (self._total - self._done) * seconds / max(self._done, 1)
-        parts = [f"{self._name}: {self._done}/{self._total}", f"{self._tokens / seconds:,.0f} tokens/s"]
+        parts = [f"{self._name}: {self._done}/{self._total}", _rate(self._tokens / seconds)]
         parts += [f"ETA {duration(left)}", self._note(), f"{self._errors} {self._failed}" if self._errors else ""]
         width = 20
         filled = width * self._done // max(self._total, 1)
@@ -87,9 +87,9 @@ class _Meter(Display):
         if self._quiet or not self._total:
             return
         seconds = time.monotonic() - self._started
-        rate = self._tokens / max(seconds, 1e-9)
+        rate = _rate(self._tokens / max(seconds, 1e-9))
         errors = f", {self._errors} {self._failed}" if self._errors else ""
-        done = f"{self._name}: {self._done}/{self._total} {noun} in {duration(seconds)}, {rate:,.0f} tokens/s{errors}"
+        done = f"{self._name}: {self._done}/{self._total} {noun} in {duration(seconds)}, {rate}{errors}"
         self._line(done, last=True)
 
 
@@ -141,6 +141,11 @@ class JudgeProgress(_Meter):
     def finish(self) -> None:
         """See `harness.models.replies.Progress`."""
         self._end("judgments" + (f" ({self._cached} cached)" if self._cached else ""))
+
+
+def _rate(tokens: float) -> str:
+    """So many tokens a second; a slow model's with a decimal."""
+    return f"{tokens:,.0f} tokens/s" if tokens >= 10 else f"{tokens:.1f} tokens/s"
 
 
 def duration(seconds: float) -> str:

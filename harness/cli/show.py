@@ -16,7 +16,7 @@ import click
 from harness import catalog
 from harness.cli import options
 from harness.cli.fields import field_docs
-from harness.errors import StoreError, UnknownName, UsageError
+from harness.errors import SeveralRuns, StoreError, UnknownName, UsageError
 from harness.plain import visible_json
 from harness.types import Metric
 
@@ -45,6 +45,8 @@ def command(name: str, results_dir: Path, problem: str | None, data_dir: Path | 
         facts = {"suite": _suite_facts(name)}
     elif name.endswith(".toml"):
         facts = {"rubric": _rubric_facts(name)}
+    elif name.partition(":")[0] in catalog.entries("model") and problem is None:
+        facts = _model_facts(name)
     elif kinds:
         raise UsageError(f"--problem is about a run, and {name!r} is a {kinds[0]}: name a run (`harness list runs`)")
     else:
@@ -89,6 +91,14 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
     else:
         facts["about"] = inspect.getdoc(thing)
     return facts
+
+
+def _model_facts(name: str) -> dict[str, Any]:
+    """Of "mock:gold" what is known of `mock`. Raises `UsageError` for a model of the registry, which has its own."""
+    engine, _, rest = name.partition(":")
+    if engine == "trained":
+        raise UsageError(f"{name!r} is a model of the registry: `harness models show {rest or 'ID'}` shows it")
+    return {f"model {name}, of the engine {engine}": _facts("model", engine)}
 
 
 def _recipe_facts(name: str) -> dict[str, Any]:
@@ -208,6 +218,8 @@ def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path
 
     try:
         folder = find_run(results_dir, name)
+    except SeveralRuns:
+        raise
     except (UsageError, StoreError) as error:
         names = {known for kind in catalog.KINDS for known in catalog.entries(kind)}
         raise UnknownName("name or run", name, names) from error

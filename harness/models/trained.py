@@ -29,7 +29,8 @@ from harness.options import parse_options
 from harness.registry import MODEL, SCHEME, ModelCard, find_card, read_card
 from harness.types import Json
 
-_OTHER_WEIGHTS = ("adapter", "gguf_file", "revision")
+OTHER_WEIGHTS = ("adapter", "gguf_file", "revision")
+"""Options that say which weights: of a model of the registry its card says it."""
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as `max_lora_rank`."""
 _COMMIT = "commit:"
@@ -55,7 +56,7 @@ def build(rest: str, options: Mapping[str, str]) -> hf.HfModel | vllm.VllmModel:
     own = {field.name for field in fields(TrainedOptions)}
     parsed = parse_options(TrainedOptions, {key: value for key, value in options.items() if key in own}, "trained")
     passed = {key: value for key, value in options.items() if key not in own}
-    for option in _OTHER_WEIGHTS:
+    for option in OTHER_WEIGHTS:
         if option in passed:
             raise ConfigError(f"trained has no option {option!r}: its weights are those that its card describes")
     folder, card = find_model(rest, parsed.results_dir)

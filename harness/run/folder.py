@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import StoreError, UsageError
+from harness.errors import SeveralRuns, StoreError, UsageError
 from harness.files import iter_lines, open_binary, parse_json, read_json
 from harness.run.result import SCHEMA, RunResult, result_from_json
 from harness.run.rows import graded_from_json, judgment_from_json, problem_from_json, record_from_json
@@ -258,7 +258,7 @@ def list_runs(results_dir: Path) -> list[RunFolder]:
 def find_run(results_dir: Path, name: str) -> RunFolder:
     """The run that `name` means: a path, a run id, or a unique beginning (or part) of one.
 
-    Raises `UsageError` with the candidates if several match, or with the closest ids if none does.
+    Raises `SeveralRuns` with the candidates if several match, `UsageError` with the closest ids if none does.
     """
     path = Path(name)
     # os.path, unlike Path, takes a name that no file can have (too long, a null byte) for what it is: no file.
@@ -279,7 +279,7 @@ def find_run(results_dir: Path, name: str) -> RunFolder:
             return runs[matches[0]]
         if matches and name:
             shown = ", ".join(matches[:8]) + (f" and {len(matches) - 8} more" if len(matches) > 8 else "")
-            raise UsageError(f"{name!r} is the beginning or part of {len(matches)} runs: {shown}. Write more of it")
+            raise SeveralRuns(f"{name!r} is the beginning or part of {len(matches)} runs: {shown}. Write more of it")
     if name and os.path.isdir(name):
         return RunFolder(path)
     close = difflib.get_close_matches(name, runs, n=3, cutoff=0.4)

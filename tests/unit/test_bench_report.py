@@ -241,6 +241,38 @@ def test_the_command_prints_tables_and_writes_the_report(tmp_path: Path, fake: F
     assert shown["bench"]["seeds"] == 2 and len(shown["trainings"]) == 4
 
 
+def test_the_students_options_hold_for_what_is_trained_from_it(
+    tmp_path: Path, fake: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, dict[str, str]] = {}
+
+    def evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
+        told[model] = config.options_of(model)
+        return mock_evaluation(config, {})(model)
+
+    monkeypatch.setattr(bench_run, "_evaluate", evaluate)
+    own = ("--model-arg", "mock:gold:dtype=float32", "--model-arg", "mock:gold:revision=main")
+    done = invoke(tmp_path, *own, "--model", "mock:wrong", "--model-arg", "spread=1", "--seeds", "1")
+    assert done.exception is None, done.exception
+    assert told == {
+        "trained:tiny-sft-0": {"spread": "1", "dtype": "float32"},
+        "trained:tiny-emo-0": {"spread": "1", "dtype": "float32"},
+        "mock:gold": {"spread": "1", "dtype": "float32", "revision": "main"},
+        "mock:wrong": {"spread": "1"},
+    }
+
+
+def test_a_preset_takes_fewer_methods(tmp_path: Path) -> None:
+    given = {"preset": "demo", "student": None, "methods": ("sft,krsl",), "assignments": {"krsl.alpha": "1"}}
+    taken = bench_run.with_preset(given)
+    assert taken["methods"] == ("sft,krsl",) and taken["assignments"]["krsl.sft_share"] == "0.8"
+    assert not any(key.startswith("thinkanswer.") for key in taken["assignments"])
+    assert taken["assignments"]["learning_rate"] == "1e-3" and taken["assignments"]["krsl.alpha"] == "1"
+    said = bench_run.with_preset(given | {"assignments": {"thinkanswer.cot_ce_weight": "1"}})
+    assert said["assignments"]["thinkanswer.cot_ce_weight"] == "1"  # what the user says is told to be of no method
+    assert "thinkanswer.cot_ce_weight" in bench_run.with_preset(given | {"methods": ()})["assignments"]
+
+
 def test_a_judge_adds_a_column(tmp_path: Path, fake: FakeTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
     def evaluate(config: RunConfig, quiet: bool, model: str) -> Outcome:
         chosen = replace(config, model=("mock:gold",), model_options={"variant": model, "think": "true"})

@@ -53,7 +53,7 @@ def test_synth_and_stats(capsys: pytest.CaptureFixture[str]) -> None:
     records = read_records(Path("train.jsonl"))
     assert records == synth_records(0, 8, (1, 2), positives=2, candidates=4)
     assert report("train.jsonl")["data_hash"] == data_hash(records)
-    capsys.readouterr()
+    assert capsys.readouterr().err.splitlines() == ["8 level 1, 8 level 2", "16 records in train.jsonl"]
     data("stats", "train.jsonl", "--json")
     found = json.loads(capsys.readouterr().out)
     assert found["records"] == 16 and found["splits"] == {"think": 16} and found["without_chain"] == 0

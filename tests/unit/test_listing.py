@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from harness.cli.listing import AGAIN, IMPORTED
 from harness.cli.main import cli
+from harness.errors import SeveralRuns, UnknownName, UsageError
 from harness.run.spec import RunSpec
 from harness.types import Sampling
 
@@ -47,6 +48,31 @@ def test_show_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "runs" / "a-run" / "spec.json").write_text(spec_of(FILE), encoding="utf-8")
     out = CliRunner().invoke(cli, ["show", "a-run", "--results-dir", str(tmp_path), "--json"]).output
     assert json.loads(out)["result"] == IMPORTED
+
+
+def test_letters_of_several_runs_are_told_with_these(tmp_path: Path) -> None:
+    for name in ("toy-a-1", "toy-a-2", "other"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "spec.json").write_text(spec_of(MOCK), encoding="utf-8")
+    with pytest.raises(SeveralRuns) as told:
+        cli.main(["show", "toy-a", "--results-dir", str(tmp_path)], standalone_mode=False)
+    assert str(told.value) == "'toy-a' is the beginning or part of 2 runs: toy-a-1, toy-a-2. Write more of it"
+
+
+def test_a_model_with_a_name_is_shown_as_its_engine(tmp_path: Path) -> None:
+    out = CliRunner().invoke(cli, ["show", "mock:gold"]).output
+    alone = CliRunner().invoke(cli, ["show", "mock"]).output
+    assert out.startswith("model mock:gold, of the engine mock:\n")
+    assert out.partition("\n")[2] == alone.partition("\n")[2]
+    with pytest.raises(UsageError, match="a model of the registry: `harness models show tiny-sft-1` shows it"):
+        cli.main(["show", "trained:tiny-sft-1"], standalone_mode=False)
+    with pytest.raises(UnknownName, match="unknown name or run 'nosuch:gold'"):
+        cli.main(["show", "nosuch:gold", "--results-dir", str(tmp_path)], standalone_mode=False)
+
+
+@pytest.mark.parametrize("kind", ["judgings", "judging"])
+def test_judging_protocols_are_listed_by_either_name(kind: str) -> None:
+    assert "mt_bench_pair" in CliRunner().invoke(cli, ["list", kind]).output
 
 
 def test_recipes_are_listed() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from backends.trainers.callbacks import TrainStatus
 from harness.cli import progress
-from harness.cli.progress import TrainProgress
+from harness.cli.progress import RunProgress, TrainProgress
+from harness.types import Completion
 
 
 def at(step: int, seconds: float = 0.0, stage: str = "train") -> TrainStatus:
@@ -41,6 +42,21 @@ def test_elsewhere_than_on_a_terminal_only_the_last_step_is_sure_of_a_line(capsy
     quiet = TrainProgress(quiet=True)
     quiet(at(100))
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("always")
+def test_a_slow_model_has_a_rate_with_a_decimal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    for tokens, rate in ((2, "0.2 tokens/s"), (94, "9.4 tokens/s"), (12_345, "1,234 tokens/s")):
+        show = RunProgress(quiet=False)
+        show.start("hf:x", 2)
+        now += 10.0
+        show.advance(Completion("", "stop", tokens_out=tokens))
+        show.finish()
+        assert [rate in line for line in capsys.readouterr().err.splitlines()] == [False, True, True]
 
 
 @pytest.mark.usefixtures("always")

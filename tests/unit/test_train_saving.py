@@ -112,6 +112,15 @@ def test_a_full_training_of_such_a_base_ends_with_a_model(
     assert transformers.GenerationConfig.from_pretrained(saved).eos_token_id == 256
 
 
+def test_the_modules_of_an_adapter_are_written_in_one_order(student: Path, tmp_path: Path) -> None:
+    """A set of texts has another order in every process: the same training would write other bytes."""
+    settings = {"max_steps": 1, "lora_rank": 2, "lora_targets": "all-linear"}
+    card = train(config(student, settings=settings), tmp_path, EACH)
+    written = json.loads((tmp_path / "models" / card.id / "model" / "adapter_config.json").read_text())
+    modules = written["target_modules"]
+    assert len(modules) > 6 and modules == sorted(modules)
+
+
 RAISED = [
     (OSError(28, "No space left on device"), StoreError),
     (RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter failed writing file"), StoreError),
