@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Literal
 
 from backends.makers.asking import Ask, Query
-from backends.makers.base import Made, Maker, lost, option, reply_of, tally
+from backends.makers.base import Made, Maker, lost, reply_of, tally
 from backends.makers.traces import response_of
 from backends.records.record import TrainRecord, require, response_text
 from harness.errors import UsageError
@@ -44,6 +44,10 @@ _ORDER = (
 )
 
 
+RUBRIC = "pairwise_verdict"
+"""The one that judges are trained on."""
+
+
 @dataclass(frozen=True)
 class _Game:
     """One order of a pair, as a record without a response and as what the judge is shown."""
@@ -62,8 +66,8 @@ class RightVerdicts(Maker):
     harness data verdicts pairs.jsonl --teacher openai:my-teacher --orders both -o verdicts.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
 
-    rubric: str = option("pairwise_verdict", shown="NAME|FILE")
-    """Pairwise rubric that asks."""
+    rubric: str | None = None
+    """Pairwise rubric that asks; None: `RUBRIC`."""
     orders: Literal["random", "both"] = "random"
     """Which answer comes first: by chance, the same for every teacher; or each once, which makes two records."""
 
@@ -71,7 +75,7 @@ class RightVerdicts(Maker):
 
     @cached_property
     def _loaded(self) -> Rubric:
-        return load_rubric(self.rubric)
+        return load_rubric(self.rubric or RUBRIC)
 
     def check(self) -> None:
         """Every record is a pair, and the rubric compares two answers."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from backends.makers.asking import Query
 from backends.makers.verdicts import RightVerdicts
-from backends.records.record import TrainRecord
+from backends.records.record import TrainRecord, write_records
+from backends.records.source import read_records
 from backends.rewards.total import Totals
+from harness.cli.main import cli
 from harness.errors import DataError, UnknownName, UsageError
 from harness.types import Completion, Message
 from judges.pairwise import PairwiseJudging
@@ -98,6 +102,18 @@ def test_a_candidate_that_talks_to_the_judge_is_fenced() -> None:
     assert "~~~~~~" in query.problem.messages[-1].content and query.problem.messages[-1].content.rstrip().endswith(
         "VERDICT: 2"
     )
+
+
+def test_the_command_makes_what_a_judge_is_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_records(Path("pairs.jsonl"), [pair("a"), pair("b")])
+    command = ["data", "verdicts", "pairs.jsonl", "--teacher", "mock:judge", "--orders", "both", "-o", "v.jsonl"]
+    cli.main([*command, "--quiet"], standalone_mode=False)
+    made = read_records(Path("v.jsonl"))
+    assert [record.id for record in made] == ["a#1", "a#2", "b#1", "b#2"]
+    assert all((record.response or "VERDICT").partition("VERDICT")[1] for record in made)
+    cli.main([*command[:-1], "w.jsonl", "--rubric", "pairwise_2", "--quiet"], standalone_mode=False)
+    assert {record.gold for record in read_records(Path("w.jsonl"))} == {"A", "B"}
 
 
 def test_what_is_no_pair_and_no_pairwise_rubric_is_refused() -> None:
