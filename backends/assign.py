@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from backends.base import load_method
 from backends.config import Settings, settings_from
+from backends.rollouts.settings import rollout_settings
 from harness.errors import ConfigError, did_you_mean
 from harness.models.budget import Budget
 from harness.types import Json
@@ -18,27 +20,47 @@ _MOST = 1e15
 _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 
 
-def sort_assignments(method: str, values: Mapping[str, str]) -> tuple[dict[str, Json], dict[str, str]]:
-    """(settings, options): "learning_rate" and "<stage>.learning_rate" are settings, all else is the method's own.
+@dataclass(frozen=True)
+class Assigned:
+    """What `--set` said, sorted: fields of `TrainConfig` of these names."""
 
-    Raises `UnknownName` for the method, `ConfigError` for a key that is neither, with a suggestion.
+    settings: dict[str, Json] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+    rollout: dict[str, Json] = field(default_factory=dict)
+    reward: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """For `TrainConfig`."""
+        return vars(self)
+
+
+def sort_assignments(method: str, values: Mapping[str, str]) -> Assigned:
+    """Sort: settings ("learning_rate", "<stage>.learning_rate"), how the student draws ("rollout.group"), what that is
+    worth ("reward.<reward>.<option>"); all else is the method's own.
+
+    Raises `UnknownName` for the method, `ConfigError` for a key that is none of these, with a suggestion.
     """
     own = {field.name for field in fields(load_method(method).options)}
     general = {field.name for field in fields(Settings)}
-    settings: dict[str, Json] = {}
-    options: dict[str, str] = {}
+    found = Assigned()
     for key, value in values.items():
-        if key.rpartition(".")[2] in general:
+        prefix, _, name = key.partition(".")
+        if prefix == "rollout":
+            found.rollout[name] = getattr(rollout_settings({}, {name: value}), name)
+        elif prefix == "reward":
+            found.reward[name] = value
+        elif key.rpartition(".")[2] in general:
             name = key.rpartition(".")[2]
-            settings[key] = getattr(settings_from({name: value}), name)
+            found.settings[key] = getattr(settings_from({name: value}), name)
         elif key in own:
-            options[key] = value
+            found.options[key] = value
         else:
             raise ConfigError(
                 f"{key!r} is no setting and no option of {method}.{did_you_mean(key, own | general)} "
                 f"Options: {', '.join(sorted(own)) or 'none'}; settings: {', '.join(sorted(general))}"
             )
-    return settings, options
+    return found
 
 
 def parse_budget(text: str) -> tuple[int | None, float | None]:

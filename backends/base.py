@@ -12,6 +12,7 @@ else: batches, gradients, checkpoints, budgets, logs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from backends.losses.positions import HeadLogits
     from backends.records.record import TrainRecord
-    from backends.records.segments import Encoder, Tokenised
+    from backends.records.segments import Encoder, Example, Tokenised
+    from backends.rollouts.settings import RolloutSettings
     from backends.rollouts.types import Context, Credit
     from backends.trainers.batch import Batch
 
@@ -62,6 +64,10 @@ class Pass(Protocol):
         """`function(scores)` computed inside the model's forward pass, without gradient; None is the student itself."""
 
 
+def _no_batch(examples: Sequence[Example]) -> Batch:
+    raise NotImplementedError("nothing makes batches here")
+
+
 @dataclass(frozen=True)
 class Training:
     """What an objective may use of the training it is part of."""
@@ -82,6 +88,14 @@ class Training:
     """Size of the data set."""
     spend: Callable[..., None] = lambda **tokens: None
     """Tells of tokens beside those of passes: `spend(generated=9, prefilled=4, judge_in=7, judge_out=1)`."""
+    rollout: RolloutSettings | None = None
+    """How completions are drawn, `max_new` resolved; None where the responses are those of the records."""
+    batch: Callable[[Sequence[Example]], Batch] = _no_batch
+    """Examples as one micro-batch on the student's device, for a pass without gradient."""
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
+    """The precision that the student is trained in."""
+    gather: Callable[[Any], list[Any]] = lambda own: [own]
+    """What each process has, in the order of the processes; must be called by all of them."""
 
 
 class Objective:
@@ -132,6 +146,10 @@ class Rolling:
     """How the paper draws: fields of `backends.rollouts.settings.RolloutSettings`, before the user's."""
     context: Context | None = None
     """What a self-teacher is told more than the student."""
+    ratio: bool = True
+    """Whether its loss compares the student with the policy that drew: then nothing may differ between the two."""
+    compares: bool = True
+    """Whether its credit compares completions of one prompt: then a group of one says nothing."""
 
 
 @dataclass(frozen=True)

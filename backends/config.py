@@ -96,6 +96,10 @@ class TrainConfig:
     """The method's own options."""
     settings: Mapping[str, Json] = field(default_factory=dict)
     """The user's `Settings`, for all stages; a key "<stage>.<setting>" is for that stage alone."""
+    rollout: Mapping[str, Json] = field(default_factory=dict)
+    """The user's `RolloutSettings`, of a method whose student writes what it is trained on."""
+    reward: Mapping[str, str] = field(default_factory=dict)
+    """Options of its rewards: "<reward>.<option>" -> value."""
     seed: int = 0
     limit: int | None = None
     """Only that many records, the first."""
@@ -137,12 +141,15 @@ class TrainConfig:
         return settings_from({**paper, **own})
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result, for the id of the model: everything but the place of the data."""
+        """What decides the result, for the id of the model: everything but the place of the data.
+
+        What only methods read whose student writes is there where something is said: ids of others stay what they were.
+        """
         found = dataclasses.asdict(self)
         del found["data"]
         if self.count == "student":  # ids are older than the choice
             del found["count"]
-        return found
+        return {name: value for name, value in found.items() if value or name not in ("rollout", "reward")}
 
     def hash(self, data_hash: str, order: str) -> str:
         """16 hexadecimal digits over the identity, the records and their order."""

@@ -19,6 +19,7 @@ from backends.records.preflight import odd_lines, preflight
 from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
 from backends.records.source import load_records
+from backends.rollouts.planning import Rolled, plan_rolling
 from backends.world import processes
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -46,6 +47,8 @@ class StagePlan:
     budget_tokens: float | None
     """Tokens after which this stage ends, counted from the beginning of the first stage."""
     budget_seconds: float | None
+    rolled: Rolled | None = None
+    """What the student draws, where its responses are what it is trained on; `data` are the prompts then."""
 
     @property
     def tokens(self) -> int:
@@ -55,11 +58,15 @@ class StagePlan:
     @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps; an epoch's last one has the examples that are left."""
+        if self.rolled is not None:
+            return self.rolled.steps(1)
         return math.ceil(len(self.data.examples) / self.settings.batch_size)
 
     @property
     def tokens_per_step(self) -> float:
-        """Mean over an epoch's steps."""
+        """Mean over an epoch's steps; of completions, the most that there can be."""
+        if self.rolled is not None:
+            return self.rolled.tokens_per_step(self.settings.batch_size)
         return self.tokens / self.steps_per_epoch
 
 
@@ -87,6 +94,7 @@ class Plan:
         stages: dict[str, Json] = {
             plan.stage.name: {
                 **asdict(plan.settings),
+                **_drawing(plan),
                 "steps": plan.steps,
                 "micro_batch": plan.micro_batch,
                 "accumulation": plan.accumulation,
@@ -122,7 +130,8 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did
     digest, order = data_hash(records), data_order(records)
     reads = method.reads_teacher is not None and method.reads_teacher(options)
-    planned = _plan_stages(config, stages, settings, encoder, records, config.count == "all" and reads)
+    planned = _plan_stages(config, stages, settings, encoder, context, records, config.count == "all" and reads)
+    _no_strays(config, planned)
     identity: dict[str, Json] = {
         **config.identity(),
         "options": cast(Json, asdict(options)),
@@ -130,6 +139,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         "data_hash": digest,
         "data_order": order,
         "weights": source.identity(),
+        **_drawn(planned),
         **_files(config, method, encoder, results_dir),
     }
     from harness.models.hf_saving import rehearse_saving
@@ -203,6 +213,37 @@ def _files(config: TrainConfig, method: TrainMethod, encoder: Encoder, results_d
     return found
 
 
+def _drawn(stages: Sequence[StagePlan]) -> dict[str, Json]:
+    """How completions are drawn and marked, for the id; nothing where none are: ids of other methods stay as they were.
+
+    Of the settings only what differs from the defaults, so that a new one changes no id.
+    """
+    rolling = {plan.stage.name: plan.rolled for plan in stages if plan.rolled is not None}
+    if not rolling:
+        return {}
+    return {
+        "drawing": {name: cast(Json, rolled.settings.lasting()) for name, rolled in rolling.items()},
+        "rewards": {name: cast(Json, rolled.totals.describe()) for name, rolled in rolling.items()},
+    }
+
+
+def _drawing(plan: StagePlan) -> dict[str, Json]:
+    """The same for the card, every value written out."""
+    if plan.rolled is None:
+        return {}
+    return {"rollout": cast(Json, asdict(plan.rolled.settings)), "rewards": cast(Json, plan.rolled.totals.describe())}
+
+
+def _no_strays(config: TrainConfig, stages: Sequence[StagePlan]) -> None:
+    """Raises `ConfigError` for settings of drawing that a method without drawing is told."""
+    for part, told in (("rollout", config.rollout), ("reward", config.reward)):
+        if told and not any(plan.rolled is not None for plan in stages):
+            raise ConfigError(
+                f"{part}.{next(iter(told))} has no effect: the student of {config.method} draws nothing while it is "
+                "trained"
+            )
+
+
 def _lasting(settings: Settings) -> dict[str, Any]:
     """The settings that decide what comes out; how a step is cut into passes does not."""
     return {name: value for name, value in asdict(settings).items() if name != "micro_batch"}
@@ -213,6 +254,7 @@ def _plan_stages(
     stages: Sequence[Stage],
     settings: dict[str, Settings],
     encoder: Encoder,
+    context: int,
     records: Sequence[TrainRecord],
     teacher_counts: bool,
 ) -> tuple[StagePlan, ...]:
@@ -220,7 +262,11 @@ def _plan_stages(
     share = 0.0
     planned = []
     for stage in stages:
-        data, chosen = stage.examples(encoder, records), settings[stage.name]
+        chosen, rolled = settings[stage.name], None
+        if stage.rolling is None:
+            data = stage.examples(encoder, records)
+        else:
+            data, rolled = plan_rolling(config, stage, chosen, encoder, context, records, processes())
         micro, accumulation = micro_batches(chosen, processes())
         previous, share = share, share + stage.share
         plan = StagePlan(
@@ -232,13 +278,16 @@ def _plan_stages(
             accumulation=accumulation,
             budget_tokens=None if config.budget_tokens is None else config.budget_tokens * share,
             budget_seconds=None if config.budget_seconds is None else config.budget_seconds * share,
+            rolled=rolled,
         )
         if chosen.max_steps is None and config.budget_tokens is not None:
             counted = plan.tokens_per_step * (2 if teacher_counts else 1)
             steps = math.ceil(config.budget_tokens * (share - previous) / counted)
             plan = replace(plan, steps=max(1, steps))
         elif chosen.max_steps is None:
-            plan = replace(plan, steps=max(1, round(chosen.epochs * plan.steps_per_epoch)))
+            epochs = chosen.epochs
+            steps = round(epochs * plan.steps_per_epoch) if rolled is None else rolled.steps(epochs)
+            plan = replace(plan, steps=max(1, steps))
         planned.append(plan)
     return tuple(planned)
 

@@ -5,7 +5,8 @@
 
 A file has a table `[about]` and any of four tables of values, named after their source: `[paper]`, `[code]` (the
 authors' published code), `[ours]`, and `[config]` where it does not matter. Their keys are the fields of `TrainConfig`;
-`settings.learning_rate`, `settings.<stage>.learning_rate` and `options.<option>` go one level deeper.
+`settings.learning_rate`, `settings.<stage>.learning_rate`, `options.<option>`, `rollout.<setting>` and
+`reward.<reward>.<option>` go deeper.
 `[variants.<name>]` holds such tables again, which win; `extends` names a packaged recipe to start from. Files are
 untrusted: their size is bounded, and an unknown key, a wrong type or a value that is given twice is an error.
 """
@@ -14,13 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast, get_type_hints
 
 from backends.config import Settings, TrainConfig, settings_from
+from backends.rollouts.settings import rollout_settings
 from harness.errors import ConfigError, UnknownName, did_you_mean
 from harness.options import parse_options, to_text
 from harness.types import Json
@@ -30,7 +32,7 @@ MAX_BYTES = 64 * 1024
 """Of a recipe file."""
 MAX_EXTENDS = 4
 SOURCES = ("paper", "code", "ours", "config")
-_NESTED = ("options", "settings")
+_NESTED = ("options", "settings", "rollout", "reward")
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,10 @@ def apply(recipe: TrainRecipe, changes: Mapping[str, object]) -> TrainConfig:
     nested = {part: _part(values, part) for part in _NESTED}
     plain = {key: value for key, value in values.items() if key.partition(".")[0] not in _NESTED}
     run: Any = parse_options(_flat_config(), plain, f"recipe {recipe.name!r}")
-    options = {key: to_text(value) for key, value in nested["options"].items()}
-    return TrainConfig(**vars(run), options=options, settings=nested["settings"])
+    options, reward = ({key: to_text(value) for key, value in nested[part].items()} for part in ("options", "reward"))
+    return TrainConfig(
+        **vars(run), options=options, reward=reward, settings=nested["settings"], rollout=nested["rollout"]
+    )
 
 
 def architecture(name: str) -> dict[str, Any]:
@@ -244,6 +248,14 @@ def _flat(table: Mapping[str, Any], where: str) -> Iterator[tuple[str, Json]]:
         if key == "options":
             for name, item in _mapping(value, f"{where}.options").items():
                 yield f"options.{name}", _plain(item, f"{where}.options.{name}")
+        elif key == "rollout":
+            table = {name: _plain(item, f"{where}.rollout.{name}") for name, item in _mapping(value, where).items()}
+            _checked(partial(rollout_settings, {}, table), f"{where}.rollout")
+            yield from ((f"rollout.{name}", item) for name, item in table.items())
+        elif key == "reward":
+            for name, options in _mapping(value, f"{where}.reward").items():
+                for option, item in _mapping(options, f"{where}.reward.{name}").items():
+                    yield f"reward.{name}.{option}", _plain(item, f"{where}.reward.{name}.{option}")
         elif key == "settings":
             for name, item in _mapping(value, f"{where}.settings").items():
                 if isinstance(item, Mapping):
@@ -258,11 +270,15 @@ def _settings(table: Mapping[str, Any], prefix: str, where: str) -> Iterator[tup
     _check_keys(table, tuple(item.name for item in dataclasses.fields(Settings)), where)
     for name, value in table.items():
         plain = _plain(value, f"{where}.{name}")
-        try:
-            settings_from({name: plain})
-        except ConfigError as error:
-            raise ConfigError(f"{where}: {error}") from None
+        _checked(partial(settings_from, {name: plain}), where)
         yield f"{prefix}{name}", plain
+
+
+def _checked(make: Callable[[], object], where: str) -> None:
+    try:
+        make()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 # --- small checks -----------------------------------------------------------------------------------------------------

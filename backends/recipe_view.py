@@ -5,7 +5,7 @@ Nothing is loaded: student and data may be out of reach.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ def describe_recipe(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
 def value_lines(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
     """Each value with its source; what `config` has in place of a recipe's value, or beside them, is "given"."""
     now: dict[str, object] = {key: getattr(config, key) for key in recipe.values if hasattr(config, key)}
-    for part, values in (("options", config.options), ("settings", config.settings)):
+    for part, values in _parts(config):
         now |= {f"{part}.{key}": value for key, value in values.items()}
     lines = []
     for key, source in recipe.sources.items():
@@ -60,6 +60,11 @@ def value_lines(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
             value = f"{key} = {now[key]}" if key in now else f"{key}: as for all stages"
             lines.append(f"{'given':8}{value} ({source}: {recipe.values[key]})")
     return lines + [f"{'given':8}{key} = {value}" for key, value in now.items() if key not in recipe.values]
+
+
+def _parts(config: TrainConfig) -> Iterator[tuple[str, Mapping[str, object]]]:
+    for part in ("options", "settings", "rollout", "reward"):
+        yield part, getattr(config, part)
 
 
 def works(recipe: TrainRecipe, config: TrainConfig) -> Iterator[tuple[Stage, Settings, Work]]:

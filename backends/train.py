@@ -168,6 +168,7 @@ class _Run:
             with stop:
                 trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         finally:
+            trainer.feed.close()
             self._spent(watch.seconds)
         if watch.interrupted:
             raise Interrupted(

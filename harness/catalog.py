@@ -210,6 +210,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.methods.emo:METHOD",
             "earth mover's distance to the reference token, in embedding space, beside the likelihood",
         ),
+        "grpo": (
+            "backends.methods.grpo:METHOD",
+            "completions of a prompt, each weighed by its reward beside the others' (GRPO, Dr. GRPO)",
+        ),
         "mixce": ("backends.methods.mixce:METHOD", "forward and reversed cross-entropy mixed"),
         "tailr": ("backends.methods.tailr:METHOD", "likelihood tailored towards total variation distance"),
         "krsl": (

@@ -7,8 +7,9 @@ make them there, with the weights of that step, and sort and cut them as it like
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
 from backends.base import Step, Training
@@ -29,9 +30,18 @@ class Feed(Protocol):
         the training was stopped and goes on.
         """
 
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """What is to be logged of the step whose examples were given last, beside the objective's own."""
+
+    def close(self) -> None:
+        """Give back what it holds; nothing is asked of it any more."""
+
 
 class Fixed:
     """The same examples in every epoch, each under its number."""
+
+    numbers: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = tuple(replace(example, index=number) for number, example in enumerate(examples))
@@ -44,3 +54,6 @@ class Fixed:
     def batch(self, step: Step, indices: Sequence[Sequence[int]], policy: Training) -> Sequence[Sequence[Example]]:
         """Those with these numbers."""
         return [[self.examples[index] for index in part] for part in indices]
+
+    def close(self) -> None:
+        """It holds nothing."""

@@ -16,9 +16,12 @@ from backends.base import Objective
 from backends.config import Runtime, Settings
 from backends.load import find_weights, lora_config
 from backends.plan import Plan, StagePlan
+from backends.rollouts.engine_hf import HfEngine
+from backends.rollouts.rolls import RolloutSource
 from backends.trainers.callbacks import Watch
-from backends.trainers.feed import Fixed
+from backends.trainers.feed import Feed, Fixed
 from backends.trainers.head import add_objective_head
+from backends.trainers.rolling import rolling_feed
 from backends.trainers.sharding import refuse_zero3, whole_weights
 from backends.trainers.trainer import ObjectiveTrainer
 from backends.trainers.writing import writing
@@ -67,17 +70,41 @@ def make_trainer(
     trainer = ObjectiveTrainer(
         model,
         tokenizer,
-        Fixed(stage.data.examples),
+        _feed(plan, stage, checkpoints.parents[1], results, args),
         objective,
         args,
         teacher=plan.config.teacher,
         load=load,
         callbacks=(watch,),
         decay=(stage.settings.decay, stage.steps_per_epoch) if decays else None,
+        rollout=stage.rolled.settings if stage.rolled is not None else None,
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     watch.trainer = trainer
     return trainer
+
+
+def _feed(plan: Plan, stage: StagePlan, folder: Path, results: Path, args: TrainingArguments) -> Feed:
+    """The records' own responses, or completions that the student will draw; `folder` is the model's."""
+    if stage.rolled is None:
+        return Fixed(stage.data.examples)
+    rolled = stage.rolled
+    rolling = stage.stage.rolling
+    assert rolling is not None
+    source = RolloutSource(
+        stage=stage.stage.name,
+        rolling=rolling,
+        settings=rolled.settings,
+        prompts=rolled.prompts,
+        records=rolled.records,
+        encoder=plan.encoder,
+        seed=plan.config.seed,
+        accumulation=stage.accumulation,
+        rank=args.process_index,
+        processes=args.world_size,
+    )
+    size = stage.steps * stage.settings.batch_size
+    return rolling_feed(source, HfEngine(rolled.settings), rolled.totals, size, folder, results)
 
 
 def _student(plan: Plan, settings: Settings, previous: Path | None, args: TrainingArguments) -> tuple[Any, Any]:

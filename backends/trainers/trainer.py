@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
@@ -24,6 +26,8 @@ from transformers.trainer import TRAINER_STATE_NAME, TrainerState
 from backends.base import Objective, Step, Training
 from backends.losses.positions import HeadLogits
 from backends.records.collate import collate, padding
+from backends.records.segments import Example
+from backends.rollouts.settings import RolloutSettings
 from backends.trainers.account import Account
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.feed import Feed
@@ -55,6 +59,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         load: Callable[[str], tuple[Any, Any]],
         callbacks: Sequence[Any] = (),
         decay: tuple[float, int] | None = None,
+        rollout: RolloutSettings | None = None,
     ) -> None:
         """`model` must have gone through `add_objective_head`, and has its adapter if it gets one.
 
@@ -87,6 +92,10 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             load=load,
             examples=feed.size,
             spend=self.account.add,
+            rollout=rollout,
+            batch=self._batch,
+            autocast=self.accelerator.autocast,
+            gather=self._gather,
         )
         self._counts: dict[str, Tensor] = {}
         self._step_log: dict[str, Tensor] = {}
@@ -123,7 +132,16 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         for start in range(0, self.feed.size, size):
             part = range(start, min(start + size, self.feed.size))
             (examples,) = self.feed.batch(self.step, [part], self._training)
-            yield as_batch(self._prepare_inputs(collate(examples, self._pad_id)))
+            yield self._batch(examples)
+
+    def _batch(self, examples: Sequence[Example]) -> Batch:
+        return as_batch(self._prepare_inputs(collate(examples, self._pad_id)))
+
+    def _gather(self, own: Any) -> list[Any]:
+        if self.args.world_size == 1:
+            return [own]
+        found: list[Any] = gather_object([own])
+        return found
 
     # --- the loop's hooks -------------------------------------------------------------------------------------------
 
@@ -172,7 +190,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         names = sorted(self._step_log)
         own = torch.stack([self._step_log[name].double() for name in names])
         values = self._over_processes(torch.cat([own, self.account.take().to(own.device)])).tolist()
-        numbers = dict(zip(names, values[: len(names)], strict=True))
+        numbers = {**self.feed.numbers, **dict(zip(names, values[: len(names)], strict=True))}
         self._step_log = {}
         finite = torch.isfinite(torch.as_tensor(numbers["loss"])) and (norm is None or torch.isfinite(_local(norm)))
         if not finite:
@@ -188,7 +206,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the objective's numbers, as means over the steps since the last time."""
         if self._window and "loss" in logs:
-            own = {name: sum(step[name] for step in self._window) / len(self._window) for name in self._window[0]}
+            own = {name: _mean(self._window, name) for name in dict.fromkeys(chain.from_iterable(self._window))}
             logs = {**logs, **own}
             self._window = []
             self.last_numbers = dict(own)
@@ -272,6 +290,12 @@ def reading(checkpoint: Path) -> Iterator[None]:
             f"the checkpoint {checkpoint} cannot be read ({type(error).__name__}: {first}): if it is damaged, delete "
             "it and run the same command again, which goes on from the one before or from the beginning"
         ) from error
+
+
+def _mean(steps: Sequence[Mapping[str, float]], name: str) -> float:
+    """Over the steps that have it: a generation's numbers stand at the first step that is made with it."""
+    values = [step[name] for step in steps if name in step]
+    return sum(values) / len(values)
 
 
 def _local(norm: Any) -> Tensor:

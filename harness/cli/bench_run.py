@@ -254,8 +254,8 @@ class BackendTrainer:
         shared = {key: text for key, text in self.assignments.items() if key.partition(".")[0] not in self.methods}
         prefix = f"{method}."
         own = {key.removeprefix(prefix): text for key, text in self.assignments.items() if key.startswith(prefix)}
-        settings, chosen = sort_assignments(method, {**shared, **own})
-        return replace(self.base, method=method, seed=seed, settings=settings, options=chosen)
+        assigned = sort_assignments(method, {**shared, **own})
+        return replace(self.base, method=method, seed=seed, **assigned.fields)
 
     def plan(self, method: str, seed: int) -> Planned:
         """See `harness.bench.spec.Trainer`."""

@@ -117,16 +117,16 @@ def _config(recipe: str | None, assignments: dict[str, str], budget: str | None,
     method = given.get("method") or (found.values.get("method") if found is not None else None)
     if method is None:
         raise UsageError("say what to train: --method NAME (`harness list methods`) or --recipe NAME")
-    settings, own = sort_assignments(str(method), assignments)
+    assigned = sort_assignments(str(method), assignments).fields
     if found is not None:
-        return apply(found, {**given, "settings": settings, "options": own})
+        return apply(found, {**given, **assigned})
     if isinstance(load_method(str(method)), MakeMethod):  # reads models, not data
         given.setdefault("student", "merged")
         given.setdefault("data", "")
     for name in ("student", "data"):
         if name not in given:
             raise UsageError(f"training needs --{name} (`harness train --help` has examples)")
-    return TrainConfig(settings=settings, options=own, **given)
+    return TrainConfig(**assigned, **given)
 
 
 def _dry_run(config: TrainConfig, recipe: str | None, results_dir: Path, as_json: bool) -> None:

@@ -9,6 +9,8 @@ Shapes: B rows, N query heads, H key/value heads, G = N / H, L columns, D head s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,6 +29,18 @@ def use_grouped_attention(model: Any) -> None:
     AttentionInterface.register(NAME, _attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)
+
+
+@contextmanager
+def grouped_attention(model: Any) -> Iterator[None]:
+    """Within, a model that is trained decodes with it; afterwards it has the attention that it had."""
+    before = model.config._attn_implementation
+    use_grouped_attention(model)
+    try:
+        yield
+    finally:
+        if model.config._attn_implementation != before:
+            model.set_attn_implementation(before)
 
 
 def _attend(

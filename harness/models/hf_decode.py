@@ -97,13 +97,17 @@ class Decoder:
         return {"logits_to_keep": positions} if self._keeps_last else {}
 
     def add(self, row: Row) -> None:
-        """Render a row's prompt and queue it; one that cannot be answered is settled, one given up is passed over.
+        """Queue a row, its prompt rendered if it has none; one that cannot be answered is settled.
+
+        One that is given up is passed over.
 
         Raises `ModelError` for a chat template that does not end.
         """
         if row.reply.done():
             return
-        row.prompt, row.number = self.prompts.render(row.request.messages), next(self._numbers)
+        row.number = next(self._numbers)
+        if not row.prompt.tokens:
+            row.prompt = self.prompts.render(row.request.messages)
         room = row.prompt.room(row.request.max_tokens, self.context)
         if isinstance(room, str):
             self._settle(row, room)
@@ -203,7 +207,7 @@ class Decoder:
         for row in rows:
             row.rng, row.started = random.Random(row.request.seed), started
             row.first_column = ids.shape[1] - len(row.prompt.tokens)
-            row.tokens, row.logprob, row.alternatives = [], 0.0, None
+            row.tokens, row.logprob, row.drawn_logprobs, row.alternatives = [], 0.0, [], None
         cache = SlotCache(self._slot_layers) if self._slot_layers else DynamicCache(config=self.model.config)
         out = self.model(
             input_ids=ids,
@@ -302,9 +306,10 @@ class Decoder:
             [row.request.top_p for row in rows],
             [row.rng.random() for row in rows],
         )
-        for row, token, logprob in zip(rows, choice.token_B, choice.logprob_B, strict=True):
+        for row, token, logprob, drawn in zip(rows, *choice, strict=True):
             row.tokens.append(token)
             row.logprob += logprob
+            row.drawn_logprobs.append(drawn)
         return torch.tensor(choice.token_B, device=self.device)
 
     def _alternatives(self, logits_V: Tensor, count: int) -> dict[str, float]:

@@ -34,12 +34,12 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     text_config = model.config.get_text_config()
     own = getattr(text_config, "max_position_embeddings", None)
     context = min(own, options.max_length) if own and options.max_length else options.max_length or own
-    rows = options.batch_size or (_CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS)
-    columns = options.batch_tokens or _columns_in_memory(text_config, model)
+    rows = options.batch_size or default_rows(model)
+    columns = options.batch_tokens or columns_in_memory(text_config, model)
     plain = options.chat_template == "off"
     known = model.get_input_embeddings().weight.shape[0]
     prompts = PromptRenderer(tokenizer, template, plain, options.enable_thinking, options.think_markup, known)
-    return Decoder(model, prompts, _end_tokens(model, tokenizer), rows, columns, context)
+    return Decoder(model, prompts, end_tokens(model, tokenizer), rows, columns, context)
 
 
 def load_for_training(source: Source, dtype: torch.dtype | str) -> tuple[Any, Any]:
@@ -108,7 +108,12 @@ def _prepared(model: Any, device: str) -> Any:
     return model if device == "map" else model.to(device)
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+def default_rows(model: Any) -> int:
+    """How many completions are decoded at a time where nobody says."""
+    return _CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token that ends a reply: the generation config's list and the tokenizer's own."""
     ends: set[int] = set()
     for value in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
@@ -119,7 +124,7 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(ends)
 
 
-def _columns_in_memory(config: Any, model: Any) -> int:
+def columns_in_memory(config: Any, model: Any) -> int:
     """How many tokens' keys and values fit: 80 % of the GPU's free memory, or a quarter of the machine's."""
     if model.device.type == "cuda":
         budget = int(0.8 * sum(torch.cuda.mem_get_info(i)[0] for i in _devices(model)))

@@ -21,6 +21,7 @@ class Row:
     request: Request
     reply: Future[Completion]
     prompt: Prompt = field(default_factory=Prompt)
+    """Given already rendered, or empty: then the decoder renders the request's messages."""
     max_new: int = 0
     """Most tokens that it may have: at least 1."""
     number: int = 0
@@ -31,6 +32,8 @@ class Row:
     """Leftmost column it attends to, in absolute columns (see `_Batch.origin`)."""
     tokens: list[int] = field(default_factory=list)
     logprob: float = 0.0
+    drawn_logprobs: list[float] = field(default_factory=list)
+    """Of each token, at the temperature that it was drawn with, over the whole vocabulary."""
     alternatives: Mapping[str, float] | None = None
 
     @property

@@ -22,6 +22,8 @@ class Choice(NamedTuple):
     token_B: list[int]
     logprob_B: list[float]
     """Log-probability (nats) under the model itself: before temperature and nucleus."""
+    drawn_logprob_B: list[float]
+    """The same after temperature, still over the whole vocabulary; at temperature 0 and 1 the model's own."""
 
 
 def choose(
@@ -37,8 +39,18 @@ def choose(
     drawn = [row for row, temperature in enumerate(temperature_B) if temperature > 0]
     if drawn:
         token_B = _draw(logits_BV, token_B, drawn, temperature_B, top_p_B, uniform_B)
-    logprob_B = logits_BV.gather(-1, token_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
-    return Choice(token_B.tolist(), logprob_B.tolist())
+    logprob_B = _logprobs(logits_BV, token_B)
+    drawn_B = logprob_B
+    tempered = [row for row in drawn if temperature_B[row] != 1.0]
+    if tempered:
+        index = torch.tensor(tempered, device=logits_BV.device)
+        temperature = torch.tensor([temperature_B[row] for row in tempered], device=logits_BV.device)
+        drawn_B = logprob_B.index_copy(0, index, _logprobs(logits_BV[index] / temperature[:, None], token_B[index]))
+    return Choice(token_B.tolist(), logprob_B.tolist(), drawn_B.tolist())
+
+
+def _logprobs(logits_BV: Tensor, token_B: Tensor) -> Tensor:
+    return logits_BV.gather(-1, token_B[:, None])[:, 0] - logits_BV.logsumexp(-1)
 
 
 def _draw(

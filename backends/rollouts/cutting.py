@@ -1,0 +1,95 @@
+"""From credited completions to the examples of each optimiser step, cut into micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.records.segments import CODE, Encoded, Example
+from backends.rollouts.prompts import prompt_only
+from backends.rollouts.settings import RolloutSettings, Truncated
+from backends.rollouts.types import Credited, Rollout, RolloutGroup, RolloutMark
+
+Fate = Literal["trained", "masked", "unscored", "cut", "left out"]
+"""What becomes of a completion: trained on; in its group only; without a value; cut off by `max_new`; by its credit."""
+
+CUT_OFF = "cut off"
+"""Why a completion has no value where those that are cut off are dropped."""
+
+
+def marks_of(group: RolloutGroup, truncated: Truncated) -> tuple[RolloutMark, ...]:
+    """The group's marks; what is cut off counts for nothing in its group where that is dropped."""
+    if truncated != "drop":
+        return group.marks
+    return tuple(
+        replace(mark, value=None, why=CUT_OFF) if rollout.finish == "length" else mark
+        for mark, rollout in zip(group.marks, group.rollouts, strict=bool(group.marks))
+    )
+
+
+def fates_of(group: RolloutGroup, credits: Sequence[Credited], truncated: Truncated) -> list[Fate]:
+    """What becomes of each completion of a group."""
+    found: list[Fate] = []
+    for number, (rollout, credit) in enumerate(zip(group.rollouts, credits, strict=True)):
+        cut = rollout.finish == "length"
+        if cut and truncated == "drop":
+            found.append("cut")
+        elif group.marks and group.marks[number].value is None:
+            found.append("unscored")
+        elif not credit.keep:
+            found.append("left out")
+        else:
+            found.append("masked" if cut and truncated == "mask" else "trained")
+    return found
+
+
+def example_of(rollout: Rollout, credit: Credited, fate: Fate, index: int) -> Example | None:
+    """A completion as it is trained on; None if it is not."""
+    if fate not in ("trained", "masked"):
+        return None
+    prompt, tokens = len(rollout.prompt_T), len(rollout.tokens_T)
+    code = CODE["answer"] if fate == "trained" else CODE["prompt"]
+    segments_T = np.array([CODE["prompt"]] * prompt + [code] * tokens, np.int8)
+    extras = {"sampler_logps": behind(prompt, rollout.logps_T)}
+    if credit.advantage_T is not None:
+        extras["advantages"] = behind(prompt, credit.advantage_T)
+    sequence = Encoded(np.concatenate([rollout.prompt_T, rollout.tokens_T]), segments_T, extras=extras)
+    aside = () if credit.aside is None else (credit.aside,)
+    return Example(rollout.record, (sequence,), index=index, numbers=credit.numbers, aside=aside)
+
+
+def behind(prompt: int, values_T: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of a completion's tokens, with 0 at the tokens of its prompt."""
+    return np.concatenate([np.zeros(prompt, np.float32), values_T.astype(np.float32, copy=False)])
+
+
+def steps_of(
+    examples: Sequence[Example | None], settings: RolloutSettings, accumulation: int, filler: Rollout
+) -> list[list[list[Example]]]:
+    """The micro-batches of each update. A place without an example (None) stays empty, so that updates keep their size.
+
+    transformers steps the optimiser by the number of micro-batches: there are always `accumulation` of them, each with
+    one example at least. `filler` gives a prompt, in which nothing is learnt, where there are not enough.
+    """
+    size, rest = divmod(len(examples), settings.updates)
+    assert not rest
+    parts = (examples[start : start + size] for start in range(0, len(examples), size))
+    return [_micro_batches([one for one in part if one is not None], accumulation, filler) for part in parts]
+
+
+def _micro_batches(examples: list[Example], accumulation: int, filler: Rollout) -> list[list[Example]]:
+    missing = max(0, accumulation - len(examples))
+    empty = Example(filler.record, (prompt_only(filler.prompt_T),), index=-1)
+    ordered = sorted(examples, key=lambda example: len(example.sequences[0].ids_T)) + [empty] * missing
+    cuts = [len(ordered) * number // accumulation for number in range(accumulation + 1)]
+    return [ordered[start:end] for start, end in pairwise(cuts)]
+
+
+def indices_of(batches: Iterable[Sequence[Example]]) -> list[int]:
+    """The numbers of the examples, in their order."""
+    return [example.index for batch in batches for example in batch]

@@ -1,0 +1,42 @@
+"""What is logged of a generation: how good, how long, how many were left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from backends.rollouts.cutting import Fate
+from backends.rollouts.types import RolloutGroup
+
+
+def numbers_of(groups: Sequence[RolloutGroup], fates: Sequence[Sequence[Fate]]) -> dict[str, float]:
+    """Of all processes' groups. A mean over nothing is left out, never 0."""
+    drawn = [rollout for group in groups for rollout in group.rollouts]
+    lengths = [len(rollout.tokens_T) for rollout in drawn]
+    numbers: dict[str, float] = {
+        "completions": len(drawn),
+        "generated": sum(lengths),
+        "length": float(np.mean(lengths)),
+        "length_p95": float(np.quantile(lengths, 0.95)),
+        "cut": sum(rollout.finish == "length" for rollout in drawn) / len(drawn),
+    }
+    fate = Counter(one for row in fates for one in row)
+    numbers |= {f"dropped/{name.replace(' ', '_')}": float(fate[name]) for name in ("unscored", "cut", "left out")}
+    marks = [mark for group in groups for mark in group.marks]
+    values = [mark.value for mark in marks if mark.value is not None]
+    if values:
+        numbers |= {"reward": float(np.mean(values)), "reward_std": float(np.std(values))}
+    for name in sorted({name for mark in marks for name in mark.parts}):
+        known = [value for mark in marks if (value := mark.parts.get(name)) is not None]
+        if known:
+            numbers[f"reward/{name}"] = float(np.mean(known))
+    if marks:
+        numbers["flat"] = sum(is_flat(group) for group in groups) / len(groups)
+    return numbers
+
+
+def is_flat(group: RolloutGroup) -> bool:
+    """Whether all values of a group are the same: it says nothing about what is better."""
+    return len({mark.value for mark in group.marks if mark.value is not None}) < 2

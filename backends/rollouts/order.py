@@ -1,0 +1,39 @@
+"""Which prompts a generation has and which seeds its completions: pure functions, so that anything can be drawn again.
+
+No global generator is touched, and nothing depends on what was drawn before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class Visit(NamedTuple):
+    """One prompt in its turn."""
+
+    record: int
+    """Its place among the stage's records."""
+    visit: int
+    """How often training had come to it before."""
+
+
+def prompts_of(seed: int, generation: int, prompts: int, records: int) -> tuple[Visit, ...]:
+    """The prompts of a generation of so many, from so many records: each epoch has an order of its own."""
+    places = (divmod(place, records) for place in range(generation * prompts, (generation + 1) * prompts))
+    return tuple(Visit(_order(seed, epoch, records)[place], epoch) for epoch, place in places)
+
+
+def completion_seed(seed: int, stage: str, record: str, visit: int, sample: int) -> int:
+    """Seed of one completion, 0 <= seed < 2**31."""
+    digest = hashlib.sha256(f"{seed}\x1f{stage}\x1f{record}\x1f{visit}\x1f{sample}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, records: int) -> tuple[int, ...]:
+    order = list(range(records))
+    random.Random(f"{seed}/{epoch}").shuffle(order)
+    return tuple(order)

@@ -1,0 +1,110 @@
+"""What a stage will draw, found out before anything is drawn; whatever can be wrong with that is raised here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from backends.base import Rolling, Stage
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoder, Tokenised
+from backends.rewards.total import Totals
+from backends.rollouts.settings import RolloutSettings, prompts_per_generation, rollout_settings
+from harness.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from backends.config import Settings, TrainConfig
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """What a stage will draw, resolved."""
+
+    settings: RolloutSettings
+    """With `max_new`."""
+    prompts: int
+    """Of a generation, over all processes."""
+    records: tuple[TrainRecord, ...]
+    """Those that are drawn for, in order."""
+    totals: Totals
+    prompt_tokens: float
+    """Mean of the prompts."""
+
+    def tokens_per_step(self, batch: int) -> float:
+        """Most tokens that the student reads in an optimiser step, on average over the prompts."""
+        assert self.settings.max_new is not None
+        return batch * (self.prompt_tokens + self.settings.max_new)
+
+    def steps(self, epochs: float) -> int:
+        """Optimiser steps of so many visits to each prompt."""
+        return max(1, round(epochs * len(self.records) / self.prompts)) * self.settings.steps
+
+
+def plan_rolling(
+    config: TrainConfig,
+    stage: Stage,
+    settings: Settings,
+    encoder: Encoder,
+    context: int,
+    records: Sequence[TrainRecord],
+    processes: int,
+) -> tuple[Tokenised, Rolled]:
+    """The prompts and how they are drawn for. Raises `ConfigError` and `DataError`."""
+    rolling = stage.rolling
+    assert rolling is not None
+    rollout = rollout_settings(rolling.settings, config.rollout)
+    totals = Totals(rolling.weights, config.reward)
+    _check(config.method, rolling, settings, rollout, config)
+    totals.check(records)
+    data, rollout = _fitting(stage.examples(encoder, records), rollout, encoder.max_length, context)
+    known = {record.id: record for record in records}
+    kept = tuple(known[example.id] for example in data.examples)
+    lengths = [len(example.sequences[0].ids_T) for example in data.examples]
+    prompts = prompts_per_generation(rollout, settings.batch_size, processes)
+    return data, Rolled(rollout, prompts, kept, totals, sum(lengths) / len(lengths))
+
+
+def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSettings, config: TrainConfig) -> None:
+    if rolling.compares and rollout.group < 2:
+        raise ConfigError(
+            f"{method} compares the completions of a prompt: with rollout.group={rollout.group} there is nothing to "
+            "compare, set it to 2 or more"
+        )
+    if rolling.ratio and rollout.top_p < 1:
+        raise ConfigError(
+            f"{method} weighs the student against the policy that drew, and rollout.top_p={rollout.top_p} makes that "
+            "another one than the student: set rollout.top_p=1"
+        )
+    if rolling.ratio and settings.lora_rank is not None and settings.lora_dropout > 0:
+        raise ConfigError(
+            f"{method} weighs the student against the policy that drew, and lora_dropout={settings.lora_dropout} makes "
+            "that another one than the student that is trained: set lora_dropout=0"
+        )
+    if config.budget_tokens is not None and settings.max_steps is None and settings.scheduler != "constant":
+        raise ConfigError(
+            f"how many steps a budget of tokens makes is not known before completions are drawn, and scheduler="
+            f"{settings.scheduler} needs to know it: set max_steps, or scheduler=constant"
+        )
+
+
+def _fitting(
+    data: Tokenised, rollout: RolloutSettings, max_length: int, context: int
+) -> tuple[Tokenised, RolloutSettings]:
+    """The prompts that leave room for `max_new` tokens; None becomes what the longest prompt leaves."""
+    lengths = {example.id: len(example.sequences[0].ids_T) for example in data.examples}
+    if rollout.max_new is None:
+        return data, replace(rollout, max_new=max_length - max(lengths.values()))
+    over = tuple(name for name, length in lengths.items() if length + rollout.max_new > max_length)
+    if not over:
+        return data, rollout
+    told = (
+        f"{len(over)} of {len(lengths)} prompts leave no room for rollout.max_new={rollout.max_new}, the first "
+        f"{over[0]!r} with {lengths[over[0]]} tokens"
+    )
+    if max_length >= context:
+        raise ConfigError(f"{told}: the student's context has {context}; set rollout.max_new lower")
+    kept = tuple(example for example in data.examples if example.id not in over)
+    if not kept:
+        raise DataError(f"{told}: set --max-length (now {max_length}) higher, or rollout.max_new lower")
+    return Tokenised(kept, {**data.left_out, "too_long": (*data.left_out.get("too_long", ()), *over)}), rollout

@@ -1,0 +1,74 @@
+"""How completions are drawn while a student is trained: `--set rollout.group=8`, before it the paper's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Literal
+
+from harness.errors import ConfigError
+from harness.options import parse_options
+from harness.types import Json
+
+Truncated = Literal["keep", "mask", "drop"]
+PREFIX = "rollout."
+"""Of the keys of `--set`."""
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """How a stage draws. `Settings.batch_size` counts completions: a generation has batch x updates / group prompts."""
+
+    group: int = 8
+    """Completions of one prompt."""
+    updates: int = 1
+    """Optimiser steps into which the completions of one generation are cut."""
+    passes: int = 1
+    """How often each completion is trained on before new ones are drawn."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new: int | None = None
+    """Most tokens of a completion; None: what `max_length` leaves behind the longest prompt."""
+    truncated: Truncated = "keep"
+    """Completions cut off by `max_new`: trained on, counted in their group but not trained on, or dropped."""
+
+    def __post_init__(self) -> None:
+        for name in ("group", "updates", "passes", "max_new"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if not self.temperature > 0:
+            raise ValueError(
+                f"temperature must be above 0, not {self.temperature}: at 0 all completions of a prompt are the same"
+            )
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps made with the completions of one generation."""
+        return self.updates * self.passes
+
+    def lasting(self) -> dict[str, Json]:
+        """What differs from the defaults: so an id does not change when a setting is added."""
+        return {item.name: value for item in fields(self) if (value := asdict(self)[item.name]) != item.default}
+
+
+def rollout_settings(paper: Mapping[str, Json], given: Mapping[str, Json]) -> RolloutSettings:
+    """The user's before the paper's. Raises `ConfigError` for an unknown key or a bad value."""
+    return parse_options(RolloutSettings, {**paper, **given}, "rollout")
+
+
+def prompts_per_generation(settings: RolloutSettings, batch: int, processes: int) -> int:
+    """How many prompts are drawn for at once. Raises `ConfigError` where completions or processes do not come out."""
+    prompts, rest = divmod(batch * settings.updates, settings.group)
+    if rest:
+        raise ConfigError(
+            f"batch_size {batch} x rollout.updates {settings.updates} completions are no whole number of groups of "
+            f"{settings.group}: set batch_size or rollout.group so that one divides the other"
+        )
+    if prompts % processes:
+        raise ConfigError(
+            f"{prompts} prompts of a generation cannot be divided among {processes} processes: each takes whole groups"
+        )
+    return prompts

@@ -1,0 +1,220 @@
+"""One generation, with an engine that is told what to say: who is marked, kept, dropped, and how steps are cut."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pytest
+from objective_steps import PAD, Student, record
+
+from backends.base import Rolling, Step, Training
+from backends.records.collate import collate
+from backends.records.segments import Encoder
+from backends.rollouts.engine import Drawn, Emit, Wanted
+from backends.rollouts.rolls import Made, RolloutSource, Rolls
+from backends.rollouts.settings import RolloutSettings
+from backends.rollouts.types import Credited, RolloutGroup, RolloutMark
+from backends.trainers.batch import as_batch
+from harness.types import Finish
+
+RECORDS = tuple(record(number) for number in range(4))
+STEP = Step(5, 9)
+
+
+class Told:
+    """Answers the n-th wanted completion with n + 1 tokens, in reverse order."""
+
+    def __init__(self, finish: Callable[[int], Finish] = lambda number: "stop") -> None:
+        self.finish, self.calls, self.wanted = finish, list[tuple[str, int]](), list[Wanted]()
+
+    def sync(self, policy: Training, version: int) -> None:
+        self.calls.append(("sync", version))
+
+    def draw(self, wanted: Sequence[Wanted], emit: Emit) -> None:
+        self.calls.append(("draw", len(wanted)))
+        self.wanted += wanted
+        for number in reversed(range(len(wanted))):
+            tokens_T = np.arange(number + 1, dtype=np.int32) + 65
+            logps_T = -np.arange(number + 1, dtype=np.float32) - 1
+            emit(number, Drawn(tokens_T, logps_T, "x" * number, self.finish(number)))
+
+    def close(self) -> None:
+        self.calls.append(("close", 0))
+
+
+def by_length(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+    return tuple(RolloutMark(float(len(one.text)), {"long": float(len(one.text))}) for one in group.rollouts)
+
+
+def value(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
+    """The mark itself, or where the completion stands among all."""
+    return [
+        [Credited(numbers={"advantage": mark.value or 0.0, "place": 10.0 * place + number})
+         for number, mark in enumerate(group.marks)]
+        for place, group in enumerate(groups)
+    ]  # fmt: skip
+
+
+def source(student: Student, **told: Any) -> RolloutSource:
+    settings = RolloutSettings(**{"group": 2, "max_new": 50, **told.pop("settings", {})})
+    values = {"credit": value, **told.pop("rolling", {})}
+    return RolloutSource(
+        stage="train", rolling=Rolling(**values), settings=settings, prompts=2, records=RECORDS,
+        encoder=Encoder(student.tokenizer, 100), seed=0, **{"accumulation": 2, **told},
+    )  # fmt: skip
+
+
+def make(student: Student, engine: Any = None, mark: Any = by_length, generation: int = 0, **told: Any) -> Made:
+    policy = told.pop("policy", None) or student.training(())
+    return Rolls(source(student, **told), engine or Told(), mark).make(generation, STEP, policy)
+
+
+def flat(made: Made) -> list[list[int]]:
+    """The example's number, by update and micro-batch."""
+    return [[example.index for example in batch] for update in made.steps for batch in update]
+
+
+def test_what_is_drawn_is_what_is_trained_with_the_samplers_numbers(student: Student) -> None:
+    made = make(student)
+    assert flat(made) == [[0, 1], [2, 3]]  # shortest first, in two micro-batches
+    last = made.steps[0][1][1]
+    (sequence,) = last.sequences
+    prompt = len(sequence.ids_T) - 4
+    assert sequence.ids_T[prompt:].tolist() == [65, 66, 67, 68]
+    assert sequence.supervised_T.tolist() == [False] * prompt + [True] * 4
+    assert sequence.extras["sampler_logps"].tolist() == [0.0] * prompt + [-1.0, -2.0, -3.0, -4.0]
+    assert "old_logps" not in sequence.extras  # one update: the policy itself
+    assert last.numbers == {"advantage": 3.0, "place": 11.0}
+
+
+def test_the_engine_gets_the_version_and_seeds_that_can_be_made_again(student: Student) -> None:
+    one, two = Told(), Told()
+    make(student, one), make(student, two)
+    assert one.calls == [("sync", 5), ("draw", 4)]
+    assert [wanted.seed for wanted in one.wanted] == [wanted.seed for wanted in two.wanted]
+    assert len({wanted.seed for wanted in one.wanted}) == 4
+    make(student, two, generation=1)
+    assert not {wanted.seed for wanted in two.wanted[4:]} & {wanted.seed for wanted in one.wanted}
+
+
+def test_a_group_is_marked_as_soon_as_it_is_whole_beside_drawing(student: Student) -> None:
+    marked, here = list[str](), threading.get_ident()
+
+    class Waits(Told):
+        def draw(self, wanted: Sequence[Wanted], emit: Emit) -> None:
+            super().draw(wanted[2:], lambda number, drawn: emit(number + 2, drawn))
+            assert done.wait(20)  # the second group's marks, while the first is still to be drawn
+            super().draw(wanted[:2], emit)
+
+    def mark(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+        assert threading.get_ident() != here
+        marked.append(group.record.id)
+        done.set()
+        return by_length(group)
+
+    done = threading.Event()
+    make(student, Waits(), mark)
+    assert len(marked) == 2
+
+
+def test_a_completion_without_a_value_is_dropped_and_counted_and_never_0(student: Student) -> None:
+    def mark(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+        return (RolloutMark(None, {"long": None}, why="long: lost"), by_length(group)[1])
+
+    made = make(student, mark=mark)
+    assert sorted(chain.from_iterable(flat(made))) == [1, 3]
+    assert made.numbers["dropped/unscored"] == 2 and made.numbers["reward"] == made.numbers["reward/long"] == 2.0
+    assert made.numbers["completions"] == 4 and made.numbers["generated"] == 10
+
+
+def test_nothing_left_still_gives_every_micro_batch_a_prompt(student: Student) -> None:
+    def mark(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+        return (RolloutMark(None, why="no judge"),) * 2
+
+    made = make(student, mark=mark)
+    assert flat(made) == [[-1], [-1]] and "reward" not in made.numbers and made.numbers["flat"] == 1.0
+    assert not any(example.sequences[0].supervised_T.any() for batch in made.steps[0] for example in batch)
+
+
+@pytest.mark.parametrize(("how", "kept", "learnt"), [("keep", 4, 4), ("mask", 4, 3), ("drop", 3, 3)])
+def test_cut_off_completions_are_kept_masked_or_dropped(student: Student, how: str, kept: int, learnt: int) -> None:
+    seen = dict[str, list[float | None]]()
+
+    def credit(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
+        seen.update({group.record.id: [mark.value for mark in group.marks] for group in groups})
+        return value(groups, step)
+
+    engine = Told(lambda number: "length" if number == 3 else "stop")
+    made = make(student, engine, settings={"truncated": how}, rolling={"credit": credit})
+    examples = [example for batch in made.steps[0] for example in batch]
+    assert len(examples) == kept and sum(one.sequences[0].supervised_T.any() for one in examples) == learnt
+    assert made.numbers["cut"] == 0.25 and made.numbers["dropped/cut"] == (how == "drop")
+    assert (None in [item for values in seen.values() for item in values]) is (how == "drop")
+
+
+def test_a_method_without_rewards_has_no_marks(student: Student) -> None:
+    credit = {"credit": lambda groups, step: [[Credited()] * len(group.rollouts) for group in groups]}
+    made = make(student, mark=lambda group: (), rolling=credit)
+    assert (
+        sorted(chain.from_iterable(flat(made))) == [0, 1, 2, 3]
+        and "reward" not in made.numbers
+        and "flat" not in made.numbers
+    )
+
+
+def test_updates_share_out_the_completions_and_get_what_the_policy_says_before_the_first(student: Student) -> None:
+    made = make(student, settings={"updates": 2}, accumulation=1, policy=with_batches(student))
+    assert flat(made) == [[0, 1], [2, 3]]  # groups stay whole
+    for update in made.steps:
+        for example in update[0]:
+            (sequence,) = example.sequences
+            old_T = sequence.extras["old_logps"]
+            expected = student.logps([example], 0)[0].detach().numpy()
+            assert not old_T[~sequence.supervised_T].any()
+            np.testing.assert_allclose(old_T[sequence.supervised_T], expected, rtol=1e-5)
+
+
+def test_old_log_probabilities_are_at_the_sampling_temperature(student: Student) -> None:
+    cold, plain = (
+        make(student, settings={"passes": 2, "temperature": heat}, accumulation=1, policy=with_batches(student))
+        for heat in (0.5, 1.0)
+    )
+    one, two = (made.steps[0][0][3].sequences[0].extras["old_logps"] for made in (cold, plain))
+    assert one.shape == two.shape and not np.allclose(one, two)
+
+
+def test_two_processes_have_the_examples_of_one(student: Student) -> None:
+    whole = make(student)
+    parts: list[list[RolloutGroup]] = []
+    halves = []
+    for again in (False, True):  # first to know what the other has, then to use it
+        for rank in (0, 1):
+
+            def gather(own: list[RolloutGroup], again: bool = again) -> list[list[RolloutGroup]]:
+                parts.append(own)
+                return parts[:2] if again else [own, own]
+
+            policy = replace(student.training(()), gather=gather)
+            halves.append(make(student, rank=rank, processes=2, accumulation=1, policy=policy))
+    numbers = [example.numbers["place"] for made in halves[2:] for batch in made.steps[0] for example in batch]
+    assert sorted(numbers) == sorted(one.numbers["place"] for batch in whole.steps[0] for one in batch)
+    ids = [example.id for made in halves[2:] for batch in made.steps[0] for example in batch]
+    assert sorted(ids) == sorted(one.id for batch in whole.steps[0] for one in batch)
+    assert halves[2].numbers["completions"] == 4
+
+
+def test_what_a_reward_raises_ends_the_generation(student: Student) -> None:
+    def mark(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+        raise LookupError("the judge is gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        make(student, mark=mark)
+
+
+def with_batches(student: Student) -> Training:
+    return replace(student.training(()), batch=lambda examples: as_batch(collate(examples, PAD)))
