@@ -32,6 +32,10 @@ class Commands:
         """Judge the one imported run with a judge that means nothing; returns its headline in percent or points."""
         (run,) = [path.name for path in (self.results / "runs").iterdir()]
         self("judge", run, "--judge", "mock:judge", "--prompt", "own", "--quiet")
+        return self.headline()
+
+    def headline(self) -> float:
+        """Of the one judged run."""
         (path,) = [path for path in (self.results / "runs").iterdir() if "@" in path.name]
         result = RunFolder(path).result
         return result.estimates[result.headline].value
@@ -58,11 +62,10 @@ def outputs(data: Path, model: str) -> list[dict[str, str]]:
     ]
 
 
-def test_alpaca_eval(harness: Commands, tmp_path: Path) -> None:
-    file = tmp_path / "model_outputs.json"
-    file.write_text(json.dumps(outputs(harness.data, "vicuna-7b")), encoding="utf-8")
-    harness("import", str(file), "--from", "alpaca_eval")
-    ours = harness.judged()
+def test_alpaca_eval(harness: Commands, tmp_path: Path, judged_results: Path) -> None:
+    file = judged_results.parent / "model_outputs.json"
+    shutil.copytree(judged_results, harness.results)
+    ours = harness.headline()
     paths = harness("export", "file-vicuna-7b@", "--to", "alpaca_eval", "--out", str(tmp_path / "out")).splitlines()
     board = tmp_path / "leaderboard.csv"
     harness("judge", "score", "alpaca_eval", paths[1], "--leaderboard", str(board))
