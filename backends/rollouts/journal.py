@@ -45,6 +45,21 @@ _DRAWN = ("prompts", "tokens", "logps")
 _TEACHER = ("logps_T", "ids_TK", "topk_TK")
 
 
+class FileName(NamedTuple):
+    """What the name of a journal's file tells."""
+
+    generation: int
+    rank: int
+    processes: int
+    part: PartName
+
+
+def file_name(path: Path) -> FileName | None:
+    """None for a file of another name, such as one that is being written."""
+    found = _NAME.fullmatch(path.name)
+    return None if found is None else FileName(int(found[1]), int(found[2]), int(found[3]), found[4])  # type: ignore[arg-type]
+
+
 class Marked(NamedTuple):
     """A generation as it was before it was trained on."""
 
@@ -255,7 +270,7 @@ class Journal:
 
     def _take_over(self, generation: int, fingerprint: str, marked: bool = False) -> JournalFile | None:
         """Make this process's own file of what another number of processes wrote, if the shares of all are there."""
-        others = {int(name[3]) for path in self.place.glob(f"{generation:06d}.*") if (name := _NAME.match(path.name))}
+        others = {name.processes for path in self.place.glob(f"{generation:06d}.*") if (name := file_name(path))}
         for processes in sorted(others - {self.processes}):
             drawn = self._whole(generation, "drawn", processes, fingerprint)
             marks = self._whole(generation, "marked", processes, fingerprint) if drawn and marked else None
