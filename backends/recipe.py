@@ -36,9 +36,14 @@ _NESTED = ("options", "settings", "rollout", "reward")
 
 
 @dataclass(frozen=True)
-class About:
-    """What a recipe says of itself; nothing of it decides the result."""
+class TrainRecipe:
+    """A recipe as it was read; what it says of itself ([about]) decides nothing."""
 
+    name: str
+    values: Mapping[str, Json]
+    """"method", "max_length", "settings.learning_rate", "settings.krsl.epochs", "options.alpha", … -> value."""
+    sources: Mapping[str, str]
+    """The same keys -> one of `SOURCES`."""
     summary: str = ""
     paper: str = ""
     """Authors, title, year, arXiv id."""
@@ -57,21 +62,13 @@ class About:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class TrainRecipe:
-    """A recipe as it was read."""
-
-    name: str
-    about: About
-    values: Mapping[str, Json]
-    """"method", "max_length", "settings.learning_rate", "settings.krsl.epochs", "options.alpha", … -> value."""
-    sources: Mapping[str, str]
-    """The same keys -> one of `SOURCES`."""
+ABOUT = tuple(item.name for item in dataclasses.fields(TrainRecipe) if item.name not in ("name", "values", "sources"))
+"""Keys of [about]."""
 
 
 def recipes(file: str | None = None) -> dict[str, str]:
     """The packaged recipes, or those of the file of that name, each variant by itself: name -> summary."""
-    return {recipe.name: recipe.about.summary for recipe in _packaged(file)}
+    return {recipe.name: recipe.summary for recipe in _packaged(file)}
 
 
 def load_recipe(name: str) -> TrainRecipe:
@@ -110,7 +107,7 @@ def apply(recipe: TrainRecipe, changes: Mapping[str, object]) -> TrainConfig:
         else:
             values[key] = cast(Json, value)
     if not values.get("data"):
-        hint = f" Its records: {recipe.about.data}" if recipe.about.data else ""
+        hint = f" Its records: {recipe.data}" if recipe.data else ""
         raise ConfigError(f"recipe {recipe.name!r} names no data: say --data FILE.{hint}")
     nested = {part: _part(values, part) for part in _NESTED}
     plain = {key: value for key, value in values.items() if key.partition(".")[0] not in _NESTED}
@@ -194,9 +191,9 @@ def _merge(name: str, layers: list[_Layer]) -> TrainRecipe:
         values |= found
     return TrainRecipe(
         name,
-        About(**about),
         {key: value for key, (value, _) in values.items()},
         {key: source for key, (_, source) in values.items()},
+        **about,
     )
 
 
@@ -226,7 +223,7 @@ def _layer(tables: Mapping[str, Any], where: str) -> _Layer:
 
 
 def _about(table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    _check_keys(table, tuple(item.name for item in dataclasses.fields(About)), f"{where}: about")
+    _check_keys(table, ABOUT, f"{where}: about")
     found: dict[str, Any] = {}
     for key, value in table.items():
         place = f"{where}: about.{key}"

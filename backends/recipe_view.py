@@ -22,17 +22,16 @@ def describe_recipe(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
 
     Raises what a run with this config would raise before it looks for the student.
     """
-    about = recipe.about
     named = [
-        ("paper", about.paper),
-        ("reports", about.table),
-        ("hardware", about.hardware),
-        ("data", about.data),
-        ("revision", about.revision),
+        ("paper", recipe.paper),
+        ("reports", recipe.table),
+        ("hardware", recipe.hardware),
+        ("data", recipe.data),
+        ("revision", recipe.revision),
     ]
-    lines = [f"recipe {recipe.name}: {about.summary}"]
+    lines = [f"recipe {recipe.name}: {recipe.summary}"]
     lines += [f"  {name:10}{text}" for name, text in named if text]
-    lines += [f"  note      {note}" for note in about.notes]
+    lines += [f"  note      {note}" for note in recipe.notes]
     lines += ["", "values and where they come from:"]
     lines += [f"  {line}" for line in value_lines(recipe, config)]
     if _sizes(recipe, config) is None:
@@ -79,7 +78,7 @@ def works(recipe: TrainRecipe, config: TrainConfig) -> Iterator[tuple[Stage, Set
         if sizes is None:
             continue
         # Stages of plain SFT that come before others read one response each.
-        sequences = 1 if stage.name == "sft" else recipe.about.sequences
+        sequences = 1 if stage.name == "sft" else recipe.sequences
         yield (
             stage,
             settings,
@@ -98,7 +97,7 @@ def works(recipe: TrainRecipe, config: TrainConfig) -> Iterator[tuple[Stage, Set
 def _sizes(recipe: TrainRecipe, config: TrainConfig) -> Any:
     """The transformers config of the student: its folder's if it is not the recipe's own."""
     if config.student == recipe.values.get("student"):
-        return model_config(architecture(recipe.about.architecture)) if recipe.about.architecture else None
+        return model_config(architecture(recipe.architecture)) if recipe.architecture else None
     folder = Path(config.student.removeprefix("hf:")).expanduser()
     if not (folder / "config.json").is_file():
         return None

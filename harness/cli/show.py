@@ -103,14 +103,14 @@ def _model_facts(name: str) -> dict[str, Any]:
 
 def _recipe_facts(name: str) -> dict[str, Any]:
     """What a packaged recipe says, or the names of its variants; nothing for any other name."""
-    from backends.recipe import load_recipe, recipes
+    from backends.recipe import ABOUT, load_recipe, recipes
 
     known = recipes(name.partition(":")[0])
     if name in known:
         recipe = load_recipe(name)
         values = {key: f"{value} ({recipe.sources[key]})" for key, value in recipe.values.items()}
-        about = {key: value for key, value in dataclasses.asdict(recipe.about).items() if value}
-        about |= {"notes": "\n".join(recipe.about.notes)} if recipe.about.notes else {}
+        about = {key: getattr(recipe, key) for key in ABOUT if getattr(recipe, key)}
+        about |= {"notes": "\n".join(recipe.notes)} if recipe.notes else {}
         return {"recipe": about | {"values (and where they come from)": values}}
     variants = {one: summary for one, summary in known.items() if one.startswith(f"{name}:")}
     return {"recipes": variants} if variants else {}

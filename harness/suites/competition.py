@@ -141,8 +141,9 @@ _SCIENTIFIC = re.compile(r"([+-]?\d+(?:\.\d+)?)e([+-]?\d+)")
 
 
 def _math500(raw: Mapping[str, Json], key: str) -> dict[str, Json]:
-    about = {name: clean_text(raw[name]) for name in ("solution", "subject")}
-    return {**_row(clean_text(raw[key]), raw["problem"], raw["answer"]), **about, "level": int(str(raw["level"]))}
+    row = _row(clean_text(raw[key]), raw["problem"], raw["answer"])
+    row |= {name: clean_text(raw[name]) for name in ("solution", "subject")}
+    return {**row, "level": int(str(raw["level"]))}
 
 
 def _render_math500(row: Mapping[str, Json], seed: int) -> Problem:

@@ -204,7 +204,7 @@ def _dimensions(root: TomlTable, weighting: str | None) -> tuple[Dimension, ...]
     if weighting is None:
         return dimensions
     if not named:
-        raise UsageError(f"{root.source.name} has no weightings besides its own; leave the weighting out")
+        raise UsageError(f"{root.name} has no weightings besides its own; leave the weighting out")
     if weighting not in named:
         raise UnknownName("weighting", weighting, named)
     return tuple(dataclasses.replace(one, weight=named[weighting][one.key]) for one in dimensions)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, TypeAlias, TypeVar
 
 from harness.errors import ConfigError, did_you_mean
@@ -34,38 +34,30 @@ _SYNTAX_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$"
 
 
 @dataclass(frozen=True, slots=True)
-class TomlSource:
-    """One file: its text, and the line of every key in it."""
+class TomlTable:
+    """One table of a file, read key by key; every reader raises `ConfigError` for a wrong type."""
 
     name: str
-    """As errors call it: a path, or "package:file"."""
-    text: str
+    """The file as errors call it: a path, or "package:file"."""
+    file: str
+    """Its text."""
     lines: Mapping[Path, int]
-
-    def line(self, path: Path, excerpt: str = "") -> int:
-        """Line (1-based) of a value, or of what holds it; of `excerpt` in it where the file has that text as it is."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        start = self.lines.get(path, 1)
-        rows = self.text.split("\n")[start - 1 :] if excerpt else []
-        return start + next((number for number, row in enumerate(rows) if excerpt in row), 0)
-
-    def fail(self, path: Path, message: str, excerpt: str = "") -> NoReturn:
-        """Raise a `ConfigError` that names the file and the line."""
-        raise ConfigError(f"{self.name}:{self.line(path, excerpt)}: {message}")
-
-
-@dataclass(frozen=True, slots=True)
-class TomlTable:
-    """One table of the file, read key by key; every reader raises `ConfigError` for a wrong type."""
-
-    source: TomlSource
+    """Line (1-based) of every key in it."""
     path: Path
     values: Mapping[str, object]
 
     def fail(self, key: str, message: str, excerpt: str = "") -> NoReturn:
-        """Raise a `ConfigError` about one key of this table ("" for the table)."""
-        self.source.fail((*self.path, key) if key else self.path, message, excerpt)
+        """Raise a `ConfigError` about one key of this table ("" for the table), with file and line.
+
+        The line is that of the value, or of what holds it; of `excerpt` in it where the file has that text as it is.
+        """
+        path = (*self.path, key) if key else self.path
+        while path and path not in self.lines:
+            path = path[:-1]
+        line = self.lines.get(path, 1)
+        rows = self.file.split("\n")[line - 1 :] if excerpt else []
+        line += next((number for number, row in enumerate(rows) if excerpt in row), 0)
+        raise ConfigError(f"{self.name}:{line}: {message}")
 
     def only(self, allowed: Collection[str]) -> None:
         """Refuse keys that are not in `allowed`, with the closest name that is."""
@@ -129,14 +121,14 @@ class TomlTable:
         value = self.values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.fail(key, f"{key!r} must be tables: one [[{key}]] for each")
-        return tuple(TomlTable(self.source, (*self.path, key, place), item) for place, item in enumerate(value))
+        return tuple(replace(self, path=(*self.path, key, place), values=item) for place, item in enumerate(value))
 
     def table(self, key: str) -> TomlTable:
         """The table `[key]`; empty if it is absent."""
         value = self.values.get(key, {})
         if not isinstance(value, dict):
             self.fail(key, f"{key!r} must be a table, not {_kind(value)}")
-        return TomlTable(self.source, (*self.path, key), value)
+        return replace(self, path=(*self.path, key), values=value)
 
     def _value(self, key: str, default: object) -> object:
         if key not in self.values and default is None:
@@ -153,7 +145,7 @@ def parse(name: str, text: str) -> TomlTable:
         found = _SYNTAX_LINE.search(message)
         line = found.group(1) if found is not None and found.group(1) else text.rstrip().count("\n") + 1
         raise ConfigError(f"{name}:{line}: not valid TOML: {_SYNTAX_LINE.sub('', message)}") from error
-    return TomlTable(TomlSource(name, text, locate(text)), (), values)
+    return TomlTable(name, text, locate(text), (), values)
 
 
 def locate(text: str) -> dict[Path, int]:

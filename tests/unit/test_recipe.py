@@ -33,8 +33,8 @@ def test_the_recipes_of_one_file_are_some_of_all() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_a_packaged_recipe_fits_its_method(name: str) -> None:
     recipe = load_recipe(name)
-    assert recipe.about.paper and recipe.about.data and len(recipe.about.revision) == 40
-    assert architecture(recipe.about.architecture)["model_type"]
+    assert recipe.paper and recipe.data and len(recipe.revision) == 40
+    assert architecture(recipe.architecture)["model_type"]
     config = apply(recipe, {"data": "records.jsonl"})
     assert set(recipe.sources.values()) <= set(SOURCES) - {"config"}, "every value says where it comes from"
     if config.method not in entries("method"):
@@ -80,7 +80,7 @@ def test_gsrm_has_the_papers_schedule_and_the_authors_configuration() -> None:
 def test_the_rows_of_one_paper_have_its_batch(name: str) -> None:
     config = apply(load_recipe(name), {"data": "x"})
     assert config.stage_settings("train", ("train",), {}).batch_size == 64
-    assert "arithmetic" not in load_recipe(name).about.data, "the suite mathglm is word problems"
+    assert "arithmetic" not in load_recipe(name).data, "the suite mathglm is word problems"
 
 
 def test_emo_and_mle_differ_in_the_method_alone() -> None:

@@ -22,7 +22,7 @@ def test_a_recipe_can_be_planned(name: str) -> None:
     found = list(works(recipe, apply(recipe, {"data": "x"})))
     assert found
     for _, settings, work in found:
-        assert work.rows >= recipe.about.sequences or work.rows == settings.micro_batch
+        assert work.rows >= recipe.sequences or work.rows == settings.micro_batch
         # One of the layers and a few tokens are enough to see that the passes run.
         small = dataclasses.replace(work, config=shallow(work.config), length=16)
         key = f"{small.config.to_json_string()} {dataclasses.replace(small, config=None)}"

@@ -10,24 +10,25 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from harness.grading.forms.evaluate import equations_agree, same
 from harness.grading.forms.gold import Gold, arithmetic
 
 Make = Callable[[Gold], str | None]
+How = TypeVar("How", bound=Callable[..., str | None])
 Prose = Literal["", "words", "number"]
 MATH = ("math",)
 NUMBERS = ("math", "number", "integer")
 
 
 @dataclass(frozen=True)
-class Spelling:
-    """One line of the table."""
+class Rewriting(Generic[How]):
+    """One line of a table: another spelling of a gold, or a change that makes it another value."""
 
     name: str
     graders: tuple[str, ...]
-    make: Make
+    make: How
     prose: Prose = ""
     """Words, which may not stand in mathematics; "number" if they stand in running text like a number."""
 
@@ -266,85 +267,85 @@ def same_sides(gold: Gold) -> str | None:
 
 _PLAIN = r"[-\d.\s+*/()a-zA-Z]+"
 
-EQUAL: tuple[Spelling, ...] = (
-    Spelling("dfrac", MATH, swap(r"\\frac(?![a-z])", r"\\dfrac")),
-    Spelling("tfrac", MATH, swap(r"\\d?frac(?![a-z])", r"\\tfrac")),
-    Spelling("fraction with braces", MATH, fraction(r"{sign}\frac{{top}}{{bottom}}")),
-    Spelling("fraction by slash", MATH, fraction("{sign}{top}/{bottom}")),
-    Spelling("fraction by slash, spaced", MATH, fraction("{sign}{top} / {bottom}")),
-    Spelling("sign in the numerator", MATH, fraction(r"\frac{{sign}{top}}{{bottom}}")),
-    Spelling("fraction not reduced", MATH, fraction(r"{sign}\frac{{twice_top}}{{twice_bottom}}")),
-    Spelling("decimal of a fraction", MATH, fraction("{sign}{decimal}")),
-    Spelling("fraction and its decimal", MATH, fraction(r"{sign}\frac{{top}}{{bottom}} = {sign}{decimal}")),
-    Spelling("mixed number", MATH, mixed(r"{sign}{whole}\frac{{top}}{{bottom}}")),
-    Spelling("mixed number, plain", MATH, mixed("{sign}{whole} {top}/{bottom}"), prose="number"),
-    Spelling("trailing zero", NUMBERS, whole("{digits}.0")),
-    Spelling("two trailing zeros", NUMBERS, whole("{digits}.00")),
-    Spelling("thousands by comma", NUMBERS, whole("{grouped}", 1000)),
-    Spelling("thousands by braced comma", NUMBERS, lambda gold: _grouped(gold, "{,}")),
-    Spelling("thousands by thin space", NUMBERS, lambda gold: _grouped(gold, r"\,")),
-    Spelling("thousands by comma and tight space", NUMBERS, lambda gold: _grouped(gold, r",\!")),
-    Spelling("leading zero of a decimal", NUMBERS, swap(r"(?<!\d)\.(?=\d)", "0.", "decimal")),
-    Spelling("decimal with a trailing zero", NUMBERS, lambda gold: gold.text + "0" if _bare_decimal(gold) else None),
-    Spelling("decimal as a fraction", NUMBERS, lambda gold: _as_fraction(gold)),
-    Spelling(
+EQUAL: tuple[Rewriting[Make], ...] = (
+    Rewriting("dfrac", MATH, swap(r"\\frac(?![a-z])", r"\\dfrac")),
+    Rewriting("tfrac", MATH, swap(r"\\d?frac(?![a-z])", r"\\tfrac")),
+    Rewriting("fraction with braces", MATH, fraction(r"{sign}\frac{{top}}{{bottom}}")),
+    Rewriting("fraction by slash", MATH, fraction("{sign}{top}/{bottom}")),
+    Rewriting("fraction by slash, spaced", MATH, fraction("{sign}{top} / {bottom}")),
+    Rewriting("sign in the numerator", MATH, fraction(r"\frac{{sign}{top}}{{bottom}}")),
+    Rewriting("fraction not reduced", MATH, fraction(r"{sign}\frac{{twice_top}}{{twice_bottom}}")),
+    Rewriting("decimal of a fraction", MATH, fraction("{sign}{decimal}")),
+    Rewriting("fraction and its decimal", MATH, fraction(r"{sign}\frac{{top}}{{bottom}} = {sign}{decimal}")),
+    Rewriting("mixed number", MATH, mixed(r"{sign}{whole}\frac{{top}}{{bottom}}")),
+    Rewriting("mixed number, plain", MATH, mixed("{sign}{whole} {top}/{bottom}"), prose="number"),
+    Rewriting("trailing zero", NUMBERS, whole("{digits}.0")),
+    Rewriting("two trailing zeros", NUMBERS, whole("{digits}.00")),
+    Rewriting("thousands by comma", NUMBERS, whole("{grouped}", 1000)),
+    Rewriting("thousands by braced comma", NUMBERS, lambda gold: _grouped(gold, "{,}")),
+    Rewriting("thousands by thin space", NUMBERS, lambda gold: _grouped(gold, r"\,")),
+    Rewriting("thousands by comma and tight space", NUMBERS, lambda gold: _grouped(gold, r",\!")),
+    Rewriting("leading zero of a decimal", NUMBERS, swap(r"(?<!\d)\.(?=\d)", "0.", "decimal")),
+    Rewriting("decimal with a trailing zero", NUMBERS, lambda gold: gold.text + "0" if _bare_decimal(gold) else None),
+    Rewriting("decimal as a fraction", NUMBERS, lambda gold: _as_fraction(gold)),
+    Rewriting(
         "minus as a word", NUMBERS, lambda gold: f"minus {gold.text[1:]}" if _negative(gold) else None, prose="number"
     ),
-    Spelling("typographic minus", NUMBERS, lambda gold: f"−{gold.text[1:]}" if _negative(gold) else None),
-    Spelling("in \\text", NUMBERS, wrap(r"\text{{gold}}", "whole")),
-    Spelling("in \\mathbf", NUMBERS, wrap(r"\mathbf{{gold}}", "whole")),
-    Spelling("named x", MATH, wrap("x = {gold}", "whole decimal")),
-    Spelling("named by a word", MATH, wrap(r"\text{Area} = {gold}", "whole decimal")),
-    Spelling("named with an index", MATH, wrap(r"n_{\text{max}} = {gold}", "whole decimal")),
-    Spelling("a chain of equations", NUMBERS, whole("2 + {digits} - 2 = {digits}", unsigned=True)),
-    Spelling("dollars in front", ("number", "integer"), whole(r"\${digits}")),
-    Spelling("with a unit", ("number", "integer"), whole(r"{digits} \text{ apples}")),
-    Spelling("times ten, dot", MATH, scientific(r"{digits} \cdot 10^{{power}}")),
-    Spelling("times ten, tight", MATH, scientific(r"{digits}\times10^{{power}}")),
-    Spelling("times ten by e", MATH, scientific("{digits}e{power}")),
-    Spelling("times ten by star", MATH, scientific("{digits}*10^{{power}}")),
-    Spelling("times ten written out", MATH, scientific("{plain}")),
-    Spelling("root in plain text", MATH, swap(r"\\sqrt\{(\d+)\}", r"sqrt(\1)", "formula")),
-    Spelling("root by sign", MATH, swap(r"\\sqrt\{(\d+)\}", r"√\1", "formula")),
-    Spelling("root without braces", MATH, computed(r"\\sqrt\{(\d)\}", r"\\sqrt\1")),
-    Spelling("root as a power", MATH, computed(r"\\sqrt\{(\d+)\}", r"{\1}^{1/2}")),
-    Spelling("dot before a root", MATH, computed(r"(?<=\d)\s*(?=\\sqrt|\\pi)", r" \\cdot ")),
-    Spelling("pi in plain text", MATH, swap(r"^(\d+)\s*\\pi$", r"\1pi", "formula")),
-    Spelling("pi by its letter", MATH, swap(r"\\pi\b", "π", "formula")),
-    Spelling("sum turned", MATH, turned_sum),
-    Spelling("brackets around", MATH, wrap(r"\left({gold}\right)", "formula")),
-    Spelling("no spaces", MATH, swap(r"(?<=[\d}+\-=,])\s+(?=[\d{+\-=\\])", "", "formula tuple equation set")),
-    Spelling("spaces around signs", MATH, swap(r"(?<=[\w})])\s*([-+])\s*(?=[\w\\(])", r" \1 ", "formula")),
-    Spelling("left and right", MATH, swap(r"^\(([^()]*)\)$", r"\\left(\1\\right)", "tuple interval")),
-    Spelling("spaces after commas", MATH, swap(r",\s*", r",\\ ", "tuple interval set")),
-    Spelling("list with and", MATH, parts(r" \text{ and } ", "list")),
-    Spelling("list backwards", MATH, parts(", ", "list", backwards=True)),
-    Spelling("list with semicolons", MATH, lambda gold: "; ".join(gold.parts) if gold.kind == "list" else None),
-    Spelling("plus and minus written out", MATH, plus_minus("{plus}, {minus}")),
-    Spelling("plus and minus with and", MATH, plus_minus(r"{minus} \text{ and } {plus}")),
-    Spelling("interval without its variable", MATH, swap(r"^x \\in ", "", "interval")),
-    Spelling("sides exchanged", MATH, same_sides),
-    Spelling("both sides doubled", MATH, equation("2({left}) = 2({right})")),
-    Spelling("all on one side", MATH, equation("{left} - ({right}) = 0")),
-    Spelling("thousand", NUMBERS, magnitude(1000, "{count} thousand"), prose="number"),
-    Spelling("million", NUMBERS, magnitude(1_000_000, "{count} million"), prose="number"),
-    Spelling("whole number in powers of ten", NUMBERS, magnitude(1000, r"{count} \times 10^{3}")),
-    Spelling("percent of a share", NUMBERS, percent(r"{percent}\%")),
-    Spelling("percent word of a share", NUMBERS, percent("{percent} percent"), prose="words"),
-    Spelling("half as a character", NUMBERS, half("{whole}½"), prose="number"),
-    Spelling("half as a mixed number", NUMBERS, half("{whole} 1/2"), prose="number"),
-    Spelling("half in words", NUMBERS, half("{whole} and a half"), prose="number"),
-    Spelling("bmatrix", MATH, swap("pmatrix", "bmatrix", "matrix")),
-    Spelling("unit left out", MATH, unit("{number}", r".+")),
-    Spelling("degrees by sign", MATH, unit("{number}°", r"\^\{?\\circ\}?")),
-    Spelling("degrees in words", MATH, unit(r"{number} \text{ degrees}", r"\^\{?\\circ\}?")),
-    Spelling("unit in \\mathrm", MATH, unit(r"{number}\ \mathrm{{unit}}", r"\\(?:text|mbox)\{ *[a-z]+\}")),
-    Spelling("unit in words", MATH, unit("{number} {unit}", r"\\(?:text|mbox)\{ *[a-z]+\}"), prose="words"),
-    Spelling("word bare", MATH, swap(r"\\text\{([a-zA-Z]+)\}", r"\1", "word"), prose="words"),
-    Spelling("word in \\textbf", MATH, swap(r"\\text\{", r"\\textbf{", "word")),
-    Spelling("word in capitals", MATH, lambda gold: gold.text.replace(_w(gold), _w(gold).capitalize())),
-    Spelling("base with braces", MATH, swap(r"^(\d+)_(\d)$", r"\1_{\2}", "other")),
-    Spelling("base in words", MATH, swap(r"^(\d+)_\{?(\d)\}?$", r"\1_{\\text{\2}}", "other")),
+    Rewriting("typographic minus", NUMBERS, lambda gold: f"−{gold.text[1:]}" if _negative(gold) else None),
+    Rewriting("in \\text", NUMBERS, wrap(r"\text{{gold}}", "whole")),
+    Rewriting("in \\mathbf", NUMBERS, wrap(r"\mathbf{{gold}}", "whole")),
+    Rewriting("named x", MATH, wrap("x = {gold}", "whole decimal")),
+    Rewriting("named by a word", MATH, wrap(r"\text{Area} = {gold}", "whole decimal")),
+    Rewriting("named with an index", MATH, wrap(r"n_{\text{max}} = {gold}", "whole decimal")),
+    Rewriting("a chain of equations", NUMBERS, whole("2 + {digits} - 2 = {digits}", unsigned=True)),
+    Rewriting("dollars in front", ("number", "integer"), whole(r"\${digits}")),
+    Rewriting("with a unit", ("number", "integer"), whole(r"{digits} \text{ apples}")),
+    Rewriting("times ten, dot", MATH, scientific(r"{digits} \cdot 10^{{power}}")),
+    Rewriting("times ten, tight", MATH, scientific(r"{digits}\times10^{{power}}")),
+    Rewriting("times ten by e", MATH, scientific("{digits}e{power}")),
+    Rewriting("times ten by star", MATH, scientific("{digits}*10^{{power}}")),
+    Rewriting("times ten written out", MATH, scientific("{plain}")),
+    Rewriting("root in plain text", MATH, swap(r"\\sqrt\{(\d+)\}", r"sqrt(\1)", "formula")),
+    Rewriting("root by sign", MATH, swap(r"\\sqrt\{(\d+)\}", r"√\1", "formula")),
+    Rewriting("root without braces", MATH, computed(r"\\sqrt\{(\d)\}", r"\\sqrt\1")),
+    Rewriting("root as a power", MATH, computed(r"\\sqrt\{(\d+)\}", r"{\1}^{1/2}")),
+    Rewriting("dot before a root", MATH, computed(r"(?<=\d)\s*(?=\\sqrt|\\pi)", r" \\cdot ")),
+    Rewriting("pi in plain text", MATH, swap(r"^(\d+)\s*\\pi$", r"\1pi", "formula")),
+    Rewriting("pi by its letter", MATH, swap(r"\\pi\b", "π", "formula")),
+    Rewriting("sum turned", MATH, turned_sum),
+    Rewriting("brackets around", MATH, wrap(r"\left({gold}\right)", "formula")),
+    Rewriting("no spaces", MATH, swap(r"(?<=[\d}+\-=,])\s+(?=[\d{+\-=\\])", "", "formula tuple equation set")),
+    Rewriting("spaces around signs", MATH, swap(r"(?<=[\w})])\s*([-+])\s*(?=[\w\\(])", r" \1 ", "formula")),
+    Rewriting("left and right", MATH, swap(r"^\(([^()]*)\)$", r"\\left(\1\\right)", "tuple interval")),
+    Rewriting("spaces after commas", MATH, swap(r",\s*", r",\\ ", "tuple interval set")),
+    Rewriting("list with and", MATH, parts(r" \text{ and } ", "list")),
+    Rewriting("list backwards", MATH, parts(", ", "list", backwards=True)),
+    Rewriting("list with semicolons", MATH, lambda gold: "; ".join(gold.parts) if gold.kind == "list" else None),
+    Rewriting("plus and minus written out", MATH, plus_minus("{plus}, {minus}")),
+    Rewriting("plus and minus with and", MATH, plus_minus(r"{minus} \text{ and } {plus}")),
+    Rewriting("interval without its variable", MATH, swap(r"^x \\in ", "", "interval")),
+    Rewriting("sides exchanged", MATH, same_sides),
+    Rewriting("both sides doubled", MATH, equation("2({left}) = 2({right})")),
+    Rewriting("all on one side", MATH, equation("{left} - ({right}) = 0")),
+    Rewriting("thousand", NUMBERS, magnitude(1000, "{count} thousand"), prose="number"),
+    Rewriting("million", NUMBERS, magnitude(1_000_000, "{count} million"), prose="number"),
+    Rewriting("whole number in powers of ten", NUMBERS, magnitude(1000, r"{count} \times 10^{3}")),
+    Rewriting("percent of a share", NUMBERS, percent(r"{percent}\%")),
+    Rewriting("percent word of a share", NUMBERS, percent("{percent} percent"), prose="words"),
+    Rewriting("half as a character", NUMBERS, half("{whole}½"), prose="number"),
+    Rewriting("half as a mixed number", NUMBERS, half("{whole} 1/2"), prose="number"),
+    Rewriting("half in words", NUMBERS, half("{whole} and a half"), prose="number"),
+    Rewriting("bmatrix", MATH, swap("pmatrix", "bmatrix", "matrix")),
+    Rewriting("unit left out", MATH, unit("{number}", r".+")),
+    Rewriting("degrees by sign", MATH, unit("{number}°", r"\^\{?\\circ\}?")),
+    Rewriting("degrees in words", MATH, unit(r"{number} \text{ degrees}", r"\^\{?\\circ\}?")),
+    Rewriting("unit in \\mathrm", MATH, unit(r"{number}\ \mathrm{{unit}}", r"\\(?:text|mbox)\{ *[a-z]+\}")),
+    Rewriting("unit in words", MATH, unit("{number} {unit}", r"\\(?:text|mbox)\{ *[a-z]+\}"), prose="words"),
+    Rewriting("word bare", MATH, swap(r"\\text\{([a-zA-Z]+)\}", r"\1", "word"), prose="words"),
+    Rewriting("word in \\textbf", MATH, swap(r"\\text\{", r"\\textbf{", "word")),
+    Rewriting("word in capitals", MATH, lambda gold: gold.text.replace(_w(gold), _w(gold).capitalize())),
+    Rewriting("base with braces", MATH, swap(r"^(\d+)_(\d)$", r"\1_{\2}", "other")),
+    Rewriting("base in words", MATH, swap(r"^(\d+)_\{?(\d)\}?$", r"\1_{\\text{\2}}", "other")),
 )
 
 

@@ -9,28 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
 
-from harness.grading.forms.equal import fraction_of
+from harness.grading.forms.equal import MATH, NUMBERS, Rewriting, fraction_of
 from harness.grading.forms.evaluate import differ, equations_differ
 from harness.grading.forms.gold import Gold, arithmetic, plain_number
 
 Change = Callable[[Gold, Random], str | None]
-MATH = ("math",)
-NUMBERS = ("math", "number", "integer")
 _ROUNDED = 1e-4
 """A rounded decimal counts as changed only if it is further away than any tolerance for rounding."""
-
-
-@dataclass(frozen=True)
-class Perturbation:
-    """One line of the table."""
-
-    name: str
-    graders: tuple[str, ...]
-    make: Change
 
 
 def inside(change: Callable[[str, Random], str | None], kinds: str = "") -> Change:
@@ -278,69 +266,69 @@ def number(template: str, apart: str = "") -> Change:
     return make
 
 
-WRONG: tuple[Perturbation, ...] = (
-    Perturbation("digit", NUMBERS, inside(_digit)),
-    Perturbation("another digit", NUMBERS, inside(_digit)),
-    Perturbation("last digit", NUMBERS, inside(_last_digit)),
-    Perturbation("digit dropped", NUMBERS, inside(_digit_dropped)),
-    Perturbation("digit added", NUMBERS, inside(_digit_added)),
-    Perturbation("digits swapped", NUMBERS, inside(_digits_swapped)),
-    Perturbation("sign", NUMBERS, inside(_negated)),
-    Perturbation("operator", MATH, inside(_operator)),
-    Perturbation("reciprocal", MATH, inside(_fraction(r"\frac{{bottom}}{{top}}"))),
-    Perturbation("numerator changed", MATH, inside(_fraction(r"\frac{{top}+1}{{bottom}}"))),
-    Perturbation("denominator changed", MATH, inside(_fraction(r"\frac{{top}}{{bottom}+1}"))),
-    Perturbation("fraction multiplied out", MATH, inside(_fraction("{top} {bottom}"), "formula")),
-    Perturbation("fraction as decimal", MATH, inside(_fraction("{top}.{bottom}"), "formula")),
-    Perturbation("numerator alone", MATH, _part_of_fraction(True)),
-    Perturbation("denominator alone", MATH, _part_of_fraction(False)),
-    Perturbation("root dropped", MATH, inside(rewrite(r"\\sqrt\s?(\{[^{}]*\}|\d)", r"\1"))),
-    Perturbation("pi dropped", MATH, inside(rewrite(r"(?<=\d)\s?\\pi", ""))),
-    Perturbation("power dropped", MATH, inside(rewrite(r"\^\{?\d\}?", ""))),
-    Perturbation("power of ten", MATH, inside(rewrite(r"10\^\{(-?)\d", r"10^{\g<1>5"))),
-    Perturbation("power of ten, sign", MATH, inside(_power_negated)),
-    Perturbation("function exchanged", MATH, inside(rewrite(r"\\sin", r"\\cos"))),
-    Perturbation("variable exchanged", MATH, inside(rewrite(r"(?<![\\a-zA-Z{])[xtrn](?![a-zA-Z_])", "q"))),
-    Perturbation(
+WRONG: tuple[Rewriting[Change], ...] = (
+    Rewriting("digit", NUMBERS, inside(_digit)),
+    Rewriting("another digit", NUMBERS, inside(_digit)),
+    Rewriting("last digit", NUMBERS, inside(_last_digit)),
+    Rewriting("digit dropped", NUMBERS, inside(_digit_dropped)),
+    Rewriting("digit added", NUMBERS, inside(_digit_added)),
+    Rewriting("digits swapped", NUMBERS, inside(_digits_swapped)),
+    Rewriting("sign", NUMBERS, inside(_negated)),
+    Rewriting("operator", MATH, inside(_operator)),
+    Rewriting("reciprocal", MATH, inside(_fraction(r"\frac{{bottom}}{{top}}"))),
+    Rewriting("numerator changed", MATH, inside(_fraction(r"\frac{{top}+1}{{bottom}}"))),
+    Rewriting("denominator changed", MATH, inside(_fraction(r"\frac{{top}}{{bottom}+1}"))),
+    Rewriting("fraction multiplied out", MATH, inside(_fraction("{top} {bottom}"), "formula")),
+    Rewriting("fraction as decimal", MATH, inside(_fraction("{top}.{bottom}"), "formula")),
+    Rewriting("numerator alone", MATH, _part_of_fraction(True)),
+    Rewriting("denominator alone", MATH, _part_of_fraction(False)),
+    Rewriting("root dropped", MATH, inside(rewrite(r"\\sqrt\s?(\{[^{}]*\}|\d)", r"\1"))),
+    Rewriting("pi dropped", MATH, inside(rewrite(r"(?<=\d)\s?\\pi", ""))),
+    Rewriting("power dropped", MATH, inside(rewrite(r"\^\{?\d\}?", ""))),
+    Rewriting("power of ten", MATH, inside(rewrite(r"10\^\{(-?)\d", r"10^{\g<1>5"))),
+    Rewriting("power of ten, sign", MATH, inside(_power_negated)),
+    Rewriting("function exchanged", MATH, inside(rewrite(r"\\sin", r"\\cos"))),
+    Rewriting("variable exchanged", MATH, inside(rewrite(r"(?<![\\a-zA-Z{])[xtrn](?![a-zA-Z_])", "q"))),
+    Rewriting(
         "variable added", MATH, inside(lambda value, rng: f"{value}x" if re.fullmatch(r"-?\d+", value) else None)
     ),
-    Perturbation(
+    Rewriting(
         "variable of a unit added",
         MATH,
         inside(lambda value, rng: f"{value}m" if re.fullmatch(r"-?\d+", value) else None),
     ),
-    Perturbation("one more added", MATH, inside(lambda value, rng: f"{value}+1")),
-    Perturbation("doubled", MATH, inside(lambda value, rng: f"2({value})", "formula")),
-    Perturbation("halved", MATH, inside(lambda value, rng: f"\\frac{{{value}}}{{2}}", "formula whole")),
-    Perturbation("one element dropped", MATH, _element_dropped),
-    Perturbation("one element added", NUMBERS, _element_added),
-    Perturbation("plus of plus and minus", MATH, _plus_alone),
-    Perturbation("two elements swapped", MATH, _two_swapped),
-    Perturbation("bracket", MATH, _bracket),
-    Perturbation("left side alone", MATH, _one_side),
-    Perturbation("unit", MATH, _unit),
-    Perturbation("power of the unit", MATH, _power_of_unit),
-    Perturbation("other word", MATH, _other_word),
-    Perturbation("other base", MATH, _other_base),
-    Perturbation("digit in a base", MATH, _digit_of_base),
-    Perturbation(
+    Rewriting("one more added", MATH, inside(lambda value, rng: f"{value}+1")),
+    Rewriting("doubled", MATH, inside(lambda value, rng: f"2({value})", "formula")),
+    Rewriting("halved", MATH, inside(lambda value, rng: f"\\frac{{{value}}}{{2}}", "formula whole")),
+    Rewriting("one element dropped", MATH, _element_dropped),
+    Rewriting("one element added", NUMBERS, _element_added),
+    Rewriting("plus of plus and minus", MATH, _plus_alone),
+    Rewriting("two elements swapped", MATH, _two_swapped),
+    Rewriting("bracket", MATH, _bracket),
+    Rewriting("left side alone", MATH, _one_side),
+    Rewriting("unit", MATH, _unit),
+    Rewriting("power of the unit", MATH, _power_of_unit),
+    Rewriting("other word", MATH, _other_word),
+    Rewriting("other base", MATH, _other_base),
+    Rewriting("digit in a base", MATH, _digit_of_base),
+    Rewriting(
         "half as much again", NUMBERS, inside(lambda value, rng: f"\\frac{{3}}{{2}}({value})", "formula whole decimal")
     ),
-    Perturbation("a tenth", MATH, inside(lambda value, rng: f"{value} \\times 10^{{-1}}", "formula whole decimal")),
-    Perturbation("sides multiplied apart", MATH, _one_side_doubled),
-    Perturbation("or another", NUMBERS, _or_another),
-    Perturbation("and another", NUMBERS, _and_another),
-    Perturbation("under one", NUMBERS, number(r"\frac{1}{{value}}", "1 -1")),
-    Perturbation("as a slash denominator", NUMBERS, number("1/{value}", "1 -1")),
-    Perturbation("as an exponent", NUMBERS, number("3^{{value}}")),
-    Perturbation("under a root", NUMBERS, number(r"\sqrt{{value}}", "0 1")),
-    Perturbation("beside a root", NUMBERS, number(r"{value}\sqrt{2}", "0")),
-    Perturbation("times pi", NUMBERS, number(r"{value}\pi", "0")),
-    Perturbation("a ratio", NUMBERS, number("3:{value}")),
-    Perturbation("times a power of ten", NUMBERS, number(r"{value} \times 10^{5}", "0")),
-    Perturbation("factorial", NUMBERS, lambda gold, rng: f"{gold.text}!" if _factorial(gold) else None),
-    Perturbation("less than", NUMBERS, number("x < {value}")),
-    Perturbation("range", NUMBERS, number(r"{value} \text{ to } 5000")),
+    Rewriting("a tenth", MATH, inside(lambda value, rng: f"{value} \\times 10^{{-1}}", "formula whole decimal")),
+    Rewriting("sides multiplied apart", MATH, _one_side_doubled),
+    Rewriting("or another", NUMBERS, _or_another),
+    Rewriting("and another", NUMBERS, _and_another),
+    Rewriting("under one", NUMBERS, number(r"\frac{1}{{value}}", "1 -1")),
+    Rewriting("as a slash denominator", NUMBERS, number("1/{value}", "1 -1")),
+    Rewriting("as an exponent", NUMBERS, number("3^{{value}}")),
+    Rewriting("under a root", NUMBERS, number(r"\sqrt{{value}}", "0 1")),
+    Rewriting("beside a root", NUMBERS, number(r"{value}\sqrt{2}", "0")),
+    Rewriting("times pi", NUMBERS, number(r"{value}\pi", "0")),
+    Rewriting("a ratio", NUMBERS, number("3:{value}")),
+    Rewriting("times a power of ten", NUMBERS, number(r"{value} \times 10^{5}", "0")),
+    Rewriting("factorial", NUMBERS, lambda gold, rng: f"{gold.text}!" if _factorial(gold) else None),
+    Rewriting("less than", NUMBERS, number("x < {value}")),
+    Rewriting("range", NUMBERS, number(r"{value} \text{ to } 5000")),
 )
 
 
