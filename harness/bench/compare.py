@@ -24,27 +24,7 @@ from harness.bench.samples import (
 from harness.bench.spec import STUDENT, Arm
 from harness.errors import DataError
 from harness.stats import holm, rank_groups
-from harness.stats.multiple import Decision, decide, disagreement
 from harness.stats.seeds import Seeded, seeded_difference, seeded_mean
-
-
-@dataclass(frozen=True)
-class Versus:
-    """A row held against the reference."""
-
-    difference: Seeded
-    p_holm: float
-    """p after Holm over all rows of the suite, for this measure."""
-
-    @property
-    def decision(self) -> Decision:
-        """Whether the row is shown to be higher or lower than the reference."""
-        return decide(self.difference.value, self.p_holm)
-
-    @property
-    def why(self) -> str:
-        """Why that is not what the interval looks like, or an empty text."""
-        return disagreement(self.difference.low, self.difference.high, self.difference.p, self.p_holm)
 
 
 @dataclass(frozen=True)
@@ -54,8 +34,8 @@ class Entry:
     arm: Arm
     means: Mapping[str, Seeded] = field(default_factory=dict)
     """Measure key -> mean; empty if nothing was scored."""
-    versus: Mapping[str, Versus] = field(default_factory=dict)
-    """Measure key -> difference to the reference; empty for the reference itself."""
+    versus: Mapping[str, Seeded] = field(default_factory=dict)
+    """Measure key -> difference to the reference, Holm over all rows of the suite; empty for the reference itself."""
     by_seed: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Measure key -> mean of each model of the row, over the same problems."""
     rank: int | None = None
@@ -138,7 +118,7 @@ def _entry(
     arm: Arm,
     rows: Sequence[tuple[int | None, SuiteScores]],
     measures: Sequence[Quantity],
-    versus: Mapping[str, Mapping[str, Versus]],
+    versus: Mapping[str, Mapping[str, Seeded]],
 ) -> Entry:
     scored = [one for _, one in rows]
     means: dict[str, Seeded] = {}
@@ -175,9 +155,9 @@ def difference(loaded: Loaded, name: str, reference: str, measure: Quantity) -> 
         return None
 
 
-def _corrected(gaps: Mapping[str, Seeded]) -> dict[str, Versus]:
+def _corrected(gaps: Mapping[str, Seeded]) -> dict[str, Seeded]:
     adjusted = holm([1.0 if gap.p is None else gap.p for gap in gaps.values()])
-    return {name: Versus(gap, p) for (name, gap), p in zip(gaps.items(), adjusted, strict=True)}
+    return {name: replace(gap, p_holm=p) for (name, gap), p in zip(gaps.items(), adjusted, strict=True)}
 
 
 def _ranked(entries: Sequence[Entry], loaded: Loaded, headline: Quantity) -> tuple[Entry, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
-from harness.bench.compare import Entry, SuiteComparison, Versus
+from harness.bench.compare import Entry, SuiteComparison
 from harness.bench.costs import costed, costs_of, frontier_table
 from harness.bench.runner import ReadyBench, unequal
 from harness.bench.samples import TOKENS, Quantity
@@ -104,9 +104,9 @@ def _measure_json(entry: Entry, measure: Quantity) -> Json:
     }
 
 
-def _versus_json(versus: Versus) -> Json:
+def _versus_json(versus: Seeded) -> Json:
     decided = {"p_holm": versus.p_holm, "decision": versus.decision, "why": versus.why}
-    return {**seeded_json(versus.difference), "p": versus.difference.p, **decided}
+    return {**seeded_json(versus), "p": versus.p, **decided}
 
 
 def seeded_json(found: Seeded) -> dict[str, Json]:
@@ -159,7 +159,7 @@ def variance_table(found: SuiteComparison) -> Table:
     for entry in found.entries:
         pairs = [("mean", entry.means.get(head.key))]
         if head.key in entry.versus:
-            pairs.append((f"minus {found.reference}", entry.versus[head.key].difference))
+            pairs.append((f"minus {found.reference}", entry.versus[head.key]))
         for what, seeded in pairs:
             if seeded is None:
                 continue

@@ -26,6 +26,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.stats.distributions import t_quantile
+from harness.stats.multiple import Decision, decide, disagreement
 from harness.stats.paired import paired_differences
 from harness.stats.standard_errors import Array, cluster_sums, clustered_se, effective_n, mean_interval, wilson
 
@@ -80,6 +81,18 @@ class Seeded:
     p: float | None = None
     """Of a difference: two-sided p value of "the two are equal"."""
     notes: tuple[str, ...] = ()
+    p_holm: float = 1.0
+    """p of a difference after Holm over all that are shown together."""
+
+    @property
+    def decision(self) -> Decision:
+        """Whether a difference is shown to be above or below 0."""
+        return decide(self.value, self.p_holm)
+
+    @property
+    def why(self) -> str:
+        """Why that is not what the interval looks like, or an empty text."""
+        return disagreement(self.low, self.high, self.p, self.p_holm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,12 +105,3 @@ class SynthProblem:
             if item.id == sub_id:
                 return item
         raise KeyError(sub_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A step that does not follow."""
-
-    index: int
-    """0-based step; the number of steps if it is the final answer that does not follow."""
-    why: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.errors import DataError
 from harness.synth.chains import expand, inverse, operand_value
 from harness.synth.expressions import BadExpression, Tree, parse, value
-from harness.synth.records import Chain, Equation, Fault, SubProblem, SynthProblem
+from harness.synth.records import Chain, Equation, SubProblem, SynthProblem
 
 
 class _Checker:
@@ -83,22 +83,23 @@ def _same(written: Tree, expected: Tree) -> bool:
     return op in ("+", "*") and (op, right, left) == expected
 
 
-def verify_chain(problem: SynthProblem, chain: Chain) -> tuple[Fault, ...]:
-    """All faults of a chain, in order; none if it is a correct solution of the problem.
+def verify_chain(problem: SynthProblem, chain: Chain) -> dict[int, str]:
+    """0-based step -> why it does not follow, in order; empty if the chain is a correct solution of the problem.
 
+    The number of steps stands for the final answer.
     A step that rightly continues from an earlier wrong result is no fault.
     The final answer is checked too: it must be what the chain reached for the last sub-problem.
     """
     checker = _Checker(problem)
-    faults = []
+    faults: dict[int, str] = {}
     for index, step in enumerate(chain.steps):
         why = checker.fault(step)
         if why is not None:
-            faults.append(Fault(index, why))
+            faults[index] = why
     reached = checker.claimed.get(problem.subproblems[-1].id)
     if reached != chain.answer:
-        faults.append(Fault(len(chain.steps), f"ends in {chain.answer}, but the steps reach {reached}"))
-    return tuple(faults)
+        faults[len(chain.steps)] = f"ends in {chain.answer}, but the steps reach {reached}"
+    return faults
 
 
 def verify_problem(problem: SynthProblem) -> None:

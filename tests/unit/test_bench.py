@@ -103,7 +103,7 @@ def test_a_method_that_fails_costs_its_own_row(tmp_path: Path) -> None:
     assert "emo: seed 1: the loss is no number" in str(error.value)
     (found,) = compare_suites(arms, {"synth": 1}, tmp_path)
     assert entry(found, "krsl").means == {}
-    assert entry(found, "emo").versus["accuracy"].difference.n_seeds == 1
+    assert entry(found, "emo").versus["accuracy"].n_seeds == 1
     assert "emo: 1 of 2 seeds" in " ".join(found.notes)
 
 
@@ -163,7 +163,7 @@ def test_one_seed_is_what_compare_says(tmp_path: Path) -> None:
     arms = (stored_arm(tmp_path, "sft", "method", [a]), stored_arm(tmp_path, "emo", "method", [b]))
     expected = paired(arms[1].members[0].runs["toy"].items, arms[0].members[0].runs["toy"].items)
     assert expected is not None and expected.test == "mcnemar"
-    gap = entry(one(arms, tmp_path), "emo").versus["accuracy"].difference
+    gap = entry(one(arms, tmp_path), "emo").versus["accuracy"]
     assert (gap.value, gap.low, gap.high, gap.p) == pytest.approx(
         (expected.diff, expected.low, expected.high, expected.p)
     )
@@ -180,7 +180,7 @@ def test_every_row_can_be_held_against_the_untrained_student(tmp_path: Path) -> 
     assert found.reference == "untrained tiny" and found.notes == ()
     for name, run in (("sft", 0), ("emo", 1)):
         expected = paired(arms[run].members[0].runs["toy"].items, arms[2].members[0].runs["toy"].items)
-        gap = entry(found, name).versus["accuracy"].difference
+        gap = entry(found, name).versus["accuracy"]
         assert expected is not None and (gap.value, gap.p) == pytest.approx((expected.diff, expected.p))
     assert not entry(found, "untrained tiny").versus
     (other,) = compare_suites(arms, {"toy": 1}, tmp_path, "emo")
@@ -198,7 +198,7 @@ def test_pairs_are_of_the_same_seed(tmp_path: Path) -> None:
     columns = [[0.0] * 3 + column[3:] for column in columns]
     arms = (stored_arm(tmp_path, "sft", "method", columns), stored_arm(tmp_path, "emo", "method", better))
     found = one(arms, tmp_path)
-    gap = entry(found, "emo").versus["accuracy"].difference
+    gap = entry(found, "emo").versus["accuracy"]
     assert gap.value == pytest.approx(3 / 40)
     seed = next(c for c in gap.components if c.sources == ("training seed",))
     assert seed.se == 0.0
@@ -213,9 +213,9 @@ def test_the_control_is_held_against_every_seed(tmp_path: Path) -> None:
     found = one(arms, tmp_path)
     gap = entry(found, "tiny").versus["accuracy"]
     means = [entry(found, name).means["accuracy"].value for name in ("tiny", "sft")]
-    assert gap.difference.value == pytest.approx(means[0] - means[1])
-    assert gap.difference.n_seeds == 2
-    assert gap.p_holm == gap.difference.p
+    assert gap.value == pytest.approx(means[0] - means[1])
+    assert gap.n_seeds == 2
+    assert gap.p_holm == gap.p
 
 
 def test_holm_is_over_the_rows_and_ranks_have_ties(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_holm_is_over_the_rows_and_ranks_have_ties(tmp_path: Path) -> None:
     )
     found = one(arms, tmp_path)
     rows = [row for row in found.entries if "accuracy" in row.versus]
-    p = [row.versus["accuracy"].difference.p for row in rows]
+    p = [row.versus["accuracy"].p for row in rows]
     assert [row.versus["accuracy"].p_holm for row in rows] == pytest.approx(holm([x for x in p if x is not None]))
     assert {row.arm.name: row.rank for row in found.entries} == {"best": 1, "sft": 2, "emo": 2, "tiny": 4}
     assert entry(found, "sft").letters == entry(found, "emo").letters
@@ -240,7 +240,7 @@ def test_problems_without_a_score_in_every_seed_are_left_out_and_told(tmp_path: 
     )
     found = one(arms, tmp_path)
     assert entry(found, "sft").means["accuracy"].n_problems == 3
-    assert entry(found, "emo").versus["accuracy"].difference.n_problems == 2
+    assert entry(found, "emo").versus["accuracy"].n_problems == 2
     assert "sft: 1 problem is left out: not every seed has a score of it" in found.notes
 
 

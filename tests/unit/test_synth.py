@@ -97,7 +97,7 @@ def test_every_correct_chain_verifies_and_ends_in_gold(seed: int, level: Level, 
         assert len({render(chain) for chain in chains}) == len(chains) >= 3
         assert [chain.style for chain in chains[:3]] == ["short", "plain", "long"]
         for chain in chains:
-            assert verify_chain(problem, chain) == ()
+            assert verify_chain(problem, chain) == {}
             assert chain.answer == problem.answer
             assert set(chain.order) == {sub.id for sub in problem.subproblems}
 
@@ -109,7 +109,7 @@ def test_the_labelled_step_is_the_only_fault_of_a_wrong_chain(
 ) -> None:
     for problem in generate(seed, level, 3):
         right, wrong = twins(problem, variant, style)  # type: ignore[arg-type]
-        assert [fault.index for fault in verify_chain(problem, wrong)] == [wrong.error_step]
+        assert list(verify_chain(problem, wrong)) == [wrong.error_step]
         assert wrong.answer != problem.answer
         for index, (one, other) in enumerate(aligned(right, wrong)):
             if other is None:
@@ -171,12 +171,12 @@ def test_the_verifier_names_each_kind_of_fault() -> None:
         (replace(one, text="Nothing."), 0),
     ]
     for step, expected in cases:
-        assert verify_chain(problem, replace(chain, steps=(step, two, three)))[0].index == expected
+        assert next(iter(verify_chain(problem, replace(chain, steps=(step, two, three))))) == expected
     assert verify_chain(problem, replace(chain, steps=(one, three)))
     assert verify_chain(problem, replace(chain, steps=(one, one, two, three)))
     assert verify_chain(problem, replace(chain, steps=(one, two)))
     assert verify_chain(problem, replace(chain, steps=()))
-    assert verify_chain(problem, replace(chain, answer=chain.answer + 1))[0].index == 3
+    assert next(iter(verify_chain(problem, replace(chain, answer=chain.answer + 1)))) == 3
 
 
 def test_a_long_chain_with_a_wrong_part_is_caught_at_that_part() -> None:
@@ -186,7 +186,7 @@ def test_a_long_chain_with_a_wrong_part_is_caught_at_that_part() -> None:
             slipped = step.result + 1
             bad = replace(step, result=slipped, text=f"{step.expression} = {slipped}.")
             steps = (*chain.steps[:index], bad, *chain.steps[index + 1 :])
-            assert verify_chain(problem, replace(chain, steps=steps))[0].index == index
+            assert next(iter(verify_chain(problem, replace(chain, steps=steps)))) == index
 
 
 def test_a_damaged_problem_is_refused() -> None:
