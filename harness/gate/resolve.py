@@ -18,11 +18,12 @@ from harness.errors import DataError, UsageError
 from harness.gate.baseline import read_baseline
 from harness.gate.decide import GateVerdict, decide_all
 from harness.gate.pairs import Rule, parse_margin
-from harness.gate.reach import Design, check_reach
+from harness.gate.reach import check_reach
 from harness.gate.values import Side, read_side
 from harness.metrics import described
 from harness.models.replies import Progress
 from harness.run.folder import RunFolder, find_run
+from harness.run.plan import ALWAYS, plan_suites
 from harness.run.sent import changed_by_options
 from harness.suites import load_suite, parse_suite_arg
 from harness.types import Completion
@@ -116,7 +117,9 @@ def run_gate(
     def check(own: RunConfig, stored: Side | None) -> None:
         share = described(stored.metric if stored is not None else name).is_share
         if margin is not None and share and not load_suite(own.suite[0]).judging:
-            say(check_reach(_design(own, stored), margin.value, rule))
+            plan = plan_suites(own if stored is None else _sampled_as(own, stored))[0]
+            temperature = changed_by_options(own.model_options).get("temperature", plan.spec.sampling.temperature)
+            say(check_reach(plan, temperature != 0, _sampling_noise(stored), margin.value, rule))
 
     verdicts = decide_all(find_sides(baseline, candidate, config, metric, progress, check), rule)
     options = {side.role: side.options for side in (baseline, candidate) if side.model}
@@ -135,27 +138,12 @@ def _folders(config: RunConfig) -> tuple[str, ...]:
     return found
 
 
-def _design(config: RunConfig, stored: Side | None) -> Design:
-    """What will be compared on the one suite of `config`, sampled as a stored side was."""
-    from harness.run.plan import plan_suites
-
-    plan = plan_suites(config if stored is None else _sampled_as(config, stored))[0]
-    clusters = {problem.cluster or f"problem {problem.id}" for problem in plan.problems}
-    within = None
-    if stored is not None:
-        noise = [
-            v.mean * (1.0 - v.mean) * v.n / (v.n - 1) for v in stored.values.values() if v.mean is not None and v.n > 1
-        ]
-        within = math.sqrt(sum(noise) / len(noise)) if noise and stored.share else None
-    return Design(
-        suite=plan.suite.name,
-        problems=len(plan.problems),
-        units=len(clusters),
-        n=plan.spec.sampling.n,
-        sampled=changed_by_options(config.model_options).get("temperature", plan.spec.sampling.temperature) != 0,
-        size=max(plan.suite.data.rows, len(plan.problems)),
-        within_sd=within,
-    )
+def _sampling_noise(side: Side | None) -> float | None:
+    """Standard deviation of one sample given its problem, as measured on a stored side; None where it cannot be."""
+    if side is None or not side.share:
+        return None
+    noise = [v.mean * (1.0 - v.mean) * v.n / (v.n - 1) for v in side.values.values() if v.mean is not None and v.n > 1]
+    return math.sqrt(sum(noise) / len(noise)) if noise else None
 
 
 def find_side(side: Named, config: RunConfig, metric: str | None, progress: Callable[[], Progress[Completion]]) -> Side:
@@ -193,7 +181,6 @@ def evaluate(
 ) -> Side:
     """Evaluate a model on one suite, sampled as `like` was; raises `DataError` if nothing could be scored."""
     from harness.run.pipeline import run
-    from harness.run.plan import ALWAYS, plan_suites
 
     assert side.model is not None
     config = replace(config, model=(side.model,), model_options=side.options)

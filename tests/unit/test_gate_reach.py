@@ -17,14 +17,30 @@ from harness.errors import UsageError
 from harness.gate.advice import need_lines
 from harness.gate.decide import GateVerdict, decide_all
 from harness.gate.pairs import Rule
-from harness.gate.reach import Design, check_reach
+from harness.gate.reach import check_reach
+from harness.run.plan import PlannedRun
+from harness.run.spec import RunSpec
 from harness.suites import load_suite
+from harness.types import Problem, Suite
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def design(problems: int, n: int = 1, size: int = 0, units: int = 0) -> Design:
-    return Design("synth_easy", problems, units or problems, n, n > 1, max(size, problems))
+def design(problems: int, n: int = 1, size: int = 0, units: int = 0) -> PlannedRun:
+    """A plan of so many problems, in so many clusters."""
+    suite = load_suite("synth_easy")
+    suite = replace(suite, data=replace(suite.data, rows=max(size, problems)))
+    asked = [Problem(f"p{i}", (), "", "math", cluster=f"c{i % units}" if units else "") for i in range(problems)]
+    return planned(suite, tuple(asked), n)
+
+
+def planned(suite: Suite, problems: tuple[Problem, ...], n: int) -> PlannedRun:
+    spec = RunSpec(suite.name, suite.version, "", "mock:gold", {}, replace(suite.sampling, n=n), None)
+    return PlannedRun(suite, problems, spec)
+
+
+def reach(plan: PlannedRun, margin: float, rule: Rule, within_sd: float | None = None) -> str:
+    return check_reach(plan, plan.spec.sampling.n > 1, within_sd, margin, rule)
 
 
 @given(st.integers(2, 400), st.integers(1, 300), st.sampled_from(["noninferior", "equivalent"]))
@@ -32,7 +48,7 @@ def test_warned_of_is_what_two_equal_runs_cannot_pass(problems: int, tenths: int
     rule = Rule(f"{tenths / 10}pp", test)  # type: ignore[arg-type]
     (verdict,) = decide_all([(make_side([1.0] * problems), make_side([1.0] * problems, "new"))], rule)
     try:
-        warned = check_reach(design(problems), tenths / 1000, rule).startswith("warning:")
+        warned = reach(design(problems), tenths / 1000, rule).startswith("warning:")
         assert test == "noninferior" or not warned
     except UsageError:
         warned = True
@@ -48,19 +64,18 @@ def test_warned_of_is_what_two_equal_runs_cannot_pass(problems: int, tenths: int
         (design(60, size=500, units=10), "below 25.9 points. Say --margin 26pp or more"),
     ],
 )
-def test_the_refusal_says_what_would_do(made: Design, words: str) -> None:
-    assert words in check_reach(made, 0.02, Rule("2pp"))
+def test_the_refusal_says_what_would_do(made: PlannedRun, words: str) -> None:
+    assert words in reach(made, 0.02, Rule("2pp"))
     with pytest.raises(UsageError, match="can never pass a margin of 2pp"):
-        check_reach(made, 0.02, Rule("2pp", "equivalent"))
+        reach(made, 0.02, Rule("2pp", "equivalent"))
 
 
 def test_sampled_models_are_told_from_where_an_unchanged_one_passes() -> None:
-    line = check_reach(design(100, n=4), 0.05, Rule("5pp"))
+    line = reach(design(100, n=4), 0.05, Rule("5pp"))
     found = re.search(r"with 80% power from ([0-9.]+)pp on \(noise assumed\)", line)
     assert found is not None and 6.0 < float(found[1]) < 12.0
-    assert "80%" not in check_reach(design(100), 0.05, Rule("5pp"))
-    quiet = replace(design(100, n=4), within_sd=0.05)
-    assert "as noisy as the stored side" in check_reach(quiet, 0.05, Rule("5pp"))
+    assert "80%" not in reach(design(100), 0.05, Rule("5pp"))
+    assert "as noisy as the stored side" in reach(design(100, n=4), 0.05, Rule("5pp"), within_sd=0.05)
 
 
 def gate(results: Path, *words: str) -> Result:
@@ -109,7 +124,8 @@ def test_an_unchanged_model_passes_every_documented_gate() -> None:
         suite = load_suite(name)
         samples = n or suite.sampling.n
         rows = suite.data.rows
-        line = check_reach(Design(name, rows, rows, samples, suite.sampling.temperature > 0, rows), margin, Rule("1pp"))
+        plan = planned(suite, tuple(Problem(f"p{i}", (), "", "math") for i in range(rows)), samples)
+        line = check_reach(plan, suite.sampling.temperature > 0, None, margin, Rule("1pp"))
         assert not line.startswith("warning:"), line
         shown = re.search(r"power from ([0-9.]+)pp on", line)
         assert shown is None or float(shown[1]) <= 100 * margin, line

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.grading.forms import PARTS, Case, cases, part_of
+from harness.grading.forms import PARTS, Case, Wording, cases, part_of
 from harness.grading.forms.equal import EQUAL, Rewriting
 from harness.grading.forms.evaluate import NoFormula, differ, equations_differ, same, values
 from harness.grading.forms.gold import read_gold
 from harness.grading.forms.letters import BEFORE, BEHIND, DECLARED, NEVER
-from harness.grading.forms.sentences import STATEMENTS, TRAPS, Sentence
+from harness.grading.forms.sentences import STATEMENTS, TRAPS
 from harness.grading.forms.wrong import WRONG
 from harness.types import Problem
 
@@ -129,7 +129,7 @@ def test_every_form_makes_a_case_for_some_gold() -> None:
     golds += [r"4.4 \times 10^{-7}", r"1\frac{4}{5}", r"-\frac{11}{4}", "n^2", "12", r"\frac43", "2k+2", r"\frac{x}{3}"]
     found = [case for gold in golds for case in made("math", gold)]
     found += [case for gold in ("2048", "17", "2.5", "-8", ".5", "5000", "3000000") for case in made("number", gold)]
-    tables: dict[str, tuple[Sentence | Rewriting[Any], ...]]
+    tables: dict[str, tuple[Wording | Rewriting[Any], ...]]
     tables = {"sentence": STATEMENTS, "trap": TRAPS, "spelling": EQUAL, "change": WRONG}
     for group, table in tables.items():
         names = [form.name for form in table]

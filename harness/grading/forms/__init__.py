@@ -22,6 +22,7 @@ from harness.types import Problem
 Part = Literal["open", "held"]
 PARTS: tuple[Part, ...] = ("open", "held")
 Group = Literal["spelling", "sentence", "change", "trap"]
+Takes = Literal["any", "formula", "plain"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ class Wording:
 
     name: str
     text: str
+    takes: Takes = "any"
+    """Of a value: what kind of text the field can hold."""
+    graders: tuple[str, ...] = ("math", "number", "integer")
+    kinds: str = ""
+    """Only for golds of these kinds ("unsigned": a number without a sign; "count": a whole one); empty: all."""
+    apart: str = ""
+    """Numbers for which a trap is none: 1/1 is 1."""
     alone: bool = False
     """A whole reply: nothing stands before or behind."""
 

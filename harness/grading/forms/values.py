@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from harness.grading.forms import Case, Part, part_of
+from harness.grading.forms import Case, Part, Wording, part_of
 from harness.grading.forms.equal import EQUAL, Prose
 from harness.grading.forms.gold import Gold, read_gold
-from harness.grading.forms.sentences import STATEMENTS, TRAPS, Sentence
+from harness.grading.forms.sentences import STATEMENTS, TRAPS
 from harness.grading.forms.wrong import WRONG
 from harness.types import Problem
 
@@ -28,7 +28,7 @@ def cases(problem: Problem, seed: int, parts: frozenset[Part]) -> Iterator[Case]
 
 
 def _spellings(
-    problem: Problem, gold: Gold, statements: Sequence[Sentence], seed: int, parts: frozenset[Part]
+    problem: Problem, gold: Gold, statements: Sequence[Wording], seed: int, parts: frozenset[Part]
 ) -> Iterator[Case]:
     for spelling in EQUAL:
         if problem.grader not in spelling.graders or part_of(spelling.name) not in parts:
@@ -42,7 +42,7 @@ def _spellings(
             yield Case(problem, "spelling", spelling.name, True, reply)
 
 
-def _statements(problem: Problem, gold: Gold, statements: Sequence[Sentence], seed: int) -> Iterator[Case]:
+def _statements(problem: Problem, gold: Gold, statements: Sequence[Wording], seed: int) -> Iterator[Case]:
     for form in statements:
         rng = _rng(seed, problem, form.name)
         other = _another(gold, rng)
@@ -56,7 +56,7 @@ def _statements(problem: Problem, gold: Gold, statements: Sequence[Sentence], se
 
 
 def _changes(
-    problem: Problem, gold: Gold, statements: Sequence[Sentence], seed: int, parts: frozenset[Part]
+    problem: Problem, gold: Gold, statements: Sequence[Wording], seed: int, parts: frozenset[Part]
 ) -> Iterator[Case]:
     for change in WRONG:
         if problem.grader not in change.graders or part_of(change.name) not in parts:
@@ -83,7 +83,7 @@ def _rng(seed: int, problem: Problem, form: str) -> Random:
     return Random(f"{seed}:{problem.id}:{form}")
 
 
-def _fits(form: Sentence, gold: Gold, problem: Problem) -> bool:
+def _fits(form: Wording, gold: Gold, problem: Problem) -> bool:
     kinds: set[str] = {gold.kind}
     if gold.number is not None and not gold.unit and gold.text[:1].isdigit() and "," not in gold.text:
         kinds |= {"unsigned", "count"} if gold.kind == "whole" else {"unsigned"}
@@ -100,14 +100,14 @@ def _another(gold: Gold, rng: Random) -> str | None:
     return None
 
 
-def _stated(text: str, statements: Sequence[Sentence], rng: Random, prose: Prose = "") -> str | None:
+def _stated(text: str, statements: Sequence[Wording], rng: Random, prose: Prose = "") -> str | None:
     """The text in one of the statements that take it."""
     order = [form for form in statements if "{other}" not in form.text and not (prose and form.takes == "formula")]
     rng.shuffle(order)
     return next((reply for form in order if (reply := _filled(form, text, None, prose)) is not None), None)
 
 
-def _filled(form: Sentence, value: str, other: str | None, prose: Prose = "") -> str | None:
+def _filled(form: Wording, value: str, other: str | None, prose: Prose = "") -> str | None:
     """A form with its values; None where they do not fit it."""
     if "{other}" in form.text and other is None:
         return None
@@ -142,7 +142,7 @@ def _listed(parts: list[str], comma: str = ", ", last: str = " and ") -> str:
     return comma.join(parts[:-1]) + last + parts[-1] if len(parts) > 1 else parts[0]
 
 
-def _takes(form: Sentence, text: str) -> bool:
+def _takes(form: Wording, text: str) -> bool:
     if form.takes == "plain":
         return _PLAIN.fullmatch(text) is not None
     if "=" in text and "=" in form.text:
