@@ -28,12 +28,17 @@ COMMAND = [
     "--temperature",
     "1",
 ]
-MODEL = ["--model", "mock:slow", "--model-arg", "latency=0.2", "--model-arg", "concurrency=8", "--quiet"]
+SLOW, QUICK = 0.2, 0.01
+"""Seconds of an answer: where a run is killed in time, and where none is. They are no part of a run's name."""
 
 
-def start(results: Path, *extra: str) -> subprocess.Popen[str]:
+def model(latency: float) -> list[str]:
+    return ["--model", "mock:slow", "--model-arg", f"latency={latency}", "--model-arg", "concurrency=8", "--quiet"]
+
+
+def start(results: Path, *extra: str, latency: float = SLOW) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, *MODEL, "--results-dir", str(results), *extra],
+        [*COMMAND, *model(latency), "--results-dir", str(results), *extra],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,7 +65,7 @@ def wait_for_lines(process: subprocess.Popen[str], results: Path, count: int) ->
 
 
 def finish(results: Path, *extra: str) -> dict[str, object]:
-    process = start(results, "--json", *extra)
+    process = start(results, "--json", *extra, latency=QUICK)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     return json.loads(out)
@@ -120,7 +125,7 @@ def test_raising_n_makes_only_what_is_missing(tmp_path: Path) -> None:
     first = {(r.problem_id, r.attempt): r for r in RunFolder(run_directory(tmp_path)).records}
     assert len(first) == 40
     dry = subprocess.run(
-        [*COMMAND, *MODEL, "--results-dir", str(tmp_path), "--n", "4", "--dry-run", "--json"],
+        [*COMMAND, *model(QUICK), "--results-dir", str(tmp_path), "--n", "4", "--dry-run", "--json"],
         capture_output=True,
         text=True,
         check=True,
@@ -160,7 +165,8 @@ def test_a_finished_run_is_compact_and_asks_nothing_again(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(tmp_path: Path, untouched: Path) -> None:
     """A file-size limit of 16 KiB stands for the full disk: the write that crosses it fails halfway through a line."""
-    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *COMMAND, *MODEL, "--results-dir", str(tmp_path)]
+    command = [*COMMAND, *model(QUICK), "--results-dir", str(tmp_path)]
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command]
     done = subprocess.run(limited, capture_output=True, text=True, timeout=120)
     assert done.returncode == 3, done.stderr
     assert "free some space and run the same command again" in done.stderr

@@ -39,7 +39,7 @@ class Counting:  # the model, and how many replies it made
         return completion
 
 async def main():
-    judge = Counting("mock:judge", {{"latency": "0.1", "concurrency": "8", "malformed": "0.2"}})
+    judge = Counting("mock:judge", {{"latency": sys.argv[2], "concurrency": "8", "malformed": "0.2"}})
     judging = RubricJudging(load_rubric("rating_10"), repeats={REPEATS}, temperature=0.7)
     tasks = [Task(f"p{{i}}", 0, ("What is 2 + 2?",), (f"It is {{i}}.",)) for i in range({ITEMS})]
     with Cache(Path(sys.argv[1])) as cache:
@@ -52,10 +52,13 @@ asyncio.run(main())
 """
 
 
-def start(cache: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(cache)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+SLOW, QUICK = 0.1, 0.005
+"""Seconds of a reply: where a process is killed in time, and where none is. They are no part of a reply's key."""
+
+
+def start(cache: Path, latency: float = SLOW) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM, str(cache), str(latency)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def stored(path: Path) -> int:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("undisturbed") / "cache"
-    found = finish(start(path))
+    found = finish(start(path, QUICK))
     assert len(found["rows"]) == ITEMS * REPEATS and found["requests"] == stored(path) > ITEMS * REPEATS
     return found
 
@@ -96,10 +99,10 @@ def test_the_next_process_asks_only_for_the_rest(
         assert process.returncode != 0
     kept = stored(path)
     assert moments[-1] <= kept < undisturbed["requests"]
-    resumed = finish(start(path))
+    resumed = finish(start(path, QUICK))
     assert resumed["rows"] == undisturbed["rows"]
     assert resumed["requests"] == undisturbed["requests"] - kept
-    again = finish(start(path))
+    again = finish(start(path, QUICK))
     assert again["rows"] == undisturbed["rows"] and (again["requests"], again["cached"]) == (0, ITEMS * REPEATS)
 
 
