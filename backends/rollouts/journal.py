@@ -67,6 +67,8 @@ class Marked(NamedTuple):
     """With marks and teacher rows."""
     extras: dict[str, list[NDArray[Any] | None]]
     """Further arrays, one for each completion in the groups' order."""
+    judged: tuple[int, int] = (0, 0)
+    """Tokens that judges read and wrote for it."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,12 @@ class Journal:
         self._write("drawn", generation, {"version": version, "fingerprint": fingerprint}, lines, arrays)
 
     def write_marked(
-        self, generation: int, fingerprint: str, groups: Sequence[RolloutGroup], extras: Arrays | None = None
+        self,
+        generation: int,
+        fingerprint: str,
+        groups: Sequence[RolloutGroup],
+        extras: Arrays | None = None,
+        judged: tuple[int, int] = (0, 0),
     ) -> None:
         """Write down what was made of it; `extras` hold one array for each completion, in the groups' order."""
         rows = [row for group in groups for row in group.teacher or (None,) * len(group.rollouts)]
@@ -164,7 +171,7 @@ class Journal:
             arrays = {f"teacher.{name}": [getattr(row, name, None) for row in rows] for name in _TEACHER}
         arrays |= {f"extra.{name}": items for name, items in (extras or {}).items()}
         drawn = read_journal(self._path(generation, "drawn", self.rank, self.processes))
-        told = {"fingerprint": fingerprint, "drawn": drawn.header["arrays"]}
+        told = {"fingerprint": fingerprint, "drawn": drawn.header["arrays"], "judged": list(judged)}
         self._write("marked", generation, told, [marks_row(group) for group in groups], arrays)
 
     def drawn(self, generation: int, fingerprint: str) -> list[RolloutGroup] | None:
@@ -282,7 +289,9 @@ class Journal:
                 told = [_marked(share, of) for share, of in zip(marks, groups, strict=True)]
                 mine = self._mine([_by_group(one) for one in told])
                 extras = {name: [array for _, arrays in mine for array in arrays[name]] for name in told[0].extras}
-                self.write_marked(generation, fingerprint, [group for group, _ in mine], extras)
+                own = told[self.rank :: self.processes]  # so that all processes together tell what all had told
+                judged = sum(one.judged[0] for one in own), sum(one.judged[1] for one in own)
+                self.write_marked(generation, fingerprint, [group for group, _ in mine], extras, judged)
             return self._own(generation, "marked" if marked else "drawn", fingerprint)
         return None
 
@@ -360,8 +369,9 @@ def _marked(share: JournalFile, groups: Sequence[RolloutGroup]) -> Marked:
             whole.append(replace(group, marks=marks, teacher=tuple(teacher[start:end])))
             start = end
         extras = {name.removeprefix("extra."): items for name, items in arrays.items() if name.startswith("extra.")}
-        return Marked(whole, extras)
-    except ValueError as error:
+        read, wrote = (int(tokens) for tokens in field(share.header, "judged", list))
+        return Marked(whole, extras, (read, wrote))
+    except (ValueError, TypeError) as error:
         raise _damaged(share.path, error) from error
 
 

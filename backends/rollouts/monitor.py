@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from backends.rollouts.cutting import CUT_OFF
 from backends.rollouts.types import Credited, RolloutGroup
 from harness.metrics.diversity_text import ngrams
 from harness.reasoning import with_answer
@@ -29,12 +30,15 @@ def part_numbers(groups: Sequence[RolloutGroup], weights: Mapping[str, float]) -
     """The reward and each part of it: mean, spread, share without a value, what it decides, correlation with accuracy.
 
     "variance/<part>" is its share of the variance of totals within groups, which is what advantages are made of: the
-    covariance of weight x part with the total, over the variance of the total. All shares add up to 1.
+    covariance of weight x part with the total, over the variance of the total. All shares add up to 1. "unscored" is
+    the share without a value because a scorer failed.
     """
     marks = [mark for group in groups for mark in group.marks]
     if not marks:
         return {}
-    found = _summary("reward", [mark.value for mark in marks])
+    failed = sum(mark.value is None and not mark.by_design and mark.why != CUT_OFF for mark in marks)
+    found = {"unscored": failed / len(marks)}
+    found |= _summary("reward", [mark.value for mark in marks])
     correct = [None if mark.correct is None else float(mark.correct) for mark in marks]
     found |= {name: value for name, value in _summary(ACCURACY, correct).items() if name == ACCURACY}
     for name in sorted({name for mark in marks for name in mark.parts}):

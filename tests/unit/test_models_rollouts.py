@@ -15,7 +15,7 @@ from backends.rollouts.stored import stored_completions
 from backends.rollouts.types import RolloutMark
 from harness.cli.models import command
 from harness.errors import HarnessError
-from tests.rollout_groups import group
+from tests.drawn_groups import group
 
 NAME = "tiny-grpo-00000000"
 

@@ -16,7 +16,7 @@ from backends.rollouts.arrays import pack, unpack
 from backends.rollouts.journal import Journal, fingerprint
 from backends.rollouts.types import Rollout, RolloutGroup
 from harness.errors import StoreError
-from tests.rollout_groups import group, marked, rollout, same
+from tests.drawn_groups import group, marked, rollout, same
 
 TOLD: list[str] = []
 
@@ -30,7 +30,7 @@ def written(folder: Path, groups: list[RolloutGroup], **told: int) -> Journal:
     made = journal(folder, **told)
     made.write_drawn(5, 10, "w", groups)
     extras = {"old_logps": [one.logps_T for each in groups for one in each.rollouts]}
-    made.write_marked(5, "w", [marked(each, teacher=True) for each in groups], extras)
+    made.write_marked(5, "w", [marked(each, teacher=True) for each in groups], extras, (7, len(groups)))
     return made
 
 
@@ -121,6 +121,15 @@ def test_another_number_of_processes_reads_the_shares_of_all(tmp_path, before: i
         assert made.marked(5, "w") is not None  # its own file by now
 
 
+def test_what_judges_took_comes_back_and_is_shared_out_once(tmp_path):
+    groups = [group(f"r{at}") for at in range(6)]
+    assert written(tmp_path / "one", groups).marked(5, "w").judged == (7, 6)
+    for rank in range(3):
+        written(tmp_path / "more", groups[rank::3], rank=rank, processes=3)
+    taken = [journal(tmp_path / "more", rank=rank, processes=2).marked(5, "w").judged for rank in range(2)]
+    assert [sum(one) for one in zip(*taken, strict=True)] == [3 * 7, 6]
+
+
 def test_a_share_that_is_missing_makes_nothing_whole(tmp_path):
     groups = [group(f"r{at}") for at in range(4)]
     written(tmp_path, groups[0::2], rank=0, processes=2)
@@ -158,6 +167,7 @@ def test_prune(tmp_path, keep):
         lambda text: text.partition("\n")[0] + '\n{"record": "zz", "completions": 1, "marks": [1], "rollouts": 3}\n',
         lambda text: text.replace('"value": 0.0', '"value": "0"').replace('"sample": 1', '"sample": true'),
         lambda text: text.replace('"correct": false', '"correct": 0').replace('"stop"', '"ended"'),
+        lambda text: text.replace('"judged": [7, 1]', '"judged": [7]').replace('"groups": 1', '"groups": "1"'),
     ],
 )
 def test_damaged_text_is_one_clear_error(tmp_path, part: str, spoil):

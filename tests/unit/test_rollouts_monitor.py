@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from backends.rollouts.alarms import FLAT_STOP, FLAT_WARN, STOPPABLE, WINDOW, Alarms, Series, Sign
+from backends.rollouts.cutting import CUT_OFF
 from backends.rollouts.monitor import advantage_numbers, part_numbers, staleness, text_numbers
 from backends.rollouts.sampler_gap import SamplerGap
-from backends.rollouts.types import Credited, RolloutGroup, RolloutMark
-from tests.rollout_groups import group
+from backends.rollouts.types import LEFT_OUT, Credited, RolloutGroup, RolloutMark
+from tests.drawn_groups import group
 
 # --- numbers of a generation ------------------------------------------------------------------------------------------
 
@@ -53,6 +54,12 @@ def test_shares_of_the_variance_add_up_and_tell_who_decides() -> None:
     mixed = part_numbers([marked(row) for row in rows], WEIGHTS)
     assert mixed["variance/format"] + mixed["variance/accuracy"] == pytest.approx(1)
     assert mixed["variance/format"] == pytest.approx(0.8, abs=0.1)  # twice the weight, four times the variance
+
+
+def test_only_what_scorers_failed_at_is_unscored() -> None:
+    whys = ("accuracy: killed", f"vote: {LEFT_OUT}a tie", CUT_OFF, "judge: silent")
+    made = replace(group(texts=("x",) * 5), marks=(*(RolloutMark(None, why=why) for why in whys), RolloutMark(1.0)))
+    assert part_numbers([made], {})["unscored"] == 0.4
 
 
 def test_nothing_marked_and_nothing_that_differs() -> None:
