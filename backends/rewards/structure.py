@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from backends.rewards.base import Reward
 from backends.rollouts.types import Part, RolloutGroup
-from backends.structure.equations import equation_steps
+from backends.structure.cutting import MAX_TOKENS, RULE, CutPath, cut_paths
 from backends.structure.matching import algorithm_one, matched_steps, to_ask
-from backends.structure.paths import path_of, question_of, steps_prompt, written_path
-from backends.structure.steps import ASPECTS, Aspect, PathStep, read_steps
+from backends.structure.paths import path_of, question_of, written_path
+from backends.structure.steps import ASPECTS, Aspect, PathStep
 from harness.errors import DataError
-from harness.types import Request, Score
+from harness.types import Score
 from judges.pointwise import RubricJudging
 from judges.prompts.rubric import load_rubric
 from judges.types import Task
@@ -35,10 +35,7 @@ if TYPE_CHECKING:
     from backends.records.record import TrainRecord
     from backends.rewards.scorers import Scorers
 
-RULE = "rule:equations"
 EXACT = "exact"
-SECOND_TRY = 0.2
-"""Temperature at which a path is cut once more whose first list cannot be read."""
 _ASKED_AT_ONCE = 1024
 
 
@@ -72,7 +69,7 @@ class Structure(Reward):
     """What holds two steps against each other: "exact", or a judge such as openai:NAME."""
     normalise: Literal["none", "n_teacher"] = "none"
     """"n_teacher": as a share of the teacher's steps."""
-    max_tokens: int = 10_000
+    max_tokens: int = MAX_TOKENS
     """Most tokens of a list of steps."""
     shuffle_teacher: bool = False
     """Hold each completion against another record's teacher: a control, under which it must stay near 0."""
@@ -113,11 +110,11 @@ class Structure(Reward):
     def unmarkable(self, records: Sequence[TrainRecord], scorers: Scorers) -> Mapping[str, str]:
         """Records in whose teacher's path no step is found; all paths are cut here, each once."""
         cut = self._cut([(question_of(record), path_of(record)) for record in records], scorers)
-        self._known.update({record.id: steps for record, (steps, _) in zip(records, cut, strict=True) if steps})
+        self._known.update({record.id: one.steps for record, one in zip(records, cut, strict=True) if one.steps})
         left_out = {
-            record.id: f"no step is found in the teacher's path{': ' if why else ''}{why}"
-            for record, (steps, why) in zip(records, cut, strict=True)
-            if not steps
+            record.id: f"no step is found in the teacher's path{': ' if one.why else ''}{one.why}"
+            for record, one in zip(records, cut, strict=True)
+            if not one.steps
         }
         if self.shuffle_teacher:
             order = sorted(self._known, key=lambda key: hashlib.sha256(key.encode("utf-8", "replace")).digest())
@@ -155,11 +152,11 @@ class Structure(Reward):
         question = question_of(group.record)
         asked = [place for place, (path, _) in enumerate(found) if path]
         cut = dict(zip(asked, self._cut([(question, found[place][0]) for place in asked], scorers), strict=True))
-        walks = []
-        for place, (_, closed) in enumerate(found):
-            steps, why = cut.get(place, ((), ""))
-            walks.append(_Walk(steps, closed, why=why))
-        return walks
+        nothing = CutPath(())
+        return [
+            _Walk(cut.get(place, nothing).steps, closed, why=cut.get(place, nothing).why)
+            for place, (_, closed) in enumerate(found)
+        ]
 
     def _part(self, teacher: int, walk: _Walk) -> Part:
         value = None if walk.why else algorithm_one(teacher, len(walk.steps), walk.verdicts)
@@ -169,27 +166,8 @@ class Structure(Reward):
         more = {"match": value / teacher, "matched": same / teacher, "unclosed": float(not walk.closed)}
         return Part(value / teacher if self.normalise == "n_teacher" else value, more=more)
 
-    def _cut(self, paths: Sequence[tuple[str, str]], scorers: Scorers) -> list[tuple[tuple[PathStep, ...], str]]:
-        """The steps of each (question, path), and why there are none where that is not the path's fault."""
-        if self.gsrm == RULE:
-            return [(equation_steps(path), "") for _, path in paths]
-        found: dict[int, tuple[tuple[PathStep, ...], str]] = {}
-        for attempt, temperature in enumerate((0.0, SECOND_TRY)):
-            open_ = [place for place in range(len(paths)) if place not in found]
-            requests = [self._request(*paths[place], attempt, temperature) for place in open_]
-            for place, completion in zip(open_, scorers.ask(self.gsrm, requests) if requests else (), strict=True):
-                steps = read_steps(completion.text)
-                if completion.finish == "error":
-                    found[place] = ((), f"the structure reward model failed: {completion.error}"[:300])
-                elif steps or attempt:
-                    found[place] = (steps, "" if steps else "the structure reward model gave no readable step, twice")
-        return [found[place] for place in range(len(paths))]
-
-    def _request(self, question: str, path: str, attempt: int, temperature: float) -> Request:
-        messages = steps_prompt(question, path)
-        digest = hashlib.sha256(f"{attempt}\x1f{messages[0].content}".encode("utf-8", "replace")).digest()
-        seed = int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
-        return Request(digest.hex(), messages, temperature, 1.0, self.max_tokens, (), seed, attempt=attempt)
+    def _cut(self, paths: Sequence[tuple[str, str]], scorers: Scorers) -> list[CutPath]:
+        return cut_paths(self.gsrm, paths, scorers.ask, self.max_tokens)
 
     # --- matching ---------------------------------------------------------------------------------------------------
 

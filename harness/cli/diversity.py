@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,10 +15,14 @@ from harness.cli import options
 from harness.report.table import Format
 
 if TYPE_CHECKING:
+    from backends.structure.cutting import StepTexts
     from harness.metrics.diversity import Form
+    from harness.run.responses import Responses
     from judges.types import Part
 
 _EVERY_S = 5.0
+STEP_REPLIES = "steps.sqlite"
+"""What a run's folder calls the replies of a model that cut its responses into steps."""
 
 
 @click.command("diversity")
@@ -56,7 +62,15 @@ _EVERY_S = 5.0
     show_default=True,
     help="sacrebleu's tokenizer for self-bleu; zh for Chinese.",
 )
+@click.option(
+    "--steps",
+    "cutter",
+    metavar="rule:equations|ENGINE:NAME",
+    help="What cuts responses into steps for step-dispersion: a structure reward model (gsrm), or equations. "
+    "[default: paragraphs]",
+)
 @options.results_dir
+@options.data_dir
 @options.output_format
 def command(
     runs: tuple[str, ...],
@@ -70,7 +84,9 @@ def command(
     nli: str | None,
     nli_labels: str | None,
     bleu_tokenizer: str,
+    cutter: str | None,
     results_dir: Path,
+    data_dir: Path | None,
     form: Format,
 ) -> None:
     """Measure how different the stored responses of a RUN are, with intervals.
@@ -93,12 +109,38 @@ def command(
     tools = tools_for(
         names, embedder, embed_tokens, nli, nli_labels, bleu_tokenizer, embedded=progress.embedded, read=progress.read
     )
-    lines = measure_runs(loaded, names, forms, tools, progress.line)
+    with _cutting(cutter, loaded, results_dir, data_dir) as cut:
+        lines = measure_runs(loaded, names, forms, replace(tools, cut=cut), progress.line)
     tables = diversity_tables(lines, [*notes, *skipped, *length_notes(loaded)])
     if form in ("json", "csv"):
         tables = tables[:1]  # the steps are inside the rows
     extra = {"notes": list(tables[0].notes)}
     options.emit(tables, form, extra)
+
+
+@contextmanager
+def _cutting(
+    spec: str | None, runs: Sequence[Responses], results_dir: Path, data_dir: Path | None
+) -> Iterator[StepTexts | None]:
+    """What cuts responses into steps; a model's replies are kept in the first run's folder."""
+    if spec is None:
+        yield None
+        return
+    from backends.rewards.scorers import open_scorers
+    from backends.structure.cutting import RULE, StepTexts
+    from harness.config import RunConfig
+    from harness.run.replan import stored_job
+
+    if spec == RULE:
+        yield StepTexts(spec, {}, lambda spec, requests: [])
+        return
+    questions: dict[str, str] = {}
+    config = RunConfig(results_dir=str(results_dir), data_dir=None if data_dir is None else str(data_dir))
+    for run in runs:
+        asked = {problem.id: problem.messages[-1].content for problem in stored_job(run.folder, config).problems}
+        questions |= {text: asked[problem] for problem, texts in run.texts.items() for text in texts}
+    with open_scorers(runs[0].folder.path / STEP_REPLIES, results_dir, models=[spec]) as scorers:
+        yield StepTexts(spec, questions, scorers.ask)
 
 
 class _Measuring:

@@ -67,12 +67,24 @@ class Entail(Protocol):
         """A text that fits beside another one of its kind into the model's window."""
 
 
+class Cut(Protocol):
+    """Cuts texts into their steps."""
+
+    def __call__(self, texts: Sequence[str]) -> list[list[str]]:
+        """The steps of each text, in order."""
+
+    def identity(self) -> Mapping[str, Json]:
+        """What decides the steps."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """What measures may need besides the texts."""
 
     embed: Embed | None = None
     entail: Entail | None = None
+    cut: Cut | None = None
+    """What cuts a response into steps; None: its paragraphs."""
     bleu_tokenizer: str = "13a"
     """sacrebleu's name of the tokenizer for self-BLEU; "zh" splits Chinese text into characters."""
     vocabulary: int = 30_522

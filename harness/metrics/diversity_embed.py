@@ -207,9 +207,10 @@ class StepVectors:
     """Embeddings of the steps of all texts."""
 
     def __init__(self, texts: Sequence[str], tools: Tools) -> None:
-        split = [steps(text) for text in texts]
+        split = [steps(text) for text in texts] if tools.cut is None else [cut[:MAX_STEPS] for cut in tools.cut(texts)]
         self._starts = [0, *accumulate(len(parts) for parts in split)]
-        self._vectors = _embed_of(tools)([part for parts in split for part in parts])
+        every = [part for parts in split for part in parts]
+        self._vectors = _embed_of(tools)(every) if every else np.zeros((0, 1), np.float32)
         self.longest = max((len(parts) for parts in split), default=0)
         """Steps of the text that has most."""
 

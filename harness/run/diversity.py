@@ -161,6 +161,8 @@ def _settings(measure: Measure, tools: Tools) -> dict[str, Json]:
         settings["vocabulary"] = tools.vocabulary
     if measure.needs == "embedder" and tools.embed is not None:
         settings |= tools.embed.identity()
+    if measure.curve is not None and tools.cut is not None:
+        settings |= tools.cut.identity()
     if measure.needs == "nli" and tools.entail is not None:
         settings |= {"pairs": tools.nli_pairs, **tools.entail.identity()}
     return settings

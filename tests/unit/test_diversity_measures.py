@@ -18,8 +18,18 @@ from hypothesis import strategies as st
 from harness import catalog
 from harness.errors import DataError, UsageError
 from harness.metrics.diversity import BLOCKS, Corpus, Measure, Tools, across, curve, deal, jackknife, within
-from harness.metrics.diversity_embed import DISPERSION, MAX_STEPS, STEP_DISPERSION, VENDI, dispersion, steps, vendi
+from harness.metrics.diversity_embed import (
+    DISPERSION,
+    MAX_STEPS,
+    STEP_DISPERSION,
+    VENDI,
+    StepVectors,
+    dispersion,
+    steps,
+    vendi,
+)
 from harness.metrics.diversity_text import DISTINCT_1, DISTINCT_2, EAD, SELF_BLEU, ead, nearest_other, words
+from harness.run.diversity import _settings
 from harness.stats.distributions import t_quantile
 from harness.types import Json
 
@@ -176,6 +186,23 @@ def test_steps_are_compared_index_by_index() -> None:
     assert found[2].value == pytest.approx(1.0)  # the response without a third step is left out
     overall = within(STEP_DISPERSION, corpus, STEP_DISPERSION(corpus.texts, Tools(embed=Vectors()))).estimate.value
     assert overall == pytest.approx(sum(point.value for point in found) / 3)
+
+
+def test_steps_may_be_cut_by_another() -> None:
+    class ByComma:
+        def __call__(self, texts: Sequence[str]) -> list[list[str]]:
+            return [[part for part in text.split(",") if part] for text in texts]
+
+        def identity(self) -> dict[str, Json]:
+            return {"steps": "commas"}
+
+    tools = Tools(embed=Vectors(), cut=ByComma())
+    found = curve(STEP_DISPERSION, Corpus(("aa,bb", "aa,dd", ""), {"p": 3}), tools)
+    assert [round(point.value, 6) for point in found[:1]] == [1.0] and found[1].value > 1.0
+    assert StepVectors([",", ""], tools).longest == 0
+    settings = [_settings(measure, tools) for measure in (STEP_DISPERSION, DISPERSION)]
+    assert ["steps" in one for one in settings] == [True, False]
+    assert "steps" not in _settings(STEP_DISPERSION, Tools(embed=Vectors()))  # values kept before stay valid
 
 
 def test_vectors_without_any_row() -> None:

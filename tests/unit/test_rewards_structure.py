@@ -11,9 +11,10 @@ import pytest
 from backends.records.record import TrainRecord
 from backends.records.synth import synth_records
 from backends.rewards.scorers import Scorers, open_scorers
-from backends.rewards.structure import RULE, Structure, folded
+from backends.rewards.structure import Structure, folded
 from backends.rewards.total import Totals
 from backends.rollouts.types import Part
+from backends.structure.cutting import RULE
 from backends.structure.paths import ask_template
 from backends.structure.steps import PathStep, write_steps
 from harness.errors import BudgetReached, ConfigError, DataError

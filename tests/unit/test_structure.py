@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from backends.records.record import TrainRecord
 from backends.records.spans import boundaries
 from backends.records.synth import synth_records
+from backends.structure.cutting import RULE, StepTexts
 from backends.structure.equations import equation_steps
 from backends.structure.matching import Verdicts, algorithm_one, matched_steps, to_ask
 from backends.structure.steps import ASPECTS, Aspect, PathStep, read_steps, write_steps
+from harness.types import Completion, Request
 
 LIST = """[Meta-reasoning 1]: the total needs the price of a crate.
 [Sub-problem 1]: What does a crate cost?
@@ -200,6 +202,20 @@ def test_the_equations_of_the_embedded_world_are_its_steps() -> None:
         assert record.think is not None
         written = [equation for equation in record.think.split(". ") if "=" in equation]
         assert len(equation_steps(record.think)) == len(written)
+
+
+def test_steps_as_texts_for_measures() -> None:
+    asked: list[Request] = []
+
+    def ask(spec: str, requests: Sequence[Request]) -> list[Completion]:
+        asked.extend(requests)
+        return [Completion(LIST if "five" in one.messages[0].content else "no", "stop") for one in requests]
+
+    assert StepTexts(RULE, {}, ask)(["1 + 1 = 2. 2 + 2 = 4.", "none"]) == [["1 + 1\n2", "2 + 2\n4"], []]
+    cut = StepTexts("trained:gsrm", {"all five": "How much?"}, ask)
+    assert cut(["all five", "other"]) == [["\n".join((s.step, s.question, s.result)) for s in STEPS], []]
+    assert cut.identity() == {"steps": "trained:gsrm"}
+    assert "How much?" in asked[0].messages[0].content and len(asked) == 3
 
 
 # --- a response that is a list --------------------------------------------------------------------------------------
