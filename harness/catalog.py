@@ -210,10 +210,6 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.methods.emo:METHOD",
             "earth mover's distance to the reference token, in embedding space, beside the likelihood",
         ),
-        "grpo": (
-            "backends.methods.grpo:METHOD",
-            "completions of a prompt, each weighed by its reward beside the others' (GRPO, Dr. GRPO)",
-        ),
         "mixce": ("backends.methods.mixce:METHOD", "forward and reversed cross-entropy mixed"),
         "tailr": ("backends.methods.tailr:METHOD", "likelihood tailored towards total variation distance"),
         "krsl": (
@@ -270,6 +266,58 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "curiosft": (
             "backends.methods.curiosft:METHOD",
             "likelihood with a pull towards a warmer running mean of the student, which keeps entropy up",
+        ),
+        "grpo": (
+            "backends.methods.grpo:METHOD",
+            "completions of a prompt, each weighed by its reward beside the others' (and DAPO, Dr. GRPO, GSPO)",
+        ),
+        "mcq_rl": (
+            "backends.methods.mcq_rl:METHOD",
+            "GRPO on multiple choice with the right letter as the only reward (AlphaMed)",
+        ),
+        "rft": (
+            "backends.methods.rft:METHOD",
+            "likelihood of the student's own right completions (rejection sampling, expert iteration)",
+        ),
+        "opd": (
+            "backends.methods.opd:METHOD",
+            "a teacher's opinion of each token that the student writes, as a policy gradient",
+        ),
+        "gkd": (
+            "backends.methods.gkd:METHOD",
+            "the teacher's distributions on responses that the student wrote in part (JSD, lambda)",
+        ),
+        "minillm": (
+            "backends.methods.minillm:METHOD",
+            "the reverse KL of whole texts: what comes of a token later, and each position's exact KL",
+        ),
+        "tsd_kd": (
+            "backends.methods.tsd_kd:METHOD",
+            "openers by ranking, uncertain tokens more and certain ones less (token-selective dual distillation)",
+        ),
+        "kdrl": (
+            "backends.methods.kdrl:METHOD",
+            "a verifier's reward and a teacher's opinion of each token, together (KDRL, annealing, masks)",
+        ),
+        "trrd": (
+            "backends.methods.trrd:METHOD",
+            "a verifier's reward, with a ratio to the teacher as well as to the old policy (RLAD)",
+        ),
+        "srpo": (
+            "backends.methods.teacher_mixes:SRPO",
+            "the reward for right completions, a teacher's opinion of each token for wrong ones",
+        ),
+        "hdpo": (
+            "backends.methods.teacher_mixes:HDPO",
+            "the reward, and a teacher's opinion of each token where a whole group is wrong",
+        ),
+        "rlsd": (
+            "backends.methods.teacher_mixes:RLSD",
+            "the reward says where to, a teacher's opinion of each token how far",
+        ),
+        "opd_then_rl": (
+            "backends.methods.teacher_mixes:OPD_THEN_RL",
+            "on-policy distillation for so many steps, then the reward",
         ),
         "merge": (
             "backends.methods.merge:METHOD",

@@ -80,3 +80,18 @@ def _scored(values: Tensor) -> Tensor:
 
 def _flat(values: Tensor) -> bool:
     return bool(values.max() == values.min())
+
+
+def perplexity_weights(mean_logps: Tensor, chosen: Tensor, *, likely: bool, tau: float = 1.0) -> Tensor:
+    """SCOPE's weights (G,) of the chosen completions of a group, which average 1; 0 for the others.
+
+    A softmax of mean log-probabilities / tau: `likely` weighs up what is likely (the teacher's perplexity to -1 / tau),
+    else what is unlikely (the student's to 1 / tau). Without gradient.
+    """
+    chosen, weights = chosen.bool(), torch.zeros_like(mean_logps, dtype=torch.float64)
+    if not tau > 0:
+        raise ConfigError(f"tau must be above 0, not {tau!r}")
+    if bool(chosen.any()):
+        scores = mean_logps.detach().double()[chosen] * (1 if likely else -1) / tau
+        weights[chosen] = scores.softmax(0) * chosen.sum()
+    return weights

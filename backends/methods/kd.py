@@ -20,7 +20,7 @@ from torch import Tensor
 from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, must_be, refuse_unused
 from backends.losses.divergence import Mass, stored_divergence, token_divergence
 from backends.losses.nll import token_logps, weighted_nll
-from backends.losses.positions import HeadLogits
+from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.losses.reduction import reduce_tokens
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised, tokenise
@@ -70,10 +70,16 @@ class DistillObjective(Objective):
     options: KdOptions
     _teacher: LocalTeacher | None = None
 
+    def __init__(self, options: KdOptions, method: str = "kd") -> None:
+        """`method` is named in errors."""
+        super().__init__(options)
+        self.method = method
+
     def setup(self, training: Training) -> None:
         """Load the teacher. Raises `ConfigError` if there is none, or if its tokens are not the student's."""
         if self.options.source == "teacher":
-            self._teacher = LocalTeacher(training, "kd", instead=", or source=stored for stored distributions")
+            instead = ", or source=stored for stored distributions" if self.method == "kd" else ""
+            self._teacher = LocalTeacher(training, self.method, instead=instead)
 
     def prepare(self, batch: Batch, step: Step) -> HeadLogits | None:
         """The teacher's pass: its hidden states and output layer, of which the loss makes scores a few at a time."""
@@ -96,7 +102,7 @@ class DistillObjective(Objective):
         how |= {"temperature": o.temperature, "tau2_scale": o.tau2_scale}
         if teacher is not None:
             assert self._teacher is not None
-            size = self._teacher.vocabulary(logits, teacher)
+            size = min(self._teacher.tokens, vocabulary_size(logits), vocabulary_size(teacher))
             return token_divergence(logits, teacher, mask_RT, **how, vocabulary=size, top_k=o.top_k)
         logps_RTK, ids_RTK = (batch.extras[name][..., : o.top_k] for name in (LOGPS, IDS))
         return stored_divergence(logits, logps_RTK, ids_RTK.long(), mask_RT, **how)

@@ -17,6 +17,8 @@ class Letters(Reward):
 
     chosen: str = "aeiou"
     """The characters that count."""
+    right: float = 1.0
+    """The share from which a completion counts as right, for methods that ask."""
 
     name: ClassVar[str] = "letters"
     version: ClassVar[int] = 1
@@ -26,4 +28,5 @@ class Letters(Reward):
     def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]:
         """An empty completion has none."""
         texts = [rollout.text for rollout in group.rollouts]
-        return [Part(sum(letter in self.chosen for letter in text) / max(1, len(text))) for text in texts]
+        shares = [sum(letter in self.chosen for letter in text) / max(1, len(text)) for text in texts]
+        return [Part(share, correct=share >= self.right) for share in shares]

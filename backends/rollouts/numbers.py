@@ -17,7 +17,7 @@ def numbers_of(groups: Sequence[RolloutGroup], fates: Sequence[Sequence[Fate]]) 
     lengths = [len(rollout.tokens_T) for rollout in drawn]
     numbers: dict[str, float] = {
         "completions": len(drawn),
-        "generated": sum(lengths),
+        "generated": sum(len(rollout.tokens_T) for rollout in drawn if not rollout.given),
         "length": float(np.mean(lengths)),
         "length_p95": float(np.quantile(lengths, 0.95)),
         "cut": sum(rollout.finish == "length" for rollout in drawn) / len(drawn),

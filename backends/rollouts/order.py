@@ -32,6 +32,11 @@ def completion_seed(seed: int, stage: str, record: str, visit: int, sample: int)
     return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
 
+def is_drawn(seed: int, stage: str, record: str, visit: int, mix: float) -> bool:
+    """Whether the student answers this prompt, or its record's response stands there: a coin of its own."""
+    return completion_seed(seed, stage, record, visit, -1) < mix * 2**31
+
+
 @lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, records: int) -> tuple[int, ...]:
     order = list(range(records))

@@ -26,7 +26,8 @@ from backends.records.segments import Encoder, Example
 from backends.rollouts.cutting import behind, example_of, fates_of, marks_of, steps_of
 from backends.rollouts.engine import Drawn, Engine, Wanted
 from backends.rollouts.numbers import numbers_of
-from backends.rollouts.order import completion_seed, prompts_of
+from backends.rollouts.order import completion_seed, is_drawn, prompts_of
+from backends.rollouts.prompts import given
 from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.types import Rollout, RolloutGroup, RolloutMark
 from harness.models.hf_prompt import Prompt
@@ -75,6 +76,8 @@ class _Group:
     visit: int
     prompt: Prompt
     seeds: tuple[int, ...]
+    drawn: bool
+    """Whether the student answers it, and not its record."""
 
 
 class Rolls:
@@ -120,19 +123,24 @@ class Rolls:
         """The groups of this process, marked, and when the last completion was drawn."""
         groups = [self._group(*place) for place in self._mine(generation)]
         size = self.source.settings.group
-        wanted = [Wanted(group.prompt, seed) for group in groups for seed in group.seeds]
+        places = [place for place, group in enumerate(groups) if group.drawn]
+        wanted = [Wanted(groups[place].prompt, seed) for place in places for seed in groups[place].seeds]
         found: list[list[Rollout | None]] = [[None] * size for _ in groups]
         marking: dict[int, Future[RolloutGroup]] = {}
         with ThreadPoolExecutor(MARKED_AT_ONCE, "rewards") as pool:
             try:
 
                 def emit(number: int, drawn: Drawn) -> None:
-                    place, sample = divmod(number, size)
+                    turn, sample = divmod(number, size)
+                    place = places[turn]
                     found[place][sample] = _rollout(groups[place], sample, drawn, step.number)
                     whole = [rollout for rollout in found[place] if rollout is not None]
                     if len(whole) == size:
                         marking[place] = pool.submit(self._marked, RolloutGroup(groups[place].record, tuple(whole)))
 
+                for place, group in enumerate(groups):
+                    if not group.drawn:
+                        marking[place] = pool.submit(self._marked, self._given(group, step.number))
                 self.engine.sync(policy, step.number)
                 self.engine.draw(wanted, emit)
                 drawn = time.monotonic()
@@ -157,7 +165,15 @@ class Rolls:
             completion_seed(source.seed, source.stage, record.id, visit, sample)
             for sample in range(source.settings.group)
         )
-        return _Group(record, visit, source.encoder.prompt(record), seeds)
+        drawn = is_drawn(source.seed, source.stage, record.id, visit, source.settings.mix)
+        return _Group(record, visit, source.encoder.prompt(record), seeds, drawn)
+
+    def _given(self, group: _Group, version: int) -> RolloutGroup:
+        encoder, record = self.source.encoder, group.record
+        rollouts = (
+            given(encoder, record, group.visit, sample, seed, version) for sample, seed in enumerate(group.seeds)
+        )
+        return RolloutGroup(record, tuple(rollouts))
 
     def _with_old(self, examples: Sequence[Example | None], policy: Training) -> list[Example | None]:
         """The examples with what the student says of them before the first update."""

@@ -29,6 +29,9 @@ class RolloutSettings:
     top_p: float = 1.0
     max_new: int | None = None
     """Most tokens of a completion; None: what `max_length` leaves behind the longest prompt."""
+    mix: float = 1.0
+    """Share of the prompts that the student answers; in place of the others' completions stand the records' responses,
+    where the method has them (gkd's lam)."""
     truncated: Truncated = "keep"
     """Completions cut off by `max_new`: trained on, counted in their group but not trained on, or dropped."""
 
@@ -41,6 +44,8 @@ class RolloutSettings:
             raise ValueError(
                 f"temperature must be above 0, not {self.temperature}: at 0 all completions of a prompt are the same"
             )
+        if not 0 <= self.mix <= 1:
+            raise ValueError(f"mix must be from 0 to 1, not {self.mix}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
 

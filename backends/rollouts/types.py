@@ -33,7 +33,8 @@ class Rollout:
     tokens_T: NDArray[np.int32]
     """With the token that ended it, if one was drawn."""
     logps_T: NDArray[np.float32]
-    """Of each token under the sampler, in nats: over the whole vocabulary, at the sampling temperature."""
+    """Of each token under the sampler, in nats: over the whole vocabulary, at the sampling temperature. NaN where no
+    sampler was asked: the record's response stands there."""
     text: str
     """What the graders read: without the token that ended it."""
     finish: Finish
@@ -41,6 +42,11 @@ class Rollout:
     """Optimiser steps that the weights had seen which drew it."""
     opened_think: bool = False
     """Whether the prompt ended inside a think block, so that `text` begins in it."""
+
+    @property
+    def given(self) -> bool:
+        """Whether it is the record's response, which no sampler drew."""
+        return bool(np.isnan(self.logps_T).any())
 
     def completion(self) -> Completion:
         """As evaluation reads it, so that the same text gets the same verdict there and in training."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from backends.base import Training
 from backends.losses.nll import token_logps
-from backends.losses.positions import HeadLogits, vocabulary_size
+from backends.losses.positions import HeadLogits
 from backends.records.segments import tokenizer_difference
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError
@@ -43,7 +43,8 @@ class LocalTeacher:
                 f"student's: {difference}. Train on its text instead (sft), or choose a teacher of the same family"
                 + (", or leave the end of sequence out (end=mask)" if only_end else "")
             )
-        self._tokens = len(training.tokenizer)
+        self.tokens = len(training.tokenizer)
+        """Rows of an output layer that are tokens; the rest is padding, of another number in each model."""
         ends = {training.tokenizer.eos_token_id, tokenizer.eos_token_id} if end == "mask" else set()
         self._left_out = sorted(token for token in ends if token is not None)
 
@@ -65,10 +66,6 @@ class LocalTeacher:
         """Where the two are compared, (R, T) bool: on the learnt tokens, with `end="mask"` without the ends."""
         left_out = torch.tensor(self._left_out, dtype=torch.int64, device=batch.labels_RT.device)
         return batch.mask_RT & ~torch.isin(batch.labels_RT, left_out)
-
-    def vocabulary(self, student: HeadLogits, teacher: HeadLogits) -> int:
-        """How many rows of both output layers are tokens; the rest is padding, of another number in each model."""
-        return min(self._tokens, vocabulary_size(student), vocabulary_size(teacher))
 
 
 def _detached(logits: HeadLogits) -> HeadLogits:

@@ -60,6 +60,7 @@ def config(student: Path, method: str, **more: Any) -> TrainConfig:
         options=options | OPTIONS.get(method, {}),
         settings=settings | more.pop("settings", {}),
         rollout={"group": 4, "max_new": 8, **more.pop("rollout", {})},
+        reward={"letters.right": "0.1"} if options else {},
         **more,
     )
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.losses.credit import Scale, advantages, normalised_sum
+from backends.losses.credit import Scale, advantages, normalised_sum, perplexity_weights
 from harness.errors import ConfigError, DataError
 
 NONE = math.nan
@@ -100,3 +100,40 @@ def test_refusals() -> None:
         of([-1, -2], scale="mean")
     with pytest.raises(ConfigError, match="unknown scale"):
         of([1, 2], scale="std")  # type: ignore[arg-type]
+
+
+PPL = torch.tensor([1.361, 1.755, 2.383], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("likely", "tau", "expected"),
+    [
+        (True, 1.0, [0.426143, 0.330474, 0.243383]),
+        (False, 1.0, [0.247500, 0.319149, 0.433352]),
+        (False, 2.0, [0.289119, 0.328312, 0.382569]),
+    ],
+)
+def test_golden_weights_of_scope(likely: bool, tau: float, expected: list[float]) -> None:
+    found = perplexity_weights(-PPL.log(), torch.ones(3), likely=likely, tau=tau)
+    assert (found / 3).tolist() == pytest.approx(expected, abs=1e-6)
+    assert found.mean() == pytest.approx(1)
+
+
+def test_scope_weighs_up_what_the_student_finds_unlikely_and_the_teacher_likely() -> None:
+    """The sign that the authors' flag turns around."""
+    rising = -PPL.log()  # the last is the least likely
+    assert perplexity_weights(rising, torch.ones(3), likely=False).argmax() == 2
+    assert perplexity_weights(rising, torch.ones(3), likely=True).argmax() == 0
+
+
+def test_weights_of_scope_are_those_of_the_chosen() -> None:
+    chosen = torch.tensor([True, False, True])
+    found = perplexity_weights(-PPL.log(), chosen, likely=True)
+    assert found[1] == 0 and found[chosen].mean() == pytest.approx(1)
+    assert perplexity_weights(-PPL.log(), torch.zeros(3), likely=True).tolist() == [0, 0, 0]
+    equal = perplexity_weights(torch.full((3,), -0.7), torch.ones(3), likely=False)
+    assert equal.tolist() == pytest.approx([1, 1, 1])
+    warm = perplexity_weights(-PPL.log(), torch.ones(3), likely=False, tau=1e9)
+    assert warm.tolist() == pytest.approx([1, 1, 1])
+    with pytest.raises(ConfigError, match="tau"):
+        perplexity_weights(PPL, chosen, likely=True, tau=0.0)

@@ -218,3 +218,39 @@ def test_what_a_reward_raises_ends_the_generation(student: Student) -> None:
 
 def with_batches(student: Student) -> Training:
     return replace(student.training(()), batch=lambda examples: as_batch(collate(examples, PAD)))
+
+
+def test_a_part_of_the_prompts_is_answered_by_the_records(student: Student) -> None:
+    records = tuple(replace(one, response=f"said {one.id}") for one in RECORDS)
+    engine = Told()
+    rolls = Rolls(replace(source(student, settings={"mix": 0.5, "group": 1}), records=records), engine, lambda _: ())
+    rolls = Rolls(replace(rolls.source, prompts=4, rolling=Rolling(_all)), engine, lambda _: ())
+    made = [rolls.make(generation, STEP, student.training(())) for generation in range(6)]
+    drawn = len(engine.wanted)
+    assert 0 < drawn < 24
+    given = [
+        example for one in made for update in one.steps for batch in update for example in batch
+        if np.isnan(example.sequences[0].extras["sampler_logps"]).any()
+    ]  # fmt: skip
+    assert len(given) == 24 - drawn
+    for example in given:
+        (sequence,) = example.sequences
+        assert student.tokenizer.decode(sequence.ids_T[sequence.supervised_T]) == f"said {example.id}<|end|>"
+    assert sum(one.numbers["generated"] for one in made) == sum(number + 1 for number in _numbers(engine))
+
+
+def test_with_mix_zero_nothing_is_drawn(student: Student) -> None:
+    records = tuple(replace(one, response="said") for one in RECORDS)
+    engine = Told()
+    whole = replace(source(student, settings={"mix": 0.0}, rolling={"credit": _all}), records=records)
+    made = Rolls(whole, engine, lambda _: ()).make(0, STEP, student.training(()))
+    assert engine.wanted == [] and made.numbers["generated"] == 0
+    assert len(flat(made)) == 2
+
+
+def _all(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
+    return [[Credited() for _ in group.rollouts] for group in groups]
+
+
+def _numbers(engine: Told) -> list[int]:
+    return [number for name, size in engine.calls if name == "draw" for number in range(size)]
