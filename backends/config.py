@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, UnknownName
 from harness.hashing import canonical_json, short_hash
 from harness.options import parse_options
 from harness.spent import Counted
@@ -18,6 +18,7 @@ from harness.types import Json
 
 Precision = Literal["auto", "float32", "bf16"]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "epoch_decay"]
+Stoppable = Literal["hacking", "collapse", "length", "leak"]
 
 
 _MOST = 2**31 - 1
@@ -109,6 +110,8 @@ class TrainConfig:
     """Tokens that the student reads and writes in training, padding excluded; takes the place of the epochs."""
     count: Counted = "student"
     """What `budget_tokens` counts: tokens that the student reads and writes, or also those of teachers and judges."""
+    stop_on: tuple[Stoppable, ...] = ()
+    """Kinds of alarms (`backends.rollouts.alarms`) that end a training on what the student writes."""
     budget_seconds: float | None = None
     """Wall-clock limit; what is trained until then is kept."""
     precision: Precision = "auto"
@@ -122,6 +125,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, not {value}")
+        if unknown := sorted(set(self.stop_on) - set(get_args(Stoppable))):
+            raise UnknownName("alarm", unknown[0], get_args(Stoppable))
         if self.count != "student" and self.budget_tokens is None:
             raise ConfigError(f"--count {self.count} says what a budget of tokens counts: say --budget 2Mtok too")
         if not 0 <= self.seed <= _MOST_SEED:
@@ -149,7 +154,7 @@ class TrainConfig:
         del found["data"]
         if self.count == "student":  # ids are older than the choice
             del found["count"]
-        return {name: value for name, value in found.items() if value or name not in ("rollout", "reward")}
+        return {name: value for name, value in found.items() if value or name not in ("rollout", "reward", "stop_on")}
 
     def hash(self, data_hash: str, order: str) -> str:
         """16 hexadecimal digits over the identity, the records and their order."""

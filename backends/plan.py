@@ -236,6 +236,10 @@ def _drawing(plan: StagePlan) -> dict[str, Json]:
 
 def _no_strays(config: TrainConfig, stages: Sequence[StagePlan]) -> None:
     """Raises `ConfigError` for settings of drawing that a method without drawing is told."""
+    if config.stop_on and not any(plan.rolled is not None for plan in stages):
+        raise ConfigError(
+            f"--stop-on is about what a student writes while it is trained, and that of {config.method} writes nothing"
+        )
     for part, told in (("rollout", config.rollout), ("reward", config.reward)):
         if told and not any(plan.rolled is not None for plan in stages):
             raise ConfigError(

@@ -15,7 +15,7 @@ import gc
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -182,7 +182,7 @@ class _Run:
             "spent": asdict(trainer.account.total),
             "steps": self.state["steps"] + trainer.state.global_step,
             "stopped": watch.stopped,
-            "final": trainer.last_numbers,
+            "final": {**trainer.last_numbers, **_told(self.state, trainer)},
         }
         self._write_state()
         if self.first:
@@ -225,6 +225,12 @@ class _Run:
         if self.first:
             card = _register(card, self.folder, done)
         return card
+
+
+def _told(state: Mapping[str, Any], trainer: Any) -> dict[str, list[str]]:
+    """The alarms of all stages until now."""
+    lines = [*state["final"].get("alarms", []), *(trainer.alarms.lines if trainer.alarms is not None else [])]
+    return {"alarms": lines} if lines else {}
 
 
 def _read_state(path: Path) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class ModelCard:
     stopped: str
     """"finished", "token budget", "time budget" or "imported"."""
     final: Mapping[str, Json]
-    """Last logged numbers, e.g. {"loss": 0.4}."""
+    """Last logged numbers, e.g. {"loss": 0.4}, and under "alarms" those that were told."""
     versions: Mapping[str, str]
     """Versions of torch, transformers, trl, peft and this project."""
     fingerprint: str | None

@@ -1,6 +1,6 @@
 """When a training on what the student writes goes wrong: rules over the numbers of its steps, told in one line each.
 
-    alarms = Alarms(total=60, stop_on=frozenset({"hacking"}))
+    alarms = Alarms(total=60, stop_on=("hacking",))
     for sign in alarms.see(step, numbers): print(sign.line)
 
 Each finding is told once. What cannot get better by itself (scorers that fail, groups that say nothing, weights that do
@@ -11,21 +11,18 @@ training's own beginning or with another number of it: a student that repeats it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
+from backends.config import Stoppable
 from backends.rollouts.monitor import ACCURACY
 from backends.rollouts.sampler_gap import SamplerGap
 from harness.stats.standard_errors import wilson
 
 AlarmKind = Literal["hacking", "collapse", "length", "hockey_stick", "leak", "flat", "unscored", "sampler"]
-Stoppable = Literal["hacking", "collapse", "length", "leak"]
-"""Kinds at which a user may end a training (`--stop-on`)."""
-STOPPABLE: tuple[str, ...] = get_args(Stoppable)
-
 WINDOW = 20
 """Generations over which a slope is taken."""
 _EDGE = 5
@@ -104,7 +101,7 @@ class Seen(dict[str, Series]):
 class Alarms:
     """Watches one stage."""
 
-    def __init__(self, total: int, stop_on: frozenset[str] = frozenset(), *, privileged: bool = False) -> None:
+    def __init__(self, total: int, stop_on: Collection[Stoppable] = (), *, privileged: bool = False) -> None:
         """`total`: optimiser steps planned; `privileged`: a self-teacher is shown more than the student."""
         self._total, self._stop_on, self._privileged = total, stop_on, privileged
         self._seen = Seen()
@@ -112,6 +109,8 @@ class Alarms:
         """Rule -> generations in a row in which it has been true."""
         self._told: set[str] = set()
         self._gap = SamplerGap()
+        self.lines: list[str] = []
+        """Every alarm so far, with its step."""
         self.stopped: str | None = None
         """Kind of the alarm at which the training is to end."""
 
@@ -125,6 +124,7 @@ class Alarms:
                 if math.isfinite(value):
                     self._seen.setdefault(name, Series()).add(value)
             found += [sign for sign in self._signs(step, numbers) if self._is_new(sign)]
+        self.lines += [f"step {step + 1}: {sign.line}" for sign in found]
         self.stopped = self.stopped or next((sign.kind for sign in found if sign.kind in self._stop_on), None)
         return found
 
@@ -132,14 +132,14 @@ class Alarms:
         """What a checkpoint keeps, so that a training that goes on is watched as one that was never stopped."""
         seen = {name: [one.first, one.last, one.known] for name, one in self._seen.items()}
         told = {"seen": seen, "held": dict(self._held), "told": sorted(self._told)}
-        return {**told, "gap": self._gap.base, "stopped": self.stopped}
+        return {**told, "gap": self._gap.base, "lines": list(self.lines), "stopped": self.stopped}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's."""
         self._seen = Seen({name: Series(list(first), list(last), known) for name, (first, last, known) in
                            state["seen"].items()})  # fmt: skip
         self._held, self._told = dict(state["held"]), set(state["told"])
-        self._gap, self.stopped = SamplerGap(state["gap"]), state["stopped"]
+        self._gap, self.lines, self.stopped = SamplerGap(state["gap"]), list(state["lines"]), state["stopped"]
 
     def _is_new(self, sign: Sign) -> bool:
         """Whether a rule has been true often enough in a row, for the first time."""

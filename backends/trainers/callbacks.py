@@ -37,6 +37,8 @@ class TrainStatus:
     seconds: float
     """Of this process, since the stage's first step."""
     loss: float
+    alarms: tuple[str, ...] = ()
+    """New since the last time."""
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
@@ -68,6 +70,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         self.stopped = "finished"
         self.started = self.saved = time.monotonic()
         self._logged = (0, time.monotonic())
+        self._alarms = 0
+        """How many have been told."""
 
     @property
     def seconds(self) -> float:
@@ -75,7 +79,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         return time.monotonic() - self.started
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Speeds count from the first step."""
+        """Speeds count from the first step; alarms of a checkpoint were told before it."""
+        self._alarms = 0 if self.trainer.alarms is None else len(self.trainer.alarms.lines)
         self._logged = (self.trainer.account.total.read, time.monotonic())
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
@@ -88,6 +93,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
             self.stopped, control.should_training_stop = "token budget", True
         elif over_time and state.global_step < state.max_steps:
             self.stopped, control.should_training_stop = "time budget", True
+        elif self.trainer.alarms is not None and self.trainer.alarms.stopped is not None:
+            self.stopped, control.should_training_stop = f"{self.trainer.alarms.stopped} alarm", True
         due = state.global_step % self.save_steps == 0 if self.save_steps is not None else False
         if self.save_steps is None and args.world_size == 1:
             due = time.monotonic() - self.saved >= SAVE_SECONDS
@@ -125,10 +132,16 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
             "tokens_per_second": round((tokens - before) / max(now - since, 1e-9), 1),
             "memory_mb": _memory_mb(),
         }
+        alarms = () if self.trainer.alarms is None else tuple(self.trainer.alarms.lines[self._alarms :])
+        self._alarms += len(alarms)
+        if alarms:
+            row["alarms"] = list(alarms)
         append_text(self.metrics, json.dumps(row) + "\n")
         if self.watch is not None:
             self.watch(
-                TrainStatus(self.stage, state.global_step, state.max_steps, tokens, self.seconds, float(logs["loss"]))
+                TrainStatus(
+                    self.stage, state.global_step, state.max_steps, tokens, self.seconds, float(logs["loss"]), alarms
+                )
             )
 
 

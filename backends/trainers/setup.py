@@ -16,6 +16,7 @@ from backends.base import Objective
 from backends.config import Runtime, Settings
 from backends.load import find_weights, lora_config
 from backends.plan import Plan, StagePlan
+from backends.rollouts.alarms import Alarms
 from backends.rollouts.engine_hf import HfEngine
 from backends.rollouts.rolls import RolloutSource
 from backends.trainers.callbacks import Watch
@@ -78,10 +79,19 @@ def make_trainer(
         callbacks=(watch,),
         decay=(stage.settings.decay, stage.steps_per_epoch) if decays else None,
         rollout=stage.rolled.settings if stage.rolled is not None else None,
+        alarms=_alarms(plan, stage),
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     watch.trainer = trainer
     return trainer
+
+
+def _alarms(plan: Plan, stage: StagePlan) -> Alarms | None:
+    """What watches a stage whose student writes."""
+    rolling = stage.stage.rolling
+    if rolling is None:
+        return None
+    return Alarms(stage.steps, plan.config.stop_on, privileged=rolling.context is not None)
 
 
 def _feed(plan: Plan, stage: StagePlan, folder: Path, results: Path, args: TrainingArguments) -> Feed:

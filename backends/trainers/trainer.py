@@ -27,6 +27,7 @@ from backends.base import Objective, Step, Training
 from backends.losses.positions import HeadLogits
 from backends.records.collate import collate, padding
 from backends.records.segments import Example
+from backends.rollouts.alarms import Alarms
 from backends.rollouts.settings import RolloutSettings
 from backends.trainers.account import Account
 from backends.trainers.batch import Batch, as_batch
@@ -60,13 +61,14 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         callbacks: Sequence[Any] = (),
         decay: tuple[float, int] | None = None,
         rollout: RolloutSettings | None = None,
+        alarms: Alarms | None = None,
     ) -> None:
-        """`model` must have gone through `add_objective_head`, and has its adapter if it gets one.
+        """`model` must have gone through `add_objective_head`, and has its adapter if it gets one; `alarms` watch it.
 
         `decay` is (factor, steps of an epoch): the learning rate is multiplied by it after each epoch, as StepLR does
         in the authors' code of EDIT.
         """
-        self.objective, self.feed, self._decay = objective, feed, decay
+        self.objective, self.feed, self._decay, self.alarms = objective, feed, decay, alarms
         self._pad_id = padding(tokenizer)
         use_cache = getattr(model.config, "use_cache", None)
         super().__init__(
@@ -198,6 +200,9 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
                 f"the loss or its gradient is no finite number at step {self.state.global_step + 1} "
                 f"(loss {numbers['loss']}): the last checkpoint is kept; try a lower learning rate"
             )
+        for sign in self.alarms.see(self.state.global_step, numbers) if self.alarms is not None else ():
+            if sign.fatal:
+                raise TrainingStopped(f"step {self.state.global_step + 1}: {sign.line}; the last checkpoint is kept")
         self.account.put(values[len(names) :])
         self._window.append(numbers)
         self.objective.after_step(numbers, self.step)
@@ -241,6 +246,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
                 state = {
                     "objective": self.objective.state_dict(),
                     "spent": asdict(self.account.total),
+                    "alarms": None if self.alarms is None else self.alarms.state_dict(),
                     "window": self._window,  # so that what is logged next is the mean that it would have been
                 }
                 torch.save(state, folder / OBJECTIVE_FILE)
@@ -251,6 +257,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             state: Mapping[str, Any] = torch.load(checkpoint / OBJECTIVE_FILE, map_location="cpu", weights_only=True)
             self.objective.load_state_dict(state["objective"])
             self.account.total = Spent(**state["spent"]) if "spent" in state else Spent(read=int(state["tokens_seen"]))
+            if self.alarms is not None and state.get("alarms") is not None:
+                self.alarms.load_state_dict(state["alarms"])
             self.account.forget()  # what the objective reads before the first step is in it
             self._window = list(state["window"])
             TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))

@@ -168,6 +168,8 @@ class TrainProgress(Display):
         if self._first is None or self._first.stage != now.stage:
             self._first = now
         last = now.step >= now.total
+        for alarm in now.alarms:
+            self._line(clean(f"alarm: {alarm}", 400), last=True)
         if not (self._due() or last):
             return
         made = now.step - self._first.step

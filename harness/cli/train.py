@@ -36,6 +36,18 @@ if TYPE_CHECKING:
 @click.option("--save-steps", type=click.IntRange(min=1), help="Steps between checkpoints. [default: ten minutes]")
 @click.option("--logging-steps", type=click.IntRange(min=1), default=10, show_default=True, help="Steps between logs.")
 @click.option("--report-to", multiple=True, type=click.Choice(["trackio", "wandb", "tensorboard"]), help="Also log to.")
+@click.option(
+    "--stop-on",
+    multiple=True,
+    type=click.Choice(["hacking", "collapse", "length", "leak"]),
+    help="End a training on what the student writes at an alarm of this kind (docs/training.md); else it is only told.",
+)
+@click.option(
+    "--probe",
+    type=click.IntRange(min=1),
+    metavar="GROUPS",
+    help="Draw so many groups of the untrained student and show rewards, length and speed; train nothing.",
+)
 @click.option("--dry-run", is_flag=True, help="Show settings, data and one tokenised example; train nothing.")
 @options.quiet
 @options.results_dir
@@ -47,6 +59,7 @@ def command(
     save_steps: int | None,
     logging_steps: int,
     report_to: tuple[str, ...],
+    probe: int | None,
     dry_run: bool,
     quiet: bool,
     results_dir: Path,
@@ -72,12 +85,15 @@ def command(
 
     config = _config(recipe, assignments, budget, flags)
     method = load_method(config.method)
-    if isinstance(method, MakeMethod) and dry_run:
-        raise UsageError(f"{config.method} trains nothing that could be tried out: leave out --dry-run")
+    if isinstance(method, MakeMethod) and (dry_run or probe):
+        raise UsageError(f"{config.method} trains nothing that could be tried out: leave out --dry-run and --probe")
     if isinstance(method, MakeMethod):
         card = make_model(method, config, results_dir)
     elif dry_run:
         _dry_run(config, recipe, results_dir, as_json)
+        return
+    elif probe is not None:
+        _probe(config, results_dir, probe, as_json)
         return
     else:
         from harness.cli.progress import TrainProgress
@@ -127,6 +143,14 @@ def _config(recipe: str | None, assignments: dict[str, str], budget: str | None,
         if name not in given:
             raise UsageError(f"training needs --{name} (`harness train --help` has examples)")
     return TrainConfig(**assigned, **given)
+
+
+def _probe(config: TrainConfig, results_dir: Path, groups: int, as_json: bool) -> None:
+    from backends.probe import probe
+
+    found = probe(config, results_dir, groups)
+    told = {**dataclasses.asdict(found), "step_seconds": found.step_seconds, "warnings": found.warnings}
+    click.echo(json.dumps(told, indent=1) if as_json else "\n".join(found.lines()))
 
 
 def _dry_run(config: TrainConfig, recipe: str | None, results_dir: Path, as_json: bool) -> None:

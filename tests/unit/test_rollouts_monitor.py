@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.rollouts.alarms import FLAT_STOP, FLAT_WARN, STOPPABLE, WINDOW, Alarms, Series, Sign
+from backends.rollouts.alarms import FLAT_STOP, FLAT_WARN, WINDOW, Alarms, Series, Sign
 from backends.rollouts.cutting import CUT_OFF
 from backends.rollouts.monitor import advantage_numbers, part_numbers, staleness, text_numbers
 from backends.rollouts.sampler_gap import SamplerGap
@@ -269,20 +269,20 @@ def test_a_leak_is_nothing_where_the_teacher_is_shown_no_more() -> None:
 
 
 def test_it_ends_where_the_user_said_so() -> None:
-    alarms = Alarms(60, frozenset({"hacking"}))
+    alarms = Alarms(60, ("hacking",))
     rng = np.random.default_rng(0)
     for step in range(60):
         numbers = clean(step, rng)
         assert alarms.stopped is None or step > WINDOW
         alarms.see(step, numbers | format_only(step, numbers, rng))
     assert alarms.stopped == "hacking"
-    assert "hacking" in STOPPABLE and "sampler" not in STOPPABLE
+    assert "step " in alarms.lines[0] and len(alarms.lines) >= 1
 
 
 def test_a_training_that_goes_on_is_watched_as_if_it_had_never_stopped() -> None:
     rng = np.random.default_rng(3)
     rows = [(numbers := clean(step, rng)) | format_only(step, numbers, rng) for step in range(60)]
-    whole, first, second = (Alarms(60, frozenset({"hacking"})) for _ in range(3))
+    whole, first, second = (Alarms(60, ("hacking",)) for _ in range(3))
     expected = [sign for step, row in enumerate(rows) for sign in whole.see(step, row)]
     found = [sign for step, row in enumerate(rows[:17]) for sign in first.see(step, row)]
     second.load_state_dict(first.state_dict())
