@@ -20,7 +20,7 @@ from harness.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Probe:
+class RolloutProbe:
     """What a few groups showed."""
 
     groups: int
@@ -79,7 +79,7 @@ class Probe:
         return [*lines, *(f"  warning: {line}" for line in self.warnings)]
 
 
-def probe(config: TrainConfig, results_dir: Path, groups: int) -> Probe:
+def probe(config: TrainConfig, results_dir: Path, groups: int) -> RolloutProbe:
     """Draw so many groups with the student as it is. Raises what planning and training raise."""
     plan = plan_training(config, results_dir)
     stage = next((stage for stage in plan.stages if stage.rolled is not None), None)
@@ -102,7 +102,7 @@ def probe(config: TrainConfig, results_dir: Path, groups: int) -> Probe:
     )
     with tempfile.TemporaryDirectory(prefix="harness-probe-") as folder:
         numbers, seconds = _one_step(plan_training(changed, results_dir), stage.stage.name, Path(folder), results_dir)
-    return Probe(
+    return RolloutProbe(
         groups=groups,
         completions=size,
         numbers=numbers,

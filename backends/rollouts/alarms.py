@@ -89,7 +89,7 @@ class Series:
         return along / max(error, 1e-12) if abs(along) > 1e-12 else 0.0
 
 
-class Seen(dict[str, Series]):
+class SeriesByName(dict[str, Series]):
     """Name of a number -> its series."""
 
     def of(self, *names: str) -> list[Series] | None:
@@ -104,7 +104,7 @@ class Alarms:
     def __init__(self, total: int, stop_on: Collection[Stoppable] = (), *, privileged: bool = False) -> None:
         """`total`: optimiser steps planned; `privileged`: a self-teacher is shown more than the student."""
         self._total, self._stop_on, self._privileged = total, stop_on, privileged
-        self._seen = Seen()
+        self._seen = SeriesByName()
         self._held: dict[str, int] = {}
         """Rule -> generations in a row in which it has been true."""
         self._told: set[str] = set()
@@ -136,7 +136,7 @@ class Alarms:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's."""
-        self._seen = Seen({name: Series(list(first), list(last), known) for name, (first, last, known) in
+        self._seen = SeriesByName({name: Series(list(first), list(last), known) for name, (first, last, known) in
                            state["seen"].items()})  # fmt: skip
         self._held, self._told = dict(state["held"]), set(state["told"])
         self._gap, self.lines, self.stopped = SamplerGap(state["gap"]), list(state["lines"]), state["stopped"]
@@ -164,7 +164,7 @@ class Alarms:
 # --- rules -----------------------------------------------------------------------------------------------------------
 
 
-def hacking(seen: Seen) -> Iterator[Sign]:
+def hacking(seen: SeriesByName) -> Iterator[Sign]:
     """The reward goes up by what nobody wanted."""
     for name in [name for name in seen if name.startswith("reward/") and "." not in name]:
         part = name.removeprefix("reward/")
@@ -200,7 +200,7 @@ def hacking(seen: Seen) -> Iterator[Sign]:
         )
 
 
-def fooled_judges(seen: Seen) -> Iterator[Sign]:
+def fooled_judges(seen: SeriesByName) -> Iterator[Sign]:
     """A judge that agrees to anything; a training that held-out prompts do not confirm."""
     for name in [name for name in seen if name.endswith(".shuffled")]:
         if found := seen.of(name):
@@ -223,7 +223,7 @@ def fooled_judges(seen: Seen) -> Iterator[Sign]:
         )
 
 
-def collapse(seen: Seen) -> Iterator[Sign]:
+def collapse(seen: SeriesByName) -> Iterator[Sign]:
     """Completions become one, or no longer end."""
     if found := seen.of("entropy"):
         (entropy,) = found
@@ -245,7 +245,7 @@ def collapse(seen: Seen) -> Iterator[Sign]:
         )
 
 
-def length(seen: Seen, early: bool) -> Iterator[Sign]:
+def length(seen: SeriesByName, early: bool) -> Iterator[Sign]:
     """Completions become much longer, or much shorter before anything was learnt (2509.00309)."""
     if found := seen.of("length"):
         (tokens,) = found
@@ -260,7 +260,7 @@ def length(seen: Seen, early: bool) -> Iterator[Sign]:
         )
 
 
-def hockey_stick(seen: Seen, dipped: bool) -> Iterator[Sign]:
+def hockey_stick(seen: SeriesByName, dipped: bool) -> Iterator[Sign]:
     """The reward falls below where it began and comes back (2509.00309). `dipped`: it has fallen before."""
     if found := seen.of("reward", "group_std"):
         reward, spread = found
@@ -279,7 +279,7 @@ def hockey_stick(seen: Seen, dipped: bool) -> Iterator[Sign]:
         )
 
 
-def leak(seen: Seen) -> Iterator[Sign]:
+def leak(seen: SeriesByName) -> Iterator[Sign]:
     """The student appeals to a solution that only its teacher was shown (2604.03128)."""
     if found := seen.of("leak", "completions"):
         share, many = found
