@@ -92,10 +92,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "em_all": ("harness.metrics.labels:EM_ALL", "share of replies in which every label is right"),
         "em:x": ("harness.metrics.labels:em_of", "share of replies with one indicator right: em:coherence"),
         "valid_labels": ("harness.metrics.labels:VALID_LABELS", "share of replies with only values of the closed sets"),
-        "format:think": ("harness.metrics.format:THINK", "share of replies with exactly one closed think block"),
-        "format:boxed": ("harness.metrics.format:BOXED", "share of replies with a boxed answer"),
+        "format:think": ("harness.metrics.accuracy:THINK", "share of replies with exactly one closed think block"),
+        "format:boxed": ("harness.metrics.accuracy:BOXED", "share of replies with a boxed answer"),
         "format:json": (
-            "harness.metrics.format:JSON_OBJECT",
+            "harness.metrics.accuracy:JSON_OBJECT",
             "share of replies that are exactly the JSON object asked for",
         ),
         "tokens_out": ("harness.metrics.length:TOKENS_OUT", "mean generated tokens per sample"),

@@ -17,8 +17,7 @@ from harness.metrics.length import TokenReduction
 from harness.reduction import Reduction, reduction
 from harness.run.directions import described_in, doubt
 from harness.run.folder import RunFolder
-from harness.run.result import RunResult
-from harness.run.warned import warnings_of
+from harness.run.result import RunResult, warnings_of
 from harness.stats.multiple import decide, disagreement, holm
 from harness.stats.paired import Paired, paired
 from harness.types import Json

@@ -21,8 +21,7 @@ from harness.metrics import described, is_listed
 from harness.ranking import pairing
 from harness.run.directions import described_in, doubt
 from harness.run.folder import JUDGED, RESULT, list_runs
-from harness.run.result import RunResult
-from harness.run.warned import warnings_of
+from harness.run.result import RunResult, warnings_of
 from harness.stats.multiple import holm, rank_groups
 from harness.stats.paired import Paired
 from harness.types import Estimate, Json

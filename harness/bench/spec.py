@@ -9,8 +9,7 @@ from typing import Literal, Protocol
 from harness.config import RunConfig
 from harness.errors import ConfigError
 from harness.registry import ModelCard
-from harness.run.result import RunResult
-from harness.run.warned import warnings_of
+from harness.run.result import RunResult, warnings_of
 from harness.spent import Counted
 
 Kind = Literal["method", "student", "teacher", "model"]

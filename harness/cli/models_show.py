@@ -159,7 +159,7 @@ def _runs(results_dir: Path) -> dict[str, list[RunResult]]:
 
 
 def _run(result: RunResult) -> dict[str, Json]:
-    from harness.run.warned import warnings_of
+    from harness.run.result import warnings_of
 
     estimate = result.estimates[result.headline]
     return {
@@ -192,7 +192,7 @@ def _told(result: RunResult) -> str:
     """A run as one line: suite (and limit), score with its interval, judge, id."""
     from harness.metrics import described
     from harness.report.text import with_interval
-    from harness.run.warned import warnings_of
+    from harness.run.result import warnings_of
 
     estimate = result.estimates[result.headline]
     scale, _ = described(result.headline).shown(estimate.value)

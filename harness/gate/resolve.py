@@ -17,8 +17,8 @@ from harness.config import RunConfig
 from harness.errors import DataError, UsageError
 from harness.gate.baseline import read_baseline
 from harness.gate.decide import GateVerdict, decide_all
+from harness.gate.needs import check_reach
 from harness.gate.pairs import Rule, parse_margin
-from harness.gate.reach import check_reach
 from harness.gate.values import Side, read_side
 from harness.metrics import described
 from harness.models.replies import Progress

@@ -12,8 +12,7 @@ from harness.errors import DataError, UsageError
 from harness.metrics import described, estimate, find_metric
 from harness.run.directions import described_in
 from harness.run.folder import RunFolder
-from harness.run.result import RunResult
-from harness.run.warned import cut_share, warnings_of
+from harness.run.result import RunResult, cut_share, warnings_of
 from harness.types import Graded, Json, Metric
 
 OF_RUN = (

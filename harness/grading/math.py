@@ -16,18 +16,51 @@ from functools import lru_cache
 
 from harness.grading.base import MAX_ANSWER, BaseGrader, boxed_reply, right, wrong
 from harness.grading.latex import canonical, vote_key
-from harness.grading.mathclaim import MathClaim, read_claim
+from harness.grading.mathclaim import MathClaim, claim_of, read_claim, read_tokens
 from harness.grading.mathfallback import library_equal
 from harness.grading.mathfind import find_answer
 from harness.grading.mathjudge import claims_equal
-from harness.grading.mathlib import library_version
+from harness.grading.mathlib import RELATION, library_version, other_base
 from harness.grading.mathpoints import Undecided
 from harness.grading.mathsame import LONG_DECIMAL, TOLERANCE
-from harness.grading.mathsegments import segments_equal
-from harness.grading.mathtext import Unreadable
-from harness.grading.mathwritten import RELATION, other_base
+from harness.grading.mathtext import TexToken, Unreadable
 from harness.grading.rationals import parse_decimal, parse_rational
 from harness.types import Extracted, Problem, Score
+
+
+def segments_equal(gold: str, answer: str) -> bool:
+    """Whether both are the same sequence of words and equal formulas. Raises `Undecided`."""
+    try:
+        golds, answers = _segments(read_tokens(gold)), _segments(read_tokens(answer))
+    except Unreadable:
+        return False
+    return len(golds) == len(answers) and all(_segment_equal(g, a) for g, a in zip(golds, answers, strict=True))
+
+
+def _segments(found: list[TexToken]) -> list[list[TexToken]]:
+    """Maximal runs of words and of anything else."""
+    runs: list[list[TexToken]] = []
+    for token in found:
+        if runs and (runs[-1][-1].kind == "word") == (token.kind == "word"):
+            runs[-1].append(token)
+        else:
+            runs.append([token])
+    return runs
+
+
+def _segment_equal(gold: list[TexToken], answer: list[TexToken]) -> bool:
+    if (gold[0].kind == "word") != (answer[0].kind == "word"):
+        return False
+    texts = [[token.text for token in side] for side in (gold, answer)]
+    if texts[0] == texts[1]:
+        return True
+    if gold[0].kind == "word":
+        words = [re.findall(r"\w+", " ".join(side).lower()) for side in texts]
+        return words[0] == words[1]
+    try:
+        return claims_equal(claim_of(gold), claim_of(answer))
+    except Unreadable:
+        return False
 
 
 @lru_cache(maxsize=4096)

@@ -13,8 +13,7 @@ from typing import Any
 
 from harness.answers import last_boxed_group
 from harness.grading.latex import NUMBER_WORDS, canonical, join_digits, unwrap
-from harness.grading.mathlib import parse_answer, verify_parsed
-from harness.grading.mathwritten import NAME, RELATION
+from harness.grading.mathlib import NAME, RELATION, parse_answer, verify_parsed
 
 _PLAIN_UNIT = re.compile(
     r"^((?:\\\$)?-?\d[\d.,/]*|-?\\frac\{\d+\}\{\d+\})\s+(?!(?:and|or|pi|sqrt|sin|cos|percent|percentage|pct)\b)"

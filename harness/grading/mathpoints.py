@@ -8,8 +8,7 @@ from typing import Literal
 
 import mpmath
 
-from harness.grading.mathexact import exact
-from harness.grading.mathnode import Node
+from harness.grading.mathnode import Node, exact
 from harness.grading.mathvalue import (
     DIGITS,
     POINTS,

@@ -14,8 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TypeVar
 
-from harness.grading.mathexact import exact
-from harness.grading.mathnode import Node, is_time
+from harness.grading.mathnode import Node, exact, is_time
 from harness.grading.mathpoints import Undecided, agree, both_signs, fraction, is_constant, real_value, values_at
 from harness.grading.mathvalue import DIGITS, Matrix
 

@@ -1,4 +1,9 @@
-"""What every importer produces, and how it becomes a run directory that the leaderboard reads."""
+"""What every importer produces, and how it becomes a run directory that the leaderboard reads.
+
+Prompts and replies of an imported run are kept as our own runs keep theirs. A problem that was found in one of our
+suites gets that suite's grader and gold answer. Where options were shown, their order was the other tool's, so that
+only its own gold letter tells which one is right. Texts of suites whose authors ask that none be posted are not kept.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +18,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.errors import DataError
+from harness.errors import DataError, HarnessError
 from harness.files import read_json as read_json_file
 from harness.hashing import canonical_json, short_hash
 from harness.plain import clean
 from harness.redact import mask_fields, mask_pairs, redact
 from harness.run.folder import RunFolder
 from harness.run.result import Item, RunResult
-from harness.run.spec import RunSpec
+from harness.run.spec import RunSpec, prompt_hash
 from harness.run.store import write_graded, write_problems, write_records, write_result, write_spec
 from harness.stats.distributions import Z95, t_quantile
 from harness.stats.standard_errors import mean_interval, wilson
-from harness.types import STATUSES, Estimate, Graded, Json, Problem, Record, Sampling, Score
+from harness.types import STATUSES, Completion, Estimate, Graded, Json, Message, Problem, Record, Sampling, Score
 
 Tool = Literal["lighteval", "lm-eval"]
 TOOLS: tuple[Tool, ...] = ("lighteval", "lm-eval")
@@ -318,3 +323,46 @@ def write_run(
         write_graded(folder.path, graded)
     write_result(folder.path, result)
     return folder
+
+
+CONFIDENTIAL = frozenset({"gpqa"})
+"""Suites whose authors ask that no text be posted: completions quote the questions."""
+_LETTER = re.compile(r"\s*\(?([A-J])\)?\.?\s*")
+
+
+def replies(run: ForeignRun, data_dir: Path | None) -> tuple[list[Problem], list[Record]]:
+    """What was asked and answered, in the file's order; two empty lists where the file does not hold all of it."""
+    if not run.items or not all(item.prompt and item.replies for item in run.items):
+        return [], []
+    if any(name in run.task.lower() or name == run.suite for name in CONFIDENTIAL):
+        return [], []
+    ours = _our_problems(run, data_dir)
+    problems = [_problem(item, run.ids.get(item.key, item.key), ours) for item in run.items]
+    records = [
+        Record(problem.id, attempt, 0, prompt_hash(problem.messages), Completion(text, "stop"))
+        for problem, item in zip(problems, run.items, strict=True)
+        for attempt, text in enumerate(item.replies)
+    ]
+    return problems, records
+
+
+def _our_problems(run: ForeignRun, data_dir: Path | None) -> Mapping[str, Problem]:
+    from harness.suites import load_problems, load_suite
+
+    if not run.ids:
+        return {}
+    try:
+        return {problem.id: problem for problem in load_problems(load_suite(run.suite), data_dir, 0, None)}
+    except HarnessError:  # found a moment ago: without them the replies are kept all the same
+        return {}
+
+
+def _problem(item: ForeignItem, name: str, known: Mapping[str, Problem]) -> Problem:
+    asked, ours = (Message("user", item.prompt),), known.get(name)
+    if ours is None:
+        return Problem(name, asked, item.target, "")
+    if not ours.choices:
+        return replace(ours, messages=asked, meta={})
+    letter = _LETTER.fullmatch(item.target)
+    grader, target = (ours.grader, letter[1]) if letter is not None else ("", item.target)
+    return replace(ours, messages=asked, target=target, grader=grader, choices=(), meta={})

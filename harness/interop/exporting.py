@@ -15,9 +15,8 @@ from typing import Any
 from harness import __version__, distribution
 from harness.errors import StoreError, UnknownName
 from harness.files import write_output
-from harness.interop.common import TOOLS, safe_name, text_hash
+from harness.interop.common import CONFIDENTIAL, TOOLS, safe_name, text_hash
 from harness.interop.lm_eval import doc_hash
-from harness.interop.replies import CONFIDENTIAL
 from harness.report.table import finite
 from harness.run.directions import described_in
 from harness.run.folder import RunFolder

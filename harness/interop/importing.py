@@ -7,9 +7,8 @@ from pathlib import Path
 
 from harness.errors import DataError, UnknownName, UsageError
 from harness.interop import lighteval, lm_eval
-from harness.interop.common import TOOLS, ForeignRun, Tool, read_json, to_result, write_run
+from harness.interop.common import TOOLS, ForeignRun, Tool, read_json, replies, to_result, write_run
 from harness.interop.mapping import located
-from harness.interop.replies import replies
 from harness.run.folder import RunFolder
 
 _MAX_FILES = 5000

@@ -10,7 +10,7 @@ from harness.report.published import Reference
 from harness.report.table import Column, Row, Table, number
 from harness.report.text import count, p_value, signed_interval, with_interval
 from harness.run.directions import described_in
-from harness.run.warned import warnings_of
+from harness.run.result import warnings_of
 from harness.stats.multiple import decide, disagreement
 from harness.types import STATUSES, Json
 

@@ -14,8 +14,7 @@ from harness.plain import plural
 from harness.report.board import COLUMNS, DECISION, TRAINED, standing_row
 from harness.report.cot_table import cot_table, judged_alike
 from harness.report.table import Column, Format, Row, Table, render
-from harness.run.result import RunResult
-from harness.run.warned import warnings_of
+from harness.run.result import RunResult, warnings_of
 from harness.types import Json
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from harness.errors import DataError, NotMeasured
 from harness.metrics import estimate
 from harness.models.base import NO_ROOM
 from harness.run.plan import PlannedRun, choose_metrics
-from harness.run.result import Item, RunResult
+from harness.run.result import Item, RunResult, count_warnings
 from harness.run.score import grader_versions
 from harness.run.sent import sent_sampling
-from harness.run.warned import count_warnings
 from harness.types import Estimate, Graded, Json
 
 

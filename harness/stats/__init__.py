@@ -4,9 +4,8 @@ Pure functions over arrays and `result.json` items; nothing here reads files. Me
 """
 
 from harness.stats.multiple import Rank, holm, rank_groups
-from harness.stats.paired import ItemLike, Paired, paired
+from harness.stats.paired import ItemLike, Paired, components, delta_sd, paired
 from harness.stats.standard_errors import Mean, mean_interval
-from harness.stats.variance import components, delta_sd
 
 __all__ = [
     "ItemLike",

@@ -16,8 +16,8 @@ from harness.cli.main import cli
 from harness.errors import UsageError
 from harness.gate.advice import need_lines
 from harness.gate.decide import GateVerdict, decide_all
+from harness.gate.needs import check_reach
 from harness.gate.pairs import Rule
-from harness.gate.reach import check_reach
 from harness.run.plan import PlannedRun
 from harness.run.spec import RunSpec
 from harness.suites import load_suite

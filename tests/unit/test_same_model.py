@@ -11,8 +11,7 @@ from tiny_model import write_model
 
 from harness.errors import UsageError
 from harness.models import load_model
-from harness.run.judged.choose import refuse_self
-from harness.run.same_model import Identity, same_model
+from harness.run.judged.choose import Identity, refuse_self, same_model
 
 Named = tuple[str, Identity]
 

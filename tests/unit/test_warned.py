@@ -22,7 +22,7 @@ from harness.config import RunConfig
 from harness.report.table import render
 from harness.report.text import markdown
 from harness.run.folder import RunFolder
-from harness.run.warned import warnings_of
+from harness.run.result import warnings_of
 from harness.stats.multiple import rank_groups
 
 STORED = (

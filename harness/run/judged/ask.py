@@ -33,12 +33,11 @@ from harness.run.judged.choose import choose_judging, refuse_self
 from harness.run.judged.tasks import Answers, baseline_answers, load_answers
 from harness.run.plan import PlannedRun
 from harness.run.replan import stored_job
-from harness.run.result import Item, RunResult
+from harness.run.result import CUT, Item, RunResult, cut_warning
 from harness.run.sent import sent_sampling
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.spec import RunSpec
 from harness.run.store import write_graded, write_judgments, write_result, write_spec
-from harness.run.warned import CUT, cut_warning
 from harness.types import Graded, Json, Model
 from judges.ask import judge_tasks
 from judges.flags import flag_answers
