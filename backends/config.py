@@ -170,6 +170,8 @@ class Runtime:
     logging_steps: int = 10
     report_to: tuple[str, ...] = ()
     """"trackio", "wandb", "tensorboard": handed to the trainer."""
+    keep_rollouts: Literal["all", "text", "none"] = "text"
+    """What stays of completions that no checkpoint needs any more: everything, texts and marks, nothing."""
 
 
 def settings_from(values: Mapping[str, Json]) -> Settings:

@@ -187,6 +187,7 @@ class _Run:
         self._write_state()
         if self.first:
             shutil.rmtree(checkpoints, ignore_errors=True)
+        trainer.feed.finished()
 
     def _spent(self, seconds: float) -> None:
         self.state["seconds"] += seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,28 @@ def example_of(rollout: Rollout, credit: Credited, fate: Fate, index: int) -> Ex
     sequence = Encoded(np.concatenate([rollout.prompt_T, rollout.tokens_T]), segments_T, extras=extras)
     aside = () if credit.aside is None else (credit.aside,)
     return Example(rollout.record, (sequence,), index=index, numbers=credit.numbers, aside=aside)
+
+
+def with_old(examples: Sequence[Example | None], old: Sequence[NDArray[Any] | None]) -> list[Example | None]:
+    """The examples with what the student said of each learnt token before the first update; None: not trained on."""
+    found: list[Example | None] = []
+    for example, values in zip(examples, old, strict=True):
+        if example is None or values is None:
+            found.append(None)
+            continue
+        (sequence,) = example.sequences
+        old_T = np.zeros(len(sequence.ids_T), np.float32)
+        old_T[sequence.supervised_T] = values
+        sequence = replace(sequence, extras={**sequence.extras, "old_logps": old_T})
+        found.append(replace(example, sequences=(sequence,)))
+    return found
+
+
+def old_of(examples: Sequence[Example | None]) -> list[NDArray[np.float32] | None]:
+    """The same values again, of the learnt tokens alone."""
+    return [
+        None if one is None else one.sequences[0].extras["old_logps"][one.sequences[0].supervised_T] for one in examples
+    ]
 
 
 def behind(prompt: int, values_T: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,15 +24,7 @@ def numbers_of(groups: Sequence[RolloutGroup], fates: Sequence[Sequence[Fate]]) 
     }
     fate = Counter(one for row in fates for one in row)
     numbers |= {f"dropped/{name.replace(' ', '_')}": float(fate[name]) for name in ("unscored", "cut", "left out")}
-    marks = [mark for group in groups for mark in group.marks]
-    values = [mark.value for mark in marks if mark.value is not None]
-    if values:
-        numbers |= {"reward": float(np.mean(values)), "reward_std": float(np.std(values))}
-    for name in sorted({name for mark in marks for name in mark.parts}):
-        known = [value for mark in marks if (value := mark.parts.get(name)) is not None]
-        if known:
-            numbers[f"reward/{name}"] = float(np.mean(known))
-    if marks:
+    if any(group.marks for group in groups):
         numbers["flat"] = sum(is_flat(group) for group in groups) / len(groups)
     return numbers
 

@@ -1,7 +1,7 @@
 """One generation: prompts drawn for, completions marked, compared in their groups, made into examples.
 
-    rolls = Rolls(source, engine, mark)
-    made = rolls.make(generation, step, policy)
+    rolls = Rolls(source, engine, mark, journal)
+    made = rolls.make(generation, step, policy, weights)
     made.steps[update]        # this process's micro-batches of one optimiser step
     made.numbers              # what is logged, the same on every process
 
@@ -13,49 +13,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
-import numpy as np
-
-from backends.base import Rolling, Step, Training
+from backends.base import Step, Training
 from backends.losses.nll import token_logps
-from backends.records.record import TrainRecord
-from backends.records.segments import Encoder, Example
-from backends.rollouts.cutting import behind, example_of, fates_of, marks_of, steps_of
-from backends.rollouts.engine import Drawn, Engine, Wanted
+from backends.records.segments import Example
+from backends.rewards.total import parse_weights
+from backends.rollouts.cutting import Fate, example_of, fates_of, old_of, steps_of, with_old
+from backends.rollouts.drawing import Mark, drawing
+from backends.rollouts.engine import Engine
+from backends.rollouts.journal import Journal
+from backends.rollouts.monitor import advantage_numbers, part_numbers, staleness, text_numbers
 from backends.rollouts.numbers import numbers_of
-from backends.rollouts.order import completion_seed, is_drawn, prompts_of
-from backends.rollouts.prompts import given
-from backends.rollouts.settings import RolloutSettings
-from backends.rollouts.types import Rollout, RolloutGroup, RolloutMark
-from harness.models.hf_prompt import Prompt
+from backends.rollouts.source import RolloutSource
+from backends.rollouts.types import Credited, Rollout, RolloutGroup
+from harness.errors import StoreError
 
-MARKED_AT_ONCE = 8
-"""Groups, beside decoding."""
-
-Mark = Callable[[RolloutGroup], tuple[RolloutMark, ...]]
-"""Marks one group; called from several threads at once."""
-
-
-@dataclass(frozen=True)
-class RolloutSource:
-    """What a stage draws for, and how: everything but the weights."""
-
-    stage: str
-    rolling: Rolling
-    settings: RolloutSettings
-    prompts: int
-    """Of a generation, over all processes."""
-    records: tuple[TrainRecord, ...]
-    """Those whose prompts fit."""
-    encoder: Encoder
-    seed: int
-    accumulation: int
-    """Micro-batches of one process in one optimiser step."""
-    rank: int = 0
-    processes: int = 1
+OLD = "old_logps"
+"""What the journal and the examples call the student's log-probabilities before the first update."""
 
 
 @dataclass(frozen=True)
@@ -63,147 +40,130 @@ class Made:
     """A generation, ready to train on."""
 
     generation: int
+    weights: str
+    """Fingerprint of those that drew it."""
     steps: Sequence[Sequence[Sequence[Example]]]
     """This process's micro-batches of each update."""
     numbers: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class _Group:
-    """A group that is being drawn."""
-
-    record: TrainRecord
-    visit: int
-    prompt: Prompt
-    seeds: tuple[int, ...]
-    drawn: bool
-    """Whether the student answers it, and not its record."""
-
-
 class Rolls:
     """Makes one generation after another; nothing of one is needed for the next."""
 
-    def __init__(self, source: RolloutSource, engine: Engine, mark: Mark) -> None:
-        self.source, self.engine, self._mark = source, engine, mark
+    def __init__(
+        self,
+        source: RolloutSource,
+        engine: Engine,
+        mark: Mark,
+        journal: Journal,
+        judged: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
+        """`judged`: tokens that judges have read and written until now."""
+        self.source, self.engine, self._mark, self.journal = source, engine, mark, journal
+        self._judged = judged
 
-    def make(self, generation: int, step: Step, policy: Training) -> Made:
-        """Draw, mark and credit with the student as it is. Raises `ModelError`, and what rewards raise."""
-        source, settings = self.source, self.source.settings
-        began = time.monotonic()
-        groups, drawn = self._draw(generation, step, policy)
-        marked = time.monotonic()
+    def make(self, generation: int, step: Step, policy: Training, weights: str, *, begun: bool = False) -> Made:
+        """Draw, mark and credit with the student as it is, or take up what the journal has of these weights.
+
+        `weights`: fingerprint of those that draw. `begun`: they have been trained since, so that nothing can be drawn
+        again. Raises `ModelError`, what rewards raise, and `StoreError` if the journal has lost a generation that is
+        begun.
+        """
+        settings = self.source.settings
+        replayed = self.journal.marked(generation, weights)
+        seconds: dict[str, float] = {}
+        if replayed is not None:
+            groups, judged = replayed.groups, replayed.judged
+        else:
+            before = self._judged()
+            groups, seconds = self._groups(generation, step, policy, weights, begun)
+            judged = self._judged()[0] - before[0], self._judged()[1] - before[1]
         rollouts = [rollout for group in groups for rollout in group.rollouts]
-        if step.number % settings.steps == 0:  # a training that goes on within a generation has counted it
+        if not begun:  # a training that goes on within a generation has counted it
             policy.spend(
-                generated=sum(len(one.tokens_T) for one in rollouts),
+                generated=sum(len(one.tokens_T) for one in rollouts if not one.given),
                 prefilled=sum(len(group.rollouts[0].prompt_T) for group in groups),
+                judge_in=judged[0],
+                judge_out=judged[1],
             )
-        gathered = policy.gather(groups)
-        everything = [gathered[place % source.processes][place // source.processes] for place in range(source.prompts)]
-        credited = source.rolling.credit(everything, step)
+        everything = self._of_all(policy.gather(groups))
+        credited = self.source.rolling.credit(everything, step)
         fates = [
             fates_of(group, credits, settings.truncated) for group, credits in zip(everything, credited, strict=True)
         ]
-        mine = slice(source.rank, None, source.processes)
-        decided = zip(
-            (credit for credits in credited[mine] for credit in credits),
-            (fate for row in fates[mine] for fate in row),
-            strict=True,
-        )
-        examples = [
+        examples = self._examples(rollouts, credited, fates)
+        if settings.steps > 1 and replayed is not None:
+            examples = with_old(examples, replayed.extras[OLD])
+            if not begun:  # the pass that gave them was made by a process that did not live to count it
+                policy.spend(prefilled=sum(len(one.sequences[0].ids_T) for one in examples if one is not None))
+        elif settings.steps > 1:
+            examples = self._read_by(policy, examples)
+        if replayed is None:
+            extras = {OLD: old_of(examples)} if settings.steps > 1 else {}
+            self.journal.write_marked(generation, weights, groups, extras, judged)
+        numbers = self._numbers(everything, credited, fates, step) | seconds
+        return Made(generation, weights, steps_of(examples, settings, self.source.accumulation, rollouts[0]), numbers)
+
+    def _groups(
+        self, generation: int, step: Step, policy: Training, weights: str, begun: bool
+    ) -> tuple[list[RolloutGroup], dict[str, float]]:
+        """The groups of this process, marked, and how long that took."""
+        drawn = self.journal.drawn(generation, weights)
+        if drawn is None and begun:
+            raise StoreError(
+                f"{self.journal.place} has lost generation {generation}, which the last checkpoint has begun, and "
+                "weights that were trained since would draw another: restore it, or delete that checkpoint and run "
+                "the same command again, which goes on from the one before or from the beginning"
+            )
+        with drawing(self._mark, self.source.settings.truncated) as under_way:
+            if drawn is None:
+                drawn = under_way.draw(self.engine, policy, self.source, generation, step.number)
+                self.journal.write_drawn(generation, step.number, weights, drawn)
+            else:
+                under_way.again(drawn)
+            waits = time.monotonic()
+            groups = under_way.marked()
+        return groups, {"seconds/draw": under_way.seconds, "seconds/mark": time.monotonic() - waits}
+
+    def _of_all(self, gathered: Sequence[Sequence[RolloutGroup]]) -> list[RolloutGroup]:
+        """The groups of all processes in the prompts' order."""
+        processes = self.source.processes
+        return [gathered[place % processes][place // processes] for place in range(self.source.prompts)]
+
+    def _examples(
+        self, rollouts: Sequence[Rollout], credited: Sequence[Sequence[Credited]], fates: Sequence[Sequence[Fate]]
+    ) -> list[Example | None]:
+        """Those of this process; None where a completion is not trained on."""
+        mine = slice(self.source.rank, None, self.source.processes)
+        credits, own = chain.from_iterable(credited[mine]), chain.from_iterable(fates[mine])
+        return [
             example_of(rollout, credit, fate, index)
-            for index, (rollout, (credit, fate)) in enumerate(zip(rollouts, decided, strict=True))
+            for index, (rollout, credit, fate) in enumerate(zip(rollouts, credits, own, strict=True))
         ]
-        if settings.steps > 1:
-            examples = self._with_old(examples, policy)
-        numbers = numbers_of(everything, fates) | {"seconds/draw": drawn - began, "seconds/mark": marked - drawn}
-        return Made(generation, steps_of(examples, settings, source.accumulation, rollouts[0]), numbers)
 
-    def _draw(self, generation: int, step: Step, policy: Training) -> tuple[list[RolloutGroup], float]:
-        """The groups of this process, marked, and when the last completion was drawn."""
-        groups = [self._group(*place) for place in self._mine(generation)]
-        size = self.source.settings.group
-        places = [place for place, group in enumerate(groups) if group.drawn]
-        wanted = [Wanted(groups[place].prompt, seed) for place in places for seed in groups[place].seeds]
-        found: list[list[Rollout | None]] = [[None] * size for _ in groups]
-        marking: dict[int, Future[RolloutGroup]] = {}
-        with ThreadPoolExecutor(MARKED_AT_ONCE, "rewards") as pool:
-            try:
-
-                def emit(number: int, drawn: Drawn) -> None:
-                    turn, sample = divmod(number, size)
-                    place = places[turn]
-                    found[place][sample] = _rollout(groups[place], sample, drawn, step.number)
-                    whole = [rollout for rollout in found[place] if rollout is not None]
-                    if len(whole) == size:
-                        marking[place] = pool.submit(self._marked, RolloutGroup(groups[place].record, tuple(whole)))
-
-                for place, group in enumerate(groups):
-                    if not group.drawn:
-                        marking[place] = pool.submit(self._marked, self._given(group, step.number))
-                self.engine.sync(policy, step.number)
-                self.engine.draw(wanted, emit)
-                drawn = time.monotonic()
-                return [marking[place].result() for place in range(len(groups))], drawn
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _marked(self, group: RolloutGroup) -> RolloutGroup:
-        group = replace(group, marks=self._mark(group))
-        return replace(group, marks=marks_of(group, self.source.settings.truncated))
-
-    def _mine(self, generation: int) -> list[tuple[int, int]]:
-        source = self.source
-        visits = prompts_of(source.seed, generation, source.prompts, len(source.records))
-        return list(visits[source.rank :: source.processes])
-
-    def _group(self, place: int, visit: int) -> _Group:
-        source = self.source
-        record = source.records[place]
-        seeds = tuple(
-            completion_seed(source.seed, source.stage, record.id, visit, sample)
-            for sample in range(source.settings.group)
-        )
-        drawn = is_drawn(source.seed, source.stage, record.id, visit, source.settings.mix)
-        return _Group(record, visit, source.encoder.prompt(record), seeds, drawn)
-
-    def _given(self, group: _Group, version: int) -> RolloutGroup:
-        encoder, record = self.source.encoder, group.record
-        rollouts = (
-            given(encoder, record, group.visit, sample, seed, version) for sample, seed in enumerate(group.seeds)
-        )
-        return RolloutGroup(record, tuple(rollouts))
-
-    def _with_old(self, examples: Sequence[Example | None], policy: Training) -> list[Example | None]:
+    def _read_by(self, policy: Training, examples: Sequence[Example | None]) -> list[Example | None]:
         """The examples with what the student says of them before the first update."""
-        source, found = self.source, list(examples)
-        kept = [example for example in examples if example is not None]
-        size = -(-len(examples) // (source.settings.updates * source.accumulation))
+        kept = sorted((one for one in examples if one is not None), key=lambda one: len(one.sequences[0].ids_T))
+        size = -(-len(examples) // (self.source.settings.updates * self.source.accumulation))
+        found = [None] * len(examples)
         for start in range(0, len(kept), size):
             part = kept[start : start + size]
             batch = policy.batch(part)
-            labels_RT, temperature = batch.labels_RT, source.settings.temperature
+            labels_RT, temperature = batch.labels_RT, self.source.settings.temperature
             logps_RT = policy.forward(partial(token_logps, labels_BT=labels_RT, temperature=temperature), batch)
             for row_T, example in zip(logps_RT.float().cpu().numpy(), part, strict=True):
                 (sequence,) = example.sequences
-                old_T = behind(1, row_T[: len(sequence.ids_T) - 1])  # position t speaks of token t + 1
-                sequence = replace(sequence, extras={**sequence.extras, "old_logps": old_T})
-                found[example.index] = replace(example, sequences=(sequence,))
-        return found
+                learnt_T = sequence.supervised_T[1:]  # position t speaks of token t + 1
+                found[example.index] = row_T[: len(learnt_T)][learnt_T]
+        return with_old(examples, found)
 
-
-def _rollout(group: _Group, sample: int, drawn: Drawn, version: int) -> Rollout:
-    return Rollout(
-        record=group.record.id,
-        visit=group.visit,
-        sample=sample,
-        seed=group.seeds[sample],
-        prompt_T=np.array(group.prompt.tokens, np.int32),
-        tokens_T=drawn.tokens_T,
-        logps_T=drawn.logps_T,
-        text=drawn.text,
-        finish=drawn.finish,
-        version=version,
-        opened_think=group.prompt.opened_think,
-    )
+    def _numbers(
+        self,
+        groups: Sequence[RolloutGroup],
+        credited: Sequence[Sequence[Credited]],
+        fates: Sequence[Sequence[Fate]],
+        step: Step,
+    ) -> dict[str, float]:
+        parts = part_numbers(groups, parse_weights(self.source.rolling.weights))
+        found = numbers_of(groups, fates) | parts | text_numbers(groups) | advantage_numbers(credited)
+        return found | staleness(groups, step.number)

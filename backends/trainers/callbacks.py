@@ -114,6 +114,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         if args.should_save:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             write_atomically(folder / COMPLETE, json.dumps(_sizes(folder)))
+        self.trainer.feed.saved()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         """One line of metrics.jsonl."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from backends.base import Step, Training
 from backends.records.segments import Example
@@ -34,6 +34,18 @@ class Feed(Protocol):
     def numbers(self) -> Mapping[str, float]:
         """What is to be logged of the step whose examples were given last, beside the objective's own."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must keep: texts and numbers."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up the state of a checkpoint."""
+
+    def saved(self) -> None:
+        """A checkpoint is whole: what only earlier ones need may go."""
+
+    def finished(self) -> None:
+        """The stage's model is saved: what only checkpoints need may go."""
+
     def close(self) -> None:
         """Give back what it holds; nothing is asked of it any more."""
 
@@ -54,6 +66,19 @@ class Fixed:
     def batch(self, step: Step, indices: Sequence[Sequence[int]], policy: Training) -> Sequence[Sequence[Example]]:
         """Those with these numbers."""
         return [[self.examples[index] for index in part] for part in indices]
+
+    def state_dict(self) -> dict[str, Any]:
+        """It has none."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """It has none."""
+
+    def saved(self) -> None:
+        """It keeps nothing."""
+
+    def finished(self) -> None:
+        """It keeps nothing."""
 
     def close(self) -> None:
         """It holds nothing."""

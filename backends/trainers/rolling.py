@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from backends.base import Step, Training
 from backends.records.segments import Example
 from backends.rewards.scorers import REPLIES, open_scorers
 from backends.rewards.total import Totals
 from backends.rollouts.engine import Engine
-from backends.rollouts.rolls import Made, RolloutSource, Rolls
+from backends.rollouts.journal import Journal, Keep, fingerprint
+from backends.rollouts.rolls import Made, Rolls
+from backends.rollouts.source import RolloutSource
 
 
 def rolling_feed(
-    source: RolloutSource, engine: Engine, totals: Totals, size: int, folder: Path, results: Path
+    source: RolloutSource, engine: Engine, totals: Totals, journal: Journal, size: int, keep: Keep, results: Path
 ) -> RollingFeed:
-    """The feed of a stage, with its graders; `folder` is the model's, `size` the completions of the whole stage.
+    """The feed of a stage, with its graders; `size`: completions of the whole stage.
 
     Records that a reward could never mark are not drawn for. Raises `DataError` if that is all of them.
     """
     held = ExitStack()
     # Each process has a file of its own: sqlite belongs to one. Nothing is written where no model is asked.
-    replies = folder / (f"{source.rank}-{REPLIES}" if source.rank else REPLIES) if totals.models else None
+    replies = journal.folder / (f"{source.rank}-{REPLIES}" if source.rank else REPLIES) if totals.models else None
     scorers = held.enter_context(open_scorers(replies, results, models=totals.models))
     try:
         left_out = totals.unmarkable(source.records, scorers)
@@ -32,17 +36,29 @@ def rolling_feed(
         held.close()
         raise
     kept = tuple(record for record in source.records if record.id not in left_out)
-    rolls = Rolls(replace(source, records=kept), engine, lambda group: totals.mark(group, scorers))
-    return RollingFeed(rolls, size, held, len(left_out))
+
+    def judged() -> tuple[int, int]:
+        return scorers.spent.tokens_in, scorers.spent.tokens_out
+
+    rolls = Rolls(replace(source, records=kept), engine, lambda group: totals.mark(group, scorers), journal, judged)
+    return RollingFeed(rolls, size, keep, held, len(left_out))
 
 
 class RollingFeed:
     """Examples that are made with the weights of the moment; see `backends.trainers.feed.Feed`."""
 
-    def __init__(self, rolls: Rolls, size: int, held: ExitStack, unmarkable: int = 0) -> None:
-        """`size`: completions of the whole stage; `held` is given back at the end; `unmarkable`: records left out."""
-        self._rolls, self._size, self._held, self._unmarkable = rolls, size, held, unmarkable
+    def __init__(self, rolls: Rolls, size: int, keep: Keep, held: ExitStack, unmarkable: int = 0) -> None:
+        """`keep`: of the journal, once no checkpoint needs it; `held` is given back at the end.
+
+        `size`: completions of the whole stage; `unmarkable`: records left out.
+        """
+        self._rolls, self._size, self._keep, self._held = rolls, size, keep, held
+        self._unmarkable = unmarkable
         self._made: Made | None = None
+        self._begun: Mapping[str, Any] = {}
+        """Of the checkpoint that training goes on from."""
+        self._saved = 0
+        """Generation of the newest checkpoint: the one before it may still be needed."""
         self.numbers: Mapping[str, float] = {}
 
     @property
@@ -55,12 +71,31 @@ class RollingFeed:
         settings = self._rolls.source.settings
         generation, part = divmod(step.number, settings.steps)
         if self._made is None or self._made.generation != generation:
-            self._made = self._rolls.make(generation, step, policy)
+            weights = self._begun["weights"] if part else fingerprint(policy.model)
+            self._made = self._rolls.make(generation, step, policy, weights, begun=part > 0)
         unmarkable = {"records/unmarkable": float(self._unmarkable)} if self._unmarkable else {}
         self.numbers = {**self._made.numbers, **unmarkable} if part == 0 else {}
         micro_batches = self._made.steps[part % settings.updates]
         assert len(micro_batches) == len(indices)
         return micro_batches
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which weights drew what is trained on now: they are no more."""
+        made = self._made
+        return {} if made is None else {"generation": made.generation, "weights": made.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it up."""
+        self._begun = state
+
+    def saved(self) -> None:
+        """Generations before the checkpoint before this one are needed by nobody."""
+        self._rolls.journal.prune(self._saved, self._keep)
+        self._saved = 0 if self._made is None else self._made.generation
+
+    def finished(self) -> None:
+        """Nobody needs any of them."""
+        self._rolls.journal.prune(sys.maxsize, self._keep)
 
     def close(self) -> None:
         """End what draws and what marks."""

@@ -18,7 +18,8 @@ from backends.load import find_weights, lora_config
 from backends.plan import Plan, StagePlan
 from backends.rollouts.alarms import Alarms
 from backends.rollouts.engine_hf import HfEngine
-from backends.rollouts.rolls import RolloutSource
+from backends.rollouts.journal import Journal
+from backends.rollouts.source import RolloutSource
 from backends.trainers.callbacks import Watch
 from backends.trainers.feed import Feed, Fixed
 from backends.trainers.head import add_objective_head
@@ -71,7 +72,7 @@ def make_trainer(
     trainer = ObjectiveTrainer(
         model,
         tokenizer,
-        _feed(plan, stage, checkpoints.parents[1], results, args),
+        _feed(plan, stage, runtime, checkpoints.parents[1], results, args),
         objective,
         args,
         teacher=plan.config.teacher,
@@ -94,7 +95,7 @@ def _alarms(plan: Plan, stage: StagePlan) -> Alarms | None:
     return Alarms(stage.steps, plan.config.stop_on, privileged=rolling.context is not None)
 
 
-def _feed(plan: Plan, stage: StagePlan, folder: Path, results: Path, args: TrainingArguments) -> Feed:
+def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results: Path, args: TrainingArguments) -> Feed:
     """The records' own responses, or completions that the student will draw; `folder` is the model's."""
     if stage.rolled is None:
         return Fixed(stage.data.examples)
@@ -113,8 +114,9 @@ def _feed(plan: Plan, stage: StagePlan, folder: Path, results: Path, args: Train
         rank=args.process_index,
         processes=args.world_size,
     )
+    journal = Journal(folder, stage.stage.name, plan.model_id, args.process_index, args.world_size)
     size = stage.steps * stage.settings.batch_size
-    return rolling_feed(source, HfEngine(rolled.settings), rolled.totals, size, folder, results)
+    return rolling_feed(source, HfEngine(rolled.settings), rolled.totals, journal, size, runtime.keep_rollouts, results)
 
 
 def _student(plan: Plan, settings: Settings, previous: Path | None, args: TrainingArguments) -> tuple[Any, Any]:

@@ -245,6 +245,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             if self.args.should_save:
                 state = {
                     "objective": self.objective.state_dict(),
+                    "feed": self.feed.state_dict(),
                     "spent": asdict(self.account.total),
                     "alarms": None if self.alarms is None else self.alarms.state_dict(),
                     "window": self._window,  # so that what is logged next is the mean that it would have been
@@ -256,6 +257,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         with reading(checkpoint):
             state: Mapping[str, Any] = torch.load(checkpoint / OBJECTIVE_FILE, map_location="cpu", weights_only=True)
             self.objective.load_state_dict(state["objective"])
+            self.feed.load_state_dict(state.get("feed", {}))
             self.account.total = Spent(**state["spent"]) if "spent" in state else Spent(read=int(state["tokens_seen"]))
             if self.alarms is not None and state.get("alarms") is not None:
                 self.alarms.load_state_dict(state["alarms"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -48,6 +48,13 @@ if TYPE_CHECKING:
     metavar="GROUPS",
     help="Draw so many groups of the untrained student and show rewards, length and speed; train nothing.",
 )
+@click.option(
+    "--keep-rollouts",
+    type=click.Choice(["all", "text", "none"]),
+    default="text",
+    show_default=True,
+    help="What stays of completions that the student wrote while it was trained.",
+)
 @click.option("--dry-run", is_flag=True, help="Show settings, data and one tokenised example; train nothing.")
 @options.quiet
 @options.results_dir
@@ -60,6 +67,7 @@ def command(
     logging_steps: int,
     report_to: tuple[str, ...],
     probe: int | None,
+    keep_rollouts: Literal["all", "text", "none"],
     dry_run: bool,
     quiet: bool,
     results_dir: Path,
@@ -98,7 +106,7 @@ def command(
     else:
         from harness.cli.progress import TrainProgress
 
-        runtime = Runtime(save_steps, logging_steps, report_to)
+        runtime = Runtime(save_steps, logging_steps, report_to, keep_rollouts)
         plan = plan_training(config, results_dir)
         if not quiet and is_first():
             click.echo("".join(f"{line}\n" for line in [*plan.notes, *left_out(plan)]), nl=False, err=True)

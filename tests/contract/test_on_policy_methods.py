@@ -15,8 +15,13 @@ from safetensors.torch import load_file
 
 from backends.base import TrainMethod, load_method
 from backends.config import Runtime, TrainConfig
+from backends.rewards.total import Totals
+from backends.rollouts.engine_hf import HfEngine
+from backends.rollouts.journal import Journal
 from backends.train import train
+from backends.trainers.trainer import ObjectiveTrainer
 from harness import catalog
+from harness.errors import StoreError
 from tests.tiny_model import write_model
 
 pytestmark = pytest.mark.slow
@@ -30,7 +35,7 @@ def _rolls(name: str) -> bool:
 METHODS = [name for name in sorted(catalog.entries("method")) if _rolls(name)]
 OPTIONS: dict[str, dict[str, str]] = {}
 """What a method needs to be told on these data, beside rewards that any model can earn."""
-EACH = Runtime(logging_steps=1, save_steps=2)
+EACH, ALWAYS = Runtime(logging_steps=1, save_steps=2), Runtime(logging_steps=1, save_steps=1)
 
 
 class _Killed(Exception):
@@ -75,6 +80,12 @@ def rows(results: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def untimed(results: Path) -> list[dict[str, float]]:
+    """What is logged, but for what depends on the clock."""
+    timed = {"tokens_per_second", "memory_mb", "seconds/draw", "seconds/mark"}
+    return [{name: value for name, value in row.items() if name not in timed} for row in rows(results)]
+
+
 def same(one: Path, other: Path) -> bool:
     ours, theirs = weights(one), weights(other)
     return all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -89,7 +100,7 @@ def trained(
     return request.param, results
 
 
-def killed(told: TrainConfig, results: Path, steps: int) -> None:
+def killed(told: TrainConfig, results: Path, steps: int, runtime: Runtime = EACH) -> None:
     """Train until so many lines are logged, and die."""
     seen = 0
 
@@ -100,7 +111,7 @@ def killed(told: TrainConfig, results: Path, steps: int) -> None:
             raise _Killed
 
     with pytest.raises(_Killed):
-        train(told, results, EACH, watch=die)
+        train(told, results, runtime, watch=die)
 
 
 def test_every_parameter_moves_and_the_numbers_are_logged(trained: tuple[str, Path], student: Path) -> None:
@@ -117,9 +128,7 @@ def test_killed_and_resumed_it_ends_the_same(trained: tuple[str, Path], student:
     killed(config(student, method), tmp_path, len(rows(whole)) - 2)
     card = train(config(student, method), tmp_path, EACH)
     assert same(tmp_path, whole)
-    timed = {"tokens_per_second", "memory_mb", "seconds/draw", "seconds/mark"}
-    ours, theirs = ([{k: v for k, v in row.items() if k not in timed} for row in rows(of)] for of in (tmp_path, whole))
-    assert ours == theirs
+    assert untimed(tmp_path) == untimed(whole)
     assert card.tokens == json.loads(next(whole.glob("models/*/card.json")).read_text())["tokens"]
 
 
@@ -133,6 +142,93 @@ def test_accumulation_changes_nothing(trained: tuple[str, Path], student: Path, 
         # steps: a student that is another by rounding may draw other completions.
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-4, abs=1e-5)
         assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=2e-3, abs=1e-5)
+
+
+TWICE = {"updates": 2}
+"""Two optimiser steps a generation, so that a checkpoint may stand within one."""
+
+
+@pytest.fixture(scope="module")
+def twice(student: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("twice")
+    train(config(student, "grpo", rollout=TWICE), results, ALWAYS)
+    return results
+
+
+def _while_drawing(patch: pytest.MonkeyPatch) -> None:
+    whole = HfEngine.draw
+
+    def draw(self: HfEngine, wanted: Any, emit: Any) -> None:
+        whole(self, wanted[:5], emit)
+        raise _Killed
+
+    patch.setattr(HfEngine, "draw", draw)
+
+
+def _while_judging(patch: pytest.MonkeyPatch) -> None:
+    def mark(self: Totals, group: Any, scorers: Any) -> Any:
+        raise _Killed
+
+    patch.setattr(Totals, "mark", mark)
+
+
+def _after_drawing(patch: pytest.MonkeyPatch) -> None:
+    def write(self: Journal, *_: Any) -> None:
+        raise _Killed
+
+    patch.setattr(Journal, "write_marked", write)
+
+
+def _in_the_update(patch: pytest.MonkeyPatch) -> None:
+    def clip(self: ObjectiveTrainer, model: Any) -> None:
+        raise _Killed
+
+    patch.setattr(ObjectiveTrainer, "_clip_grad_norm", clip)
+
+
+def _while_a_checkpoint_is_written(patch: pytest.MonkeyPatch) -> None:
+    def save(self: ObjectiveTrainer, model: Any, trial: Any) -> None:
+        (Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}").mkdir(parents=True)
+        raise _Killed
+
+    patch.setattr(ObjectiveTrainer, "_save_checkpoint", save)
+
+
+@pytest.mark.parametrize("after", [2, 3], ids=["between generations", "within a generation"])
+@pytest.mark.parametrize(
+    "how", [_while_drawing, _while_judging, _after_drawing, _in_the_update, _while_a_checkpoint_is_written]
+)
+def test_it_ends_the_same_wherever_it_is_killed(
+    how: Any, after: int, student: Path, twice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = config(student, "grpo", rollout=TWICE)
+
+    def die(progress: Any) -> None:
+        if progress.step == after:
+            how(monkeypatch)
+
+    with pytest.raises(_Killed):
+        train(told, tmp_path, ALWAYS, watch=die)
+    monkeypatch.undo()
+    card = train(told, tmp_path, ALWAYS)
+    assert same(tmp_path, twice) and untimed(tmp_path) == untimed(twice)
+    whole = json.loads(next(twice.glob("models/*/card.json")).read_text())
+    assert dataclasses.asdict(card)["spent"] == whole["spent"]
+
+
+def test_a_journal_without_the_generation_that_is_begun_is_one_line(student: Path, tmp_path: Path) -> None:
+    told = config(student, "grpo", rollout=TWICE)
+    killed(told, tmp_path, 4, ALWAYS)  # step 4 is logged and not saved: the checkpoint is within the second generation
+    for path in tmp_path.glob("models/*/rollouts/train/000001*"):
+        path.unlink()
+    with pytest.raises(StoreError, match="lost generation 1"):
+        train(told, tmp_path, ALWAYS)
+
+
+def test_texts_stay_and_arrays_go_unless_told_otherwise(student: Path, twice: Path, tmp_path: Path) -> None:
+    assert {path.suffix for path in twice.glob("models/*/rollouts/train/*")} == {".jsonl"}
+    train(config(student, "grpo"), tmp_path, Runtime(keep_rollouts="none"))
+    assert not list(tmp_path.glob("models/*/rollouts/train/*"))
 
 
 def test_grpo_earns_more_with_every_step(student: Path, tmp_path: Path) -> None:

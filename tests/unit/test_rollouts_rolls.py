@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,13 @@ from backends.base import Rolling, Step, Training
 from backends.records.collate import collate
 from backends.records.segments import Encoder
 from backends.rollouts.engine import Drawn, Emit, Wanted
-from backends.rollouts.rolls import Made, RolloutSource, Rolls
+from backends.rollouts.journal import Journal
+from backends.rollouts.rolls import Made, Rolls
 from backends.rollouts.settings import RolloutSettings
+from backends.rollouts.source import RolloutSource
 from backends.rollouts.types import Credited, RolloutGroup, RolloutMark
 from backends.trainers.batch import as_batch
+from harness.errors import StoreError
 from harness.types import Finish
 
 RECORDS = tuple(record(number) for number in range(4))
@@ -60,7 +65,7 @@ def value(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
     ]  # fmt: skip
 
 
-def source(student: Student, **told: Any) -> RolloutSource:
+def source(student: Student, folder: Path | None = None, **told: Any) -> RolloutSource:
     settings = RolloutSettings(**{"group": 2, "max_new": 50, **told.pop("settings", {})})
     values = {"credit": value, **told.pop("rolling", {})}
     return RolloutSource(
@@ -70,8 +75,12 @@ def source(student: Student, **told: Any) -> RolloutSource:
 
 
 def make(student: Student, engine: Any = None, mark: Any = by_length, generation: int = 0, **told: Any) -> Made:
-    policy = told.pop("policy", None) or student.training(())
-    return Rolls(source(student, **told), engine or Told(), mark).make(generation, STEP, policy)
+    policy, begun = told.pop("policy", None) or student.training(()), told.pop("begun", False)
+    with tempfile.TemporaryDirectory() as fresh:
+        made_from = source(student, **told)
+        journal = Journal(told.get("folder", Path(fresh)), "train", "s", made_from.rank, made_from.processes)
+        rolls = Rolls(made_from, engine or Told(), mark, journal)
+        return rolls.make(generation, STEP, policy, "w", begun=begun)
 
 
 def flat(made: Made) -> list[list[int]]:
@@ -216,16 +225,67 @@ def test_what_a_reward_raises_ends_the_generation(student: Student) -> None:
         make(student, mark=mark)
 
 
+def shown(made: Made) -> list[Any]:
+    """Everything of the examples, to the byte."""
+    return [
+        (one.id, one.index, dict(one.numbers), one.sequences[0].ids_T.tobytes(), one.sequences[0].segments_T.tobytes(),
+         {name: (values.dtype.str, values.tobytes()) for name, values in one.sequences[0].extras.items()})
+        for update in made.steps for batch in update for one in batch
+    ]  # fmt: skip
+
+
+def spending(training: Training, told: list[dict[str, int]]) -> Training:
+    return replace(training, spend=lambda **tokens: told.append(tokens))
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+def test_what_was_journalled_is_taken_up_without_engine_rewards_or_passes(
+    student: Student, tmp_path: Path, updates: int
+) -> None:
+    spent: list[dict[str, int]] = []
+    how = {"folder": tmp_path, "settings": {"updates": updates}}
+    first = make(student, policy=spending(with_batches(student), spent), **how)
+
+    def nobody(*_: Any) -> Any:
+        raise AssertionError("asked again")
+
+    silent = replace(spending(student.training(()), spent), forward=nobody)
+    engine = Told()
+    again = make(student, engine, nobody, policy=silent, **how)
+    assert shown(again) == shown(first) and not engine.calls
+    before, after = spent[0], {name: sum(one.get(name, 0) for one in spent[1:]) for name in spent[1]}
+    assert after["generated"] == before["generated"]  # what the killed process drew counts once, here
+    assert (after["prefilled"] > before["prefilled"]) is (updates > 1)  # and the pass that it made
+    spent.clear()
+    assert shown(make(student, engine, nobody, policy=silent, begun=True, **how)) == shown(first) and not spent
+
+
+def test_what_was_drawn_and_not_marked_is_marked_only(student: Student, tmp_path: Path) -> None:
+    def dies(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+        raise LookupError("killed while judging")
+
+    with pytest.raises(LookupError):
+        make(student, mark=dies, folder=tmp_path)
+    engine = Told()
+    made = make(student, engine, folder=tmp_path)
+    assert shown(made) == shown(make(student)) and not engine.calls
+
+
+def test_a_generation_that_is_begun_and_lost_is_no_other_generation(student: Student) -> None:
+    with pytest.raises(StoreError, match=r"lost generation 0.*delete that checkpoint"):
+        make(student, begun=True)
+
+
 def with_batches(student: Student) -> Training:
     return replace(student.training(()), batch=lambda examples: as_batch(collate(examples, PAD)))
 
 
-def test_a_part_of_the_prompts_is_answered_by_the_records(student: Student) -> None:
+def test_a_part_of_the_prompts_is_answered_by_the_records(student: Student, tmp_path: Path) -> None:
     records = tuple(replace(one, response=f"said {one.id}") for one in RECORDS)
     engine = Told()
-    rolls = Rolls(replace(source(student, settings={"mix": 0.5, "group": 1}), records=records), engine, lambda _: ())
-    rolls = Rolls(replace(rolls.source, prompts=4, rolling=Rolling(_all)), engine, lambda _: ())
-    made = [rolls.make(generation, STEP, student.training(())) for generation in range(6)]
+    of = source(student, settings={"mix": 0.5, "group": 1}, rolling={"credit": _all})
+    rolls = Rolls(replace(of, records=records, prompts=4), engine, lambda _: (), Journal(tmp_path, "train", "s"))
+    made = [rolls.make(generation, STEP, student.training(()), "w") for generation in range(6)]
     drawn = len(engine.wanted)
     assert 0 < drawn < 24
     given = [
@@ -239,11 +299,12 @@ def test_a_part_of_the_prompts_is_answered_by_the_records(student: Student) -> N
     assert sum(one.numbers["generated"] for one in made) == sum(number + 1 for number in _numbers(engine))
 
 
-def test_with_mix_zero_nothing_is_drawn(student: Student) -> None:
+def test_with_mix_zero_nothing_is_drawn(student: Student, tmp_path: Path) -> None:
     records = tuple(replace(one, response="said") for one in RECORDS)
     engine = Told()
     whole = replace(source(student, settings={"mix": 0.0}, rolling={"credit": _all}), records=records)
-    made = Rolls(whole, engine, lambda _: ()).make(0, STEP, student.training(()))
+    rolls = Rolls(whole, engine, lambda _: (), Journal(tmp_path, "train", "s"))
+    made = rolls.make(0, STEP, student.training(()), "w")
     assert engine.wanted == [] and made.numbers["generated"] == 0
     assert len(flat(made)) == 2
 

@@ -1,0 +1,85 @@
+"""Drawing and marking at the same time: a group goes to its rewards as soon as its last completion is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+from backends.base import Training
+from backends.rollouts.cutting import marks_of
+from backends.rollouts.engine import Drawn, Engine
+from backends.rollouts.settings import Truncated
+from backends.rollouts.source import RolloutSource
+from backends.rollouts.types import Rollout, RolloutGroup, RolloutMark
+
+MARKED_AT_ONCE = 8
+"""Groups."""
+
+Mark = Callable[[RolloutGroup], tuple[RolloutMark, ...]]
+"""Marks one group; called from several threads at once."""
+
+
+class Drawing:
+    """One generation's completions on one process, and their marks."""
+
+    def __init__(self, pool: ThreadPoolExecutor, mark: Mark, truncated: Truncated) -> None:
+        self._pool, self._mark, self._truncated = pool, mark, truncated
+        self._marked: list[Future[RolloutGroup]] = []
+        self.seconds = 0.0
+        """That drawing took."""
+
+    def draw(
+        self, engine: Engine, policy: Training, source: RolloutSource, generation: int, version: int
+    ) -> list[RolloutGroup]:
+        """Draw, while what is whole is marked; the groups as they were drawn. Raises `ModelError`."""
+        began, wanted = time.monotonic(), source.wanted(generation)
+        groups: dict[int, RolloutGroup] = {}
+        marking: dict[int, Future[RolloutGroup]] = {}
+
+        def whole(place: int, group: RolloutGroup) -> None:
+            groups[place], marking[place] = group, self._pool.submit(self._one, group)
+
+        for place, group in enumerate(wanted):
+            if not group.drawn:
+                whole(place, source.given(group, version))
+        places = [(place, n) for place, group in enumerate(wanted) if group.drawn for n in range(len(group.seeds))]
+        found: list[dict[int, Rollout]] = [{} for _ in wanted]
+
+        def emit(number: int, drawn: Drawn) -> None:
+            place, sample = places[number]
+            found[place][sample] = wanted[place].rollout(sample, drawn, version)
+            if len(found[place]) == len(wanted[place].seeds):
+                rollouts = tuple(found[place][sample] for sample in sorted(found[place]))
+                whole(place, RolloutGroup(wanted[place].record, rollouts))
+
+        engine.sync(policy, version)
+        engine.draw([wanted[place].wanted(sample) for place, sample in places], emit)
+        self.seconds = time.monotonic() - began
+        self._marked = [marking[place] for place in range(len(wanted))]
+        return [groups[place] for place in range(len(wanted))]
+
+    def again(self, groups: Sequence[RolloutGroup]) -> None:
+        """Mark what was drawn before."""
+        self._marked = [self._pool.submit(self._one, group) for group in groups]
+
+    def marked(self) -> list[RolloutGroup]:
+        """The groups with their marks. Raises what rewards raise."""
+        return [future.result() for future in self._marked]
+
+    def _one(self, group: RolloutGroup) -> RolloutGroup:
+        group = replace(group, marks=self._mark(group))
+        return replace(group, marks=marks_of(group, self._truncated))
+
+
+@contextmanager
+def drawing(mark: Mark, truncated: Truncated) -> Iterator[Drawing]:
+    """An error drops what is not marked yet."""
+    with ThreadPoolExecutor(MARKED_AT_ONCE, "rewards") as pool:
+        try:
+            yield Drawing(pool, mark, truncated)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,89 @@
+"""What a stage draws for, and how: everything about its completions but the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.base import Rolling
+from backends.records.record import TrainRecord
+from backends.records.segments import Encoder
+from backends.rollouts.engine import Drawn, Wanted
+from backends.rollouts.order import completion_seed, is_drawn, prompts_of
+from backends.rollouts.prompts import given
+from backends.rollouts.settings import RolloutSettings
+from backends.rollouts.types import Rollout, RolloutGroup
+from harness.models.hf_prompt import Prompt
+
+
+@dataclass(frozen=True)
+class RolloutSource:
+    """A stage's records and settings, as one process sees them."""
+
+    stage: str
+    rolling: Rolling
+    settings: RolloutSettings
+    prompts: int
+    """Of a generation, over all processes."""
+    records: tuple[TrainRecord, ...]
+    """Those whose prompts fit."""
+    encoder: Encoder
+    seed: int
+    accumulation: int
+    """Micro-batches of one process in one optimiser step."""
+    rank: int = 0
+    processes: int = 1
+
+    def wanted(self, generation: int) -> list[WantedGroup]:
+        """What this process draws of a generation."""
+        visits = prompts_of(self.seed, generation, self.prompts, len(self.records))
+        return [self._group(*place) for place in visits[self.rank :: self.processes]]
+
+    def _group(self, place: int, visit: int) -> WantedGroup:
+        record = self.records[place]
+        seeds = tuple(
+            completion_seed(self.seed, self.stage, record.id, visit, sample) for sample in range(self.settings.group)
+        )
+        drawn = is_drawn(self.seed, self.stage, record.id, visit, self.settings.mix)
+        return WantedGroup(record, visit, self.encoder.prompt(record), seeds, drawn)
+
+    def given(self, group: WantedGroup, version: int) -> RolloutGroup:
+        """The record's response in place of each completion."""
+        rollouts = (
+            given(self.encoder, group.record, group.visit, sample, seed, version)
+            for sample, seed in enumerate(group.seeds)
+        )
+        return RolloutGroup(group.record, tuple(rollouts))
+
+
+@dataclass(frozen=True)
+class WantedGroup:
+    """The completions of one prompt that are to be drawn."""
+
+    record: TrainRecord
+    visit: int
+    prompt: Prompt
+    seeds: tuple[int, ...]
+    drawn: bool
+    """Whether the student answers it, and not its record."""
+
+    def wanted(self, sample: int) -> Wanted:
+        """One of them, for the engine."""
+        return Wanted(self.prompt, self.seeds[sample])
+
+    def rollout(self, sample: int, drawn: Drawn, version: int) -> Rollout:
+        """What was drawn for one of them."""
+        return Rollout(
+            record=self.record.id,
+            visit=self.visit,
+            sample=sample,
+            seed=self.seeds[sample],
+            prompt_T=np.array(self.prompt.tokens, np.int32),
+            tokens_T=drawn.tokens_T,
+            logps_T=drawn.logps_T,
+            text=drawn.text,
+            finish=drawn.finish,
+            version=version,
+            opened_think=self.prompt.opened_think,
+        )
