@@ -2,5 +2,5 @@
 
 `spec` says what is compared and what a trainer must be able to do (this package never imports one), `runner` trains
 and evaluates, `samples` reads the stored scores, `compare` makes means, paired differences, ranks and variance
-components of them, `report` tables and JSON, `plots` and `page` pictures. `harness bench` is its command line.
+components of them, `report` tables and JSON, `page` pictures. `harness bench` is its command line.
 """
