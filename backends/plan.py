@@ -19,7 +19,7 @@ from backends.records.preflight import odd_lines, preflight
 from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
 from backends.records.source import load_records
-from backends.rollouts.planning import Rolled, plan_rolling
+from backends.rollouts.planning import Rolled, context_of, plan_rolling
 from backends.world import processes
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -125,12 +125,12 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     tokenizer = load_tokenizer(source)
     architecture = _architecture(config, method, options, source, results_dir)
     check_vocabulary(source, architecture, tokenizer)
-    context = getattr(architecture.get_text_config(), "max_position_embeddings", None) or config.max_length
+    context = context_of(architecture) or config.max_length
     encoder = _encoder(tokenizer, config, min(config.max_length, context))
     tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did
     digest, order = data_hash(records), data_order(records)
     reads = method.reads_teacher is not None and method.reads_teacher(options)
-    planned = _plan_stages(config, stages, settings, encoder, context, records, config.count == "all" and reads)
+    planned = _plan_stages(config, stages, settings, encoder, architecture, records, config.count == "all" and reads)
     _no_strays(config, planned)
     identity: dict[str, Json] = {
         **config.identity(),
@@ -258,7 +258,7 @@ def _plan_stages(
     stages: Sequence[Stage],
     settings: dict[str, Settings],
     encoder: Encoder,
-    context: int,
+    architecture: Any,
     records: Sequence[TrainRecord],
     teacher_counts: bool,
 ) -> tuple[StagePlan, ...]:
@@ -270,7 +270,7 @@ def _plan_stages(
         if stage.rolling is None:
             data = stage.examples(encoder, records)
         else:
-            data, rolled = plan_rolling(config, stage, chosen, encoder, context, records, processes())
+            data, rolled = plan_rolling(config, stage, chosen, encoder, architecture, records, processes())
         micro, accumulation = micro_batches(chosen, processes())
         previous, share = share, share + stage.share
         plan = StagePlan(
@@ -285,8 +285,9 @@ def _plan_stages(
             rolled=rolled,
         )
         if chosen.max_steps is None and config.budget_tokens is not None:
+            own = config.budget_tokens * (share - previous)
             counted = plan.tokens_per_step * (2 if teacher_counts else 1)
-            steps = math.ceil(config.budget_tokens * (share - previous) / counted)
+            steps = math.ceil(own / counted) if rolled is None else rolled.steps_of_budget(own, chosen.batch_size)
             plan = replace(plan, steps=max(1, steps))
         elif chosen.max_steps is None:
             epochs = chosen.epochs
@@ -341,13 +342,16 @@ def describe(plan: Plan) -> list[str]:
             "",
             f"stage {stage.stage.name}: {stage.steps} steps of {stage.settings.batch_size} examples "
             f"({stage.micro_batch} at a time, {stage.accumulation} added up), "
-            f"about {stage.steps * stage.tokens_per_step:,.0f} tokens",
+            f"{'about' if stage.rolled is None else 'at most'} {stage.steps * stage.tokens_per_step:,.0f} tokens",
         ]
         shown = asdict(stage.settings).items()
         lines.append("  " + ", ".join(f"{key} {value}" for key, value in shown if value is not None))
+        lines += [f"  {line}" for line in stage.rolled.lines(stage.steps)] if stage.rolled is not None else []
         lines += [f"  {line}" for line in preflight(plan.encoder, stage.data)]
         example = stage.data.examples[0]
         for number, sequence in enumerate(example.sequences):
             lines.append(f"  example {example.id!r}, sequence {number + 1} of {len(example.sequences)}:")
             lines += [f"    [{name}] {text[:_SHOWN]!r}" for name, text in plan.encoder.runs(sequence)]
+            if stage.rolled is not None:
+                lines.append(f"    ids {' '.join(map(str, sequence.ids_T[:_SHOWN]))}")
     return lines

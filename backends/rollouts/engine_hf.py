@@ -83,7 +83,7 @@ class HfEngine:
                 model,
                 PromptRenderer(policy.tokenizer, None, False, None),
                 end_tokens(model, policy.tokenizer),
-                default_rows(model),
+                default_rows(model.device.type),
                 columns_in_memory(model.config.get_text_config(), model),
                 None,
             )

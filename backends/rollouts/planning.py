@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backends.base import Rolling, Stage
 from backends.records.record import TrainRecord
@@ -30,11 +31,34 @@ class Rolled:
     totals: Totals
     prompt_tokens: float
     """Mean of the prompts."""
+    cache_bytes: int
+    """Keys and values of the completions that one device decodes at a time, at the most."""
 
     def tokens_per_step(self, batch: int) -> float:
         """Most tokens that the student reads in an optimiser step, on average over the prompts."""
         assert self.settings.max_new is not None
         return batch * (self.prompt_tokens + self.settings.max_new)
+
+    def steps_of_budget(self, tokens: float, batch: int) -> int:
+        """More steps than a budget of tokens read and written can make: it ends the stage."""
+        return math.ceil(tokens / (batch * (self.prompt_tokens + 2)))
+
+    def lines(self, stage_steps: int) -> list[str]:
+        """For a dry run: how much will be drawn."""
+        how, generations = self.settings, math.ceil(stage_steps / self.settings.steps)
+        total = generations * self.prompts * how.group
+        named = {"temperature": how.temperature, "top_p": how.top_p, "truncated": how.truncated, "mix": how.mix}
+        told = ", ".join(f"{name} {value}" for name, value in named.items())
+        weights = "+".join(f"{name}={weight:g}" for name, weight in self.totals.weights.items()) or "none"
+        times = generations * self.prompts / len(self.records)
+        return [
+            f"draws {how.group} completions of each of {self.prompts} prompts a generation, {how.updates} updates x "
+            f"{how.passes} passes: {generations:,} generations, {total:,} completions of at most {how.max_new:,} "
+            f"tokens ({told})",
+            f"each of {len(self.records):,} prompts comes {times:.2g} times; rewards {weights}",
+            f"keys and values of what is decoded at a time: at most {self.cache_bytes / 2**20:,.0f} MiB per device, "
+            "freed before the training pass",
+        ]
 
     def steps(self, epochs: float) -> int:
         """Optimiser steps of so many visits to each prompt."""
@@ -46,23 +70,49 @@ def plan_rolling(
     stage: Stage,
     settings: Settings,
     encoder: Encoder,
-    context: int,
+    architecture: Any,
     records: Sequence[TrainRecord],
     processes: int,
 ) -> tuple[Tokenised, Rolled]:
-    """The prompts and how they are drawn for. Raises `ConfigError` and `DataError`."""
+    """The prompts and how they are drawn for; `architecture` is the student's config.
+
+    Raises `ConfigError` and `DataError`, and `UnknownName` for a reward.
+    """
+    from backends.rollouts.engine_hf import refuse_sharded
+
     rolling = stage.rolling
     assert rolling is not None
+    refuse_sharded()
     rollout = rollout_settings(rolling.settings, config.rollout)
     totals = Totals(rolling.weights, config.reward)
     _check(config.method, rolling, settings, rollout, config)
     totals.check(records)
-    data, rollout = _fitting(stage.examples(encoder, records), rollout, encoder.max_length, context)
+    data, rollout = _fitting(stage.examples(encoder, records), rollout, encoder.max_length, context_of(architecture))
     known = {record.id: record for record in records}
     kept = tuple(known[example.id] for example in data.examples)
     lengths = [len(example.sequences[0].ids_T) for example in data.examples]
     prompts = prompts_per_generation(rollout, settings.batch_size, processes)
-    return data, Rolled(rollout, prompts, kept, totals, sum(lengths) / len(lengths))
+    cache = _cache_bytes(
+        config, architecture, max(lengths) + (rollout.max_new or 0), prompts * rollout.group // processes
+    )
+    return data, Rolled(rollout, prompts, kept, totals, sum(lengths) / len(lengths), cache)
+
+
+def context_of(architecture: Any) -> int | None:
+    """Most tokens of prompt and completion; None where the config tells of no limit."""
+    found: int | None = getattr(architecture.get_text_config(), "max_position_embeddings", None)
+    return found
+
+
+def _cache_bytes(config: TrainConfig, architecture: Any, columns: int, completions: int) -> int:
+    import torch
+
+    from harness.models.hf_load import cached_numbers, default_rows
+
+    gpu = torch.cuda.is_available()
+    width = 2 if config.precision == "bf16" or (config.precision == "auto" and gpu) else 4
+    rows = min(completions, default_rows("cuda" if gpu else "cpu"))
+    return rows * columns * cached_numbers(architecture.get_text_config()) * width
 
 
 def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSettings, config: TrainConfig) -> None:
@@ -89,7 +139,7 @@ def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSe
 
 
 def _fitting(
-    data: Tokenised, rollout: RolloutSettings, max_length: int, context: int
+    data: Tokenised, rollout: RolloutSettings, max_length: int, context: int | None
 ) -> tuple[Tokenised, RolloutSettings]:
     """The prompts that leave room for `max_new` tokens; None becomes what the longest prompt leaves."""
     lengths = {example.id: len(example.sequences[0].ids_T) for example in data.examples}
@@ -102,7 +152,7 @@ def _fitting(
         f"{len(over)} of {len(lengths)} prompts leave no room for rollout.max_new={rollout.max_new}, the first "
         f"{over[0]!r} with {lengths[over[0]]} tokens"
     )
-    if max_length >= context:
+    if context is not None and max_length >= context:
         raise ConfigError(f"{told}: the student's context has {context}; set rollout.max_new lower")
     kept = tuple(example for example in data.examples if example.id not in over)
     if not kept:

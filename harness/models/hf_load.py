@@ -34,7 +34,7 @@ def load_checkpoint(source: Source, options: HfOptions, device: str, dtype: str,
     text_config = model.config.get_text_config()
     own = getattr(text_config, "max_position_embeddings", None)
     context = min(own, options.max_length) if own and options.max_length else options.max_length or own
-    rows = options.batch_size or default_rows(model)
+    rows = options.batch_size or default_rows(model.device.type)
     columns = options.batch_tokens or columns_in_memory(text_config, model)
     plain = options.chat_template == "off"
     known = model.get_input_embeddings().weight.shape[0]
@@ -108,9 +108,9 @@ def _prepared(model: Any, device: str) -> Any:
     return model if device == "map" else model.to(device)
 
 
-def default_rows(model: Any) -> int:
-    """How many completions are decoded at a time where nobody says."""
-    return _CPU_ROWS if model.device.type == "cpu" else _GPU_ROWS
+def default_rows(device: str) -> int:
+    """How many completions are decoded at a time on a kind of device where nobody says."""
+    return _CPU_ROWS if device == "cpu" else _GPU_ROWS
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -130,10 +130,14 @@ def columns_in_memory(config: Any, model: Any) -> int:
         budget = int(0.8 * sum(torch.cuda.mem_get_info(i)[0] for i in _devices(model)))
     else:
         budget = _available_memory() // 4
+    return max(1, budget // (cached_numbers(config) * int(model.dtype.itemsize)))
+
+
+def cached_numbers(config: Any) -> int:
+    """Keys and values of one token."""
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    per_token = 2 * int(config.num_hidden_layers) * int(heads) * int(size) * int(model.dtype.itemsize)
-    return max(1, budget // per_token)
+    return 2 * int(config.num_hidden_layers) * int(heads) * int(size)
 
 
 def _devices(model: Any) -> list[int]:
