@@ -14,7 +14,7 @@ from backends.config import Settings, TrainConfig
 from backends.memory import Work, model_config, table
 from backends.plan import micro_batches
 from backends.recipe import TrainRecipe, architecture
-from harness.options import parse_options
+from harness.options import parse_options, to_text
 
 
 def describe_recipe(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
@@ -53,7 +53,7 @@ def value_lines(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
         now |= {f"{part}.{key}": value for key, value in values.items()}
     lines = []
     for key, source in recipe.sources.items():
-        if key in now and str(now[key]) == str(recipe.values[key]):
+        if key in now and str(now[key]) in (str(recipe.values[key]), to_text(recipe.values[key])):
             lines.append(f"{source:8}{key} = {recipe.values[key]}")
         else:
             value = f"{key} = {now[key]}" if key in now else f"{key}: as for all stages"

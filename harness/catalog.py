@@ -275,6 +275,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.methods.mcq_rl:METHOD",
             "GRPO on multiple choice with the right letter as the only reward (AlphaMed)",
         ),
+        "rlkd": (
+            "backends.methods.rlkd:METHOD",
+            "right answers, and reasoning that goes the teacher's way by a structure reward model (RLKD)",
+        ),
         "rft": (
             "backends.methods.rft:METHOD",
             "likelihood of the student's own right completions (rejection sampling, expert iteration)",

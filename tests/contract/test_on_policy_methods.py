@@ -236,3 +236,16 @@ def test_grpo_earns_more_with_every_step(student: Path, tmp_path: Path) -> None:
     train(config(student, "grpo", settings=settings), tmp_path, EACH)
     earned = [row["reward"] for row in rows(tmp_path)]
     assert sum(earned[-3:]) > 1.5 * sum(earned[:3]) > 0
+
+
+def test_rlkd_without_the_structure_is_grpo_to_the_byte(student: Path, tmp_path: Path) -> None:
+    rollout = {"temperature": 1.0}
+    rule = {"letters.right": "0.1", "structure.gsrm": "rule:equations"}
+    rlkd = config(student, "rlkd", rollout=rollout)
+    rlkd = replace(rlkd, options={"weights": "letters=1+structure=0", "kl_coef": "0"}, reward=rule)
+    train(replace(rlkd, settings={**rlkd.settings, "max_grad_norm": 1.0}), tmp_path / "rlkd", EACH)
+    grpo = config(student, "grpo", rollout=rollout)
+    train(replace(grpo, settings={**grpo.settings, "max_grad_norm": 1.0}), tmp_path / "grpo", EACH)
+    one, other = (next((tmp_path / name).glob("models/*/model/model.safetensors")) for name in ("rlkd", "grpo"))
+    assert one.read_bytes() == other.read_bytes()
+    assert {"reward/structure", "reward/structure.match"} <= set(rows(tmp_path / "rlkd")[-1])

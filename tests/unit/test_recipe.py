@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import cast
 
@@ -74,6 +75,25 @@ def test_gsrm_has_the_papers_schedule_and_the_authors_configuration() -> None:
     assert (settings.learning_rate, settings.epochs, settings.weight_decay) == (5e-5, 3, 1e-4)
     assert (settings.scheduler, settings.warmup, config.max_length) == ("linear", 0.1, 25_000)
     assert config.options == {"schedule": "structured", "every": "100"}
+
+
+@pytest.mark.parametrize("variant", ["zero", "r1-distill"])
+def test_rlkd_and_its_controls_differ_in_what_they_control_for(variant: str) -> None:
+    rlkd, grpo, shuffled, sft = (
+        apply(load_recipe(f"{name}:{variant}"), {"data": "x"})
+        for name in ("rlkd", "rlkd-grpo", "rlkd-shuffled", "rlkd-sft")
+    )
+    assert rlkd.student == grpo.student == shuffled.student == sft.student
+    assert rlkd.options["weights"] == "accuracy=3+structure=3+format=2+tags=2"
+    assert dict(rlkd.rollout) == {"group": 4, "temperature": 0.7, "max_new": 4096}
+    assert (rlkd.settings["learning_rate"], rlkd.settings["max_grad_norm"]) == (5e-5, 0.2)
+    assert grpo == dataclasses.replace(
+        rlkd, method="grpo", options={**rlkd.options, "weights": "accuracy=3+structure=0+format=2+tags=2"}
+    )
+    assert shuffled == dataclasses.replace(
+        rlkd, reward={**rlkd.reward, "structure.shuffle_teacher": shuffled.reward["structure.shuffle_teacher"]}
+    )
+    assert sft.method == "sft" and not sft.rollout and not sft.reward
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name.startswith(("mle:", "emo:", "thinkanswer:"))])

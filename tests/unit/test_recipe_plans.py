@@ -1,0 +1,50 @@
+"""Recipes of methods whose student writes, and of their controls, as a dry run plans them on a small student."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.plan import plan_training
+from backends.recipe import apply, load_recipe
+from harness.errors import ConfigError
+from tests.tiny_model import write_model
+
+DATA = {"gsrm": "synth:levels=1+2,per_level=20,style=long"}
+"""Of a recipe that the others' data do not fit."""
+RLKD = [f"{name}:{variant}" for name in ("rlkd", "rlkd-grpo", "rlkd-shuffled") for variant in ("zero", "r1-distill")]
+OFFLINE = ["gsrm", "rlkd-sft:zero", "rlkd-sft:r1-distill"]
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("student"), context=1024)
+
+
+def changes(student: Path, name: str, **more: Any) -> dict[str, Any]:
+    data = DATA.get(name, "synth:levels=1+2,per_level=20")
+    return {"data": data, "student": f"hf:{student}", "max_length": 1024, "gradient_checkpointing": False, **more}
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_offline_ones(name: str, student: Path, tmp_path: Path) -> None:
+    plan = plan_training(apply(load_recipe(name), changes(student, name)), tmp_path)
+    assert len(plan.stages[0].data.examples) == 40 and plan.stages[0].rolled is None
+
+
+@pytest.mark.parametrize("name", RLKD)
+def test_rlkd_and_its_controls(name: str, student: Path, tmp_path: Path) -> None:
+    own = {"rollout": {"max_new": 300}, "reward": {"structure.gsrm": "rule:equations", "structure.match": "exact"}}
+    plan = plan_training(apply(load_recipe(name), changes(student, name, **own)), tmp_path)
+    (stage,) = plan.stages
+    assert stage.rolled is not None
+    assert (stage.rolled.settings.group, stage.rolled.prompts, stage.steps) == (4, 8, 5)
+    assert list(stage.rolled.totals.weights) == ["accuracy", "structure", "format", "tags"]
+    assert stage.rolled.totals.weights["structure"] == (0.0 if "grpo" in name else 3.0)
+
+
+def test_what_does_not_fit_is_said_before_anything_is_drawn(student: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"leave no room for rollout.max_new=4096"):
+        plan_training(apply(load_recipe("rlkd:zero"), changes(student, "rlkd:zero")), tmp_path)
