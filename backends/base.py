@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from backends.records.segments import Encoder, Example, Tokenised
     from backends.rollouts.settings import RolloutSettings
     from backends.rollouts.types import Context, Credit
+    from backends.teachers.local import LocalTeacher
     from backends.trainers.batch import Batch
 
 Need = Literal["teacher text", "teacher logits", "rewards", "models"]
@@ -146,6 +147,9 @@ class Rolling:
     """How the paper draws: fields of `backends.rollouts.settings.RolloutSettings`, before the user's."""
     context: Context | None = None
     """What a self-teacher is told more than the student."""
+    teacher: Callable[[Training], LocalTeacher] | None = None
+    """Loads a teacher whose word on each drawn token credit reads (`RolloutGroup.teacher`) and the loss gets as
+    "teacher_logps"; None where the objective asks a teacher itself, or there is none."""
     ratio: bool = True
     """Whether its loss compares the student with the policy that drew: then nothing may differ between the two."""
     compares: bool = True

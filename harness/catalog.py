@@ -323,6 +323,14 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.methods.teacher_mixes:OPD_THEN_RL",
             "on-policy distillation for so many steps, then the reward",
         ),
+        "scope": (
+            "backends.methods.scope:METHOD",
+            "right completions by likelihood, wrong ones by a teacher's opinion, weighed by perplexity",
+        ),
+        "lightning_opd": (
+            "backends.methods.lightning_opd:METHOD",
+            "on-policy distillation from completions drawn once, which the teacher reads once",
+        ),
         "merge": (
             "backends.methods.merge:METHOD",
             "average the weights of models, or balanced actor initialisation (BAI); no training",

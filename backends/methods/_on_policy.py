@@ -33,8 +33,9 @@ from backends.teachers.local import End, LocalTeacher
 from backends.teachers.moving import holding, trained_weights
 from backends.trainers.batch import Batch
 
-Want = Literal["teacher", "teacher states", "reference", "reference states"]
-"""What a term reads beside the student: log-probabilities of the drawn tokens, or whole distributions."""
+Want = Literal["teacher", "stored teacher", "teacher states", "reference", "reference states"]
+"""What a term reads beside the student: log-probabilities of the drawn tokens, or whole distributions. Those of a
+"stored teacher" came with the completions (`Rolling.teacher`), NaN where its word does not count."""
 Weight = float | Callable[[Step], float]
 Rule = Callable[["Seen"], tuple[Tensor, Tensor]]
 """(log ratio, advantage), each (R, T), of what is known: a row of the table of teachers in reinforcement learning."""
@@ -301,14 +302,19 @@ class OnPolicyObjective(Objective):
     def prepare(self, batch: Batch, step: Step) -> Beside:
         """The teacher's and the reference's passes, as far as a term wants them."""
         found = Beside()
+        stored_RT = batch.extras.get("teacher_logps")
+        if stored_RT is not None:
+            found = replace(found, teacher_RT=stored_RT, compared_RT=batch.mask_RT & ~stored_RT.isnan())
+        elif "stored teacher" in self.wants:  # only a prompt that stands in for completions that were all dropped
+            found = replace(
+                found, teacher_RT=torch.zeros_like(batch.mask_RT, dtype=torch.float32), compared_RT=batch.mask_RT
+            )
         if self._teacher is not None:
             found = replace(found, compared_RT=self._teacher.compared(batch))
             if "teacher states" in self.wants:
                 found = replace(found, teacher=self._teacher.states(batch), tokens=self._teacher.tokens)
             if "teacher" in self.wants:
-                stored = batch.extras.get("teacher_logps")
-                logps_RT = self._teacher.logps(batch, self.temperature) if stored is None else stored
-                found = replace(found, teacher_RT=logps_RT)
+                found = replace(found, teacher_RT=self._teacher.logps(batch, self.temperature))
         return found if self._initial is None else self._with_reference(found, batch)
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:

@@ -26,7 +26,16 @@ import torch
 from torch import Tensor
 
 from backends.base import Rolling, Stage, Step
-from backends.methods._on_policy import EntropyTerm, KlTerm, OnPolicyObjective, PolicyTerm, Rule, Seen, Term, Weight
+from backends.methods._on_policy import (
+    EntropyTerm,
+    KlTerm,
+    OnPolicyObjective,
+    PolicyTerm,
+    Rule,
+    Seen,
+    Term,
+    Weight,
+)
 from backends.methods._policy_options import PolicyOptions, group_credit, keep_all
 from backends.rollouts.prompts import prompts
 from backends.teachers.local import End
@@ -117,15 +126,13 @@ def policy_stage(
     `rule` reads the `teacher`; `verified` methods must know what is right; a method that is not `marked` credits every
     completion alike.
     """
-    surrogates = options.surrogates()
+    surrogates, end = options.surrogates(), getattr(options, "end", None)
     terms: list[Term] = [PolicyTerm(surrogates, rule, ("teacher",) if teacher else ()), *more]
     if options.kl_coef:
         terms.append(KlTerm(options.kl, options.kl_coef))
     if options.entropy_coef:
         terms.append(EntropyTerm(options.entropy_coef))
-    objective: Callable[[], OnPolicyObjective] = partial(
-        OnPolicyObjective, method, options, terms, end=getattr(options, "end", None)
-    )
+    objective: Callable[[], OnPolicyObjective] = partial(OnPolicyObjective, method, options, terms, end=end)
     credit = group_credit(surrogates.scale, verified=verified) if marked else keep_all
     rolling = Rolling(credit, options.weights, rollout or {}, compares=marked)
     return Stage("train", ("prompt",), prompts, objective, settings, rolling=rolling)

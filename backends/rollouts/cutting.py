@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from backends.records.segments import CODE, Encoded, Example
 from backends.rollouts.prompts import prompt_only
 from backends.rollouts.settings import RolloutSettings, Truncated
-from backends.rollouts.types import Credited, Rollout, RolloutGroup, RolloutMark
+from backends.rollouts.types import Credited, Rollout, RolloutGroup, RolloutMark, TeacherRow
 
 Fate = Literal["trained", "masked", "unscored", "cut", "left out"]
 """What becomes of a completion: trained on; in its group only; without a value; cut off by `max_new`; by its credit."""
@@ -48,14 +48,18 @@ def fates_of(group: RolloutGroup, credits: Sequence[Credited], truncated: Trunca
     return found
 
 
-def example_of(rollout: Rollout, credit: Credited, fate: Fate, index: int) -> Example | None:
-    """A completion as it is trained on; None if it is not."""
+def example_of(
+    rollout: Rollout, credit: Credited, fate: Fate, index: int, teacher: TeacherRow | None = None
+) -> Example | None:
+    """A completion as it is trained on, with what a teacher said of it; None if it is not."""
     if fate not in ("trained", "masked"):
         return None
     prompt, tokens = len(rollout.prompt_T), len(rollout.tokens_T)
     code = CODE["answer"] if fate == "trained" else CODE["prompt"]
     segments_T = np.array([CODE["prompt"]] * prompt + [code] * tokens, np.int8)
     extras = {"sampler_logps": behind(prompt, rollout.logps_T)}
+    if teacher is not None:
+        extras["teacher_logps"] = behind(prompt, teacher.logps_T)
     if credit.advantage_T is not None:
         extras["advantages"] = behind(prompt, credit.advantage_T)
     sequence = Encoded(np.concatenate([rollout.prompt_T, rollout.tokens_T]), segments_T, extras=extras)

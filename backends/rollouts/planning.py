@@ -62,6 +62,8 @@ class Rolled:
 
     def steps(self, epochs: float) -> int:
         """Optimiser steps of so many visits to each prompt."""
+        if self.settings.every == "stage":
+            return max(1, round(epochs * self.settings.updates))
         return max(1, round(epochs * len(self.records) / self.prompts)) * self.settings.steps
 
 
@@ -91,6 +93,8 @@ def plan_rolling(
     known = {record.id: record for record in records}
     kept = tuple(known[example.id] for example in data.examples)
     lengths = [len(example.sequences[0].ids_T) for example in data.examples]
+    if rollout.every == "stage":
+        rollout = replace(rollout, updates=len(kept) * rollout.group // settings.batch_size)
     prompts = prompts_per_generation(rollout, settings.batch_size, processes)
     cache = _cache_bytes(
         config, architecture, max(lengths) + (rollout.max_new or 0), prompts * rollout.group // processes

@@ -28,7 +28,8 @@ from backends.rollouts.journal import Journal
 from backends.rollouts.monitor import advantage_numbers, part_numbers, staleness, text_numbers
 from backends.rollouts.numbers import numbers_of
 from backends.rollouts.source import RolloutSource
-from backends.rollouts.types import Credited, Rollout, RolloutGroup
+from backends.rollouts.taught import Taught
+from backends.rollouts.types import Credited, RolloutGroup
 from harness.errors import StoreError
 
 OLD = "old_logps"
@@ -61,6 +62,11 @@ class Rolls:
         """`judged`: tokens that judges have read and written until now."""
         self.source, self.engine, self._mark, self.journal = source, engine, mark, journal
         self._judged = judged
+        self._taught: Taught | None = None
+        if source.rolling.teacher is not None:
+            settings = source.settings
+            at_once = -(-source.prompts * settings.group // (source.processes * settings.updates * source.accumulation))
+            self._taught = Taught(source.rolling.teacher, settings.temperature, at_once)
 
     def make(self, generation: int, step: Step, policy: Training, weights: str, *, begun: bool = False) -> Made:
         """Draw, mark and credit with the student as it is, or take up what the journal has of these weights.
@@ -82,16 +88,19 @@ class Rolls:
         if not begun:  # a training that goes on within a generation has counted it
             policy.spend(
                 generated=sum(len(one.tokens_T) for one in rollouts if not one.given),
-                prefilled=sum(len(group.rollouts[0].prompt_T) for group in groups),
+                prefilled=sum(len(group.rollouts[0].prompt_T) for group in groups if not group.rollouts[0].given),
                 judge_in=judged[0],
                 judge_out=judged[1],
             )
+        if self._taught is not None and (replayed is None or not begun):
+            # Again after a kill, although the journal has it: the process that asked did not live to count it.
+            groups = self._taught.tell(groups, policy)
         everything = self._of_all(policy.gather(groups))
         credited = self.source.rolling.credit(everything, step)
         fates = [
             fates_of(group, credits, settings.truncated) for group, credits in zip(everything, credited, strict=True)
         ]
-        examples = self._examples(rollouts, credited, fates)
+        examples = self._examples(groups, credited, fates)
         if settings.steps > 1 and replayed is not None:
             examples = with_old(examples, replayed.extras[OLD])
             if not begun:  # the pass that gave them was made by a process that did not live to count it
@@ -131,14 +140,16 @@ class Rolls:
         return [gathered[place % processes][place // processes] for place in range(self.source.prompts)]
 
     def _examples(
-        self, rollouts: Sequence[Rollout], credited: Sequence[Sequence[Credited]], fates: Sequence[Sequence[Fate]]
+        self, groups: Sequence[RolloutGroup], credited: Sequence[Sequence[Credited]], fates: Sequence[Sequence[Fate]]
     ) -> list[Example | None]:
         """Those of this process; None where a completion is not trained on."""
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        told = [row for group in groups for row in group.teacher or (None,) * len(group.rollouts)]
         mine = slice(self.source.rank, None, self.source.processes)
         credits, own = chain.from_iterable(credited[mine]), chain.from_iterable(fates[mine])
         return [
-            example_of(rollout, credit, fate, index)
-            for index, (rollout, credit, fate) in enumerate(zip(rollouts, credits, own, strict=True))
+            example_of(rollout, credit, fate, index, row)
+            for index, (rollout, credit, fate, row) in enumerate(zip(rollouts, credits, own, told, strict=True))
         ]
 
     def _read_by(self, policy: Training, examples: Sequence[Example | None]) -> list[Example | None]:

@@ -13,6 +13,8 @@ from harness.types import Json
 Truncated = Literal["keep", "mask", "drop"]
 PREFIX = "rollout."
 """Of the keys of `--set`."""
+ALL = 2**40
+"""More optimiser steps than any stage has."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class RolloutSettings:
     """Optimiser steps into which the completions of one generation are cut."""
     passes: int = 1
     """How often each completion is trained on before new ones are drawn."""
+    every: Literal["step", "stage"] = "step"
+    """Whether completions are drawn again after `updates` x `passes` steps, or once, before the first, for all steps:
+    then `updates` is as many as one completion set of every prompt gives."""
     temperature: float = 1.0
     top_p: float = 1.0
     max_new: int | None = None
@@ -51,8 +56,8 @@ class RolloutSettings:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps made with the completions of one generation."""
-        return self.updates * self.passes
+        """Optimiser steps made with the completions of one generation; more than there are if it is the only one."""
+        return ALL if self.every == "stage" else self.updates * self.passes
 
     def lasting(self) -> dict[str, Json]:
         """What differs from the defaults: so an id does not change when a setting is added."""
@@ -71,6 +76,10 @@ def prompts_per_generation(settings: RolloutSettings, batch: int, processes: int
         raise ConfigError(
             f"batch_size {batch} x rollout.updates {settings.updates} completions are no whole number of groups of "
             f"{settings.group}: set batch_size or rollout.group so that one divides the other"
+        )
+    if not prompts:
+        raise ConfigError(
+            f"there are fewer completions than a step of batch_size {batch} takes: set it lower or rollout.group higher"
         )
     if prompts % processes:
         raise ConfigError(

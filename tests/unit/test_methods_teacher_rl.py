@@ -18,8 +18,23 @@ from backends.methods._teacher_rl import d_added, d_alone, d_for_wrong, d_until,
 from backends.rollouts.types import RolloutMark
 from harness.errors import DataError
 
-RL = ("grpo", "mcq_rl", "opd", "minillm", "kdrl", "trrd", "srpo", "hdpo", "rlsd", "opd_then_rl", "rft", "tsd_kd")
-UNMARKED = ("opd", "minillm", "tsd_kd")
+RL = (
+    "grpo",
+    "mcq_rl",
+    "opd",
+    "minillm",
+    "kdrl",
+    "trrd",
+    "srpo",
+    "hdpo",
+    "rlsd",
+    "opd_then_rl",
+    "rft",
+    "tsd_kd",
+    "scope",
+    "lightning_opd",
+)
+UNMARKED = ("opd", "minillm", "tsd_kd", "lightning_opd")
 
 
 def seen(step: int = 0, advantage: float = 2.0, **numbers: float) -> Any:
