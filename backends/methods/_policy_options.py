@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from backends.base import Step, must_be, refuse_unused
-from backends.losses.credit import Scale, advantages
+from backends.losses.credit import Scale, advantages, normalised_sum
 from backends.losses.policy import Clip, Correction, Level, Norm
 from backends.rollouts.types import Credit, Credited, RolloutGroup
 from harness.errors import DataError
@@ -51,6 +52,9 @@ class PolicyOptions:
 
     weights: str = "accuracy=1"
     """Rewards and how much each counts: accuracy=1+format=0.5."""
+    total: Literal["sum_then_normalise", "normalise_then_sum"] = "sum_then_normalise"
+    """Whether a completion's advantage is that of the weighed sum of its rewards, or the sum of each reward's own
+    (GDPO), so that one with a wide range does not drown the others."""
     variant: Variant = "grpo"
     """Whose choices the options have that are not given."""
     scale: Scale | None = None
@@ -84,6 +88,7 @@ class PolicyOptions:
         must_be(self, "at least 1", "most")
         if not self.cap > 1:
             raise ValueError(f"cap must be above 1, not {self.cap}")
+        refuse_unused(self, self.total == "sum_then_normalise", "total=sum_then_normalise", "scale")
         refuse_unused(self, self.clip == "dual", "clip=dual", "most")
         refuse_unused(self, self.correction != "none", "correction=…", "cap")
         refuse_unused(self, self.kl_coef > 0, "kl_coef=…", "kl")
@@ -95,25 +100,25 @@ class PolicyOptions:
         return replace(VARIANTS[self.variant], **given, most=self.most, correction=self.correction, cap=self.cap)
 
 
-def group_credit(scale: Scale, *, verified: bool = False) -> Credit:
+def group_credit(scale: Scale, *, verified: bool = False, parts: Mapping[str, float] | None = None) -> Credit:
     """Each completion's advantage over its group, whether it is right, and whether none of its group is ("dead").
 
-    `verified`: the method needs to know what is right, and a `DataError` says so where no reward tells.
+    `parts`: rewards and their weights, where each is normalised before they are summed. `verified`: the method needs to
+    know what is right, and a `DataError` says so where no reward tells.
     """
 
     def credit(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
-        rewards = [
-            torch.tensor([math.nan if mark.value is None else mark.value for mark in group.marks], dtype=torch.float64)
-            for group in groups
-        ]
+        if parts is None:
+            worth = advantages([_row(mark.value for mark in group.marks) for group in groups], scale)
+        else:
+            weights = torch.tensor([*parts.values()], dtype=torch.float64)
+            worth = normalised_sum([_parts(group, parts) for group in groups], weights)
         return [
             [
                 Credited(not math.isnan(value), {"advantage": value, "correct": right, "dead": dead})
                 for value, right in zip(found.tolist(), rights, strict=True)
             ]
-            for (rights, dead), found in zip(
-                (_rights(group, verified) for group in groups), advantages(rewards, scale), strict=True
-            )
+            for (rights, dead), found in zip((_rights(group, verified) for group in groups), worth, strict=True)
         ]
 
     return credit
@@ -122,6 +127,16 @@ def group_credit(scale: Scale, *, verified: bool = False) -> Credit:
 def keep_all(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
     """Every completion is trained on, whatever it is worth: a teacher says what each of its tokens is worth."""
     return [[Credited() for _ in group.rollouts] for group in groups]
+
+
+def _row(values: Iterable[float | None]) -> Tensor:
+    """NaN where there is none."""
+    return torch.tensor([math.nan if value is None else value for value in values], dtype=torch.float64)
+
+
+def _parts(group: RolloutGroup, parts: Mapping[str, float]) -> Tensor:
+    """The rewards of a group, (P, G)."""
+    return torch.stack([_row(mark.parts.get(name) for mark in group.marks) for name in parts])
 
 
 def _rights(group: RolloutGroup, verified: bool) -> tuple[list[float], float]:

@@ -37,6 +37,7 @@ from backends.methods._on_policy import (
     Weight,
 )
 from backends.methods._policy_options import PolicyOptions, group_credit, keep_all
+from backends.rewards.total import parse_weights
 from backends.rollouts.prompts import prompts
 from backends.teachers.local import End
 from harness.types import Json
@@ -133,6 +134,7 @@ def policy_stage(
     if options.entropy_coef:
         terms.append(EntropyTerm(options.entropy_coef))
     objective: Callable[[], OnPolicyObjective] = partial(OnPolicyObjective, method, options, terms, end=end)
-    credit = group_credit(surrogates.scale, verified=verified) if marked else keep_all
+    parts = parse_weights(options.weights) if options.total == "normalise_then_sum" else None
+    credit = group_credit(surrogates.scale, verified=verified, parts=parts) if marked else keep_all
     rolling = Rolling(credit, options.weights, rollout or {}, compares=marked)
     return Stage("train", ("prompt",), prompts, objective, settings, rolling=rolling)

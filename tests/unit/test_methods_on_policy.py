@@ -13,6 +13,7 @@ from drawn_groups import group as drawn
 from objective_steps import Student, Taken, assert_invariant, assert_same_step
 
 from backends.base import Step
+from backends.losses.credit import normalised_sum
 from backends.losses.policy import log_ratio_of, over_step, surrogate
 from backends.methods._on_policy import Beside, EntropyTerm, KlTerm, NllTerm, OnPolicyObjective, PolicyTerm
 from backends.methods._policy_options import VARIANTS, PolicyOptions, group_credit, keep_all
@@ -278,6 +279,28 @@ def test_credit_without_a_verifier_is_told_where_it_is_asked_for() -> None:
     with pytest.raises(DataError, match="no reward says whether"):
         group_credit("sample", verified=True)([unknown], STEP)
     assert [credit.numbers for credit in keep_all([unknown], STEP)[0]] == [{}, {}]
+
+
+def test_rewards_may_be_normalised_before_they_are_summed() -> None:
+    def of(*rows: tuple[float | None, float]) -> RolloutGroup:
+        found = group(*(first for first, _ in rows))
+        marks = tuple(
+            dataclasses.replace(mark, parts={"a": first, "b": second, "seen": None})
+            for mark, (first, second) in zip(found.marks, rows, strict=True)
+        )
+        return dataclasses.replace(found, marks=marks)
+
+    groups = [of((1, 0), (0, 100), (None, 50), (0, 0)), of((1, 7), (1, 7))]
+    (stage,) = [policy_stage("m", PolicyOptions(total="normalise_then_sum", weights="a=1+b=2+seen=0"), {})]
+    assert stage.rolling is not None
+    first, flat = stage.rolling.credit(groups, STEP)
+    assert [credit.keep for credit in first] == [True, True, False, True]
+    parts = [torch.tensor([[1, 0, math.nan, 0], [0, 100, 50, 0]]), torch.tensor([[1.0, 1], [7, 7]])]
+    right = normalised_sum(parts, torch.tensor([1.0, 2]))
+    assert [first[i].numbers["advantage"] for i in (0, 1, 3)] == pytest.approx([right[0][i].item() for i in (0, 1, 3)])
+    assert flat[0].numbers["advantage"] == pytest.approx(right[1][0].item())
+    with pytest.raises(ValueError, match="scale has no effect"):
+        PolicyOptions(total="normalise_then_sum", scale="none")
 
 
 def test_options_without_effect_are_refused() -> None:
