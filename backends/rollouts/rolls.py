@@ -37,7 +37,7 @@ OLD = "old_logps"
 
 
 @dataclass(frozen=True)
-class Made:
+class Generation:
     """A generation, ready to train on."""
 
     generation: int
@@ -68,7 +68,7 @@ class Rolls:
             at_once = -(-source.prompts * settings.group // (source.processes * settings.updates * source.accumulation))
             self._taught = Taught(source.rolling.teacher, settings.temperature, at_once)
 
-    def make(self, generation: int, step: Step, policy: Training, weights: str, *, begun: bool = False) -> Made:
+    def make(self, generation: int, step: Step, policy: Training, weights: str, *, begun: bool = False) -> Generation:
         """Draw, mark and credit with the student as it is, or take up what the journal has of these weights.
 
         `weights`: fingerprint of those that draw. `begun`: they have been trained since, so that nothing can be drawn
@@ -111,7 +111,9 @@ class Rolls:
             extras = {OLD: old_of(examples)} if settings.steps > 1 else {}
             self.journal.write_marked(generation, weights, groups, extras, judged)
         numbers = self._numbers(everything, credited, fates, step) | seconds
-        return Made(generation, weights, steps_of(examples, settings, self.source.accumulation, rollouts[0]), numbers)
+        return Generation(
+            generation, weights, steps_of(examples, settings, self.source.accumulation, rollouts[0]), numbers
+        )
 
     def _groups(
         self, generation: int, step: Step, policy: Training, weights: str, begun: bool

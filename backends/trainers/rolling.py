@@ -15,7 +15,7 @@ from backends.rewards.scorers import REPLIES, open_scorers
 from backends.rewards.total import Totals
 from backends.rollouts.engine import Engine
 from backends.rollouts.journal import Journal, Keep, fingerprint
-from backends.rollouts.rolls import Made, Rolls
+from backends.rollouts.rolls import Generation, Rolls
 from backends.rollouts.source import RolloutSource
 
 
@@ -54,7 +54,7 @@ class RollingFeed:
         """
         self._rolls, self._size, self._keep, self._held = rolls, size, keep, held
         self._unmarkable = unmarkable
-        self._made: Made | None = None
+        self._made: Generation | None = None
         self._begun: Mapping[str, Any] = {}
         """Of the checkpoint that training goes on from."""
         self._saved = 0

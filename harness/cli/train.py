@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from harness.cli import options
 
 if TYPE_CHECKING:
     from backends.config import TrainConfig
+    from harness.registry import ModelCard
 
 
 @click.command("train")
@@ -63,11 +64,7 @@ def command(
     recipe: str | None,
     assignments: dict[str, str],
     budget: str | None,
-    save_steps: int | None,
-    logging_steps: int,
-    report_to: tuple[str, ...],
     probe: int | None,
-    keep_rollouts: Literal["all", "text", "none"],
     dry_run: bool,
     quiet: bool,
     results_dir: Path,
@@ -91,6 +88,7 @@ def command(
     from backends.world import is_first
     from harness.errors import UsageError
 
+    runtime = Runtime(**{field.name: flags.pop(field.name) for field in dataclasses.fields(Runtime)})
     config = _config(recipe, assignments, budget, flags)
     method = load_method(config.method)
     if isinstance(method, MakeMethod) and (dry_run or probe):
@@ -106,13 +104,15 @@ def command(
     else:
         from harness.cli.progress import TrainProgress
 
-        runtime = Runtime(save_steps, logging_steps, report_to, keep_rollouts)
         plan = plan_training(config, results_dir)
         if not quiet and is_first():
             click.echo("".join(f"{line}\n" for line in [*plan.notes, *left_out(plan)]), nl=False, err=True)
         card = train(config, results_dir, runtime, TrainProgress(quiet=quiet), plan)
-    if not is_first():
-        return
+    if is_first():
+        _tell(card, results_dir, as_json)
+
+
+def _tell(card: ModelCard, results_dir: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(card), indent=1))
     else:

@@ -19,7 +19,7 @@ from backends.records.collate import collate
 from backends.records.segments import Encoder
 from backends.rollouts.engine import Drawn, Emit, Wanted
 from backends.rollouts.journal import Journal
-from backends.rollouts.rolls import Made, Rolls
+from backends.rollouts.rolls import Generation, Rolls
 from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.source import RolloutSource
 from backends.rollouts.types import Credited, RolloutGroup, RolloutMark
@@ -74,7 +74,7 @@ def source(student: Student, folder: Path | None = None, **told: Any) -> Rollout
     )  # fmt: skip
 
 
-def make(student: Student, engine: Any = None, mark: Any = by_length, generation: int = 0, **told: Any) -> Made:
+def make(student: Student, engine: Any = None, mark: Any = by_length, generation: int = 0, **told: Any) -> Generation:
     policy, begun = told.pop("policy", None) or student.training(()), told.pop("begun", False)
     with tempfile.TemporaryDirectory() as fresh:
         made_from = source(student, **told)
@@ -83,7 +83,7 @@ def make(student: Student, engine: Any = None, mark: Any = by_length, generation
         return rolls.make(generation, STEP, policy, "w", begun=begun)
 
 
-def flat(made: Made) -> list[list[int]]:
+def flat(made: Generation) -> list[list[int]]:
     """The example's number, by update and micro-batch."""
     return [[example.index for example in batch] for update in made.steps for batch in update]
 
@@ -225,7 +225,7 @@ def test_what_a_reward_raises_ends_the_generation(student: Student) -> None:
         make(student, mark=mark)
 
 
-def shown(made: Made) -> list[Any]:
+def shown(made: Generation) -> list[Any]:
     """Everything of the examples, to the byte."""
     return [
         (one.id, one.index, dict(one.numbers), one.sequences[0].ids_T.tobytes(), one.sequences[0].segments_T.tobytes(),
