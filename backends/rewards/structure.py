@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from backends.rewards.scorers import Scorers
 
 EXACT = "exact"
+SHUFFLED = 0.01
+"""Share of completions of which the judge is also asked about a pair that cannot match."""
 _ASKED_AT_ONCE = 1024
 
 
@@ -145,7 +148,11 @@ class Structure(Reward):
             return [Part(None, "no step is found in the teacher's path")] * len(group.rollouts)
         walks = self._walks(group, scorers)
         self._match(teacher, walks, scorers)
-        return [self._part(len(teacher), walk) for walk in walks]
+        parts = [self._part(len(teacher), walk) for walk in walks]
+        for place, yes in self._held_against_others(group, walks, scorers).items():
+            if parts[place].value is not None:
+                parts[place] = replace(parts[place], more={**parts[place].more, "shuffled": yes})
+        return parts
 
     def _walks(self, group: RolloutGroup, scorers: Scorers) -> list[_Walk]:
         found = [written_path(rollout.text, rollout.opened_think) for rollout in group.rollouts]
@@ -157,6 +164,25 @@ class Structure(Reward):
             _Walk(cut.get(place, nothing).steps, closed, why=cut.get(place, nothing).why)
             for place, (_, closed) in enumerate(found)
         ]
+
+    def _held_against_others(self, group: RolloutGroup, walks: Sequence[_Walk], scorers: Scorers) -> dict[int, float]:
+        """Whether the judge takes the first step of some completions for that of another record's teacher: it must not.
+
+        One in a hundred is asked about, the same ones again.
+        """
+        others = [key for key in sorted(self._known) if key != group.record.id]
+        if self.match == EXACT or not others:
+            return {}
+        found: dict[int, _Walk] = {}
+        pairs: list[_Pair] = []
+        for place, (walk, rollout) in enumerate(zip(walks, group.rollouts, strict=True)):
+            draw = random.Random(f"{rollout.record}\x1f{rollout.visit}\x1f{rollout.sample}\x1f{rollout.text}")
+            if walk.steps and draw.random() < SHUFFLED:
+                found[place] = _Walk(walk.steps, walk.closed)
+                pairs.append((found[place], 0, "step", self._known[draw.choice(others)][0].step, walk.steps[0].step))
+        self._asked(self._settled(pairs, scorers), scorers)
+        said = {place: walk.verdicts.get((0, "step")) for place, walk in found.items()}
+        return {place: float(yes) for place, yes in said.items() if yes is not None}
 
     def _part(self, teacher: int, walk: _Walk) -> Part:
         value = None if walk.why else algorithm_one(teacher, len(walk.steps), walk.verdicts)

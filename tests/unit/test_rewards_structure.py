@@ -257,6 +257,31 @@ def test_a_spent_budget_is_everybodys_matter(scorers: Scorers) -> None:
         totals.mark(group(["x"], taught()), dataclasses.replace(scorers, ask=spent))
 
 
+def test_some_completions_are_held_against_another_records_teacher(
+    scorers: Scorers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = {PATH: STEPS, "another": (PathStep("elsewhere", "x", "y"),), OTHER: STEPS}
+    records = [taught(PATH, id="a"), taught("another", id="b")]
+
+    def reward_of(says: bool, share: float = 1.0) -> tuple[Structure, Models]:
+        monkeypatch.setattr("backends.rewards.structure.SHUFFLED", share)
+        told = {path: written(*steps) for path, steps in lists.items()}
+        models = Models(scorers, lambda one: next(t for p, t in told.items() if p in one.messages[0].content), says)
+        reward = modelled()
+        reward.unmarkable(records, models.scorers)
+        return reward, models
+
+    for says in (True, False):
+        reward, models = reward_of(says)
+        (part,) = reward.score(group([OTHER], records[0]), models.scorers)
+        assert part.value == 2.0 and part.more["shuffled"] == float(says)
+        assert models.waves == [[("step", "elsewhere", "first")]]
+    reward, models = reward_of(True, 0.01)
+    parts = reward.score(group([f"{OTHER} {number}" for number in range(600)], records[0]), models.scorers)
+    assert 1 <= sum("shuffled" in part.more for part in parts) <= 20
+    assert "shuffled" not in rule().score(group([TEACHER], taught()), scorers)[0].more
+
+
 def test_folding() -> None:
     assert folded("  What IS\n5?. ") == "what is 5?" and folded("5.0") == "5.0"
 
