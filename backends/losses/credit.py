@@ -17,7 +17,7 @@ from torch import Tensor
 
 from harness.errors import ConfigError, DataError
 
-Scale = Literal["sample", "population", "none", "batch", "mean"]
+Scale = Literal["sample", "population", "off", "batch", "mean"]
 """What a reward's distance from its group's mean is divided by: the group's standard deviation over n - 1 or n (plus
 1e-4), nothing (Dr. GRPO), that of all rewards of the generation, or the group's mean (MaxRL)."""
 
@@ -63,7 +63,7 @@ def _advantages(group: Tensor, scale: Scale, everything: Tensor) -> Tensor:
     if _flat(scored):  # rounding would leave a mean that is not quite the value
         return group - group
     distance = group - scored.mean()
-    if scale == "none":
+    if scale == "off":
         return distance
     if scale == "mean":
         if scored.mean() < 0:

@@ -23,7 +23,7 @@ from harness.errors import ConfigError, DataError
 
 Level = Literal["token", "sequence"]
 """Whether each token has its own ratio, or its completion's geometric mean (GSPO, arXiv 2507.18071)."""
-Clip = Literal["ppo", "none", "cispo", "dual"]
+Clip = Literal["ppo", "off", "cispo", "dual"]
 """How a large ratio is held back; see `surrogate`."""
 Norm = Literal["token", "sequence", "constant"]
 """What the sum over tokens is divided by: tokens (DAPO), each completion's own length (GRPO), a constant (Dr. GRPO)."""
@@ -77,7 +77,7 @@ def surrogate(
 
     - `ppo`: -min(r A, clip(r, 1 - low, 1 + high) A);
     - `dual`: the same with r at most `most`, which bounds the loss of a token whose advantage is negative;
-    - `none`: -r A, importance sampling;
+    - `off`: -r A, importance sampling;
     - `cispo`: -min(r, 1 + high) A log pi with the weight detached, so that no token loses its gradient (MiniMax-M1).
     """
     _one_of("clip", clip, Clip)
@@ -89,7 +89,7 @@ def surrogate(
     ratio = torch.where(counted, log_ratio_RT, torch.zeros_like(log_ratio_RT)).exp()
     nothing = torch.zeros_like(counted)
     below, above = (ratio < 1 - low) & (advantages_RT < 0), (ratio > 1 + high) & (advantages_RT > 0)
-    if clip == "none":
+    if clip == "off":
         loss, below, above = -(ratio * advantages_RT), nothing, nothing
     elif clip == "cispo":
         loss = -(ratio.detach().clamp(max=1 + high) * advantages_RT * logps_RT)

@@ -40,7 +40,7 @@ class Surrogates:
 VARIANTS: dict[Variant, Surrogates] = {
     "grpo": Surrogates(),
     "dapo": Surrogates(high=0.28, norm="token"),
-    "dr_grpo": Surrogates(norm="constant", scale="none"),
+    "dr_grpo": Surrogates(norm="constant", scale="off"),
     "gspo": Surrogates(level="sequence", low=3e-4, high=4e-4),
     "cispo": Surrogates(clip="cispo", high=4.0, norm="token"),
 }

@@ -28,7 +28,7 @@ class OpdOptions(TeacherOptions):
 
     weights: str = ""
     """Rewards, which are looked at and train nothing."""
-    clip: Clip | None = "none"
+    clip: Clip | None = "off"
     """How a large ratio is held back: not at all, importance sampling."""
     norm: Norm | None = "token"
     """What the sum over tokens is divided by."""

@@ -36,7 +36,7 @@ class RftOptions:
 
 def credit(options: RftOptions, groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
     """The right ones, each text once and at most so many of a prompt."""
-    known = group_credit("none", verified=True)(groups, step)
+    known = group_credit("off", verified=True)(groups, step)
     return [_chosen(group, credits, options.most) for group, credits in zip(groups, known, strict=True)]
 
 

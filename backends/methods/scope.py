@@ -50,7 +50,7 @@ class ScopeOptions(TeacherOptions):
 
 def credit(options: ScopeOptions, groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
     """Which path each completion is on, and its weight there. A group of one has a path, too."""
-    known = group_credit("none", verified=True)(groups, step)
+    known = group_credit("off", verified=True)(groups, step)
     return [_weighed(group, credits, options.tau) for group, credits in zip(groups, known, strict=True)]
 
 

@@ -29,7 +29,7 @@ def test_golden() -> None:
         [0.866025, -0.866025, -0.866025, 0.866025], abs=1e-6
     )
     assert [value * 0.5001 / 0.5 for value in population] == pytest.approx([1, -1, -1, 1])
-    assert of([1, 0, 0, 1], scale="none") == [[0.5, -0.5, -0.5, 0.5]]
+    assert of([1, 0, 0, 1], scale="off") == [[0.5, -0.5, -0.5, 0.5]]
     assert of([1, 0, 0, 0], scale="mean")[0] == pytest.approx([3, -1, -1, -1], rel=1e-3)
 
 

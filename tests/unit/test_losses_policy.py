@@ -98,7 +98,7 @@ VARIANTS = {
              {"importance_sampling_level": "sequence", "epsilon_low": 3e-2, "epsilon_high": 4e-2}),
     "dual": ({"clip": "dual", "most": 1.3}, "dapo", {"delta": 1.3}),
     "cispo": ({"clip": "cispo", "high": 0.3}, "cispo", {"epsilon_high": 1.3}),
-    "none": ({"clip": "none"}, "dapo", {"epsilon_low": 1e9, "epsilon_high": 1e9}),
+    "none": ({"clip": "off"}, "dapo", {"epsilon_low": 1e9, "epsilon_high": 1e9}),
 }  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def expected_gradient(estimator: Estimator | str, student: Tensor, teacher: Tens
     p = logps.detach().exp()
     if estimator == "advantage":
         ratio = log_ratio_of(logps[None], None, torch.ones(1, 5))
-        found = surrogate(logps[None], ratio, (target - logps).detach()[None], torch.ones(1, 5), clip="none")
+        found = surrogate(logps[None], ratio, (target - logps).detach()[None], torch.ones(1, 5), clip="off")
         value = (p * found.loss_RT[0]).sum()
     else:
         value = (p * sampled_divergence(logps, target, estimator=estimator)).sum()  # type: ignore[arg-type]
@@ -227,12 +227,12 @@ def test_bounds_of_the_surrogate(data: st.DataObject) -> None:
     )
     advantages = torch.tensor([data.draw(st.floats(-3, 3))], dtype=torch.float64)
     mask, ratio = torch.ones(1, 3), logps - old
-    plain = surrogate(logps, ratio, advantages, mask, clip="none").loss_RT
+    plain = surrogate(logps, ratio, advantages, mask, clip="off").loss_RT
     ppo = surrogate(logps, ratio, advantages, mask).loss_RT
     dual = surrogate(logps, ratio, advantages, mask, clip="dual").loss_RT
     assert (ppo >= plain - 1e-12).all() and (dual <= ppo + 1e-12).all()  # pessimistic, and less so when bounded
     assert (dual <= 3 * advantages.abs() + 1e-9).all()
-    flipped = surrogate(logps, ratio, -advantages, mask, clip="none").loss_RT
+    flipped = surrogate(logps, ratio, -advantages, mask, clip="off").loss_RT
     torch.testing.assert_close(flipped, -plain)
 
 

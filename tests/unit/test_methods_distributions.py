@@ -96,7 +96,7 @@ def test_a_teacher_that_is_the_student_teaches_nothing(student: Student, name: s
 
 
 def test_minillm_reduces_to_opd_and_to_gkd_to_the_byte(student: Student, teacher: Student) -> None:
-    near = step(student, teacher, "minillm", gamma=0.0, alpha2=0.0, clip="none")
+    near = step(student, teacher, "minillm", gamma=0.0, alpha2=0.0, clip="off")
     exactly(near, step(student, teacher, "opd"))
     exactly(step(student, teacher, "minillm", alpha1=0.0), step(student, teacher, "gkd", lam=1.0, beta=1.0))
 

@@ -139,7 +139,7 @@ def test_opd_s_gradient_is_that_of_d_as_an_advantage(student: Student, teacher: 
     ours, theirs = student.logps(completions(), 0), teacher.logps(completions(), 0)
     gaps = [(right - own).detach() for own, right in zip(ours, theirs, strict=True)]
     loss = -sum((gap * own).sum() for gap, own in zip(gaps, ours, strict=True)) / sum(LENGTHS)
-    taken = student.step(made(student, teacher, rule=d_alone(1.0), norm="token", clip="none"), completions())
+    taken = student.step(made(student, teacher, rule=d_alone(1.0), norm="token", clip="off"), completions())
     for name, gradient in student.gradients(loss).items():
         torch.testing.assert_close(taken.grads[name], gradient, rtol=1e-5, atol=1e-8)
     mean = sum(gap.sum() for gap in gaps) / sum(LENGTHS)
@@ -300,7 +300,7 @@ def test_rewards_may_be_normalised_before_they_are_summed() -> None:
     assert [first[i].numbers["advantage"] for i in (0, 1, 3)] == pytest.approx([right[0][i].item() for i in (0, 1, 3)])
     assert flat[0].numbers["advantage"] == pytest.approx(right[1][0].item())
     with pytest.raises(ValueError, match="scale has no effect"):
-        PolicyOptions(total="normalise_then_sum", scale="none")
+        PolicyOptions(total="normalise_then_sum", scale="off")
 
 
 def test_options_without_effect_are_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from backends.losses.policy import surrogate
 from backends.methods import kdrl, rft
 from backends.methods._teacher_rl import d_added, d_alone, d_for_wrong, d_until, scaled_by_d, towards_teacher
 from backends.rollouts.types import RolloutMark
+from harness import catalog
 from harness.errors import DataError
 
 RL = (
@@ -74,7 +75,7 @@ def test_the_ratio_of_trrd_has_a_gradient_within_its_bound_and_none_beyond() -> 
 def test_an_update_of_trrd_has_the_sign_of_the_advantage(advantage: float) -> None:
     of = seen(advantage=advantage)
     log_ratio, worth_RT = towards_teacher(0.5, 1.0)(of)
-    surrogate(of.logps_RT, log_ratio, worth_RT, torch.ones(1, 1), clip="none").loss_RT.sum().backward()
+    surrogate(of.logps_RT, log_ratio, worth_RT, torch.ones(1, 1), clip="off").loss_RT.sum().backward()
     assert torch.sign(-of.logps_RT.grad).item() == torch.sign(torch.tensor(advantage)).item()
 
 
@@ -148,3 +149,11 @@ def test_every_method_is_one_stage_of_drawing(name: str) -> None:
     assert stage.rolling.weights == ("" if name in UNMARKED else "accuracy=1")
     assert ("teacher logits" in method.needs) == (name not in ("grpo", "mcq_rl", "rft"))
     stage.objective()
+
+
+def test_no_choice_is_read_as_nothing() -> None:
+    """A choice "none" of an option that may be None would become None on the command line."""
+    for name in catalog.entries("method"):
+        for option, kind in get_type_hints(load_method(name).options).items():
+            choices = [choice for part in get_args(kind) for choice in get_args(part)]
+            assert type(None) not in get_args(kind) or "none" not in choices, f"{name}: {option}"
