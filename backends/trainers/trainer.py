@@ -112,6 +112,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         home = next(self.model.parameters()).device
         self.model.to(self.args.device)  # FSDP leaves it where it was loaded until training shares it out
         self.objective.setup(self._training)
+        if self.args.process_index:
+            self.account.forget()  # all processes read the same data there: it counts once
         self.model.to(home)
 
     def forward(self, function: Callable[[HeadLogits], Any], batch: Batch, model: Any = None) -> Any:

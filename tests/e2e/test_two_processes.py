@@ -31,7 +31,17 @@ for words in json.loads(sys.argv[1]):  # one after the other: the imports cost m
             raise
 """
 # KRSL's own settings have dropout, whose masks are drawn by each process for itself.
-METHODS = {"sft": {}, "krsl": {"lora_rank": "8", "lora_dropout": "0"}, "dpo": {"lora_rank": "8"}}
+# GRPO draws on each process for half of the prompts, and compares within whole groups.
+METHODS = {
+    "sft": {},
+    "krsl": {"lora_rank": "8", "lora_dropout": "0"},
+    "dpo": {"lora_rank": "8"},
+    "grpo": {
+        "weights": "letters=1", "rollout.group": "2", "rollout.max_new": "8", "rollout.updates": "2",
+        "reward.letters.chosen": "abcdefghijklmnopqrstuvwxyz",
+        "learning_rate": "1e-4", "scheduler": "constant",
+    },
+}  # fmt: skip
 FAILS_ON_ONE_RANK = """
 import os
 from backends.methods.sft import LikelihoodObjective
