@@ -21,7 +21,7 @@ from harness.plain import visible_json
 from harness.types import Metric
 
 if TYPE_CHECKING:
-    from backends.base import Method
+    from backends.base import Method, Stage
     from backends.makers.base import Maker
     from harness.metrics.diversity import Measure
     from harness.types import DataRef
@@ -120,17 +120,26 @@ def _method_facts(method: Method) -> dict[str, Any]:
     """Options and settings are the defaults; those of a stage are the paper's."""
     from backends.base import TrainMethod
     from backends.config import Settings
+    from backends.rollouts.settings import RolloutSettings
 
     stages = method.stages(method.options()) if isinstance(method, TrainMethod) else ()
     facts = {
         "paper": method.paper,
         "needs": method.needs,
         "options (--set)": _fields(method.options),
-        "stages": {stage.name: {"records need": stage.needs, **stage.settings} for stage in stages},
+        "stages": {stage.name: _stage_facts(stage) for stage in stages},
         "settings (--set, or --set STAGE.NAME)": _fields(Settings) if stages else {},
+        "drawing (--set rollout.NAME)": _fields(RolloutSettings) if any(stage.rolling for stage in stages) else {},
         "deviations": "\n".join(method.deviations),
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _stage_facts(stage: Stage) -> dict[str, Any]:
+    drawing = (
+        {} if stage.rolling is None else {f"rollout.{key}": value for key, value in stage.rolling.settings.items()}
+    )
+    return {"records need": stage.needs, **stage.settings, **drawing}
 
 
 def _reward_facts(name: str) -> dict[str, Any]:

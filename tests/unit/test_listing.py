@@ -123,3 +123,9 @@ def test_names_and_words_are_whole_at_any_width(
         assert all(len(line) <= int(columns) or " " not in line.strip() for line in shown.splitlines())
     else:
         assert len(shown.splitlines()) == len(rows)
+
+
+def test_a_method_whose_student_writes_shows_how_it_draws() -> None:
+    out = CliRunner().invoke(cli, ["show", "scope"]).output
+    assert "rollout.temperature: 0.6" in out and "drawing (--set rollout.NAME):" in out and "truncated:" in out
+    assert "rollout" not in CliRunner().invoke(cli, ["show", "redi"]).output
