@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from backends.rollouts.journal import FOLDER, JournalFile, file_name, read_journal
 from backends.rollouts.rows import field, finish_of, read_marks, read_record, rollouts
 from backends.rollouts.types import RolloutMark
 from harness.errors import StoreError
 from harness.types import Finish
+
+Which = Literal["right", "wrong", "unscored", "cut"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,20 @@ class StoredCompletion:
     text: str
     mark: RolloutMark | None
     """None where it is not marked, or was not yet."""
+
+    def reward(self, part: str | None = None) -> float | None:
+        """In all, or from one reward alone."""
+        if self.mark is None:
+            return None
+        return self.mark.value if part is None else self.mark.parts.get(part)
+
+    def is_(self, which: Which) -> bool:
+        """Right or wrong as a reward says; unscored: marked, without a value; cut: by the token limit."""
+        if which == "cut":
+            return self.finish == "length"
+        if self.mark is None:
+            return False
+        return self.mark.value is None if which == "unscored" else self.mark.correct is (which == "right")
 
 
 def stored_completions(model: Path, first: int = 0, last: int | None = None) -> Iterator[StoredCompletion]:

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
 
-from backends.assign import parse_budget, sort_assignments
+from backends.assign import parse_budget
 from backends.config import TrainConfig
 from backends.world import processes
 from harness.bench.page import check_report, write_report
 from harness.bench.presets import find_preset
 from harness.bench.report import dry_tables
 from harness.bench.runner import ReadyBench, Say, check_arms, preflight, run_bench, unequal, unequal_budgets
-from harness.bench.spec import BenchSpec, Planned, Trainer
+from harness.bench.spec import BenchSpec, Trainer
+from harness.bench.training import BackendTrainer
 from harness.cli import options
 from harness.config import RunConfig, resolve, validate
 from harness.errors import HarnessError, UnknownName, UsageError
 from harness.models.trained import OTHER_WEIGHTS
 from harness.options import options_of, refuse_strays
 from harness.plain import clean
-from harness.registry import CARD, SCHEME, ModelCard, models_dir
+from harness.registry import SCHEME
 from harness.report.table import Format
 from harness.run.pipeline import Outcome, run
 from harness.run.plan import PlannedRun, plan_suites, refuse_temperatures
 from harness.spent import Counted
-
-if TYPE_CHECKING:
-    from backends.plan import Plan
-    from backends.trainers.callbacks import TrainStatus
-
 
 _TRAINING = (*options.TRAINING, "teacher")
 _OWN = (
@@ -231,66 +225,3 @@ def _trainer(given: Mapping[str, Any], spec: BenchSpec) -> Trainer:
     return BackendTrainer(
         base, spec.methods, given["assignments"], Path(given["results_dir"]), lambda: TrainProgress(quiet=quiet)
     )
-
-
-_COMPARED = ("learning_rate", "scheduler", "weight_decay", "batch_size", "lora_rank")
-
-
-@dataclass(frozen=True)
-class BackendTrainer:
-    """Trains with `backends.train`."""
-
-    base: TrainConfig
-    """Everything that all trainings share; its method and seed are not used."""
-    methods: tuple[str, ...]
-    assignments: Mapping[str, str]
-    """As `--set`: "learning_rate" is for all methods, "emo.weight" for one of them alone."""
-    results_dir: Path
-    watch: Callable[[], Callable[[TrainStatus], None]]
-    """Makes the display of one training's progress."""
-
-    def config(self, method: str, seed: int) -> TrainConfig:
-        """The config of one training. Raises `ConfigError` for an assignment that does not fit."""
-        shared = {key: text for key, text in self.assignments.items() if key.partition(".")[0] not in self.methods}
-        prefix = f"{method}."
-        own = {key.removeprefix(prefix): text for key, text in self.assignments.items() if key.startswith(prefix)}
-        assigned = sort_assignments(method, {**shared, **own})
-        return replace(self.base, method=method, seed=seed, **assigned.fields)
-
-    def plan(self, method: str, seed: int) -> Planned:
-        """See `harness.bench.spec.Trainer`."""
-        from backends.plan import plan_training
-
-        plan = plan_training(self.config(method, seed), self.results_dir)
-        return Planned(
-            model_id=plan.model_id,
-            finished=(models_dir(self.results_dir) / plan.model_id / CARD).is_file(),
-            records=plan.records,
-            steps=sum(stage.steps for stage in plan.stages),
-            tokens=round(sum(stage.tokens_per_step * stage.steps for stage in plan.stages)),
-            settings={name: _of_stages(plan, name) for name in _COMPARED},
-        )
-
-    def train(self, method: str, seed: int) -> ModelCard:
-        """See `harness.bench.spec.Trainer`."""
-        from backends.train import train
-
-        try:
-            return train(self.config(method, seed), self.results_dir, watch=self.watch())
-        finally:
-            _free_memory()
-
-
-def _of_stages(plan: Plan, name: str) -> str:
-    """A setting's values stage by stage, once where they are the same."""
-    values = [str(getattr(stage.settings, name)).lower() for stage in plan.stages]
-    return " then ".join(value for value, _ in groupby(values))
-
-
-def _free_memory() -> None:
-    """Give the GPU's memory back: the next training, or the engine that evaluates, wants it."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,14 +14,10 @@ from harness.cli import options
 from harness.report.table import Format
 
 if TYPE_CHECKING:
-    from backends.structure.cutting import StepTexts
     from harness.metrics.diversity import Form
-    from harness.run.responses import Responses
     from judges.types import Part
 
 _EVERY_S = 5.0
-STEP_REPLIES = "steps.sqlite"
-"""What a run's folder calls the replies of a model that cut its responses into steps."""
 
 
 @click.command("diversity")
@@ -97,7 +92,7 @@ def command(
     """
     from harness.metrics.diversity import FORMS
     from harness.report.diversity import diversity_tables
-    from harness.run.diversity import choose_measures, measure_runs, tools_for
+    from harness.run.diversity import choose_measures, cutting, measure_runs, tools_for
     from harness.run.folder import find_run
     from harness.run.responses import length_notes, on_equal_terms
 
@@ -109,38 +104,13 @@ def command(
     tools = tools_for(
         names, embedder, embed_tokens, nli, nli_labels, bleu_tokenizer, embedded=progress.embedded, read=progress.read
     )
-    with _cutting(cutter, loaded, results_dir, data_dir) as cut:
+    with cutting(cutter, loaded, results_dir, data_dir) as cut:
         lines = measure_runs(loaded, names, forms, replace(tools, cut=cut), progress.line)
     tables = diversity_tables(lines, [*notes, *skipped, *length_notes(loaded)])
     if form in ("json", "csv"):
         tables = tables[:1]  # the steps are inside the rows
     extra = {"notes": list(tables[0].notes)}
     options.emit(tables, form, extra)
-
-
-@contextmanager
-def _cutting(
-    spec: str | None, runs: Sequence[Responses], results_dir: Path, data_dir: Path | None
-) -> Iterator[StepTexts | None]:
-    """What cuts responses into steps; a model's replies are kept in the first run's folder."""
-    if spec is None:
-        yield None
-        return
-    from backends.rewards.scorers import open_scorers
-    from backends.structure.cutting import RULE, StepTexts
-    from harness.config import RunConfig
-    from harness.run.replan import stored_job
-
-    if spec == RULE:
-        yield StepTexts(spec, {}, lambda spec, requests: [])
-        return
-    questions: dict[str, str] = {}
-    config = RunConfig(results_dir=str(results_dir), data_dir=None if data_dir is None else str(data_dir))
-    for run in runs:
-        asked = {problem.id: problem.messages[-1].content for problem in stored_job(run.folder, config).problems}
-        questions |= {text: asked[problem] for problem, texts in run.texts.items() for text in texts}
-    with open_scorers(runs[0].folder.path / STEP_REPLIES, results_dir, models=[spec]) as scorers:
-        yield StepTexts(spec, questions, scorers.ask)
 
 
 class _Measuring:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -29,7 +30,12 @@ from harness.stats.paired import paired_differences
 from harness.stats.standard_errors import mean_interval
 from harness.types import Estimate, Graded, Json
 
+if TYPE_CHECKING:
+    from backends.structure.cutting import StepTexts
+
 FILE = "diversity.json"
+_STEPS = "steps.sqlite"
+"""The replies of a model that cut a run's responses into steps."""
 _SCHEMA = 1
 _OPEN = {"low": -math.inf, "high": math.inf, "se": math.nan}  # what JSON has no number for
 Report = Callable[[str], None]
@@ -54,6 +60,31 @@ class MeasuredRun:
     higher_is_more_diverse: bool
     versus: Difference | None = None
     """Against the first run; None for the first run itself."""
+
+
+@contextmanager
+def cutting(
+    spec: str | None, runs: Sequence[Responses], results_dir: Path, data_dir: Path | None
+) -> Iterator[StepTexts | None]:
+    """What cuts responses into steps; a model's replies are kept in the first run's folder."""
+    if spec is None:
+        yield None
+        return
+    from backends.rewards.scorers import open_scorers
+    from backends.structure.cutting import RULE, StepTexts
+    from harness.config import RunConfig
+    from harness.run.replan import stored_job
+
+    if spec == RULE:
+        yield StepTexts(spec, {}, lambda spec, requests: [])
+        return
+    questions: dict[str, str] = {}
+    config = RunConfig(results_dir=str(results_dir), data_dir=None if data_dir is None else str(data_dir))
+    for run in runs:
+        asked = {problem.id: problem.messages[-1].content for problem in stored_job(run.folder, config).problems}
+        questions |= {text: asked[problem] for problem, texts in run.texts.items() for text in texts}
+    with open_scorers(runs[0].folder.path / _STEPS, results_dir, models=[spec]) as scorers:
+        yield StepTexts(spec, questions, scorers.ask)
 
 
 def measure_runs(

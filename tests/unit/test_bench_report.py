@@ -21,10 +21,10 @@ from harness.bench.page import check_report, curves, loss_curves, noise_bars, sc
 from harness.bench.presets import PRESETS, find_preset
 from harness.bench.report import all_tables, suite_table, training_table, variance_table
 from harness.bench.spec import Arm, BenchSpec
+from harness.bench.training import BackendTrainer
 from harness.catalog import entries
 from harness.cli import bench_run
 from harness.cli.bench import command
-from harness.cli.bench_run import BackendTrainer
 from harness.cli.progress import JudgeProgress
 from harness.config import RunConfig
 from harness.errors import ConfigError, DataError, TooManyFailures, TrainingStopped, UnknownName, UsageError
