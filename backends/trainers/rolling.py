@@ -72,7 +72,8 @@ class RollingFeed:
         generation, part = divmod(step.number, settings.steps)
         if self._made is None or self._made.generation != generation:
             weights = self._begun["weights"] if part else fingerprint(policy.model)
-            self._made = self._rolls.make(generation, step, policy, weights, begun=part > 0)
+            first = Step(step.number - part, step.total)  # in which it was made, also where training goes on within it
+            self._made = self._rolls.make(generation, first, policy, weights, begun=part > 0)
         unmarkable = {"records/unmarkable": float(self._unmarkable)} if self._unmarkable else {}
         self.numbers = {**self._made.numbers, **unmarkable} if part == 0 else {}
         micro_batches = self._made.steps[part % settings.updates]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -24,6 +25,7 @@ from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.source import RolloutSource
 from backends.rollouts.types import Credited, RolloutGroup, RolloutMark
 from backends.trainers.batch import as_batch
+from backends.trainers.rolling import RollingFeed
 from harness.errors import StoreError
 from harness.types import Finish
 
@@ -315,3 +317,26 @@ def _all(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
 
 def _numbers(engine: Told) -> list[int]:
     return [number for name, size in engine.calls if name == "draw" for number in range(size)]
+
+
+def test_a_training_that_goes_on_within_a_generation_credits_it_as_of_its_first_step(
+    student: Student, tmp_path: Path
+) -> None:
+    """A weight that changes with the step must be what it was in the training that was not stopped."""
+    seen: list[tuple[int, float]] = []
+
+    def credit(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
+        seen.append((step.number, float(len(groups))))
+        return value(groups, step)
+
+    def feed() -> RollingFeed:
+        made = source(student, rolling={"credit": credit}, settings={"updates": 2}, accumulation=1)
+        return RollingFeed(Rolls(made, Told(), by_length, Journal(tmp_path, "train", "s")), 8, "all", ExitStack())
+
+    policy = replace(student.training(()), batch=lambda examples: as_batch(collate(examples, PAD)))
+    whole, killed = feed(), feed()
+    for number in (2, 3):
+        whole.batch(Step(number, 9), [[]], policy)
+    killed.load_state_dict(whole.state_dict())
+    killed.batch(Step(3, 9), [[]], policy)
+    assert seen == [(2, 2.0), (2, 2.0)]
