@@ -45,6 +45,20 @@ def test_rlkd_and_its_controls(name: str, student: Path, tmp_path: Path) -> None
     assert stage.rolled.totals.weights["structure"] == (0.0 if "grpo" in name else 3.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("kdrl:annealing", 280), ("kdrl:mask", 280), ("trrd:logic", 1), ("trrd:math", 1), ("scope", 1),
+        ("tsd-kd", 8), ("opd:tml-deepmath", 100),
+    ],
+)  # fmt: skip
+def test_those_with_a_teacher(name: str, steps: int, student: Path, tmp_path: Path) -> None:
+    own = {"rollout": {"max_new": 300}, "teacher": f"hf:{student}"}
+    (stage,) = plan_training(apply(load_recipe(name), changes(student, name, **own)), tmp_path).stages
+    assert stage.rolled is not None and stage.steps == steps
+    assert list(stage.rolled.totals.weights) == ([] if name.startswith(("tsd", "opd")) else ["accuracy"])
+
+
 def test_what_does_not_fit_is_said_before_anything_is_drawn(student: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"leave no room for rollout.max_new=4096"):
         plan_training(apply(load_recipe("rlkd:zero"), changes(student, "rlkd:zero")), tmp_path)
