@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from backends.rewards.base import Reward
-from backends.rollouts.types import Part, RolloutGroup
+from backends.rollouts.types import LEFT_OUT, Part, RolloutGroup
 from backends.structure.cutting import MAX_TOKENS, RULE, CutPath, cut_paths
 from backends.structure.matching import algorithm_one, matched_steps, to_ask
 from backends.structure.paths import path_of, question_of, written_path
@@ -145,7 +145,7 @@ class Structure(Reward):
         """Cut, hold against the teacher, count."""
         teacher = self._teacher(group.record, scorers)
         if not teacher:
-            return [Part(None, "no step is found in the teacher's path")] * len(group.rollouts)
+            return [Part(None, LEFT_OUT + "no step is found in the teacher's path")] * len(group.rollouts)
         walks = self._walks(group, scorers)
         self._match(teacher, walks, scorers)
         parts = [self._part(len(teacher), walk) for walk in walks]
