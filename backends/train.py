@@ -167,6 +167,8 @@ class _Run:
         try:
             with stop:
                 trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            if not watch.interrupted:
+                trainer.settle()
         finally:
             trainer.feed.close()
             self._spent(watch.seconds)

@@ -33,6 +33,8 @@ class Rolled:
     """Mean of the prompts."""
     cache_bytes: int
     """Keys and values of the completions that one device decodes at a time, at the most."""
+    held_out: tuple[TrainRecord, ...] = ()
+    """Records that are looked at and never trained on."""
 
     def tokens_per_step(self, batch: int) -> float:
         """Most tokens that the student reads in an optimiser step, on average over the prompts."""
@@ -92,6 +94,7 @@ def plan_rolling(
     data, rollout = _fitting(stage.examples(encoder, records), rollout, encoder.max_length, context_of(architecture))
     known = {record.id: record for record in records}
     kept = tuple(known[example.id] for example in data.examples)
+    kept, held_out = _held_out(kept, rollout, config)
     lengths = [len(example.sequences[0].ids_T) for example in data.examples]
     if rollout.every == "stage":
         rollout = replace(rollout, updates=len(kept) * rollout.group // settings.batch_size)
@@ -99,7 +102,25 @@ def plan_rolling(
     cache = _cache_bytes(
         config, architecture, max(lengths) + (rollout.max_new or 0), prompts * rollout.group // processes
     )
-    return data, Rolled(rollout, prompts, kept, totals, sum(lengths) / len(lengths), cache)
+    return data, Rolled(rollout, prompts, kept, totals, sum(lengths) / len(lengths), cache, held_out)
+
+
+def accuracy_of(config: TrainConfig) -> Totals:
+    """What grades held-out records: the reward accuracy alone, with the training's options of it."""
+    return Totals("accuracy=1", {key: value for key, value in config.reward.items() if key.startswith("accuracy.")})
+
+
+def _held_out(
+    records: tuple[TrainRecord, ...], rollout: RolloutSettings, config: TrainConfig
+) -> tuple[tuple[TrainRecord, ...], tuple[TrainRecord, ...]]:
+    """(trained on, looked at)."""
+    count = rollout.held_out
+    if not count:
+        return records, ()
+    if count >= len(records):
+        raise DataError(f"rollout.held_out={count} leaves none of {len(records)} records to train on: set it lower")
+    accuracy_of(config).check(records[-count:])
+    return records[:-count], records[-count:]
 
 
 def context_of(architecture: Any) -> int | None:

@@ -40,8 +40,17 @@ class RolloutSettings:
     truncated: Truncated = "keep"
     """Completions cut off by `max_new`: trained on, counted in their group but not trained on, or dropped."""
 
+    held_out: int = 0
+    """Records, the last ones, that are never trained on: accuracy on them is looked at (`dev/accuracy`)."""
+    look_every: int = 10
+    """Optimiser steps between looks at them."""
+    patience: int = 0
+    """Looks without a better one after which training ends, with the best weights that were looked at; 0: no end."""
+
     def __post_init__(self) -> None:
-        for name in ("group", "updates", "passes", "max_new"):
+        if self.held_out < 0 or self.patience < 0 or (self.patience and not self.held_out):
+            raise ValueError("patience is with held_out records, both 0 or more")
+        for name in ("group", "updates", "passes", "max_new", "look_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")

@@ -93,6 +93,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
             self.stopped, control.should_training_stop = "token budget", True
         elif over_time and state.global_step < state.max_steps:
             self.stopped, control.should_training_stop = "time budget", True
+        elif self.trainer.feed.stopped:
+            self.stopped, control.should_training_stop = "early stopping", True
         elif self.trainer.alarms is not None and self.trainer.alarms.stopped is not None:
             self.stopped, control.should_training_stop = f"{self.trainer.alarms.stopped} alarm", True
         due = state.global_step % self.save_steps == 0 if self.save_steps is not None else False

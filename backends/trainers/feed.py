@@ -40,6 +40,13 @@ class Feed(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a checkpoint."""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it has seen that training should end."""
+
+    def settle(self, step: Step, policy: Training) -> Mapping[str, float]:
+        """Called once after the last step: put the weights in their place; returns what is to be told of them."""
+
     def saved(self) -> None:
         """A checkpoint is whole: what only earlier ones need may go."""
 
@@ -54,6 +61,7 @@ class Fixed:
     """The same examples in every epoch, each under its number."""
 
     numbers: Mapping[str, float] = MappingProxyType({})
+    stopped = False
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = tuple(replace(example, index=number) for number, example in enumerate(examples))
@@ -73,6 +81,10 @@ class Fixed:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """It has none."""
+
+    def settle(self, step: Step, policy: Training) -> Mapping[str, float]:
+        """They stay."""
+        return {}
 
     def saved(self) -> None:
         """It keeps nothing."""

@@ -10,19 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import Step, Training
+from backends.records.record import TrainRecord
 from backends.records.segments import Example
 from backends.rewards.scorers import REPLIES, open_scorers
 from backends.rewards.total import Totals
 from backends.rollouts.engine import Engine
+from backends.rollouts.held_out import HeldOut
 from backends.rollouts.journal import Journal, Keep, fingerprint
 from backends.rollouts.rolls import Generation, Rolls
 from backends.rollouts.source import RolloutSource
 
 
 def rolling_feed(
-    source: RolloutSource, engine: Engine, totals: Totals, journal: Journal, size: int, keep: Keep, results: Path
+    source: RolloutSource,
+    engine: Engine,
+    totals: Totals,
+    journal: Journal,
+    size: int,
+    keep: Keep,
+    results: Path,
+    graded: tuple[Totals, Sequence[TrainRecord]] | None = None,
 ) -> RollingFeed:
-    """The feed of a stage, with its graders; `size`: completions of the whole stage.
+    """The feed of a stage, with its graders; `size`: completions of the whole stage; `graded`: what is looked at.
 
     Records that a reward could never mark are not drawn for. Raises `DataError` if that is all of them.
     """
@@ -41,7 +50,12 @@ def rolling_feed(
         return scorers.spent.tokens_in, scorers.spent.tokens_out
 
     rolls = Rolls(replace(source, records=kept), engine, lambda group: totals.mark(group, scorers), journal, judged)
-    return RollingFeed(rolls, size, keep, held, len(left_out))
+    feed = RollingFeed(rolls, size, keep, held, len(left_out))
+    if graded is not None:
+        accuracy, records = graded
+        place = journal.folder / "checkpoints" / source.stage
+        feed.held_out = HeldOut(source, records, engine, lambda group: accuracy.mark(group, scorers), place)
+    return feed
 
 
 class RollingFeed:
@@ -60,6 +74,13 @@ class RollingFeed:
         self._saved = 0
         """Generation of the newest checkpoint: the one before it may still be needed."""
         self.numbers: Mapping[str, float] = {}
+        self.held_out: HeldOut | None = None
+        """What is looked at beside training."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the held-out prompts have not become better for long enough."""
+        return self.held_out is not None and self.held_out.stopped
 
     @property
     def size(self) -> int:
@@ -67,7 +88,9 @@ class RollingFeed:
         return self._size
 
     def batch(self, step: Step, indices: Sequence[Sequence[int]], policy: Training) -> Sequence[Sequence[Example]]:
-        """The step's part of its generation."""
+        """The step's part of its generation; before it, a look at what is held out, where that is due."""
+        held_out = self.held_out
+        looked = held_out.look(step.number, policy) if held_out is not None and held_out.due(step.number) else {}
         settings = self._rolls.source.settings
         generation, part = divmod(step.number, settings.steps)
         if self._made is None or self._made.generation != generation:
@@ -75,19 +98,26 @@ class RollingFeed:
             first = Step(step.number - part, step.total)  # in which it was made, also where training goes on within it
             self._made = self._rolls.make(generation, first, policy, weights, begun=part > 0)
         unmarkable = {"records/unmarkable": float(self._unmarkable)} if self._unmarkable else {}
-        self.numbers = {**self._made.numbers, **unmarkable} if part == 0 else {}
+        self.numbers = ({**self._made.numbers, **unmarkable} if part == 0 else {}) | looked
         micro_batches = self._made.steps[part % settings.updates]
         assert len(micro_batches) == len(indices)
         return micro_batches
 
+    def settle(self, step: Step, policy: Training) -> Mapping[str, float]:
+        """The best weights that were looked at, where that is wanted."""
+        return {} if self.held_out is None else self.held_out.settle(step.number, policy)
+
     def state_dict(self) -> dict[str, Any]:
-        """Which weights drew what is trained on now: they are no more."""
+        """Which weights drew what is trained on now: they are no more; and what was looked at."""
         made = self._made
-        return {} if made is None else {"generation": made.generation, "weights": made.weights}
+        drew = {} if made is None else {"generation": made.generation, "weights": made.weights}
+        return drew if self.held_out is None else {**drew, "held_out": self.held_out.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take it up."""
         self._begun = state
+        if self.held_out is not None and "held_out" in state:
+            self.held_out.load_state_dict(state["held_out"])
 
     def saved(self) -> None:
         """Generations before the checkpoint before this one are needed by nobody."""

@@ -19,6 +19,7 @@ from backends.plan import Plan, StagePlan
 from backends.rollouts.alarms import Alarms
 from backends.rollouts.engine_hf import HfEngine
 from backends.rollouts.journal import Journal
+from backends.rollouts.planning import accuracy_of
 from backends.rollouts.source import RolloutSource
 from backends.trainers.callbacks import Watch
 from backends.trainers.feed import Feed, Fixed
@@ -116,7 +117,9 @@ def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results:
     )
     journal = Journal(folder, stage.stage.name, plan.model_id, args.process_index, args.world_size)
     size = stage.steps * stage.settings.batch_size
-    return rolling_feed(source, HfEngine(rolled.settings), rolled.totals, journal, size, runtime.keep_rollouts, results)
+    graded = (accuracy_of(plan.config), rolled.held_out) if rolled.held_out else None
+    engine, keep = HfEngine(rolled.settings), runtime.keep_rollouts
+    return rolling_feed(source, engine, rolled.totals, journal, size, keep, results, graded)
 
 
 def _student(plan: Plan, settings: Settings, previous: Path | None, args: TrainingArguments) -> tuple[Any, Any]:

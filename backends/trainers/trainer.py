@@ -116,6 +116,11 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             self.account.forget()  # all processes read the same data there: it counts once
         self.model.to(home)
 
+    def settle(self) -> None:
+        """After the last step: the weights that the feed finds best, and what it tells of them."""
+        self.last_numbers |= self.feed.settle(self.step, self._training)
+        self.account.put(self._over_processes(self.account.take().to(self.args.device)).tolist())
+
     def forward(self, function: Callable[[HeadLogits], Any], batch: Batch, model: Any = None) -> Any:
         """A pass without gradient of `model`, of the student by default, in evaluation mode."""
         if not self.is_in_train:
