@@ -20,6 +20,10 @@ _MOST = 1e15
 _SECONDS = {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 
 
+DRAWING = ("rollout", "reward")
+"""What the keys begin with that say how a student draws, and what that is worth."""
+
+
 @dataclass(frozen=True)
 class Assigned:
     """What `--set` said, sorted: fields of `TrainConfig` of these names."""

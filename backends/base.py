@@ -276,3 +276,8 @@ def load_method(name: str) -> Method:
         kind = type(found).__name__
         raise UsageError(f"method {name!r} is of type {kind}, no TrainMethod or MakeMethod of backends.base")
     return found
+
+
+def student_writes(method: Method) -> bool:
+    """Whether a stage trains on what the student writes meanwhile, with the method's default options."""
+    return isinstance(method, TrainMethod) and any(stage.rolling for stage in method.stages(method.options()))

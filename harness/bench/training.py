@@ -9,7 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backends.assign import sort_assignments
+from backends.assign import DRAWING, sort_assignments
+from backends.base import load_method, student_writes
 from backends.config import TrainConfig
 from harness.bench.spec import Planned
 from harness.registry import CARD, ModelCard, models_dir
@@ -35,8 +36,12 @@ class BackendTrainer:
     """Makes the display of one training's progress."""
 
     def config(self, method: str, seed: int) -> TrainConfig:
-        """The config of one training. Raises `ConfigError` for an assignment that does not fit."""
-        shared = {key: text for key, text in self.assignments.items() if key.partition(".")[0] not in self.methods}
+        """The config of one training. Raises `ConfigError` for an assignment that does not fit.
+
+        How a student draws is for those that do.
+        """
+        others = self.methods if student_writes(load_method(method)) else (*self.methods, *DRAWING)
+        shared = {key: text for key, text in self.assignments.items() if key.partition(".")[0] not in others}
         prefix = f"{method}."
         own = {key.removeprefix(prefix): text for key, text in self.assignments.items() if key.startswith(prefix)}
         assigned = sort_assignments(method, {**shared, **own})

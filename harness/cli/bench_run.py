@@ -166,11 +166,10 @@ def _count(given: Mapping[str, Any], methods: Sequence[str], say: Say) -> Counte
 
 def _lets_student_write(name: str) -> bool:
     """Whether a stage of the method trains on what the student writes meanwhile, with its default options."""
-    from backends.base import TrainMethod, load_method
+    from backends.base import load_method, student_writes
 
     try:
-        method = load_method(name)
-        return isinstance(method, TrainMethod) and any(one.rolling for one in method.stages(method.options()))
+        return student_writes(load_method(name))
     except UnknownName:
         return False  # it is refused where it is planned
 

@@ -186,6 +186,15 @@ def test_assignments_are_for_all_methods_or_for_one() -> None:
         trainer_for(("sft",), {"emo.learning_speed": "1"}).config("sft", 0)
 
 
+def test_how_a_student_draws_is_for_the_methods_that_let_it_draw() -> None:
+    trainer = trainer_for(
+        ("sft", "grpo"), {"rollout.group": "4", "reward.letters.chosen": "a", "grpo.rollout.updates": "2"}
+    )
+    assert not trainer.config("sft", 0).rollout and not trainer.config("sft", 0).reward
+    assert trainer.config("grpo", 0).rollout == {"group": 4, "updates": 2}
+    assert trainer.config("grpo", 0).reward == {"letters.chosen": "a"}
+
+
 def test_a_plan_tells_the_settings_of_every_stage(tmp_path: Path) -> None:
     student = write_model(tmp_path / "student", context=1024)
     base = TrainConfig(method="krsl", student=f"hf:{student}", data="synth:levels=1,per_level=8")
