@@ -35,7 +35,7 @@ _MAX_POINTS = 400
 
 
 Points = tuple[tuple[float, float], ...]
-"""Loss over the tokens that the student has read: (tokens, loss) of one training run."""
+"""One line: loss over the tokens that the student has read, or any number over steps."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,13 @@ def _frontier(found: SuiteComparison, rows: Sequence[Costed], axis: str) -> str:
     return _figure(title, frame + "".join(marks), _legend([row.name for row in rows]))
 
 
-def curves(found: Sequence[tuple[str, Points]]) -> str:
-    """Loss over tokens, one line for each training run (method, points); runs of one method share a colour."""
+def curves(
+    found: Sequence[tuple[str, Points]],
+    title: str = "Training loss",
+    x_title: str = "tokens read in training",
+    y_title: str = "loss of each method's own kind: compare shapes, not heights",
+) -> str:
+    """A line for each (name, points), those of a name in one colour; as it is: training runs, by method."""
     thinned = [(name, _thin([p for p in points if all(map(math.isfinite, p))])) for name, points in found]
     shown = [(name, points) for name, points in thinned if len(points) > 1]
     if not shown:
@@ -139,8 +144,7 @@ def curves(found: Sequence[tuple[str, Points]]) -> str:
         path = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in points)
         colour = _COLOURS[names.index(name) % len(_COLOURS)]
         lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.3"/>')
-    frame = axes.draw("tokens read in training", "loss of each method's own kind: compare shapes, not heights")
-    return _figure("Training loss", frame + "".join(lines), _legend(names))
+    return _figure(title, axes.draw(x_title, y_title) + "".join(lines), _legend(names))
 
 
 def noise_bars(found: SuiteComparison) -> str:

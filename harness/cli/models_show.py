@@ -63,14 +63,24 @@ def list_models(results_dir: Path, form: Format) -> None:
 
 @click.command("show")
 @click.argument("name")
+@click.option(
+    "--plot",
+    type=options.FilePath(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Also write a page of what training logged: rewards, lengths, entropy, alarms.",
+)
 @options.results_dir
 @options.as_json
-def show(name: str, results_dir: Path, as_json: bool) -> None:
+def show(name: str, plot: Path | None, results_dir: Path, as_json: bool) -> None:
     """Show the card of model NAME, what it was trained from, what was trained from it, and the runs of it."""
     from harness.cli.show import print_facts
     from harness.report.table import to_json
 
     folder, card = find_card(results_dir, name)
+    if plot is not None:
+        from harness.bench.logged import write_training_page
+
+        write_training_page(plot, card.id, folder / "metrics.jsonl")
     line = lineage(results_dir, card)
     below = children(list_cards(results_dir).cards, card.id)
     runs = _runs(results_dir).get(card.id, ())
