@@ -181,6 +181,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.makers.verdicts:RightVerdicts",
             "Ask which answer of a pair is better; keep right reasons.",
         ),
+        "select": ("backends.makers.select:Select", "Keep what is farthest from a benchmark's questions (RLKD)."),
         "decontaminate": (
             "backends.makers.decontaminate:Decontaminate",
             "Leave out what overlaps with the benchmarks.",
