@@ -34,7 +34,7 @@ METHOD = TrainMethod(
     stages=stages,
     deviations=(
         "No distance to a reference by default (kl_coef); the paper has 0.04 of k3.",
-        "dapo draws no prompt again whose completions are all worth the same: they train nothing.",
+        "dapo draws other prompts in place of flat groups with rollout.flat=resample alone, in three tries at most.",
         "cispo's upper bound is ours; the batch is ours.",
     ),
 )

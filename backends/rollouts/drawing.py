@@ -11,8 +11,9 @@ from dataclasses import replace
 from backends.base import Training
 from backends.rollouts.cutting import marks_of
 from backends.rollouts.engine import Drawn, Engine
+from backends.rollouts.order import TRIES
 from backends.rollouts.settings import Truncated
-from backends.rollouts.source import RolloutSource
+from backends.rollouts.source import RolloutSource, WantedGroup
 from backends.rollouts.types import Rollout, RolloutGroup, RolloutMark
 
 MARKED_AT_ONCE = 8
@@ -30,12 +31,30 @@ class Drawing:
         self._marked: list[Future[RolloutGroup]] = []
         self.seconds = 0.0
         """That drawing took."""
+        self.given_up: list[RolloutGroup] = []
+        """Groups in whose place others were drawn."""
 
     def draw(
         self, engine: Engine, policy: Training, source: RolloutSource, generation: int, version: int
     ) -> list[RolloutGroup]:
-        """Draw, while what is whole is marked; the groups as they were drawn. Raises `ModelError`."""
-        began, wanted = time.monotonic(), source.wanted(generation)
+        """Draw, while what is whole is marked; the groups as drawn. Raises `ModelError`, and what rewards raise."""
+        engine.sync(policy, version)
+        groups, self._marked = self._draw(engine, source, source.wanted(generation), version)
+        for tries in range(TRIES if source.settings.flat == "resample" else 0):
+            places = [place for place, group in enumerate(self.marked()) if _says_nothing(group)]
+            if not places:
+                break
+            self.given_up += [groups[place] for place in places]
+            spares = [source.spare(generation, place, tries) for place in places]
+            for place, group, marking in zip(places, *self._draw(engine, source, spares, version), strict=True):
+                groups[place], self._marked[place] = group, marking
+        return groups
+
+    def _draw(
+        self, engine: Engine, source: RolloutSource, wanted: Sequence[WantedGroup], version: int
+    ) -> tuple[list[RolloutGroup], list[Future[RolloutGroup]]]:
+        """The groups, and each with its marks once it has them."""
+        began = time.monotonic()
         groups: dict[int, RolloutGroup] = {}
         marking: dict[int, Future[RolloutGroup]] = {}
 
@@ -55,11 +74,9 @@ class Drawing:
                 rollouts = tuple(found[place][sample] for sample in sorted(found[place]))
                 whole(place, RolloutGroup(wanted[place].record, rollouts))
 
-        engine.sync(policy, version)
         engine.draw([wanted[place].wanted(sample) for place, sample in places], emit)
-        self.seconds = time.monotonic() - began
-        self._marked = [marking[place] for place in range(len(wanted))]
-        return [groups[place] for place in range(len(wanted))]
+        self.seconds += time.monotonic() - began
+        return [groups[place] for place in range(len(wanted))], [marking[place] for place in range(len(wanted))]
 
     def again(self, groups: Sequence[RolloutGroup]) -> None:
         """Mark what was drawn before."""
@@ -72,6 +89,12 @@ class Drawing:
     def _one(self, group: RolloutGroup) -> RolloutGroup:
         group = replace(group, marks=self._mark(group))
         return replace(group, marks=marks_of(group, self._truncated))
+
+
+def _says_nothing(group: RolloutGroup) -> bool:
+    """Whether all completions are worth the same; where scorers failed nobody knows, and records' responses stay."""
+    known = [mark.value for mark in group.marks if mark.value is not None]
+    return len(known) > 1 and len(set(known)) == 1 and not group.rollouts[0].given
 
 
 @contextmanager

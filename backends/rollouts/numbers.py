@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backends.rollouts.cutting import Fate
+from backends.rollouts.order import tries_of
 from backends.rollouts.types import RolloutGroup
 
 
@@ -26,7 +27,8 @@ def numbers_of(groups: Sequence[RolloutGroup], fates: Sequence[Sequence[Fate]]) 
     numbers |= {f"dropped/{name.replace(' ', '_')}": float(fate[name]) for name in ("unscored", "cut", "left out")}
     if any(group.marks for group in groups):
         numbers["flat"] = sum(is_flat(group) for group in groups) / len(groups)
-    return numbers
+    tries = sum(tries_of(group.rollouts[0].visit) for group in groups)
+    return numbers | ({"resampled": float(tries)} if tries else {})
 
 
 def is_flat(group: RolloutGroup) -> bool:

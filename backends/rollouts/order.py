@@ -26,6 +26,24 @@ def prompts_of(seed: int, generation: int, prompts: int, records: int) -> tuple[
     return tuple(Visit(_order(seed, epoch, records)[place], epoch) for epoch, place in places)
 
 
+TRIES = 3
+"""How often another prompt may take a place."""
+
+
+def spare_of(seed: int, generation: int, place: int, tries: int, prompts: int, records: int) -> Visit:
+    """The prompt that takes a place of a generation when those before it were of no use; `tries` from 0.
+
+    Its visit is below 0: a spare prompt is no visit of an epoch, and no two spares have the same.
+    """
+    drawn = random.Random(f"{seed}/{generation}/{place}/{tries}").randrange(records)
+    return Visit(drawn, -1 - (generation * prompts + place) * TRIES - tries)
+
+
+def tries_of(visit: int) -> int:
+    """How many prompts were given up before the one of this visit."""
+    return 0 if visit >= 0 else (-1 - visit) % TRIES + 1
+
+
 def completion_seed(seed: int, stage: str, record: str, visit: int, sample: int) -> int:
     """Seed of one completion, 0 <= seed < 2**31."""
     digest = hashlib.sha256(f"{seed}\x1f{stage}\x1f{record}\x1f{visit}\x1f{sample}".encode()).digest()

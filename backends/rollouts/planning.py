@@ -49,7 +49,13 @@ class Rolled:
         """For a dry run: how much will be drawn."""
         how, generations = self.settings, math.ceil(stage_steps / self.settings.steps)
         total = generations * self.prompts * how.group
-        named = {"temperature": how.temperature, "top_p": how.top_p, "truncated": how.truncated, "mix": how.mix}
+        named = {
+            "temperature": how.temperature,
+            "top_p": how.top_p,
+            "truncated": how.truncated,
+            "flat": how.flat,
+            "mix": how.mix,
+        }
         told = ", ".join(f"{name} {value}" for name, value in named.items())
         weights = "+".join(f"{name}={weight:g}" for name, weight in self.totals.weights.items()) or "none"
         times = generations * self.prompts / len(self.records)
@@ -146,6 +152,8 @@ def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSe
             f"{method} compares the completions of a prompt: with rollout.group={rollout.group} there is nothing to "
             "compare, set it to 2 or more"
         )
+    if rollout.flat == "resample" and not (rolling.compares and rolling.weights):
+        raise ConfigError(f"{method} has no rewards by which a group could be flat: leave out rollout.flat=resample")
     if rolling.ratio and rollout.top_p < 1:
         raise ConfigError(
             f"{method} weighs the student against the policy that drew, and rollout.top_p={rollout.top_p} makes that "

@@ -16,6 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from backends.base import Step, Training
 from backends.losses.nll import token_logps
@@ -32,6 +36,8 @@ from backends.rollouts.taught import Taught
 from backends.rollouts.types import Credited, RolloutGroup
 from harness.errors import StoreError
 
+WASTED = "wasted"
+"""What the journal calls the tokens that were spent on groups in whose place others were drawn."""
 OLD = "old_logps"
 """What the journal and the examples call the student's log-probabilities before the first update."""
 
@@ -79,18 +85,16 @@ class Rolls:
         replayed = self.journal.marked(generation, weights)
         seconds: dict[str, float] = {}
         if replayed is not None:
-            groups, judged = replayed.groups, replayed.judged
+            groups, judged, wasted = replayed.groups, replayed.judged, wasted_of(replayed.extras.get(WASTED, ()))
         else:
             before = self._judged()
-            groups, seconds = self._groups(generation, step, policy, weights, begun)
+            groups, seconds, wasted = self._groups(generation, step, policy, weights, begun)
             judged = self._judged()[0] - before[0], self._judged()[1] - before[1]
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         if not begun:  # a training that goes on within a generation has counted it
+            written, read = written_and_read(groups)
             policy.spend(
-                generated=sum(len(one.tokens_T) for one in rollouts if not one.given),
-                prefilled=sum(len(group.rollouts[0].prompt_T) for group in groups if not group.rollouts[0].given),
-                judge_in=judged[0],
-                judge_out=judged[1],
+                generated=written + wasted[0], prefilled=read + wasted[1], judge_in=judged[0], judge_out=judged[1]
             )
         if self._taught is not None and (replayed is None or not begun):
             # Again after a kill, although the journal has it: the process that asked did not live to count it.
@@ -108,7 +112,9 @@ class Rolls:
         elif settings.steps > 1:
             examples = self._read_by(policy, examples)
         if replayed is None:
-            extras = {OLD: old_of(examples)} if settings.steps > 1 else {}
+            extras: dict[str, list[NDArray[Any] | None]] = {OLD: old_of(examples)} if settings.steps > 1 else {}
+            if any(wasted):  # with the first completion, as it is of none
+                extras[WASTED] = [np.array(wasted, np.int32), *[None] * (len(rollouts) - 1)]
             self.journal.write_marked(generation, weights, groups, extras, judged)
         numbers = self._numbers(everything, credited, fates, step) | seconds
         return Generation(
@@ -117,8 +123,8 @@ class Rolls:
 
     def _groups(
         self, generation: int, step: Step, policy: Training, weights: str, begun: bool
-    ) -> tuple[list[RolloutGroup], dict[str, float]]:
-        """The groups of this process, marked, and how long that took."""
+    ) -> tuple[list[RolloutGroup], dict[str, float], tuple[int, int]]:
+        """The groups of this process, marked; how long that took; tokens written and read for what was given up."""
         drawn = self.journal.drawn(generation, weights)
         if drawn is None and begun:
             raise StoreError(
@@ -134,7 +140,8 @@ class Rolls:
                 under_way.again(drawn)
             waits = time.monotonic()
             groups = under_way.marked()
-        return groups, {"seconds/draw": under_way.seconds, "seconds/mark": time.monotonic() - waits}
+        seconds = {"seconds/draw": under_way.seconds, "seconds/mark": time.monotonic() - waits}
+        return groups, seconds, written_and_read(under_way.given_up)
 
     def _of_all(self, gathered: Sequence[Sequence[RolloutGroup]]) -> list[RolloutGroup]:
         """The groups of all processes in the prompts' order."""
@@ -180,3 +187,16 @@ class Rolls:
         parts = part_numbers(groups, parse_weights(self.source.rolling.weights))
         found = numbers_of(groups, fates) | parts | text_numbers(groups) | advantage_numbers(credited)
         return found | staleness(groups, step.number)
+
+
+def written_and_read(groups: Sequence[RolloutGroup]) -> tuple[int, int]:
+    """Tokens that the student wrote, and those of the prompts that it read for that."""
+    drawn = [group for group in groups if not group.rollouts[0].given]
+    written = sum(len(rollout.tokens_T) for group in drawn for rollout in group.rollouts)
+    return written, sum(len(group.rollouts[0].prompt_T) for group in drawn)
+
+
+def wasted_of(kept: Sequence[NDArray[Any] | None]) -> tuple[int, int]:
+    """What the journal has of the groups that were given up."""
+    found = next((array for array in kept if array is not None), None)
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))

@@ -39,6 +39,9 @@ class RolloutSettings:
     where the method has them (gkd's lam)."""
     truncated: Truncated = "keep"
     """Completions cut off by `max_new`: trained on, counted in their group but not trained on, or dropped."""
+    flat: Literal["keep", "resample"] = "keep"
+    """Groups whose completions are all worth the same, which say nothing: kept, or another prompt drawn for in their
+    place, three tries at most (DAPO)."""
 
     held_out: int = 0
     """Records, the last ones, that are never trained on: accuracy on them is looked at (`dev/accuracy`)."""

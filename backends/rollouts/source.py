@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from backends.base import Rolling
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder
 from backends.rollouts.engine import Drawn, Wanted
-from backends.rollouts.order import completion_seed, is_drawn, prompts_of
+from backends.rollouts.order import completion_seed, is_drawn, prompts_of, spare_of
 from backends.rollouts.prompts import given
 from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.types import Rollout, RolloutGroup
@@ -47,6 +47,12 @@ class RolloutSource:
         )
         drawn = is_drawn(self.seed, self.stage, record.id, visit, self.settings.mix)
         return WantedGroup(record, visit, self.encoder.prompt(record), seeds, drawn)
+
+    def spare(self, generation: int, place: int, tries: int) -> WantedGroup:
+        """What takes this process's place of a generation when what was drawn before says nothing; `tries` from 0."""
+        whole = self.rank + place * self.processes
+        found = spare_of(self.seed, generation, whole, tries, self.prompts, len(self.records))
+        return replace(self._group(*found), drawn=True)
 
     def given(self, group: WantedGroup, version: int) -> RolloutGroup:
         """The record's response in place of each completion."""

@@ -25,7 +25,7 @@ class Rollout:
     record: str
     """Id of the record whose prompt it answers."""
     visit: int
-    """How often training had come to that record before."""
+    """How often training had come to that record before; below 0 where it took a flat group's place (`order`)."""
     sample: int
     """Its number in its group."""
     seed: int

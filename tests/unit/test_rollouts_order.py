@@ -8,7 +8,7 @@ import pytest
 
 from backends.assign import sort_assignments
 from backends.config import TrainConfig
-from backends.rollouts.order import completion_seed, prompts_of
+from backends.rollouts.order import completion_seed, prompts_of, spare_of, tries_of
 from backends.rollouts.settings import RolloutSettings, prompts_per_generation, rollout_settings
 from harness.errors import ConfigError
 
@@ -81,3 +81,17 @@ def test_an_offline_method_has_the_id_that_it_had() -> None:
     assert plain.hash("d", "o") == "99d811baceaf5397"  # as it was before there were such settings
     drawing = TrainConfig("grpo", "tiny", "x", rollout={"group": 4}, reward={"letters.chosen": "a"})
     assert drawing.identity()["rollout"] == {"group": 4} and "reward" in drawing.identity()
+
+
+def test_spare_prompts_have_visits_of_their_own_that_tell_the_tries() -> None:
+    spares = [
+        spare_of(0, generation, place, tries, prompts=2, records=5)
+        for generation in range(3)
+        for place in range(2)
+        for tries in range(3)
+    ]
+    assert len({visit for _, visit in spares}) == 18 and max(visit for _, visit in spares) == -1
+    assert [tries_of(visit) for _, visit in spares] == [1, 2, 3] * 6 and tries_of(0) == tries_of(7) == 0
+    assert {place for place, _ in spares} <= set(range(5)) and spare_of(1, 0, 0, 0, 2, 99) != spare_of(
+        0, 0, 0, 0, 2, 99
+    )

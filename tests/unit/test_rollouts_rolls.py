@@ -340,3 +340,32 @@ def test_a_training_that_goes_on_within_a_generation_credits_it_as_of_its_first_
     killed.load_state_dict(whole.state_dict())
     killed.batch(Step(3, 9), [[]], policy)
     assert seen == [(2, 2.0), (2, 2.0)]
+
+
+def equal_at_first(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+    """Flat, unless it took another one's place."""
+    return by_length(group) if group.rollouts[0].visit < 0 else (RolloutMark(1.0),) * len(group.rollouts)
+
+
+def test_another_prompt_takes_the_place_of_a_flat_group(student: Student, tmp_path: Path) -> None:
+    spent: list[dict[str, int]] = []
+    how = {"folder": tmp_path, "settings": {"flat": "resample"}, "policy": spending(student.training(()), spent)}
+    engine = Told()
+    made = make(student, engine, equal_at_first, **how)
+    assert engine.calls == [("sync", 5), ("draw", 4), ("draw", 4)] and len({one.seed for one in engine.wanted}) == 8
+    assert made.numbers["resampled"] == 2 and made.numbers["flat"] == 0 and made.numbers["generated"] == 10
+    assert spent[0]["generated"] == 20  # what was given up was written, too
+
+    def nobody(*_: Any) -> Any:
+        raise AssertionError("asked again")
+
+    assert shown(make(student, Told(), nobody, **how)) == shown(made) and spent[1] == spent[0]
+
+
+def test_what_stays_flat_is_given_up_after_three_tries_and_what_failed_is_not_drawn_again(student: Student) -> None:
+    engine, how = Told(), {"settings": {"flat": "resample"}}
+    made = make(student, engine, lambda group: (RolloutMark(0.0),) * 2, **how)
+    assert engine.calls[1:] == [("draw", 4)] * 4 and made.numbers["flat"] == 1 and made.numbers["resampled"] == 6
+    failed = Told()
+    make(student, failed, lambda group: (RolloutMark(None, why="no judge"), RolloutMark(1.0)), **how)
+    assert failed.calls[1:] == [("draw", 4)]
