@@ -221,17 +221,30 @@ def _drawn(stages: Sequence[StagePlan]) -> dict[str, Json]:
     rolling = {plan.stage.name: plan.rolled for plan in stages if plan.rolled is not None}
     if not rolling:
         return {}
+    contexts: dict[str, Json] = {plan.stage.name: told for plan in stages if (told := _context(plan)) is not None}
     return {
         "drawing": {name: cast(Json, rolled.settings.lasting()) for name, rolled in rolling.items()},
         "rewards": {name: cast(Json, rolled.totals.describe()) for name, rolled in rolling.items()},
+        **({"contexts": contexts} if contexts else {}),
     }
+
+
+def _context(plan: StagePlan) -> str | None:
+    """What a self-teacher is told, and in which words."""
+    rolling = plan.stage.rolling
+    return None if rolling is None or rolling.context is None else rolling.context.id
 
 
 def _drawing(plan: StagePlan) -> dict[str, Json]:
     """The same for the card, every value written out."""
     if plan.rolled is None:
         return {}
-    return {"rollout": cast(Json, asdict(plan.rolled.settings)), "rewards": cast(Json, plan.rolled.totals.describe())}
+    told = _context(plan)
+    return {
+        "rollout": cast(Json, asdict(plan.rolled.settings)),
+        "rewards": cast(Json, plan.rolled.totals.describe()),
+        **({"context": told} if told is not None else {}),
+    }
 
 
 def _no_strays(config: TrainConfig, stages: Sequence[StagePlan]) -> None:

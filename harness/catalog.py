@@ -135,10 +135,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "judges.protocols.arena.judging:build",
             "Arena-Hard v0.1: two games against the baseline, share of votes won",
         ),
-        "arena_hard_v2": (
-            "judges.protocols.arena.judging:build_v2",
-            "Arena-Hard v2: the same, per category",
-        ),
+        "arena_hard_v2": ("judges.protocols.arena.judging:build_v2", "Arena-Hard v2: the same, per category"),
         "alpaca_eval": (
             "judges.protocols.alpaca.judging:build",
             "AlpacaEval 2: preference over GPT-4 Turbo, length-controlled win rate",
@@ -166,10 +163,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "synth": ("backends.makers.embedded:Synth", "Write records of the embedded world: no data, no model."),
         "traces": ("backends.makers.traces:Traces", "Let a teacher answer prompts; keep what the grader confirms."),
         "dual": ("backends.makers.dual:Dual", "Rectify wrong chains, corrupt right ones: pairs for krsl."),
-        "shorten": (
-            "backends.makers.shorten:Shorten",
-            "Rewrite responses to the length that their problems deserve.",
-        ),
+        "shorten": ("backends.makers.shorten:Shorten", "Rewrite responses to the length that their problems deserve."),
         "perspectives": (
             "backends.makers.perspectives:Perspectives",
             "Add right rationales from several perspectives.",
@@ -292,6 +286,8 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.methods.gkd:METHOD",
             "the teacher's distributions on responses that the student wrote in part (JSD, lambda)",
         ),
+        "opsd": ("backends.methods.opsd:METHOD", "the student that sees a solution teaches the one that does not"),
+        "sdft": ("backends.methods.sdft:METHOD", "the student that sees a good reply teaches the one that does not"),
         "minillm": (
             "backends.methods.minillm:METHOD",
             "the reverse KL of whole texts: what comes of a token later, and each position's exact KL",

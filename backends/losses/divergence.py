@@ -51,6 +51,7 @@ def token_divergence(
     top_k: int | None = None,
     top_k_of: Literal["teacher", "student"] = "teacher",
     mass: Mass = "renormalise",
+    most: float | None = None,
     chunk: int | None = None,
 ) -> Tensor:
     """D(teacher, student) at each position where the mask (B, T) is true, from logits, as (B, T).
@@ -61,7 +62,8 @@ def token_divergence(
 
     `temperature` divides both logits; `tau2_scale` then multiplies the value by its square (Hinton's scaling; GKD and
     TRL do not). `top_k` compares only the k most likely tokens of `top_k_of`: `mass="renormalise"` makes both sum to
-    one over them, `mass="tail"` keeps their probabilities and adds one bucket with each model's rest.
+    one over them, `mass="tail"` keeps their probabilities and adds one bucket with each model's rest. `most`
+    bounds what each token adds to a KL's sum (OPSD's pointwise clip): where it does, no gradient flows.
 
     `vocabulary`: only the first so many logits count. One tokenizer's models differ in padding (Qwen2.5 has 151,936 or
     152,064 rows), so different widths are refused until the caller, who has compared the tokenizers, says how many rows
@@ -88,7 +90,7 @@ def token_divergence(
         if kept is not None:
             ids = (teacher if top_k_of == "teacher" else student).detach().topk(kept, dim=-1).indices
             student, teacher = (_restrict(z, ids, mass) for z in (student, teacher))
-        return divergence(student.log_softmax(-1), teacher.log_softmax(-1), kind=kind, beta=beta)
+        return divergence(student.log_softmax(-1), teacher.log_softmax(-1), kind=kind, beta=beta, most=most)
 
     rows = mask_BT.reshape(-1).bool().nonzero().flatten()
     width = min(chunk_of(student, chunk), chunk_of(teacher, chunk))
@@ -164,22 +166,25 @@ def sampled_divergence(student_logps_BT: Tensor, teacher_logps_BT: Tensor, *, es
     raise ConfigError(f"unknown estimator {estimator!r}; choose one of {', '.join(get_args(Estimator))}")
 
 
-def divergence(student: Tensor, teacher: Tensor, *, kind: Kind, beta: float = 0.5) -> Tensor:
+def divergence(student: Tensor, teacher: Tensor, *, kind: Kind, beta: float = 0.5, most: float | None = None) -> Tensor:
     """The divergence of log-probabilities (..., V) along the last dimension, whole and unchunked: (...)."""
     if kind == "forward_kl" or (kind == "jsd" and beta == 0.0):
-        return _expected(teacher, teacher - student)
+        return _expected(teacher, teacher - student, most)
     if kind == "reverse_kl" or (kind == "jsd" and beta == 1.0):
-        return _expected(student, student - teacher)
+        return _expected(student, student - teacher, most)
+    if most is not None:
+        raise ConfigError(f"only a KL's summands can be bounded, not those of {kind!r}")
     if kind == "tvd":
         return (student.exp() - teacher.exp()).abs().sum(-1) / 2
     to_teacher, to_student = _mixture(student - teacher, beta)
     return beta * _expected(teacher, to_teacher) + (1 - beta) * _expected(student, to_student)
 
 
-def _expected(log_p: Tensor, value: Tensor) -> Tensor:
+def _expected(log_p: Tensor, value: Tensor, most: float | None = None) -> Tensor:
     """sum_v p_v value_v with 0 where p_v = 0, also for infinite values, and no NaN in the gradient."""
     p = log_p.exp()
-    return (p * torch.where(p > 0, value, torch.zeros_like(value))).sum(-1)
+    found = p * torch.where(p > 0, value, torch.zeros_like(value))
+    return (found if most is None else found.clamp_max(most)).sum(-1)
 
 
 def _mixture(gap: Tensor, beta: float) -> tuple[Tensor, Tensor]:

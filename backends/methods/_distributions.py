@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -25,6 +26,12 @@ class DivergenceTerm(Term):
     coefficient: float = 1.0
     gate: Callable[[Seen], Tensor] | None = None
     """Weight of each position, (R, T), without gradient."""
+    by_value: Callable[[Tensor, Tensor], Tensor] | None = None
+    """A further weight, of the values themselves and the mask, (R, T)."""
+    top_k: int | None = None
+    """Only the student's k likeliest tokens, and one bucket for the rest."""
+    most: float | None = None
+    """Each token of the vocabulary counts this much at most."""
 
     name: ClassVar[str] = "divergence"
     wants: ClassVar[tuple[Want, ...]] = ("teacher states",)
@@ -38,18 +45,28 @@ class DivergenceTerm(Term):
         """At temperature 1, times the gate."""
         teacher, mask_RT = seen.beside.teacher, seen.beside.compared_RT
         assert teacher is not None and mask_RT is not None
-        found_RT = token_divergence(
+        compare = partial(
+            token_divergence,
             seen.logits,
             teacher,
             mask_RT,
             kind=self.kind,
             beta=self.beta,
             vocabulary=seen.beside.vocabulary(seen.logits),
+            top_k=self.top_k,
+            top_k_of="student",
+            mass="tail",
         )
+        found_RT, log = compare(most=self.most), dict[str, Tensor]()
+        if self.most is not None:
+            with torch.no_grad():
+                log["clipped"] = (compare() > found_RT).float()
+        if self.by_value is not None:
+            found_RT = found_RT * self.by_value(found_RT.detach(), mask_RT)
         if self.gate is None:
-            return found_RT, {}
+            return found_RT, log
         gate_RT = self.gate(seen)
-        return gate_RT * found_RT, {"gate": gate_RT}
+        return gate_RT * found_RT, log | {"gate": gate_RT}
 
 
 def certainty_gate(tau: float) -> Callable[[Seen], Tensor]:

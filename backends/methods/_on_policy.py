@@ -30,7 +30,7 @@ from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.methods._policy_options import PolicyOptions, Surrogates
 from backends.schedules import ParameterMean
 from backends.teachers.local import End, LocalTeacher
-from backends.teachers.moving import holding, trained_weights
+from backends.teachers.moving import Own, SelfTeacher, holding, trained_weights
 from backends.trainers.batch import Batch
 
 Want = Literal["teacher", "stored teacher", "teacher states", "reference", "reference states"]
@@ -270,13 +270,24 @@ class OnPolicyObjective(Objective):
     """A sum of terms."""
 
     _training: Training | None = None
-    _teacher: LocalTeacher | None = None
+    _teacher: LocalTeacher | SelfTeacher | None = None
     _initial: ParameterMean | None = None
 
-    def __init__(self, method: str, options: PolicyOptions, terms: Sequence[Term], *, end: End | None = None) -> None:
-        """`method` is named in errors; `end` says what becomes of a teacher's other end of sequence."""
+    def __init__(
+        self,
+        method: str,
+        options: PolicyOptions,
+        terms: Sequence[Term],
+        *,
+        end: End | None = None,
+        own: Own | None = None,
+    ) -> None:
+        """`method` is named in errors; `end` says what becomes of a teacher's other end of sequence.
+
+        `own`: the teacher is the student at another time, which reads the rows aside.
+        """
         super().__init__(options)
-        self.method, self.terms, self.end = method, tuple(terms), end
+        self.method, self.terms, self.end, self.own = method, tuple(terms), end, own
         self.wants = frozenset(want for term in terms for want in term.wants)
         self.temperature = 1.0
 
@@ -286,7 +297,11 @@ class OnPolicyObjective(Objective):
         if training.rollout is not None:
             self.temperature = training.rollout.temperature
         if self.wants & {"teacher", "teacher states"}:
-            self._teacher = LocalTeacher(training, self.method, end=self.end)
+            self._teacher = (
+                LocalTeacher(training, self.method, end=self.end)
+                if self.own is None
+                else SelfTeacher(training, self.method, self.own)
+            )
         if self.wants & {"reference", "reference states"}:
             weights = trained_weights(training.model, f"{self.method} keeps the weights that it began with")
             self._initial = ParameterMean(weights, rho=1.0)
@@ -309,6 +324,8 @@ class OnPolicyObjective(Objective):
             found = replace(
                 found, teacher_RT=torch.zeros_like(batch.mask_RT, dtype=torch.float32), compared_RT=batch.mask_RT
             )
+        if isinstance(self._teacher, SelfTeacher):
+            self._teacher.follow(step)
         if self._teacher is not None:
             found = replace(found, compared_RT=self._teacher.compared(batch))
             if "teacher states" in self.wants:
@@ -337,6 +354,15 @@ class OnPolicyObjective(Objective):
             log |= {term.name: share.detach()}
             log |= {name: _mean(found, mask_RT, tokens) for name, found in more.items()}
         return Loss(sum(shares) if shares else logps_RT.sum() * 0.0, log)
+
+    def state_dict(self) -> dict[str, Any]:
+        """A moving teacher's."""
+        return {"own": self._teacher.state_dict()} if isinstance(self._teacher, SelfTeacher) else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with a checkpoint's teacher."""
+        if isinstance(self._teacher, SelfTeacher):
+            self._teacher.load_state_dict(state["own"])
 
     def _with_reference(self, found: Beside, batch: Batch) -> Beside:
         assert self._training is not None and self._initial is not None

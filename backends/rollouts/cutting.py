@@ -15,8 +15,9 @@ from backends.rollouts.prompts import prompt_only
 from backends.rollouts.settings import RolloutSettings, Truncated
 from backends.rollouts.types import Credited, Rollout, RolloutGroup, RolloutMark, TeacherRow
 
-Fate = Literal["trained", "masked", "unscored", "cut", "left out"]
-"""What becomes of a completion: trained on; in its group only; without a value; cut off by `max_new`; by its credit."""
+Fate = Literal["trained", "masked", "unscored", "cut", "left out", "untold", "no room"]
+"""What becomes of a completion: trained on; in its group only; without a value; cut off by `max_new`; by its credit;
+nothing to tell its self-teacher; what there is to tell is too long."""
 
 CUT_OFF = "cut off"
 """Why a completion has no value where those that are cut off are dropped."""
@@ -49,9 +50,17 @@ def fates_of(group: RolloutGroup, credits: Sequence[Credited], truncated: Trunca
 
 
 def example_of(
-    rollout: Rollout, credit: Credited, fate: Fate, index: int, teacher: TeacherRow | None = None
+    rollout: Rollout,
+    credit: Credited,
+    fate: Fate,
+    index: int,
+    teacher: TeacherRow | None = None,
+    told_T: NDArray[np.int32] | None = None,
 ) -> Example | None:
-    """A completion as it is trained on, with what a teacher said of it; None if it is not."""
+    """A completion as it is trained on, with what a teacher said of it; None if it is not.
+
+    `told_T` stands before it in the row aside.
+    """
     if fate not in ("trained", "masked"):
         return None
     prompt, tokens = len(rollout.prompt_T), len(rollout.tokens_T)
@@ -63,8 +72,11 @@ def example_of(
     if credit.advantage_T is not None:
         extras["advantages"] = behind(prompt, credit.advantage_T)
     sequence = Encoded(np.concatenate([rollout.prompt_T, rollout.tokens_T]), segments_T, extras=extras)
-    aside = () if credit.aside is None else (credit.aside,)
-    return Example(rollout.record, (sequence,), index=index, numbers=credit.numbers, aside=aside)
+    found = Example(rollout.record, (sequence,), index=index, numbers=credit.numbers)
+    if told_T is None:
+        return found
+    segments_T = np.array([CODE["prompt"]] * len(told_T) + [code] * tokens, np.int8)
+    return replace(found, aside=(Encoded(np.concatenate([told_T, rollout.tokens_T]), segments_T),))
 
 
 def with_old(examples: Sequence[Example | None], old: Sequence[NDArray[Any] | None]) -> list[Example | None]:
@@ -95,22 +107,28 @@ def behind(prompt: int, values_T: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def steps_of(
-    examples: Sequence[Example | None], settings: RolloutSettings, accumulation: int, filler: Rollout
+    examples: Sequence[Example | None],
+    settings: RolloutSettings,
+    accumulation: int,
+    filler: Rollout,
+    aside: bool = False,
 ) -> list[list[list[Example]]]:
     """The micro-batches of each update. A place without an example (None) stays empty, so that updates keep their size.
 
     transformers steps the optimiser by the number of micro-batches: there are always `accumulation` of them, each with
-    one example at least. `filler` gives a prompt, in which nothing is learnt, where there are not enough.
+    one example at least. `filler` gives a prompt, in which nothing is learnt, where there are not enough; it stands
+    `aside` too where the examples have rows there.
     """
     size, rest = divmod(len(examples), settings.updates)
     assert not rest
     parts = (examples[start : start + size] for start in range(0, len(examples), size))
-    return [_micro_batches([one for one in part if one is not None], accumulation, filler) for part in parts]
+    prompt = (prompt_only(filler.prompt_T),)
+    empty = Example(filler.record, prompt, index=-1, aside=prompt if aside else ())
+    return [_micro_batches([one for one in part if one is not None], accumulation, empty) for part in parts]
 
 
-def _micro_batches(examples: list[Example], accumulation: int, filler: Rollout) -> list[list[Example]]:
+def _micro_batches(examples: list[Example], accumulation: int, empty: Example) -> list[list[Example]]:
     missing = max(0, accumulation - len(examples))
-    empty = Example(filler.record, (prompt_only(filler.prompt_T),), index=-1)
     ordered = sorted(examples, key=lambda example: len(example.sequences[0].ids_T)) + [empty] * missing
     cuts = [len(ordered) * number // accumulation for number in range(accumulation + 1)]
     return [ordered[start:end] for start, end in pairwise(cuts)]

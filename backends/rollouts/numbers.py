@@ -12,8 +12,10 @@ from backends.rollouts.order import tries_of
 from backends.rollouts.types import RolloutGroup
 
 
-def numbers_of(groups: Sequence[RolloutGroup], fates: Sequence[Sequence[Fate]]) -> dict[str, float]:
-    """Of all processes' groups. A mean over nothing is left out, never 0."""
+def numbers_of(
+    groups: Sequence[RolloutGroup], fates: Sequence[Sequence[Fate]], aside: bool = False
+) -> dict[str, float]:
+    """Of all processes' groups. A mean over nothing is left out. `aside`: a self-teacher reads rows of its own."""
     drawn = [rollout for group in groups for rollout in group.rollouts]
     lengths = [len(rollout.tokens_T) for rollout in drawn]
     numbers: dict[str, float] = {
@@ -24,7 +26,8 @@ def numbers_of(groups: Sequence[RolloutGroup], fates: Sequence[Sequence[Fate]]) 
         "cut": sum(rollout.finish == "length" for rollout in drawn) / len(drawn),
     }
     fate = Counter(one for row in fates for one in row)
-    numbers |= {f"dropped/{name.replace(' ', '_')}": float(fate[name]) for name in ("unscored", "cut", "left out")}
+    dropped: tuple[Fate, ...] = ("unscored", "cut", "left out", *(("untold", "no room") if aside else ()))
+    numbers |= {f"dropped/{name.replace(' ', '_')}": float(fate[name]) for name in dropped}
     if any(group.marks for group in groups):
         numbers["flat"] = sum(is_flat(group) for group in groups) / len(groups)
     tries = sum(tries_of(group.rollouts[0].visit) for group in groups)

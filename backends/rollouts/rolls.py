@@ -25,6 +25,7 @@ from backends.base import Step, Training
 from backends.losses.nll import token_logps
 from backends.records.segments import Example
 from backends.rewards.total import parse_weights
+from backends.rollouts.asides import Row, asides_of
 from backends.rollouts.cutting import Fate, example_of, fates_of, old_of, steps_of, with_old
 from backends.rollouts.drawing import Mark, drawing
 from backends.rollouts.engine import Engine
@@ -68,6 +69,7 @@ class Rolls:
         """`judged`: tokens that judges have read and written until now."""
         self.source, self.engine, self._mark, self.journal = source, engine, mark, journal
         self._judged = judged
+        self._aside = source.rolling.context is not None
         self._taught: Taught | None = None
         if source.rolling.teacher is not None:
             settings = source.settings
@@ -104,7 +106,8 @@ class Rolls:
         fates = [
             fates_of(group, credits, settings.truncated) for group, credits in zip(everything, credited, strict=True)
         ]
-        examples = self._examples(groups, credited, fates)
+        fates, told = asides_of(everything, fates, self.source.rolling.context, self.source.encoder)
+        examples = self._examples(groups, credited, fates, told)
         if settings.steps > 1 and replayed is not None:
             examples = with_old(examples, replayed.extras[OLD])
             if not begun:  # the pass that gave them was made by a process that did not live to count it
@@ -117,9 +120,8 @@ class Rolls:
                 extras[WASTED] = [np.array(wasted, np.int32), *[None] * (len(rollouts) - 1)]
             self.journal.write_marked(generation, weights, groups, extras, judged)
         numbers = self._numbers(everything, credited, fates, step) | seconds
-        return Generation(
-            generation, weights, steps_of(examples, settings, self.source.accumulation, rollouts[0]), numbers
-        )
+        steps = steps_of(examples, settings, self.source.accumulation, rollouts[0], self._aside)
+        return Generation(generation, weights, steps, numbers)
 
     def _groups(
         self, generation: int, step: Step, policy: Training, weights: str, begun: bool
@@ -149,16 +151,20 @@ class Rolls:
         return [gathered[place % processes][place // processes] for place in range(self.source.prompts)]
 
     def _examples(
-        self, groups: Sequence[RolloutGroup], credited: Sequence[Sequence[Credited]], fates: Sequence[Sequence[Fate]]
+        self,
+        groups: Sequence[RolloutGroup],
+        credited: Sequence[Sequence[Credited]],
+        fates: Sequence[Sequence[Fate]],
+        told: Sequence[Sequence[Row]],
     ) -> list[Example | None]:
         """Those of this process; None where a completion is not trained on."""
         rollouts = [rollout for group in groups for rollout in group.rollouts]
-        told = [row for group in groups for row in group.teacher or (None,) * len(group.rollouts)]
+        teacher = [row for group in groups for row in group.teacher or (None,) * len(group.rollouts)]
         mine = slice(self.source.rank, None, self.source.processes)
-        credits, own = chain.from_iterable(credited[mine]), chain.from_iterable(fates[mine])
+        of_all = (chain.from_iterable(rows[mine]) for rows in (credited, fates, told))
         return [
-            example_of(rollout, credit, fate, index, row)
-            for index, (rollout, credit, fate, row) in enumerate(zip(rollouts, credits, own, told, strict=True))
+            example_of(rollout, credit, fate, index, said, told_T)
+            for index, (rollout, said, credit, fate, told_T) in enumerate(zip(rollouts, teacher, *of_all, strict=True))
         ]
 
     def _read_by(self, policy: Training, examples: Sequence[Example | None]) -> list[Example | None]:
@@ -185,7 +191,7 @@ class Rolls:
         step: Step,
     ) -> dict[str, float]:
         parts = part_numbers(groups, parse_weights(self.source.rolling.weights))
-        found = numbers_of(groups, fates) | parts | text_numbers(groups) | advantage_numbers(credited)
+        found = numbers_of(groups, fates, self._aside) | parts | text_numbers(groups) | advantage_numbers(credited)
         return found | staleness(groups, step.number)
 
 

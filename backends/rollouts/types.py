@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import Step
 from backends.records.record import TrainRecord
-from backends.records.segments import Encoded
 from harness.types import Completion, Finish, Message
 
 
@@ -122,12 +122,27 @@ class Credited:
     """"advantage", "correct", "dead", …: one number a row, `Batch.numbers`."""
     advantage_T: NDArray[np.float32] | None = None
     """Where it differs by token."""
-    aside: Encoded | None = None
-    """The same completion behind another prompt, which another model reads (`Batch.aside`)."""
 
 
 Credit = Callable[[Sequence[RolloutGroup], Step], Sequence[Sequence[Credited]]]
 """What a method makes of all groups of a generation: one `Credited` for each completion of each group, in order."""
 
-Context = Callable[[RolloutGroup, int], tuple[Message, ...] | None]
-"""The prompt that a self-teacher reads for one completion of a group; None where there is nothing to tell it."""
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a self-teacher reads in front of a completion."""
+
+    prompt: tuple[Message, ...]
+    begun: str = ""
+    """What its turn has begun with, where the completion does not begin it."""
+
+
+class Context(Protocol):
+    """Tells a self-teacher more than the student knows."""
+
+    @property
+    def id(self) -> str:
+        """What it says and how, for the model's id."""
+
+    def __call__(self, group: RolloutGroup, number: int) -> Told | None:
+        """What stands before one completion of a group; None where there is nothing to tell."""

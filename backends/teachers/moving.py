@@ -1,19 +1,24 @@
 """The student's own weights of another time, without a second model: as it began, or a running mean of it.
 
 Only what is trained is kept twice; with LoRA that is the adapter. For a pass the weights hold the other values and then
-their own again.
+their own again. `SelfTeacher` reads with them the rows aside: what the student wrote, behind a prompt that tells more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from backends.base import Step, Training
+from backends.losses.nll import token_logps
+from backends.losses.positions import HeadLogits
 from backends.schedules import ParameterMean
+from backends.trainers.batch import Batch
 from harness.errors import ConfigError
 
 
@@ -38,3 +43,83 @@ def holding(mean: ParameterMean, weights: Mapping[str, Tensor]) -> Iterator[None
         with torch.no_grad():
             for name, weight in weights.items():
                 weight.copy_(kept[name])
+
+
+Which = Literal["initial", "ema", "self"]
+"""As it began, a running mean of it, or as it is."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """Which weights a self-teacher has."""
+
+    which: Which = "initial"
+    rate: float = 0.05
+    """Of "ema": how much of itself the student gives to the mean at each step; the mean keeps the rest."""
+
+
+class SelfTeacher:
+    """The student at another time, told more: it reads the rows aside, and what it says is moved to the student's."""
+
+    def __init__(self, training: Training, method: str, own: Own) -> None:
+        """Keep the weights as they are. Raises `ConfigError` where each device holds a part of them."""
+        self._training, self._own, self._at = training, own, 0
+        self._what = f"{method} keeps weights of another time"
+        self._mean: ParameterMean | None = None
+        if own.which != "self":
+            rho = 1.0 if own.which == "initial" else 1.0 - own.rate
+            self._mean = ParameterMean(trained_weights(training.model, self._what), rho=rho)
+        self.tokens = len(training.tokenizer)
+        """Rows of an output layer that are tokens."""
+
+    def follow(self, step: Step) -> None:
+        """Take in what the step before has made of the student, once a step."""
+        if self._mean is not None and self._own.which == "ema" and step.number != self._at:
+            self._mean.update(trained_weights(self._training.model, self._what))
+            self._at = step.number
+
+    def states(self, batch: Batch) -> HeadLogits:
+        """Its hidden states at the student's positions and its output layer; 0 where nothing is learnt."""
+        found: HeadLogits = self._pass(lambda logits: logits, batch)
+        return found
+
+    def logps(self, batch: Batch, temperature: float) -> Tensor:
+        """Its log-probabilities of the tokens that are learnt, at this temperature, (R, T); 0 elsewhere."""
+        found: Tensor = self._pass(lambda logits: token_logps(logits, batch.labels_RT, temperature=temperature), batch)
+        return found
+
+    def compared(self, batch: Batch) -> Tensor:
+        """Where the two are compared: wherever something is learnt."""
+        return batch.mask_RT
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running mean, and the step it was last updated at; what never moves is made again."""
+        return {"mean": self._mean.state_dict(), "at": self._at} if self._mean and self._own.which == "ema" else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the running mean of a checkpoint."""
+        if self._mean is not None and state:
+            self._mean.load_state_dict(state["mean"])
+            self._at = int(state["at"])
+
+    def _pass(self, function: Callable[[HeadLogits], Any], batch: Batch) -> Any:
+        aside = batch.aside
+        assert aside is not None
+
+        def read(logits: HeadLogits) -> Any:
+            head_VD, bias_V = logits.head_VD.detach(), logits.bias_V
+            bias_V = None if bias_V is None else bias_V.detach()
+            if self._mean is not None:  # the head is the student's own, and holds its weights again later
+                head_VD, bias_V = head_VD.clone(), None if bias_V is None else bias_V.clone()
+            return function(HeadLogits(moved(logits.hidden_BTD.detach(), aside, batch), head_VD, bias_V))
+
+        weights = {} if self._mean is None else trained_weights(self._training.model, self._what)
+        with nullcontext() if self._mean is None else holding(self._mean, weights):
+            return self._training.forward(read, aside)
+
+
+def moved(values_RTx: Tensor, aside: Batch, batch: Batch) -> Tensor:
+    """Values of the rows aside at the same learnt tokens of the rows themselves, 0 elsewhere."""
+    found = values_RTx.new_zeros((*batch.mask_RT.shape, *values_RTx.shape[2:]))
+    found[batch.mask_RT] = values_RTx[aside.mask_RT]
+    return found
