@@ -62,10 +62,11 @@ class RolloutProbe:
         """For people."""
         n = self.numbers
         lines = [f"probe: {self.completions} completions of the untrained student in {self.groups} groups"]
-        if "flat" in n:
+        if "none/reward" in n:
             parts = [f"{name.removeprefix('reward/')} {n[name]:.3g}" for name in n if name.startswith("reward/")]
-            mean = f"reward {n['reward']:.3g} (std {n.get('std/reward', 0.0):.2g})" if "reward" in n else "no rewards"
-            lines.append(f"  {mean}: {', '.join(parts)}; without a value {n.get('none/reward', 0.0):.0%}")
+            mean = f"reward {n['reward']:.3g} (std {n['std/reward']:.2g})" if "reward" in n else "no rewards"
+            lines.append(f"  {mean}: {', '.join(parts)}; without a value {n['none/reward']:.0%}")
+        if "flat" in n:
             lines.append(f"  groups without signal: {round(n['flat'] * self.groups)} of {self.groups}")
         lines.append(f"  length {n['length']:.0f} tokens (95 % below {n['length_p95']:.0f}), cut off {n['cut']:.0%}")
         draw, mark = n["seconds/draw"], n["seconds/mark"]
@@ -102,6 +103,8 @@ def probe(config: TrainConfig, results_dir: Path, groups: int) -> RolloutProbe:
     )
     with tempfile.TemporaryDirectory(prefix="harness-probe-") as folder:
         numbers, seconds = _one_step(plan_training(changed, results_dir), stage.stage.name, Path(folder), results_dir)
+    if stage.stage.rolling is None or not stage.stage.rolling.compares:
+        numbers.pop("flat", None)  # its rewards are looked at and train nothing
     return RolloutProbe(
         groups=groups,
         completions=size,

@@ -101,9 +101,13 @@ class SeriesByName(dict[str, Series]):
 class Alarms:
     """Watches one stage."""
 
-    def __init__(self, total: int, stop_on: Collection[Stoppable] = (), *, privileged: bool = False) -> None:
-        """`total`: optimiser steps planned; `privileged`: a self-teacher is shown more than the student."""
-        self._total, self._stop_on, self._privileged = total, stop_on, privileged
+    def __init__(
+        self, total: int, stop_on: Collection[Stoppable] = (), *, privileged: bool = False, compares: bool = True
+    ) -> None:
+        """`total`: optimiser steps planned; `privileged`: a self-teacher is shown more than the student; `compares`:
+        what is learnt comes of completions that get more than others of their group.
+        """
+        self._total, self._stop_on, self._privileged, self._compares = total, stop_on, privileged, compares
         self._seen = SeriesByName()
         self._held: dict[str, int] = {}
         """Rule -> generations in a row in which it has been true."""
@@ -156,7 +160,9 @@ class Alarms:
         yield from collapse(seen)
         yield from length(seen, early=step < max(self._total / 10, 2 * _EDGE))
         yield from hockey_stick(seen, dipped="dip" in self._told)
-        yield from useless(numbers)
+        yield from unscored(numbers)
+        if self._compares:
+            yield from useless(numbers)
         if self._privileged:
             yield from leak(seen)
 
@@ -295,17 +301,22 @@ def leak(seen: SeriesByName) -> Iterator[Sign]:
 
 
 def useless(numbers: Mapping[str, float]) -> Iterator[Sign]:
-    """Generations that say nothing: in no group do two values differ, or too many completions have none."""
-    flat, unscored = numbers.get("flat") == 1.0, numbers.get("unscored", 0.0)
+    """Generations that say nothing: in no group do two values differ."""
+    flat = numbers.get("flat") == 1.0
     why = f"all groups are flat, mean reward {numbers.get('reward', math.nan):.3f}: too easy or too hard problems"
     yield Sign("flat/warn", "flat", flat, f"in {FLAT_WARN} generations in a row {why}", FLAT_WARN)
     yield Sign("flat/stop", "flat", flat, f"in {FLAT_STOP} generations in a row {why}", FLAT_STOP, fatal=True)
+
+
+def unscored(numbers: Mapping[str, float]) -> Iterator[Sign]:
+    """Too many completions have no value."""
+    share = numbers.get("unscored", 0.0)
     yield Sign(
         "unscored",
         "unscored",
-        unscored > UNSCORED,
+        share > UNSCORED,
         f"in {UNSCORED_TIMES} generations in a row more than {UNSCORED:.0%} of the completions had no value "
-        f"({unscored:.0%} now): the scorers fail, not the student (`harness models rollouts ID` has the reasons)",
+        f"({share:.0%} now): the scorers fail, not the student (`harness models rollouts ID` has the reasons)",
         UNSCORED_TIMES,
         fatal=True,
     )

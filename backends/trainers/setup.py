@@ -93,7 +93,7 @@ def _alarms(plan: Plan, stage: StagePlan) -> Alarms | None:
     rolling = stage.stage.rolling
     if rolling is None:
         return None
-    return Alarms(stage.steps, plan.config.stop_on, privileged=rolling.context is not None)
+    return Alarms(stage.steps, plan.config.stop_on, privileged=rolling.context is not None, compares=rolling.compares)
 
 
 def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results: Path, args: TrainingArguments) -> Feed:

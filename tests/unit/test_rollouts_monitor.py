@@ -268,6 +268,12 @@ def test_a_leak_is_nothing_where_the_teacher_is_shown_no_more() -> None:
     ]
 
 
+def test_flat_groups_are_nothing_where_rewards_are_only_looked_at() -> None:
+    alarms = Alarms(60, compares=False)
+    rng = np.random.default_rng(0)
+    assert [s for step in range(55) for s in alarms.see(step, clean(step, rng) | {"flat": 1.0})] == []
+
+
 def test_it_ends_where_the_user_said_so() -> None:
     alarms = Alarms(60, ("hacking",))
     rng = np.random.default_rng(0)

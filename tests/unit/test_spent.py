@@ -244,5 +244,6 @@ def test_the_bench_counts_all_where_a_student_writes_and_says_so(monkeypatch: An
         counted(("sft",), monkeypatch, count="all")
 
 
-def test_offline_methods_do_not_let_the_student_write() -> None:
+def test_which_methods_let_the_student_write() -> None:
+    assert bench_run._lets_student_write("grpo") and bench_run._lets_student_write("opd")
     assert not any(map(bench_run._lets_student_write, ("sft", "kd", "dpo", "no such method", "weighted-average")))
