@@ -118,7 +118,8 @@ def test_every_parameter_moves_and_the_numbers_are_logged(trained: tuple[str, Pa
     before, after = load_file(student / "model.safetensors"), weights(trained[1])
     assert not [name for name, value in before.items() if torch.equal(value, after[name])]
     logged = rows(trained[1])
-    assert {"loss", "grad_norm", "completions", "generated", "length", "cut", "seconds/draw"} <= set(logged[-1])
+    drew = [row for row in logged if "completions" in row][-1]  # not every step of every method draws
+    assert {"loss", "grad_norm", "completions", "generated", "length", "cut", "seconds/draw"} <= set(drew)
     read = [row["tokens"] for row in logged]
     assert read == sorted(read) and read[0] > logged[0]["generated"]
 
