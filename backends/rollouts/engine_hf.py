@@ -78,6 +78,7 @@ class HfEngine:
                 row.reply.add_done_callback(_handed(number, row, emit, failed))
                 decoder.add(row)
 
+        _give_back()  # what the training pass keeps is not free for keys and values otherwise
         with _decoding(policy.model, model), policy.autocast():
             decoder = Decoder(
                 model,
@@ -88,8 +89,7 @@ class HfEngine:
                 None,
             )
             decoder.run(deque([ask]))
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # the pass that comes wants the room of keys and values
+        _give_back()  # the pass that comes wants the room of keys and values
         for one in failed:
             if isinstance(one, BaseException):
                 raise one
@@ -110,6 +110,12 @@ class HfEngine:
             seed=wanted.seed,
         )
         return Row(request, Future(), prompt=wanted.prompt)
+
+
+def _give_back() -> None:
+    """Let the device have what torch holds and does not use: the decode loop asks the device how much is free."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _handed(

@@ -11,8 +11,6 @@ from harness.options import parse_options
 from harness.types import Json
 
 Truncated = Literal["keep", "mask", "drop"]
-PREFIX = "rollout."
-"""Of the keys of `--set`."""
 ALL = 2**40
 """More optimiser steps than any stage has."""
 

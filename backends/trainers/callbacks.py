@@ -39,6 +39,8 @@ class TrainStatus:
     loss: float
     alarms: tuple[str, ...] = ()
     """New since the last time."""
+    reward: float | None = None
+    """Of what the student wrote: a policy's loss says nothing."""
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
@@ -143,7 +145,14 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is untyped h
         if self.watch is not None:
             self.watch(
                 TrainStatus(
-                    self.stage, state.global_step, state.max_steps, tokens, self.seconds, float(logs["loss"]), alarms
+                    self.stage,
+                    state.global_step,
+                    state.max_steps,
+                    tokens,
+                    self.seconds,
+                    float(logs["loss"]),
+                    alarms,
+                    logs.get("reward"),
                 )
             )
 

@@ -175,5 +175,6 @@ class TrainProgress(Display):
         made = now.step - self._first.step
         left = (now.seconds - self._first.seconds) / made * (now.total - now.step) if made else None
         eta = "" if left is None or last else f"  ETA {duration(left)}"
-        line = f"{now.stage}: step {now.step}/{now.total}  loss {now.loss:.4f}  {now.tokens:,} tokens{eta}"
+        told = f"loss {now.loss:.4f}" if now.reward is None else f"reward {now.reward:.3f}"
+        line = f"{now.stage}: step {now.step}/{now.total}  {told}  {now.tokens:,} tokens{eta}"
         self._line(line, last=last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,12 @@ def test_lines_say_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
         "train: step 100/100  loss 1.5000  100,000 tokens",
         "second: step 10/100  loss 1.5000  10,000 tokens",
     ]
+
+
+@pytest.mark.usefixtures("always")
+def test_of_a_student_that_writes_the_reward_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    TrainProgress(quiet=False)(replace(at(1), reward=0.25))
+    assert capsys.readouterr().err == "train: step 1/100  reward 0.250  1,000 tokens\n"
 
 
 def test_elsewhere_than_on_a_terminal_only_the_last_step_is_sure_of_a_line(capsys: pytest.CaptureFixture[str]) -> None:
