@@ -28,6 +28,7 @@ from backends.losses.nll import token_logps, token_logps_and_entropies
 from backends.losses.policy import Norm, correction_weights, log_ratio_of, over_step, spread_rows, surrogate
 from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.methods._policy_options import PolicyOptions, Surrogates
+from backends.methods._sampler import sampled_counts, sampler_gap
 from backends.schedules import ParameterMean
 from backends.teachers.local import End, LocalTeacher
 from backends.teachers.moving import Own, SelfTeacher, holding, trained_weights
@@ -159,7 +160,7 @@ class PolicyTerm(Term):
         return self.surrogates.norm
 
     def values(self, seen: Seen) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The surrogate, weighed where the sampler is another engine; logs ratio, clipped shares and sampler gap."""
+        """The surrogate, weighed where the sampler is another engine; logs ratio and clipped shares."""
         how, mask_RT = self.surrogates, seen.batch.mask_RT
         log_ratio_RT, advantage_RT = (seen.log_ratio_RT, seen.advantage_RT) if self.rule is None else self.rule(seen)
         own = seen.batch.numbers.get("clip")
@@ -170,11 +171,9 @@ class PolicyTerm(Term):
         log = {"ratio": found.ratio_RT, "clip_low": found.low_RT, "clip_high": found.high_RT}
         log |= {"advantage_abs": advantage_RT.abs()}
         loss_RT, sampler_RT = found.loss_RT, seen.batch.extras.get("sampler_logps")
-        if sampler_RT is not None:
-            log |= {"sampler_gap": (seen.old_RT - sampler_RT).abs().nan_to_num(nan=0.0)}
-            if how.correction != "none":
-                weight_RT = correction_weights(seen.old_RT, sampler_RT, mask_RT, how=how.correction, cap=how.cap)
-                loss_RT, log = loss_RT * weight_RT, log | {"sampler_weight": weight_RT}
+        if sampler_RT is not None and how.correction != "none":
+            weight_RT = correction_weights(seen.old_RT, sampler_RT, mask_RT, how=how.correction, cap=how.cap)
+            loss_RT, log = loss_RT * weight_RT, log | {"sampler_weight": weight_RT}
         return loss_RT, log
 
 
@@ -308,7 +307,7 @@ class OnPolicyObjective(Objective):
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """Tokens, and of each term the tokens and completions that it is about."""
-        found = {"tokens": batch.mask_RT.sum()}
+        found = {"tokens": batch.mask_RT.sum()} | sampled_counts(batch)
         for term in self.terms:
             mask_RT = term.mask(batch)
             found |= {f"{term.name}.tokens": mask_RT.sum(), f"{term.name}.rows": mask_RT.any(1).sum()}
@@ -339,6 +338,7 @@ class OnPolicyObjective(Objective):
         logps_RT, entropy_RT = token_logps_and_entropies(logits, batch.labels_RT, temperature=self.temperature)
         seen = Seen(batch, logits, step, self.temperature, self.options.surrogates(), logps_RT, entropy_RT, prepared)
         log = {"entropy": _mean(entropy_RT, batch.mask_RT, counts["tokens"])}
+        log |= sampler_gap(batch, logps_RT, counts)
         if prepared.teacher_RT is not None:
             log["teacher_k1"] = _mean(-seen.d_RT, batch.mask_RT, counts["tokens"])
         shares: list[Tensor] = []

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, must_be, refuse_unused
@@ -22,6 +23,7 @@ from backends.losses.divergence import Mass, stored_divergence, token_divergence
 from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.losses.reduction import reduce_tokens
+from backends.methods._sampler import sampled_counts, sampler_gap
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised, tokenise
 from backends.records.teacher_top import IDS, LOGPS, same_width, with_topk
@@ -69,6 +71,8 @@ class DistillObjective(Objective):
 
     options: KdOptions
     _teacher: LocalTeacher | None = None
+    _drawn_at: float | None = None
+    """Temperature; None where the responses are the records'."""
 
     def __init__(self, options: KdOptions, method: str = "kd") -> None:
         """`method` is named in errors."""
@@ -77,9 +81,14 @@ class DistillObjective(Objective):
 
     def setup(self, training: Training) -> None:
         """Load the teacher. Raises `ConfigError` if there is none, or if its tokens are not the student's."""
+        self._drawn_at = None if training.rollout is None else training.rollout.temperature
         if self.options.source == "teacher":
             instead = ", or source=stored for stored distributions" if self.method == "kd" else ""
             self._teacher = LocalTeacher(training, self.method, instead=instead)
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """Tokens, and of them those that the student drew."""
+        return super().counts(batch) | (sampled_counts(batch) if self._drawn_at is not None else {})
 
     def prepare(self, batch: Batch, step: Step) -> HeadLogits | None:
         """The teacher's pass: its hidden states and output layer, of which the loss makes scores a few at a time."""
@@ -93,6 +102,10 @@ class DistillObjective(Objective):
         kept = logits if self.options.nll_weight else replace(logits, hidden_BTD=logits.hidden_BTD.detach())
         nll = weighted_nll(token_logps(kept, batch.labels_RT), mask_RT, reduction="global", num_items=tokens)
         log = {"divergence": value.detach(), "nll": nll.detach()}
+        if self._drawn_at is not None:
+            with torch.no_grad():
+                drawn_RT = token_logps(logits, batch.labels_RT, temperature=self._drawn_at)
+            log |= sampler_gap(batch, drawn_RT, counts)
         return Loss(value + self.options.nll_weight * nll if self.options.nll_weight else value, log)
 
     def _divergence(self, batch: Batch, logits: HeadLogits, teacher: HeadLogits | None) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -21,7 +22,7 @@ from backends.rollouts.journal import Journal
 from backends.train import train
 from backends.trainers.trainer import ObjectiveTrainer
 from harness import catalog
-from harness.errors import StoreError
+from harness.errors import StoreError, TrainingStopped
 from tests.tiny_model import write_model
 
 pytestmark = pytest.mark.slow
@@ -230,6 +231,25 @@ def test_texts_stay_and_arrays_go_unless_told_otherwise(student: Path, twice: Pa
     assert {path.suffix for path in twice.glob("models/*/rollouts/train/*")} == {".jsonl"}
     train(config(student, "grpo"), tmp_path, Runtime(keep_rollouts="none"))
     assert not list(tmp_path.glob("models/*/rollouts/train/*"))
+
+
+@pytest.mark.parametrize("method", ["grpo", "gkd", "tsd_kd"])
+def test_a_sampler_with_other_weights_ends_the_training(
+    method: str, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, drawn = HfEngine.draw, 0
+
+    def draw(self: HfEngine, wanted: Any, emit: Any) -> None:
+        nonlocal drawn
+        drawn += 1
+        far = np.float32(0.3 if drawn == 3 else 0)
+        whole(self, wanted, lambda number, one: emit(number, replace(one, logps_T=one.logps_T - far)))
+
+    monkeypatch.setattr(HfEngine, "draw", draw)
+    with pytest.raises(TrainingStopped, match=r"step 3: the sampler does not have the student's weights.*kept"):
+        train(config(student, method), tmp_path, EACH)
+    assert [row["sampler_gap"] < 1e-5 for row in rows(tmp_path)] == [True, True]
+    assert list(tmp_path.glob("models/*/rollouts/train/*")) and list(tmp_path.glob("models/*/checkpoints/*/*"))
 
 
 def test_grpo_earns_more_with_every_step(student: Path, tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from backends.methods._teacher_rl import (
     scaled_by_d,
     towards_teacher,
 )
+from backends.methods.gkd import GkdOptions
+from backends.methods.kd import DistillObjective
 from backends.rollouts.types import RolloutGroup, RolloutMark
 from harness.errors import ConfigError, DataError
 
@@ -184,6 +186,31 @@ def test_the_correction_weighs_tokens_by_the_sampler(student: Student) -> None:
     assert weighed.log["sampler_weight"] == pytest.approx(1.2)
     assert weighed.loss == pytest.approx(1.2 * plain.loss, rel=1e-5)
     assert plain.log["sampler_gap"] == pytest.approx(math.log(1.5), rel=1e-4)
+
+
+def test_the_sampler_is_compared_whatever_the_terms_are(student: Student, teacher: Student) -> None:
+    logps = [own.detach() for own in student.logps(completions(), 0)]
+    drawn = [own - 0.25 if number else torch.full_like(own, math.nan) for number, own in enumerate(logps)]
+    examples = with_extra(completions(), "sampler_logps", drawn)  # the first is a record's own response
+    for objective in (
+        set_up(OnPolicyObjective("m", PolicyOptions(), [NllTerm()]), student, completions()),
+        set_up(DistillObjective(GkdOptions().as_kd(), "gkd"), student, completions(), teacher),
+    ):
+        assert student.step(objective, examples).log["sampler_gap"] == pytest.approx(0.25, rel=1e-4)
+        given = with_extra(completions(), "sampler_logps", [torch.full_like(own, math.nan) for own in logps])
+        assert "sampler_gap" not in student.step(objective, given).log  # nothing was drawn: no number, never 0
+        assert_invariant(student, lambda made=objective: made, examples)
+    alone = DistillObjective(GkdOptions().as_kd(), "kd")  # of the records' responses
+    alone.setup(dataclasses.replace(student.training(completions()), teacher="t", load=lambda spec: (
+        teacher.model, teacher.tokenizer)))  # fmt: skip
+    assert "sampler_gap" not in student.step(alone, examples).log
+
+
+def test_another_policy_than_the_latest_drew(student: Student) -> None:
+    logps = [own.detach() for own in student.logps(completions(), 0)]
+    examples = with_extra(completions(), "old_logps", [own - 0.5 for own in logps])
+    examples = with_extra(examples, "sampler_logps", [own - 0.5 for own in logps])
+    assert student.step(made(student), examples).log["sampler_gap"] == pytest.approx(0, abs=1e-5)
 
 
 def test_each_term_divides_by_its_own_count(student: Student) -> None:
