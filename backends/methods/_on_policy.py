@@ -169,7 +169,7 @@ class PolicyTerm(Term):
             seen.logps_RT, log_ratio_RT, advantage_RT, mask_RT, clip=how.clip, low=low, high=high, most=how.most
         )
         log = {"ratio": found.ratio_RT, "clip_low": found.low_RT, "clip_high": found.high_RT}
-        log |= {"advantage_abs": advantage_RT.abs()}
+        log |= {"advantage_abs": advantage_RT.abs(), "ratio_square": found.ratio_RT.square()}
         loss_RT, sampler_RT = found.loss_RT, seen.batch.extras.get("sampler_logps")
         if sampler_RT is not None and how.correction != "none":
             weight_RT = correction_weights(seen.old_RT, sampler_RT, mask_RT, how=how.correction, cap=how.cap)

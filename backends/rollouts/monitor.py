@@ -90,6 +90,13 @@ def staleness(groups: Sequence[RolloutGroup], step: int) -> dict[str, float]:
     return {"staleness": float(np.mean([step - rollout.version for group in groups for rollout in group.rollouts]))}
 
 
+def effective_share(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Effective sample size of a step's tokens over their number, 1 where the student is the policy that drew them."""
+    if not numbers.get("ratio_square"):
+        return {}
+    return {"ess": numbers["ratio"] ** 2 / numbers["ratio_square"]}
+
+
 def _summary(name: str, values: Sequence[float | None]) -> dict[str, float]:
     known = [value for value in values if value is not None]
     found = {f"none/{name}": 1.0 - len(known) / len(values)}

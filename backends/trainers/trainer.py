@@ -28,6 +28,7 @@ from backends.losses.positions import HeadLogits
 from backends.records.collate import collate, padding
 from backends.records.segments import Example
 from backends.rollouts.alarms import Alarms
+from backends.rollouts.monitor import effective_share
 from backends.rollouts.settings import RolloutSettings
 from backends.trainers.account import Account
 from backends.trainers.batch import Batch, as_batch
@@ -200,6 +201,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         own = torch.stack([self._step_log[name].double() for name in names])
         values = self._over_processes(torch.cat([own, self.account.take().to(own.device)])).tolist()
         numbers = {**self.feed.numbers, **dict(zip(names, values[: len(names)], strict=True))}
+        numbers |= effective_share(numbers)
         self._step_log = {}
         finite = torch.isfinite(torch.as_tensor(numbers["loss"])) and (norm is None or torch.isfinite(_local(norm)))
         if not finite:

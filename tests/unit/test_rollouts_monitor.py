@@ -11,7 +11,7 @@ import pytest
 
 from backends.rollouts.alarms import FLAT_STOP, FLAT_WARN, WINDOW, Alarms, Series, Sign
 from backends.rollouts.cutting import CUT_OFF
-from backends.rollouts.monitor import advantage_numbers, part_numbers, staleness, text_numbers
+from backends.rollouts.monitor import advantage_numbers, effective_share, part_numbers, staleness, text_numbers
 from backends.rollouts.sampler_gap import SamplerGap
 from backends.rollouts.types import LEFT_OUT, Credited, RolloutGroup, RolloutMark
 from tests.drawn_groups import group
@@ -89,6 +89,13 @@ def test_repetition_is_of_each_completion_alone() -> None:
     """The same text twice in a group repeats nothing within either."""
     assert text_numbers([group(texts=("abcdefgh", "abcdefgh"))])["repetition"] == 0
     assert "repetition" not in text_numbers([group(texts=("a", ""))])
+
+
+def test_the_effective_share_is_of_the_ratios() -> None:
+    ratios = np.array([1.0, 1.0, 4.0])
+    numbers = {"ratio": float(ratios.mean()), "ratio_square": float((ratios**2).mean())}
+    assert effective_share(numbers)["ess"] == pytest.approx(ratios.sum() ** 2 / (3 * (ratios**2).sum()))
+    assert effective_share({"loss": 1.0}) == {} and effective_share({"ratio": 0.0, "ratio_square": 0.0}) == {}
 
 
 def test_advantages_and_age() -> None:
