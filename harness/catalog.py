@@ -266,6 +266,10 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.methods.grpo:METHOD",
             "completions of a prompt, each weighed by its reward beside the others' (and DAPO, Dr. GRPO, GSPO)",
         ),
+        "ppo": (
+            "backends.methods.ppo:METHOD",
+            "a value function says what was expected at each token: no groups, several passes (PPO with GAE)",
+        ),
         "mcq_rl": (
             "backends.methods.mcq_rl:METHOD",
             "GRPO on multiple choice with the right letter as the only reward (AlphaMed)",

@@ -21,6 +21,7 @@ from harness.errors import DataError
 
 RL = (
     "grpo",
+    "ppo",
     "mcq_rl",
     "opd",
     "minillm",
@@ -147,7 +148,7 @@ def test_every_method_is_one_stage_of_drawing(name: str) -> None:
     (stage,) = method.stages(method.options())
     assert stage.rolling is not None and "response" not in stage.needs
     assert stage.rolling.weights == ("" if name in UNMARKED else "accuracy=1")
-    assert ("teacher logits" in method.needs) == (name not in ("grpo", "mcq_rl", "rft"))
+    assert ("teacher logits" in method.needs) == (name not in ("grpo", "ppo", "mcq_rl", "rft"))
     stage.objective()
 
 
