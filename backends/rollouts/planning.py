@@ -63,7 +63,8 @@ class Rolled:
             f"draws {how.group} completions of each of {self.prompts} prompts a generation, {how.updates} updates x "
             f"{how.passes} passes: {generations:,} generations, {total:,} completions of at most {how.max_new:,} "
             f"tokens ({told})",
-            f"each of {len(self.records):,} prompts comes {times:.2g} times; rewards {weights}",
+            f"each of {len(self.records):,} prompts comes {times:.2g} times; rewards {weights}"
+            + (f", which ask {', '.join(self.totals.models)}" if self.totals.models else ""),
             f"keys and values of what is decoded at a time: at most {self.cache_bytes / 2**20:,.0f} MiB per device, "
             "freed before the training pass",
         ]

@@ -33,6 +33,9 @@ from harness.models.hf_load import load_for_training
 from harness.models.hf_source import is_adapter
 
 _SCHEDULERS = {"epoch_decay": "constant"}  # its own: `ObjectiveTrainer`'s `decay`
+_TOGETHER_S, _APART_S = 1800, 3600
+"""Seconds that processes wait for each other: torch's own, and twice as long where one may wait for a judge, whose
+deadline is half of it (`backends.rewards.asked`), while another is through with its groups."""
 _APART = 100_003
 """The order of epoch e comes from data seed + e: without a gap, seed 1 would see the epochs of seed 0, one later."""
 
@@ -214,6 +217,7 @@ def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path
         disable_tqdm=True,
         dataloader_pin_memory=gpu,
         remove_unused_columns=False,
+        ddp_timeout=_APART_S if stage.rolled is not None else _TOGETHER_S,
     )
 
 

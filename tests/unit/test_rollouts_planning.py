@@ -120,6 +120,12 @@ def test_a_dry_run_tells_how_much_will_be_drawn(student: Path, tmp_path: Path) -
     assert "rewards accuracy=1" in lines and "MiB per device" in lines and "    ids " in lines and "at most" in lines
 
 
+def test_a_dry_run_names_the_models_that_rewards_ask(student: Path, tmp_path: Path) -> None:
+    told = {"options": {"weights": "judge=1"}, "reward": {"judge.model": "mock:judge", "judge.rubric": "rating_10"}}
+    lines = "\n".join(describe(plan(student, tmp_path, settings={"epochs": 1}, **told)))
+    assert "rewards judge=1, which ask mock:judge" in lines
+
+
 def test_the_command_line_says_it_in_one_line(
     student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
