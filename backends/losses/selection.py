@@ -1,4 +1,4 @@
-"""Which tokens a teacher's word is worth most at, and a ranking of what could be said there (TSD-KD, ICLR 2026).
+"""Which tokens a teacher's word is worth most at (TSD-KD, CORD), and a ranking of what could be said there (TSD-KD).
 
 Selections are by completion, so that how completions are cut into micro-batches changes nothing; the authors' code has
 them over the flattened batch. Everything is 0, or False, outside the mask.
@@ -81,3 +81,19 @@ def plackett_luce(scores: Tensor) -> Tensor:
 def _spent(entropy_RT: Tensor, mask_RT: Tensor) -> Tensor:
     check_shape("the mask", mask_RT, like=entropy_RT)
     return torch.where(mask_RT.bool(), entropy_RT.detach(), torch.zeros_like(entropy_RT))
+
+
+def early_and_far(values_RT: Tensor, mask_RT: Tensor, *, alpha: float, top: int, beta: float) -> Tensor:
+    """CORD's weight of each token, (R, T): more at the beginning, more where the value is large, 0 outside the mask.
+
+    Of a row's n tokens the t-th has beta - (beta - 1)(t - 1)/(n - 1), beta where it is alone, times alpha if its value
+    is among the row's `top` largest.
+    """
+    mask_RT = mask_RT.bool()
+    tokens_R1 = mask_RT.sum(1, keepdim=True)
+    place_RT = (mask_RT.cumsum(1) - 1).clamp(min=0)
+    early_RT = beta - (beta - 1) * place_RT / (tokens_R1 - 1).clamp(min=1)
+    ordered_RT = values_RT.masked_fill(~mask_RT, float("-inf")).argsort(stable=True, dim=1, descending=True)
+    rank_RT = ordered_RT.argsort(dim=1)
+    far_RT = torch.where(rank_RT < top, alpha, 1.0)
+    return (early_RT * far_RT * mask_RT).to(values_RT.dtype)

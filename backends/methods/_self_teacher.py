@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from backends.base import ExampleMaker, Rolling, Stage, must_be, refuse_unused
 from backends.methods._on_policy import OnPolicyObjective, Term
@@ -34,6 +35,18 @@ class SelfTeacherOptions:
         return Own(self.teacher, self.rate)
 
 
+def told_more(stage: Stage, own: Own, context: Context, examples: ExampleMaker = prompts) -> Stage:
+    """The stage with a teacher that is the student itself and reads its completions behind what `context` tells."""
+    assert stage.rolling is not None
+    objective: Any = stage.objective
+    return replace(
+        stage,
+        examples=examples,
+        objective=partial(objective, own=own),
+        rolling=replace(stage.rolling, context=context),
+    )
+
+
 def self_stage(
     method: str,
     own: Own,
@@ -49,11 +62,12 @@ def self_stage(
     ratio: bool = False,
     compares: bool = False,
 ) -> Stage:
-    """A stage whose teacher reads the student's completions behind what `context` tells.
+    """A stage with such a teacher, whose terms are these alone.
 
     `options` are those of its policy term and rewards, if it has any; `ratio` and `compares` as of `Rolling`.
     """
     options = options or PolicyOptions(weights="")
-    objective = partial(OnPolicyObjective, method, options, terms, own=own)
-    rolling = Rolling(credit, options.weights, rollout, context, ratio=ratio, compares=compares)
-    return Stage(name, ("prompt",), examples, objective, settings, rolling=rolling)
+    objective = partial(OnPolicyObjective, method, options, terms)
+    rolling = Rolling(credit, options.weights, rollout, ratio=ratio, compares=compares)
+    stage = Stage(name, ("prompt",), examples, objective, settings, rolling=rolling)
+    return told_more(stage, own, context, examples)

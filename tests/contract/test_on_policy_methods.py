@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 
 from backends.base import TrainMethod, load_method
 from backends.config import Runtime, TrainConfig
+from backends.records.record import write_records
+from backends.records.source import load_records
 from backends.rewards.total import Totals
 from backends.rollouts.engine_hf import HfEngine
 from backends.rollouts.journal import Journal
@@ -34,8 +36,9 @@ def _rolls(name: str) -> bool:
 
 
 METHODS = [name for name in sorted(catalog.entries("method")) if _rolls(name)]
-OPTIONS: dict[str, dict[str, str]] = {}
+OPTIONS: dict[str, dict[str, str]] = {"sdpo": {"success": "0.02"}}
 """What a method needs to be told on these data, beside rewards that any model can earn."""
+DATA = "synth:levels=1,per_level=8"
 EACH, ALWAYS = Runtime(logging_steps=1, save_steps=2), Runtime(logging_steps=1, save_steps=1)
 
 
@@ -47,6 +50,10 @@ class _Killed(Exception):
 def student(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder / "teacher", seed=1, context=512)
+    clean = (
+        replace(one, meta={**one.meta, "clean": f"Clearly: {one.prompt[-1].content}"}) for one in load_records(DATA)
+    )
+    write_records(folder / "clean.jsonl", clean)
     yield write_model(folder / "student", context=512)
 
 
@@ -61,7 +68,7 @@ def config(student: Path, method: str, **more: Any) -> TrainConfig:
     return TrainConfig(
         method=method,
         student=f"hf:{student}",
-        data="synth:levels=1,per_level=8",
+        data=str(student.with_name("clean.jsonl")) if method == "cord" else DATA,
         teacher=f"hf:{student.with_name('teacher')}" if "teacher logits" in found.needs else None,
         options=options | OPTIONS.get(method, {}),
         settings=settings | more.pop("settings", {}),

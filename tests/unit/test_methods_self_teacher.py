@@ -9,24 +9,29 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from completions import LENGTHS, completions, set_up
+from completions import LENGTHS, completions, set_up, with_extra
 from objective_steps import Student, Taken, assert_invariant, record
 
 from backends.base import Step, TrainMethod, load_method
 from backends.losses.divergence import divergence, token_divergence
+from backends.losses.selection import early_and_far
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions
+from backends.methods.cord import CordOptions
 from backends.methods.opsd import OpsdOptions
 from backends.methods.sdft import SdftOptions
+from backends.methods.sdpo import SdpoOptions
 from backends.records.segments import CODE, Encoded, Encoder, Example
+from backends.rollouts.alarms import Alarms
+from backends.rollouts.monitor import text_numbers
 from backends.rollouts.types import Rollout, RolloutGroup, RolloutMark
 from backends.teachers.contexts import CLEAN, DEMONSTRATION, SOLUTION, Sibling, solution_of, template
 from backends.teachers.moving import Own, SelfTeacher, Which, moved, trained_weights
 from harness.errors import ConfigError, DataError
 from harness.types import Message
 
-METHODS = ("opsd", "sdft")
+METHODS = ("opsd", "sdft", "sdpo", "cord")
 TOLD = (3, 7, 0, 9)
 """Tokens that each completion's row aside has more in front."""
 
@@ -75,8 +80,9 @@ def by_hand(student: Student, examples: Sequence[Example], kind: Any, most: floa
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_teacher_that_is_told_nothing_more_teaches_nothing(student: Student, method: str) -> None:
-    for told in ("initial", "self"):
-        taken = student.step(made(student, method, teacher=told), aside(completions(), (0, 0, 0, 0)))
+    for told in ({"teacher": "initial"}, {"teacher": "self"}) if method != "cord" else ({},):
+        worthless = tuple(replace(one, numbers={}) for one in completions())
+        taken = student.step(made(student, method, **told), aside(worthless, (0, 0, 0, 0)))
         assert taken.loss == 0.0
         assert all(float(grad.abs().max()) < 1e-15 for grad in taken.grads.values())
 
@@ -290,12 +296,91 @@ def test_records_without_it_are_refused_and_those_without_room_left_out(student:
     [
         (OpsdOptions, {"beta": 0.3}), (OpsdOptions, {"clip_tau": 0.0}), (OpsdOptions, {"rate": 0.1}),
         (OpsdOptions, {"divergence": "jsd", "clip_tau": 1.0}), (SdftOptions, {"alpha": 1.5}),
-        (SdftOptions, {"top_k": 0}), (SdftOptions, {"teacher": "ema", "rate": 2.0}),
+        (SdftOptions, {"top_k": 0}), (SdpoOptions, {"is_clip": 0.5}), (SdpoOptions, {"teacher": "self", "rate": 0.1}),
+        (CordOptions, {"beta": 0.5}), (CordOptions, {"distill": -1.0}), (SdftOptions, {"teacher": "ema", "rate": 2.0}),
     ],
 )  # fmt: skip
 def test_options_that_contradict_are_refused(options: Any, values: Mapping[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must be|no effect"):
         options(**values)
+
+
+def test_sdpo_weighs_by_the_bounded_ratio_as_trl_does(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    from trl.experimental.sdpo.loss_utils import (
+        apply_importance_sampling_clipping,
+        compute_topk_self_distillation_loss,
+    )
+
+    examples = aside(completions())
+    logps = student.logps(examples, 0)
+    old = [found.detach() + torch.linspace(-1.5, 1.0, len(found)) for found in logps]
+    taken = student.step(made(student, "sdpo", top_k=5), with_extra(examples, "old_logps", old))
+    values = []
+    for example, logps_T, old_T in zip(examples, logps, old, strict=True):
+        scores = []
+        for (sequence,) in (example.sequences, example.aside):
+            ids = torch.tensor(sequence.ids_T, dtype=torch.int64)
+            scores.append(student.model(input_ids=ids[None]).logits[0, :-1][torch.tensor(sequence.supervised_T[1:])])
+        each_T = compute_topk_self_distillation_loss(
+            scores[0], scores[1].detach(), distillation_topk=5, distillation_alpha=0.5, distillation_add_tail=True
+        )
+        values.append(apply_importance_sampling_clipping(each_T, logps_T, old_T.float(), 2.0))
+    loss = torch.cat(values).mean()
+    torch.testing.assert_close(taken.loss, loss.item(), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(taken.grads, student.gradients(loss), rtol=1e-4, atol=1e-7)
+    plain = student.step(made(student, "sdpo", top_k=5, is_clip=None), examples)
+    assert student.step(made(student, "sdpo", top_k=5), examples).loss == plain.loss != taken.loss  # ratio 1: no weight
+
+
+def test_cord_weighs_what_is_early_and_what_differs_most() -> None:
+    values_RT = torch.tensor([[0.0, 9.0, 1.0, 5.0, 2.0, 3.0, 9.0], [9.0, 9.0, 4.0, 9.0, 9.0, 9.0, 9.0]])
+    mask_RT = torch.tensor([[0, 1, 1, 1, 1, 1, 0], [0, 0, 1, 0, 0, 0, 0]]).bool()
+    plain = early_and_far(values_RT, mask_RT, alpha=1.0, top=20, beta=2.0)
+    assert plain.tolist() == [[0.0, 2.0, 1.75, 1.5, 1.25, 1.0, 0.0], [0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]]
+    far = early_and_far(values_RT, mask_RT, alpha=2.0, top=2, beta=1.0)
+    assert far.tolist() == [[0.0, 2.0, 1.0, 2.0, 1.0, 1.0, 0.0], [0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]]
+    assert torch.equal(early_and_far(values_RT, mask_RT, alpha=1.0, top=20, beta=1.0), mask_RT.float())
+
+
+def test_cord_is_reverse_kl_beside_the_reward(student: Student) -> None:
+    examples = aside(completions())
+    taken = student.step(made(student, "cord", alpha=1.0, beta=1.0), examples)
+    assert taken.log["divergence"] == pytest.approx(by_hand(student, examples, "reverse_kl").item(), rel=1e-5)
+    assert taken.loss == pytest.approx(taken.log["policy"] + taken.log["divergence"])
+    alone = student.step(made(student, "cord", distill=0.0), examples)
+    (stage,) = load_method("grpo").stages(PolicyOptions(scale="off"))  # type: ignore[union-attr]
+    plain = student.step(set_up(stage.objective(), student, completions()), completions())
+    torch.testing.assert_close(alone.grads, plain.grads)
+
+
+def test_what_a_method_tells_and_whom(student: Student) -> None:
+    for name, context, which in (
+        ("opsd", SOLUTION, "initial"), ("sdft", DEMONSTRATION, "initial"), ("sdpo", Sibling(), "ema"),
+        ("cord", CLEAN, "initial"),
+    ):  # fmt: skip
+        found = load_method(name)
+        assert isinstance(found, TrainMethod)
+        (stage,) = found.stages(found.options())
+        assert stage.rolling is not None and stage.rolling.context == context
+        assert made(student, name).own == Own(which)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_planted_leak_ends_the_training_and_a_clean_run_goes_on(method: str) -> None:
+    found = load_method(method)
+    assert isinstance(found, TrainMethod)
+    rolling = found.stages(found.options())[-1].rolling
+    assert rolling is not None
+    for leaking in (True, False):
+        alarms = Alarms(60, ("leak",), privileged=rolling.context is not None)
+        for step in range(40):
+            leaks = leaking and step > 10
+            says = "As stated in the solution, it is 4." if leaks else "The solution is 4, as 2 + 2."
+            texts = {place: says if place < 3 else "So the answer is 4." for place in range(16)}
+            alarms.see(step, {"completions": 16.0, **text_numbers([group(*[0.0] * 16, texts=texts)])})
+        assert alarms.stopped == ("leak" if leaking else None)
+        assert any("appeal to a solution" in line for line in alarms.lines) == leaking
 
 
 def test_a_divergence_term_weighs_by_its_own_values(student: Student) -> None:
