@@ -14,7 +14,11 @@ from tests.tiny_model import write_model
 
 DATA = {"gsrm": "synth:levels=1+2,per_level=20,style=long"}
 """Of a recipe that the others' data do not fit."""
-RLKD = [f"{name}:{variant}" for name in ("rlkd", "rlkd-grpo", "rlkd-shuffled") for variant in ("zero", "r1-distill")]
+RLKD = [
+    f"{name}:{variant}"
+    for name in ("rlkd", "rlkd-grpo", "rlkd-ppo", "rlkd-shuffled")
+    for variant in ("zero", "r1-distill")
+]
 OFFLINE = ["gsrm", "rlkd-sft:zero", "rlkd-sft:r1-distill"]
 
 
@@ -40,9 +44,10 @@ def test_rlkd_and_its_controls(name: str, student: Path, tmp_path: Path) -> None
     plan = plan_training(apply(load_recipe(name), changes(student, name, **own)), tmp_path)
     (stage,) = plan.stages
     assert stage.rolled is not None
-    assert (stage.rolled.settings.group, stage.rolled.prompts, stage.steps) == (4, 8, 5)
+    planned = (1, 32, 4) if "ppo" in name else (4, 8, 5)  # four passes over 32 of the 40 prompts
+    assert (stage.rolled.settings.group, stage.rolled.prompts, stage.steps) == planned
     assert list(stage.rolled.totals.weights) == ["accuracy", "structure", "format", "tags"]
-    assert stage.rolled.totals.weights["structure"] == (0.0 if "grpo" in name else 3.0)
+    assert stage.rolled.totals.weights["structure"] == (0.0 if "po:" in name else 3.0)
 
 
 @pytest.mark.parametrize(
