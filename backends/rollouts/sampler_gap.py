@@ -30,6 +30,6 @@ class SamplerGap:
             first = "" if self.base is None else f", {self.base:.1e} in the first step"
             return (
                 f"the sampler does not have the student's weights: log-probabilities of the drawn tokens differ by "
-                f"{gap:.1e} in the mean{first}. Look at how weights reach the engine, or draw with rollout.engine=hf"
+                f"{gap:.1e} in the mean{first}. Look at how weights reach the engine"
             )
         return None
