@@ -172,6 +172,10 @@ class Runtime:
     """"trackio", "wandb", "tensorboard": handed to the trainer."""
     keep_rollouts: Literal["all", "text", "none"] = "text"
     """What stays of completions that no checkpoint needs any more: everything, texts and marks, nothing."""
+    judge_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the engines of reward models: "<option>" of all, "<spec>:<option>" of one."""
+    judge_budget: str | None = None
+    """What this command may spend on them; None: no limit."""
 
 
 def settings_from(values: Mapping[str, Json]) -> Settings:

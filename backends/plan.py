@@ -19,6 +19,7 @@ from backends.records.preflight import odd_lines, preflight
 from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
 from backends.records.source import load_records
+from backends.rewards.total import refuse_others
 from backends.rollouts.planning import Rolled, context_of, plan_rolling
 from backends.world import processes
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
@@ -259,6 +260,7 @@ def _no_strays(config: TrainConfig, stages: Sequence[StagePlan]) -> None:
                 f"{part}.{next(iter(told))} has no effect: the student of {config.method} draws nothing while it is "
                 "trained"
             )
+    refuse_others(config.reward, {name: None for plan in stages if plan.rolled for name in plan.rolled.totals.weights})
 
 
 def _lasting(settings: Settings) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from backends.config import Runtime, TrainConfig
 from backends.load import finished
 from backends.plan import Plan, StagePlan, plan_training
 from backends.provenance import check_reporters, provenance
+from backends.rewards.scorers import refuse_unasked
 from backends.world import is_first
 from harness.errors import Interrupted, StoreError, TrainingStopped
 from harness.files import check_folder, open_lock, read_json, write_atomically
@@ -59,6 +60,8 @@ def train(
     runtime = runtime or Runtime()
     check_reporters(runtime.report_to)
     plan = plan or plan_training(config, results_dir)
+    asked = [spec for stage in plan.stages if stage.rolled is not None for spec in stage.rolled.totals.models]
+    refuse_unasked(asked, runtime.judge_options, runtime.judge_budget)
     folder = models_dir(results_dir) / plan.model_id
     if (folder / CARD).is_file():
         return finished(folder)

@@ -115,10 +115,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "rating_10": ("rubrics:rating_10.toml", "one answer rated 1 to 10, against a reference where there is one"),
         "pairwise_5": ("rubrics:pairwise_5.toml", "two answers, five verdicts from A>>B to B>>A"),
         "pairwise_2": ("rubrics:pairwise_2.toml", "two answers, one token: for log-probability preferences"),
-        "pairwise_verdict": (
-            "rubrics:pairwise_verdict.toml",
-            "two candidates by principles of the task's own, ending in VERDICT: 1 or 2: what `rjudge` trains",
-        ),
+        "pairwise_verdict": ("rubrics:pairwise_verdict.toml", "two answers, reasons, then VERDICT: 1 or 2 (`rjudge`)"),
         "match_step": ("rubrics:match_step.toml", "whether two steps are taken for the same purpose: yes or no"),
         "match_question": ("rubrics:match_question.toml", "whether two sub-problems ask the same thing: yes or no"),
         "match_result": ("rubrics:match_result.toml", "whether two results are equal: yes or no"),
@@ -270,6 +267,9 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.methods.ppo:METHOD",
             "a value function says what was expected at each token: no groups, several passes (PPO with GAE)",
         ),
+        "ssr": ("backends.methods.ssr:METHOD", "reinforcement by the student's own vote, then by labels (MedSSR)"),
+        "rjudge": ("backends.methods.rjudge:METHOD", "a reasoning judge: right reasons, then verdicts (WebArbiter)"),
+        "curio_rl": ("backends.methods.curio_rl:METHOD", "CurioSFT, then GRPO from it: whether kept entropy pays"),
         "mcq_rl": (
             "backends.methods.mcq_rl:METHOD",
             "GRPO on multiple choice with the right letter as the only reward (AlphaMed)",

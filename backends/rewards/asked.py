@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backends.rewards.scorers import Spending
+from harness.errors import BudgetReached
 from harness.hashing import canonical_json
 from harness.models import load_model
 from harness.models.budget import Budget, Meter
@@ -136,6 +137,11 @@ class AskedModels:
         self._waiting.add(future)
         try:
             return future.result()
+        except BudgetReached:
+            raise BudgetReached(
+                f"stopped at the budget of reward models, spent {self._budget}; raise --judge-budget and run the same "
+                "command again (what they said is stored and costs nothing)"
+            ) from None
         except BaseException:
             future.cancel()  # Ctrl-C in the caller: what it waited for is of no use to anybody
             raise

@@ -11,9 +11,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import ConfigError, UsageError
 from harness.grading.pool import GradingPool
 from harness.models.budget import Budget
+from harness.options import refuse_strays
 from harness.types import Completion, Request
 from judges.types import Judging, Judgment, Task
 
@@ -52,6 +53,15 @@ class Scorers:
     judge: Callable[[str, Judging, Sequence[Task]], list[list[Judgment]]] = _nobody
     """The judgments of a model about each task, as `judges.ask.judge_tasks` makes them; from the same cache."""
     spent: Spending = field(default_factory=Spending)
+
+
+def refuse_unasked(models: Sequence[str], arguments: Mapping[str, str], budget: str | None) -> None:
+    """Raise `ConfigError` for options and a budget of models that no reward of a training asks."""
+    if (arguments or budget is not None) and not models:
+        raise ConfigError("--judge-arg and --judge-budget are for reward models, and no reward here asks one")
+    refuse_strays(arguments, models, "--judge-arg", "reward model")
+    if budget is not None:
+        Budget.parse(budget)
 
 
 @contextmanager

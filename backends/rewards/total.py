@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from backends.records.record import TrainRecord, require
 from backends.rewards.base import Reward, load_reward
@@ -47,6 +47,17 @@ def parse_weights(text: str) -> dict[str, float]:
     return found
 
 
+def refuse_others(options: Mapping[str, str], rewards: Iterable[str]) -> None:
+    """Raise `ConfigError` for an option "<reward>.<field>" of a reward that is none of these."""
+    known = tuple(rewards)
+    for key in options:
+        name, dot, _ = key.partition(".")
+        if not dot or name not in known:
+            raise ConfigError(
+                f"reward.{key} is for no reward of this training: the weights name {', '.join(known) or 'none'}"
+            )
+
+
 class Totals:
     """All rewards of a training. Safe to use from several threads."""
 
@@ -54,12 +65,10 @@ class Totals:
         """`options`: "<reward>.<field>" -> value. Raises `ConfigError`, and `UnknownName` for a reward."""
         self.weights: Mapping[str, float] = parse_weights(weights)
         """Reward -> how much its values count."""
+        refuse_others(options, self.weights)
         own: dict[str, dict[str, str]] = {name: {} for name in self.weights}
         for key, value in options.items():
-            name, dot, option = key.partition(".")
-            if not dot or name not in own:
-                known = ", ".join(own) or "none"
-                raise ConfigError(f"reward.{key} is for no reward of this training: the weights name {known}")
+            name, _, option = key.partition(".")
             own[name][option] = value
         self.rewards: Mapping[str, Reward] = {
             name: parse_options(load_reward(name), told, f"reward.{name}") for name, told in own.items()

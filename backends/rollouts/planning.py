@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backends.base import Rolling, Stage
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised
-from backends.rewards.total import Totals
+from backends.rewards.total import Totals, parse_weights
 from backends.rollouts.settings import RolloutSettings, prompts_per_generation, rollout_settings
 from harness.errors import ConfigError, DataError
 
@@ -95,12 +95,15 @@ def plan_rolling(
     assert rolling is not None
     refuse_sharded()
     rollout = rollout_settings(rolling.settings, config.rollout)
-    totals = Totals(rolling.weights, config.reward)
+    own = parse_weights(rolling.weights)  # of several stages each may have rewards of its own
+    totals = Totals(
+        rolling.weights, {key: value for key, value in config.reward.items() if key.partition(".")[0] in own}
+    )
     _check(config.method, rolling, settings, rollout, config)
-    totals.check(records)
     data, rollout = _fitting(stage.examples(encoder, records), rollout, encoder.max_length, context_of(architecture))
     known = {record.id: record for record in records}
     kept = tuple(known[example.id] for example in data.examples)
+    totals.check(kept)
     kept, held_out = _held_out(kept, rollout, config)
     lengths = [len(example.sequences[0].ids_T) for example in data.examples]
     if rollout.every == "stage":

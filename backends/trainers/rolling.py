@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import Step, Training
+from backends.config import Runtime
 from backends.records.record import TrainRecord
 from backends.records.segments import Example
 from backends.rewards.scorers import REPLIES, open_scorers
@@ -19,6 +20,7 @@ from backends.rollouts.held_out import HeldOut
 from backends.rollouts.journal import Journal, Keep, fingerprint
 from backends.rollouts.rolls import Generation, Rolls
 from backends.rollouts.source import RolloutSource
+from harness.models.budget import Budget
 
 
 def rolling_feed(
@@ -27,18 +29,22 @@ def rolling_feed(
     totals: Totals,
     journal: Journal,
     size: int,
-    keep: Keep,
+    runtime: Runtime,
     results: Path,
     graded: tuple[Totals, Sequence[TrainRecord]] | None = None,
 ) -> RollingFeed:
     """The feed of a stage, with its graders; `size`: completions of the whole stage; `graded`: what is looked at.
 
-    Records that a reward could never mark are not drawn for. Raises `DataError` if that is all of them.
+    Records that a reward could never mark are not drawn for. Raises `DataError` if that is all of them, and what
+    opening the scorers raises.
     """
+    options, budget = runtime.judge_options, None
+    if runtime.judge_budget is not None:
+        budget = Budget.parse(runtime.judge_budget)
     held = ExitStack()
     # Each process has a file of its own: sqlite belongs to one. Nothing is written where no model is asked.
     replies = journal.folder / (f"{source.rank}-{REPLIES}" if source.rank else REPLIES) if totals.models else None
-    scorers = held.enter_context(open_scorers(replies, results, models=totals.models))
+    scorers = held.enter_context(open_scorers(replies, results, models=totals.models, arguments=options, budget=budget))
     try:
         left_out = totals.unmarkable(source.records, scorers)
     except BaseException:
@@ -50,7 +56,7 @@ def rolling_feed(
         return scorers.spent.tokens_in, scorers.spent.tokens_out
 
     rolls = Rolls(replace(source, records=kept), engine, lambda group: totals.mark(group, scorers), journal, judged)
-    feed = RollingFeed(rolls, size, keep, held, len(left_out))
+    feed = RollingFeed(rolls, size, runtime.keep_rollouts, held, len(left_out))
     if graded is not None:
         accuracy, records = graded
         place = journal.folder / "checkpoints" / source.stage

@@ -121,8 +121,7 @@ def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results:
     journal = Journal(folder, stage.stage.name, plan.model_id, args.process_index, args.world_size)
     size = stage.steps * stage.settings.batch_size
     graded = (accuracy_of(plan.config), rolled.held_out) if rolled.held_out else None
-    engine, keep = HfEngine(rolled.settings), runtime.keep_rollouts
-    return rolling_feed(source, engine, rolled.totals, journal, size, keep, results, graded)
+    return rolling_feed(source, HfEngine(rolled.settings), rolled.totals, journal, size, runtime, results, graded)
 
 
 def _student(plan: Plan, settings: Settings, previous: Path | None, args: TrainingArguments) -> tuple[Any, Any]:

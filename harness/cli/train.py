@@ -56,6 +56,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="What stays of completions that the student wrote while it was trained.",
 )
+@options.some(options.JUDGING, "judge_options")
+@click.option(
+    "--judge-budget", metavar="AMOUNT", help="Stop asking reward models, resumably, at so much: 200ktok, 5usd."
+)
 @click.option("--dry-run", is_flag=True, help="Show settings, data and one tokenised example; train nothing.")
 @options.quiet
 @options.results_dir
