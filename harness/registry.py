@@ -119,7 +119,7 @@ def make_id(base: str, method: str, facts: Mapping[str, Json]) -> str:
     The same facts give the same id, so that the same command finds the training that it interrupted.
     """
     student = base.removeprefix(SCHEME).rstrip("/").rpartition("/")[2] or base
-    slugs = [re.sub(r"[^A-Za-z0-9._+]+", "-", part).strip("-._+")[:40] for part in (student, method)]
+    slugs = [re.sub(r"[^A-Za-z0-9._+]+|\.{2,}", "-", part).strip("-._+")[:40] for part in (student, method)]
     key = canonical_json({"base": base, "method": method, **facts})
     return "-".join([*filter(None, slugs), short_hash(key, 8)])
 

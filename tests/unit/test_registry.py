@@ -157,6 +157,7 @@ def test_any_base_makes_an_id(base: str, method: str, seed: int) -> None:
         ("hf:./out/checkpoint/", "checkpoint-sft-"),
         ("hf:owner/Name-7B", "Name-7B-sft-"),
         ("hf:name", "hf-name-sft-"),
+        ("hf:owner/name..v2", "name-v2-sft-"),
         ("trained:tiny-krsl-1a2b3c4d", "tiny-krsl-1a2b3c4d-sft-"),
     ],
 )
