@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
 from backends.base import load_method
@@ -12,7 +12,6 @@ from backends.config import Settings, settings_from
 from backends.rollouts.settings import rollout_settings
 from harness.errors import ConfigError, did_you_mean
 from harness.models.budget import Budget
-from harness.types import Json
 
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|min|h)", re.IGNORECASE)
 _MOST = 1e15
@@ -24,41 +23,26 @@ DRAWING = ("rollout", "reward")
 """What the keys begin with that say how a student draws, and what that is worth."""
 
 
-@dataclass(frozen=True)
-class Assigned:
-    """What `--set` said, sorted: fields of `TrainConfig` of these names."""
-
-    settings: dict[str, Json] = field(default_factory=dict)
-    options: dict[str, str] = field(default_factory=dict)
-    rollout: dict[str, Json] = field(default_factory=dict)
-    reward: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """For `TrainConfig`."""
-        return vars(self)
-
-
-def sort_assignments(method: str, values: Mapping[str, str]) -> Assigned:
-    """Sort: settings ("learning_rate", "<stage>.learning_rate"), how the student draws ("rollout.group"), what that is
-    worth ("reward.<reward>.<option>"); all else is the method's own.
+def sort_assignments(method: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """Fields of `TrainConfig`: settings ("learning_rate", "<stage>.learning_rate"), how the student draws
+    ("rollout.group"), what that is worth ("reward.<reward>.<option>"); all else is the method's own options.
 
     Raises `UnknownName` for the method, `ConfigError` for a key that is none of these, with a suggestion.
     """
     own = {field.name for field in fields(load_method(method).options)}
     general = {field.name for field in fields(Settings)}
-    found = Assigned()
+    found: dict[str, dict[str, Any]] = {"settings": {}, "options": {}, "rollout": {}, "reward": {}}
     for key, value in values.items():
         prefix, _, name = key.partition(".")
         if prefix == "rollout":
-            found.rollout[name] = getattr(rollout_settings({}, {name: value}), name)
+            found["rollout"][name] = getattr(rollout_settings({}, {name: value}), name)
         elif prefix == "reward":
-            found.reward[name] = value
+            found["reward"][name] = value
         elif key.rpartition(".")[2] in general:
             name = key.rpartition(".")[2]
-            found.settings[key] = getattr(settings_from({name: value}), name)
+            found["settings"][key] = getattr(settings_from({name: value}), name)
         elif key in own:
-            found.options[key] = value
+            found["options"][key] = value
         else:
             raise ConfigError(
                 f"{key!r} is no setting and no option of {method}.{did_you_mean(key, own | general)} "

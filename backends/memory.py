@@ -9,7 +9,7 @@ checkpointing, adapters and autocast's copies of the weights need no formulas an
 it by arithmetic: the optimiser's state, and what several devices hold in common (DDP's buckets, FSDP's whole layers).
 Scores of the vocabulary are computed in chunks as the losses here do. Sequences are counted as long as `length`.
 
-Not counted: the CUDA context and fragmentation, for which `Peak.fits` leaves room, and what an objective does beside
+Not counted: the CUDA context and fragmentation, for which `fits` leaves room, and what an objective does beside
 (a teacher's or a reference's pass comes before the student's and needs less; its weights are `frozen_models`).
 """
 
@@ -61,32 +61,14 @@ class Work:
     """Further models of the student's size that are only read: a teacher, a reference."""
 
 
-@dataclass(frozen=True)
-class Peak:
-    """Bytes of one device at the peak."""
+Peak = Mapping[Literal["weights", "gradients", "optimiser", "activations", "shared", "frozen"], float]
+"""Bytes of one device at the peak, in the order of the table. "activations": all that a forward and a backward pass
+hold beside weights and gradients; "shared": buckets, and layers gathered from other devices."""
 
-    weights: float
-    gradients: float
-    optimiser: float
-    activations: float
-    """All that a forward and a backward pass hold beside weights and gradients."""
-    shared: float
-    """Buckets, and layers gathered from other devices."""
-    frozen: float
 
-    @property
-    def parts(self) -> tuple[float, ...]:
-        """In the order of the table."""
-        return (self.weights, self.gradients, self.optimiser, self.activations, self.shared, self.frozen)
-
-    @property
-    def total(self) -> float:
-        """Sum of the parts."""
-        return sum(self.parts)
-
-    def fits(self, gib: float = 79.0) -> bool:
-        """Whether this, the CUDA context and 5 % for fragmentation fit; an "80 GB" card has 79 GiB."""
-        return self.total * (1 + _FRAGMENTATION) + _CONTEXT <= gib * GIB
+def fits(peak: Peak, gib: float = 79.0) -> bool:
+    """Whether this, the CUDA context and 5 % for fragmentation fit; an "80 GB" card has 79 GiB."""
+    return sum(peak.values()) * (1 + _FRAGMENTATION) + _CONTEXT <= gib * GIB
 
 
 SETUPS: Mapping[str, tuple[int, Sharding]] = {
@@ -128,8 +110,8 @@ def table(work: Work) -> list[str]:
         if mode not in simulated:
             simulated[mode] = _simulate(work, *mode)
         found = simulated[mode](*setup)
-        numbers = "  ".join(f"{part / GIB:6.1f}" for part in (*found.parts, found.total))
-        lines.append(f"{name:28}{numbers}  {'yes' if found.fits() else 'no'}")
+        numbers = "  ".join(f"{part / GIB:6.1f}" for part in (*found.values(), sum(found.values())))
+        lines.append(f"{name:28}{numbers}  {'yes' if fits(found) else 'no'}")
     return lines
 
 
@@ -170,14 +152,14 @@ def _peak(
     elif sharding == "whole" and devices > 1:
         # The layer at work and the next one, the gradient of one; outer weights (embeddings, head) with theirs.
         shared = 3.0 * layer_bytes + 2.0 * outer_bytes
-    return Peak(
-        weights=weights * (share if sharding == "whole" else 1),
-        gradients=gradients * split,
-        optimiser=_ADAM_BYTES * trained * split,
-        activations=activations,
-        shared=shared,
-        frozen=work.frozen_models * parameters * (2 if work.bf16 else 4) * (share if sharding == "whole" else 1),
-    )
+    return {
+        "weights": weights * (share if sharding == "whole" else 1),
+        "gradients": gradients * split,
+        "optimiser": _ADAM_BYTES * trained * split,
+        "activations": activations,
+        "shared": shared,
+        "frozen": work.frozen_models * parameters * (2 if work.bf16 else 4) * (share if sharding == "whole" else 1),
+    }
 
 
 class _Alive(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped here

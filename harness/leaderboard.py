@@ -95,14 +95,6 @@ class Group:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Board:
-    """All groups, and what is to be said of them together."""
-
-    groups: tuple[Group, ...]
-    notes: tuple[str, ...] = ()
-
-
 def group_key(result: RunResult) -> GroupKey:
     """The comparability class of a run."""
     names = ("temperature", "top_p", "max_tokens", "stop")
@@ -162,7 +154,7 @@ def build(
     models: Sequence[str] = (),
     metrics: Sequence[str] = (),
     baseline: str | None = None,
-) -> Board:
+) -> tuple[Group, ...]:
     """Select, group, test and rank. `metrics` empty is each run's headline; `("all",)` is every stored metric.
 
     Raises `UnknownName` for a filter that matches nothing, `UsageError` if nothing is left.
@@ -181,8 +173,7 @@ def build(
         ranked = _against(ranked, baseline)
     ordered = sorted(ranked.items(), key=lambda item: (_sort_key(item[0][0]), item[0][1] != item[1][0].result.headline))
     told: set[str] = set()  # a run stands in a table for each metric; its warnings once, under the first of them
-    found = [Group(key, tuple(s), _notes(s, told)) for (key, _), s in ordered]
-    return Board(groups=tuple(found), notes=_split_notes(ranked))
+    return tuple(Group(key, tuple(s), _notes(s, told)) for (key, _), s in ordered)
 
 
 def _sort_key(key: GroupKey) -> tuple[str, ...]:
@@ -343,11 +334,11 @@ def _notes(standings: Sequence[Standing], told: set[str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _split_notes(groups: Mapping[Key, Sequence[Standing]]) -> tuple[str, ...]:
+def split_notes(groups: Sequence[Group]) -> tuple[str, ...]:
     """Say it when one suite stands in several tables, and by what they differ."""
     by_suite: dict[str, set[GroupKey]] = {}
-    for key, _ in groups:
-        by_suite.setdefault(key.suite, set()).add(key)
+    for group in groups:
+        by_suite.setdefault(group.key.suite, set()).add(group.key)
     notes = []
     for suite, keys in sorted(by_suite.items()):
         if len(keys) > 1:

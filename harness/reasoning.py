@@ -28,7 +28,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from harness.markup import PROSE, Markup, Tag, closing_of, find_tags, unknown_markup
 from harness.types import Completion
@@ -36,15 +36,6 @@ from harness.types import Completion
 _THOUGHT_CUE = re.compile(rf"\s{{0,64}}[*_#\s]{{0,8}}{re.escape(PROSE.opens[0])}[*_]{{0,3}}")
 _ANSWER_CUE = re.compile(rf"(?<!\w){re.escape(PROSE.closes[0])}[*_]{{0,3}}")
 _LINE_START = re.compile(r"(?:\A|\n)[ \t*_#]{0,16}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Cues:
-    """Where "My thought:" ends and "My answer:" starts and ends, in characters."""
-
-    thought: int
-    answer_start: int
-    answer_end: int
 
 
 def split_reasoning(
@@ -125,17 +116,17 @@ def _split_prose(text: str, separated: str | None, cut: bool) -> tuple[str | Non
     """A reply without tags: rules 4 and 5."""
     cues = find_cues(text)
     if cues is not None:
-        return _joined(separated, [text[cues.thought : cues.answer_start].rstrip(" \t*_#\n").strip()]), text[
-            cues.answer_end :
-        ].strip()
+        thought, answer = cues
+        told = text[thought.end() : answer.start()].rstrip(" \t*_#\n").strip()
+        return _joined(separated, [told]), text[answer.end() :].strip()
     opening = _THOUGHT_CUE.match(text)
     if cut and opening is not None:
         return _joined(separated, [text[opening.end() :].strip()]), None
     return _joined(separated, []), text.strip()
 
 
-def find_cues(text: str) -> Cues | None:
-    """The two cues of a reply that begins with "My thought:"; None if either is missing."""
+def find_cues(text: str) -> tuple[re.Match[str], re.Match[str]] | None:
+    """The cues "My thought:" and "My answer:" of a reply that begins with the first; None if either is missing."""
     opening = _THOUGHT_CUE.match(text)
     if opening is None:
         return None
@@ -143,8 +134,7 @@ def find_cues(text: str) -> Cues | None:
     leading = [match for match in answers if _LINE_START.search(text, max(0, match.start() - 18), match.start())]
     if not answers:
         return None
-    last = (leading or answers)[-1]
-    return Cues(opening.end(), last.start(), last.end())
+    return opening, (leading or answers)[-1]
 
 
 def _without_opening_tag(block: str, markup: str) -> str:

@@ -164,7 +164,8 @@ def _by_markers(text: str) -> Split | None:
     cues = find_cues(text)
     if cues is None:
         return None
-    return Split("markers", cues.thought, cues.answer_start, cues.answer_start, cues.answer_end)
+    thought, answer = cues
+    return Split("markers", thought.end(), answer.start(), answer.start(), answer.end())
 
 
 def _by_box(text: str) -> Split | None:

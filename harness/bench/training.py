@@ -45,7 +45,7 @@ class BackendTrainer:
         prefix = f"{method}."
         own = {key.removeprefix(prefix): text for key, text in self.assignments.items() if key.startswith(prefix)}
         assigned = sort_assignments(method, {**shared, **own})
-        return replace(self.base, method=method, seed=seed, **assigned.fields)
+        return replace(self.base, method=method, seed=seed, **assigned)
 
     def plan(self, method: str, seed: int) -> Planned:
         """See `harness.bench.spec.Trainer`."""

@@ -37,15 +37,16 @@ def command(
     of their own. Runs that no paired test tells apart share a rank. Reads result files only, so it is quick however
     many completions are stored. A result file that cannot be read is named and left out, and the exit code is 1.
     """
-    from harness.leaderboard import build, load_results
+    from harness.leaderboard import build, load_results, split_notes
     from harness.plain import clean
     from harness.report.board import board_tables
     from harness.report.published import find_folder, load_references
 
     results, refused, unfinished = load_results(results_dir)
     references = load_references(find_folder(results_dir)) if reference else []
-    board = build(results, suites=_split(suites), models=_split(models), metrics=_split(metrics), baseline=baseline)
-    tables = board_tables(board, references)
+    groups = build(results, suites=_split(suites), models=_split(models), metrics=_split(metrics), baseline=baseline)
+    tables = board_tables(groups, references)
+    notes = split_notes(groups)
     if results or form == "json":
         options.emit(tables, form)
     else:
@@ -53,8 +54,8 @@ def command(
     if html is not None:
         from harness.report.html import write_page
 
-        write_page(html, "Leaderboard", tables, board.notes)
-    for note in board.notes:
+        write_page(html, "Leaderboard", tables, notes)
+    for note in notes:
         click.echo(clean(note, 1000), err=True)
     if unfinished:
         names = ", ".join(clean(name) for name in unfinished[:5]) + (", ..." if len(unfinished) > 5 else "")

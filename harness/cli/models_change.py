@@ -72,7 +72,6 @@ def add(
     \b
     harness models add ./out/checkpoint-1000 --base hf:owner/name --method sft --data my-traces
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
-    from harness.models.adopting import Origin, adopt
+    from harness.models.adopting import adopt
 
-    origin = Origin(base=base, method=method, data=data, teacher=teacher)
-    click.echo(adopt(results_dir, path, origin, name, link=link).id)
+    click.echo(adopt(results_dir, path, base, name, method=method, data=data, teacher=teacher, link=link).id)

@@ -145,7 +145,7 @@ def _config(recipe: str | None, assignments: dict[str, str], budget: str | None,
     method = given.get("method") or (found.values.get("method") if found is not None else None)
     if method is None:
         raise UsageError("say what to train: --method NAME (`harness list methods`) or --recipe NAME")
-    assigned = sort_assignments(str(method), assignments).fields
+    assigned = sort_assignments(str(method), assignments)
     if found is not None:
         return apply(found, {**given, **assigned})
     if isinstance(load_method(str(method)), MakeMethod):  # reads models, not data

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,41 +25,40 @@ from harness.types import Json
 _INDEX_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What the user says of a checkpoint; no file of it can be trusted to know."""
-
-    base: str
-    """Model spec that it was trained from."""
-    method: str = "imported"
-    data: str | None = None
-    teacher: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("base", "method", "data", "teacher"):
-            value = getattr(self, name)
-            if value is not None and (not value.strip() or len(value) > 1000 or contains_secret(value)):
-                raise ConfigError(f"{name} is {'empty' if not value.strip() else 'too long, or looks like a secret'}")
-
-
-def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None, *, link: bool = False) -> ModelCard:
+def adopt(
+    results_dir: Path,
+    path: Path,
+    base: str,
+    name: str | None = None,
+    *,
+    method: str = "imported",
+    data: str | None = None,
+    teacher: str | None = None,
+    link: bool = False,
+) -> ModelCard:
     """Check a checkpoint's folder, copy it (or link to it), write its card.
+
+    `base` (the spec of the model that it was trained from), `method`, `data` and `teacher` are what the user says of
+    it; no file of it can be trusted to know.
 
     Raises `BrokenModel` for a folder that is no whole checkpoint, could not be loaded, or whose weights are not finite,
     `PrerequisiteError` for one that is not there, `UsageError` or `StoreError` from the registry, `MissingExtra`
     without torch or transformers. Nothing is left behind in any case.
     """
+    for what, said in {"base": base, "method": method, "data": data, "teacher": teacher}.items():
+        if said is not None and (not said.strip() or len(said) > 1000 or contains_secret(said)):
+            raise ConfigError(f"{what} is {'empty' if not said.strip() else 'too long, or looks like a secret'}")
     path = path.expanduser().resolve()
     kind = check_checkpoint(path)
-    base = None
+    source = None
     if kind == "adapter":
-        base = trained.find_base(origin.base, results_dir)
-        _check_loads(hf_source.with_adapter(base, str(path)))
+        source = trained.find_base(base, results_dir)
+        _check_loads(hf_source.with_adapter(source, str(path)))
     else:
         _check_loads(hf_source.find_source(str(path)))
     mark = hf_source.fingerprint_of(path)
     facts: dict[str, Json] = {"imported": mark}
-    name = check_id(name) if name is not None else make_id(origin.base, origin.method, facts)
+    name = check_id(name) if name is not None else make_id(base, method, facts)
     with adding(results_dir, name) as folder:
         if link:
             (folder / MODEL).symlink_to(path, target_is_directory=True)
@@ -72,12 +70,12 @@ def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None
                 raise PrerequisiteError(f"{str(path)!r} changed while it was copied: wait until it is written")
         card = ModelCard(
             id=name,
-            method=origin.method,
-            base=origin.base,
-            teacher=origin.teacher,
+            method=method,
+            base=base,
+            teacher=teacher,
             config={},
             config_hash=short_hash(canonical_json(facts)),
-            data=origin.data,
+            data=data,
             data_hash=None,
             seed=None,
             records=None,
@@ -92,7 +90,7 @@ def adopt(results_dir: Path, path: Path, origin: Origin, name: str | None = None
             final={},
             versions={"harness": __version__},
             fingerprint=mark,
-            base_fingerprint=base.mark() if base is not None else None,
+            base_fingerprint=source.mark() if source is not None else None,
         )
         write_card(folder, card)
     return card

@@ -25,7 +25,7 @@ from harness.errors import ConfigError, MissingExtra, MissingKey, ModelError
 from harness.files import parse_json
 from harness.models.base import SYSTEM_FOLDED, Slots, fold_system, markup_identity
 from harness.models.openai_options import OpenAIOptions
-from harness.models.openai_reply import Failure, Reply, read_reply, refuses_system, with_hint
+from harness.models.openai_reply import Failure, read_reply, refuses_system, with_hint
 from harness.options import parse_options
 from harness.redact import one_line, register_secret, secret_fields
 from harness.types import Completion, Json, Message, Request, TokenScores
@@ -200,7 +200,7 @@ class OpenAIModel:
         body, options, started = self._body(request), self._options, 0.0
         expected = sum(len(message.content) for message in request.messages) // 4 + int(self._mean_out)
 
-        async def chat(endpoint: Endpoint) -> Reply:
+        async def chat(endpoint: Endpoint) -> tuple[Completion, str | None]:
             nonlocal started
             started = time.monotonic()
             try:
@@ -209,21 +209,22 @@ class OpenAIModel:
                 raise with_hint(failure, body) from None
 
         try:
-            reply = await self._caller.persist(chat, random.Random(f"{request.seed}/{request.id}"), expected)
+            rng = random.Random(f"{request.seed}/{request.id}")
+            completion, served = await self._caller.persist(chat, rng, expected)
         except Failure as failure:
             if refuses_system(failure, body):
                 self._system_refused = True
                 return await self._ask(request)
             await self._caller.note(failure)
             return Completion(text="", finish="error", error=one_line(failure, 500))
-        self._note_success(reply, expected)
-        self._note_ignored(request, reply.completion)
+        self._note_success(completion, served, expected)
+        self._note_ignored(request, completion)
         return dataclasses.replace(
-            reply.completion,
+            completion,
             seconds=time.monotonic() - started,
             markup=options.think_markup,
             # A server may tell without being asked: nobody wants to store it.
-            alternatives=reply.completion.alternatives if request.top_logprobs > 0 else None,
+            alternatives=completion.alternatives if request.top_logprobs > 0 else None,
         )
 
     async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
@@ -250,10 +251,9 @@ class OpenAIModel:
                 "prompt log-probabilities, such as vLLM's, or the engines hf and vllm"
             ) from None
 
-    def _note_success(self, reply: Reply, expected: int) -> None:
-        completion = reply.completion
-        if reply.served_model is not None and len(self._served) < 8:
-            self._served.add(one_line(reply.served_model, 80))
+    def _note_success(self, completion: Completion, served: str | None, expected: int) -> None:
+        if served is not None and len(self._served) < 8:
+            self._served.add(one_line(served, 80))
         if completion.tokens_out is not None:
             self._mean_out += 0.1 * (completion.tokens_out - self._mean_out)
             self._caller.used(expected, (completion.tokens_in or 0) + completion.tokens_out)

@@ -11,7 +11,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
@@ -55,21 +54,12 @@ class Failure(Exception):
         self.kind, self.message, self.retry_after, self.blames_endpoint = kind, message, retry_after, blames_endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A completion, and what the server said about itself."""
-
-    completion: Completion
-    served_model: str | None
-    """The model name in the response: not always the one that was asked for."""
-
-
 def _unusable(message: str) -> Failure:
     return Failure("transient", message, blames_endpoint=False)
 
 
-def read_reply(body: bytes) -> Reply:
-    """The completion in the body of a 200 response.
+def read_reply(body: bytes) -> tuple[Completion, str | None]:
+    """The completion in the body of a 200 response, and the model that it names: not always the one asked for.
 
     Raises `Failure` (transient) for anything that is not a chat completion: broken JSON, no choices, no content and no
     reasoning. Reasoning without content is a completion with an empty text: the model has not answered.
@@ -92,7 +82,7 @@ def read_reply(body: bytes) -> Reply:
     if not isinstance(message, dict):
         raise _unusable("the reply's choice has no message")
     served = data.get("model")
-    return Reply(_completion(choice, message, data.get("usage")), served if isinstance(served, str) else None)
+    return _completion(choice, message, data.get("usage")), (served if isinstance(served, str) else None)
 
 
 def _completion(choice: Mapping[str, Any], message: Mapping[str, Any], usage: object) -> Completion:

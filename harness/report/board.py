@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.leaderboard import Board, Group, Standing
+from harness.leaderboard import Group, Standing
 from harness.metrics import described
 from harness.report.published import Reference
 from harness.report.table import Column, Row, Table, number
@@ -21,9 +21,9 @@ TRAINED = "trained"
 """Title of the column of lineages, which shows only where a model of the registry is among the rows."""
 
 
-def board_tables(board: Board, references: Sequence[Reference] = ()) -> list[Table]:
+def board_tables(groups: Sequence[Group], references: Sequence[Reference] = ()) -> list[Table]:
     """One table per group, best first; reference rows, marked, after our own."""
-    return [_group_table(group, references) for group in board.groups]
+    return [_group_table(group, references) for group in groups]
 
 
 def _group_table(group: Group, references: Sequence[Reference]) -> Table:

@@ -33,11 +33,10 @@ def _metric(row: Row) -> str:
 
 def show_results(results: Sequence[RunResult], form: Format, extra: Mapping[str, Json] | None = None) -> str:
     """All metrics of these runs in one format; `extra` goes into the JSON beside "rows"."""
-    board = build(results, metrics=(ALL_METRICS,))
     order = {result.run_id: position for position, result in enumerate(results)}
     metrics = {result.run_id: list(result.estimates) for result in results}
     standings = sorted(
-        (standing for group in board.groups for standing in group.standings),
+        (standing for group in build(results, metrics=(ALL_METRICS,)) for standing in group.standings),
         key=lambda s: (order[s.result.run_id], metrics[s.result.run_id].index(s.metric)),
     )
     rows = tuple(standing_row(standing) for standing in standings)

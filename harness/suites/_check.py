@@ -28,8 +28,6 @@ class Miss:
     problem_id: str
     reply: str
     """"gold" or "wrong"."""
-    score: Score | None
-    """What it scored; None where it could not be scored at all."""
     why: str
 
 
@@ -37,7 +35,6 @@ class Miss:
 class SuiteCheck:
     """The outcome for one suite."""
 
-    suite: str
     problems: int
     failures: tuple[Miss, ...]
     known: tuple[tuple[str, str], ...]
@@ -59,7 +56,7 @@ def check_suite(suite: Suite, data_dir: Path | None, limit: int | None, pool: Gr
     known = {problem.id: str(problem.meta["ungradable"]) for problem in problems if "ungradable" in problem.meta}
     failures = [failure for failure in failed if failure.problem_id not in known]
     failures += _stale(known, failed)
-    return SuiteCheck(suite.name, len(problems), tuple(failures), tuple(known.items()), time.monotonic() - started)
+    return SuiteCheck(len(problems), tuple(failures), tuple(known.items()), time.monotonic() - started)
 
 
 def _submit(problem: Problem, kind: str, pool: GradingPool) -> Score | Miss | Future[Score]:
@@ -68,7 +65,7 @@ def _submit(problem: Problem, kind: str, pool: GradingPool) -> Score | Miss | Fu
         text = grader.gold_text(problem) if kind == "gold" else grader.wrong_text(problem)
         scored = score_completion(problem, Completion(text=text, finish="stop"))
     except HarnessError as error:  # a target that its grader cannot read: the failure that this command looks for
-        return Miss(problem.id, kind, None, str(error))
+        return Miss(problem.id, kind, str(error))
     return pool.submit(scored.grader, scored.target, scored.answer) if isinstance(scored, Pending) else scored
 
 
@@ -78,13 +75,13 @@ def _failure(problem: Problem, kind: str, outcome: Score | Miss | Future[Score])
     score = outcome if isinstance(outcome, Score) else outcome.result()
     if score.value == (1.0 if kind == "gold" else 0.0):
         return None
-    return Miss(problem.id, kind, score, f"scored {score.value} ({score.status}): {score.why or 'no reason given'}")
+    return Miss(problem.id, kind, f"scored {score.value} ({score.status}): {score.why or 'no reason given'}")
 
 
 def _stale(known: dict[str, str], failed: Sequence[Miss]) -> list[Miss]:
     still = {failure.problem_id for failure in failed}
     return [
-        Miss(problem_id, "gold", None, f"listed as ungradable ({reason}) but is graded well: take it off the list")
+        Miss(problem_id, "gold", f"listed as ungradable ({reason}) but is graded well: take it off the list")
         for problem_id, reason in known.items()
         if problem_id not in still
     ]

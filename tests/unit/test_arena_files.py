@@ -114,8 +114,7 @@ def test_the_old_layout_has_the_old_baseline() -> None:
     games = [{"user_prompt": "U", "judgment": "so [[A>B]]", "score": "A>B"}] * 2
     pair = read_pair(raws({"question_id": "u1", "model": "m", "judge": "j", "games": games})[0])
     assert (pair.baseline, pair.category) == ("gpt-4-0314", "")
-    assert pair.games[0] is not None
-    assert pair.games[0].text == "so [[A>B]]"
+    assert pair.texts[0] == "so [[A>B]]"
     found = score_judgments([Raw({"question_id": "u1", "model": "m", "judge": "j", "games": games}, "x")], rounds=5)
     assert found[0].mean[0].score == 0.5
     assert not found[0].warnings
@@ -215,10 +214,9 @@ def test_our_judgments_go_out_and_come_back(tmp_path: Path) -> None:
     [found] = read_verdicts(read_rows([path]))
     assert not found.disagreements
     assert (found.judge, found.votes[0].won, found.votes[0].lost) == ("judge", 3.0, 1.0)
-    assert pair.games[1] is not None
-    assert pair.games[1].text == "so [[B>A]]"
+    assert pair.texts[1] == "so [[B>A]]"
     lost = pair_of(task, [judgments[0]], model="m", baseline="b")
-    assert lost.games[1] is None
+    assert lost.texts[1] is None
 
 
 def test_style_needs_the_answers() -> None:

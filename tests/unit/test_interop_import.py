@@ -109,7 +109,7 @@ def test_totals_without_details_have_an_interval_and_no_ranks(tmp_path: Path) ->
     first = runs[0].result
     assert first.items == {}
     assert 0.8 < first.estimates[first.headline].low < 1.0  # 20 of 20 is not certainty
-    (group,) = build(load_results(tmp_path / "results")[0]).groups
+    (group,) = build(load_results(tmp_path / "results")[0])
     assert [s.rank for s in group.standings] == [None, None]
     assert "no per-problem values" in " ".join(group.notes)
 
@@ -120,7 +120,7 @@ def test_imported_runs_join_paired_tests_among_themselves_only(tmp_path: Path) -
         foreign_files.lighteval(tmp_path / "out2", values, model=model)
     import_path(tmp_path / "out", tmp_path / "results")
     import_path(tmp_path / "out2", tmp_path / "results")
-    groups = build(load_results(tmp_path / "results")[0]).groups
+    groups = build(load_results(tmp_path / "results")[0])
     assert [group.key.imported_from for group in groups] == ["lighteval", "lm-eval"]
     assert all([s.rank for s in group.standings] == [1, 2] for group in groups)
     assert all("does not record unanswered" in " ".join(group.notes) for group in groups)

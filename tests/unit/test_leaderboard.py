@@ -15,7 +15,7 @@ from stored_runs import coin, make_run
 
 from harness.cli.leaderboard import command
 from harness.errors import StoreError, UnknownName
-from harness.leaderboard import Standing, build, load_results
+from harness.leaderboard import Standing, build, load_results, split_notes
 from harness.run.folder import RunFolder
 from harness.run.result import Item
 from harness.run.store import write_result
@@ -30,7 +30,7 @@ def board(results: Path, *args: str) -> Result:
 
 
 def standings(results: Path, **choices: object) -> list[Standing]:
-    return [s for group in build(load_results(results)[0], **choices).groups for s in group.standings]  # type: ignore[arg-type]
+    return [s for group in build(load_results(results)[0], **choices) for s in group.standings]  # type: ignore[arg-type]
 
 
 def test_json_is_the_documented_shape(tmp_path: Path) -> None:
@@ -92,16 +92,16 @@ def test_incomparable_runs_are_never_in_one_ranking(tmp_path: Path, change: dict
     make_run(tmp_path, "mock:a", [1.0] * 20)
     make_run(tmp_path, "mock:b", [0.0] * 20, run_id="other", **change)
     found = build(load_results(tmp_path)[0])
-    assert [len(group.standings) for group in found.groups] == [1, 1]
-    assert all(s.rank is None for group in found.groups for s in group.standings)
-    assert word in found.notes[0]
+    assert [len(group.standings) for group in found] == [1, 1]
+    assert all(s.rank is None for group in found for s in group.standings)
+    assert word in split_notes(found)[0]
     assert word in board(tmp_path).stderr
 
 
 def test_different_n_is_one_group_with_a_note(tmp_path: Path) -> None:
     make_run(tmp_path, "mock:a", [1.0] * 20, n=1)
     make_run(tmp_path, "mock:b", [0.5] * 20, n=4)
-    (group,) = build(load_results(tmp_path)[0]).groups
+    (group,) = build(load_results(tmp_path)[0])
     assert "samples per problem differ: 1, 4" in " ".join(group.notes)
 
 

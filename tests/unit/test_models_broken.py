@@ -12,7 +12,7 @@ from broken_models import ADAPTERS, MODELS, Case
 
 from harness.cli.main import entry
 from harness.errors import BrokenModel, HarnessError
-from harness.models.adopting import Origin, adopt
+from harness.models.adopting import adopt
 from harness.models.hf_load import load_for_training
 from harness.models.hf_source import find_source
 from harness.registry import list_cards
@@ -48,15 +48,15 @@ def case_of(kind: str, name: str) -> Case:
 def test_add_takes_what_is_sound_and_nothing_else(tmp_path: Path, base: Path, kind: str, name: str) -> None:
     case = case_of(kind, name)
     folder = case.make(tmp_path / "given", base, seed=1)
-    origin = Origin(base=f"hf:{base}")
+    spec = f"hf:{base}"
     if case.sound:
-        card = adopt(tmp_path / "results", folder, origin)
+        card = adopt(tmp_path / "results", folder, spec)
         assert card.kind == ("full" if kind == "model" else "adapter")
         model, _ = load_for_training(find_given(kind, folder, base), "auto")
         assert model is not None
         return
     with pytest.raises(HarnessError) as caught:
-        adopt(tmp_path / "results", folder, origin)
+        adopt(tmp_path / "results", folder, spec)
     assert isinstance(caught.value, BrokenModel) and caught.value.exit_code == 2
     assert list_cards(tmp_path / "results").cards == []
 
@@ -94,7 +94,7 @@ def test_run_takes_what_is_sound_and_nothing_else(
 
 def test_a_tied_model_needs_no_head(tmp_path: Path) -> None:
     tied = tiny_model.write_model(tmp_path / "tied", tie_word_embeddings=True)
-    adopt(tmp_path, MODELS["missing head"].make(tmp_path / "given", tied), Origin(base="tiny"))
+    adopt(tmp_path, MODELS["missing head"].make(tmp_path / "given", tied), "tiny")
 
 
 def test_an_adapter_with_resized_embeddings_is_loaded_with_the_base_resized(tmp_path: Path, base: Path) -> None:
@@ -116,7 +116,7 @@ def test_shapes_that_do_not_fit_are_told_with_the_tensor(tmp_path: Path, base: P
     for name in ("resized embeddings without the head", "of a wider base"):
         folder = ADAPTERS[name].make(tmp_path / name, base)
         with pytest.raises(BrokenModel) as caught:
-            adopt(tmp_path / "results", folder, Origin(base=f"hf:{base}"))
+            adopt(tmp_path / "results", folder, f"hf:{base}")
         told[name] = str(caught.value)
     assert (
         "'model.embed_tokens' [262, 32] in the adapter, [259, 32] here" in told["resized embeddings without the head"]
@@ -135,7 +135,7 @@ def test_a_placeholder_without_an_embedding_fails_the_prompts_that_hold_it(tmp_p
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(["<image_soft_token>"])
     tokenizer.save_pretrained(folder)
-    adopt(tmp_path / "results", folder, Origin(base="tiny"))
+    adopt(tmp_path / "results", folder, "tiny")
     told = tiny_model.answer(
         tiny_model.tiny(folder), [tiny_model.request("plain"), tiny_model.request("<image_soft_token>?")]
     )

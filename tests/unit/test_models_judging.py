@@ -102,11 +102,11 @@ def test_both_can_be_left_out_and_that_is_another_model(server: StubServer) -> N
 def test_alternatives_are_read_or_absent_and_never_invented(
     logprobs: object, expected: dict[str, float] | None
 ) -> None:
-    assert read_reply(body_with(logprobs)).completion.alternatives == expected
+    assert read_reply(body_with(logprobs))[0].alternatives == expected
 
 
 def test_a_hostile_table_of_alternatives_is_bounded() -> None:
-    found = read_reply(body_with(top(*((f"{i}" + "x" * 9999, -1.0) for i in range(5000))))).completion.alternatives
+    found = read_reply(body_with(top(*((f"{i}" + "x" * 9999, -1.0) for i in range(5000)))))[0].alternatives
     assert found is not None and len(found) <= 101 and max(map(len, found)) <= 200
 
 

@@ -69,7 +69,7 @@ def choice_with(**fields: Any) -> bytes:
     ],
 )
 def test_replies_that_are_answers(raw: bytes, expected: Completion) -> None:
-    assert read_reply(raw).completion == expected
+    assert read_reply(raw)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_replies_that_are_answers(raw: bytes, expected: Completion) -> None:
     ],
 )
 def test_replies_that_would_be_the_same_again_are_errors_at_once(raw: bytes, error: str) -> None:
-    completion = read_reply(raw).completion
+    completion = read_reply(raw)[0]
     assert completion.finish == "error"
     assert error in (completion.error or "")
 
@@ -129,7 +129,7 @@ JSON = st.recursive(
 def test_any_json_is_an_answer_or_a_failure(value: object) -> None:
     for raw in (json.dumps(value), json.dumps({"choices": [value]}), json.dumps({"choices": [{"message": value}]})):
         try:
-            completion = read_reply(raw.encode()).completion
+            completion = read_reply(raw.encode())[0]
         except Failure as failure:
             assert "\n" not in failure.message
         else:

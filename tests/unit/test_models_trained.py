@@ -129,12 +129,12 @@ def test_an_adapter_is_never_put_over_another_base(tmp_path: Path) -> None:
     from click.testing import CliRunner
 
     from harness.cli.models_show import show
-    from harness.models.adopting import Origin, adopt
+    from harness.models.adopting import adopt
     from harness.models.trained import find_base
 
     base = tiny_model.write_model(tmp_path / "base")
-    card = adopt(tmp_path, write_adapter(tmp_path / "adapter", base), Origin(base=f"hf:{base}"), "lora")
-    over = adopt(tmp_path, write_adapter(tmp_path / "second", base, seed=3), Origin(base="trained:lora"), "over")
+    card = adopt(tmp_path, write_adapter(tmp_path / "adapter", base), f"hf:{base}", "lora")
+    over = adopt(tmp_path, write_adapter(tmp_path / "second", base, seed=3), "trained:lora", "over")
     assert card.base_fingerprint and over.base_fingerprint and card.base_fingerprint != over.base_fingerprint
     load(tmp_path, "over")
     assert "as the card says" in CliRunner().invoke(show, ["lora", "--results-dir", str(tmp_path)]).output

@@ -70,8 +70,8 @@ def test_prompts_of_a_generation_must_come_out() -> None:
 def test_assignments_are_sorted_by_what_they_begin_with() -> None:
     told = {"rollout.group": "4", "reward.letters.chosen": "ab", "learning_rate": "1e-3", "weights": "letters=1"}
     found = sort_assignments("grpo", told)
-    assert found.rollout == {"group": 4} and found.reward == {"letters.chosen": "ab"}
-    assert found.settings == {"learning_rate": 1e-3} and found.options == {"weights": "letters=1"}
+    assert found["rollout"] == {"group": 4} and found["reward"] == {"letters.chosen": "ab"}
+    assert found["settings"] == {"learning_rate": 1e-3} and found["options"] == {"weights": "letters=1"}
     with pytest.raises(ConfigError, match="rollout has no option 'grup'"):
         sort_assignments("grpo", {"rollout.grup": "4"})
 

@@ -74,10 +74,10 @@ def test_board_comparison_and_gate_go_the_way_that_is_declared_or_known(
     less, more = two(tmp_path, metric, declared)
     name, note = f"{metric},strict-match", UNKNOWN.format(f"{metric},strict-match")
 
-    board = build([less.result, more.result])
-    (group,) = board.groups
+    groups = build([less.result, more.result])
+    (group,) = groups
     assert [s.model for s in group.standings] == (["a/less", "a/more"] if lower else ["a/more", "a/less"])
-    assert ("lower is better" in board_tables(board)[0].title) is lower
+    assert ("lower is better" in board_tables(groups)[0].title) is lower
     assert (note in group.notes) is unknown
 
     (pair,) = compare_runs([less, more])

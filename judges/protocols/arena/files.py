@@ -24,16 +24,9 @@ from judges.types import Judgment, Task
 V01_BASELINE = "gpt-4-0314"
 """Opponent of v0.1, whose files do not name it."""
 BATTLE_WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
-
-
-@dataclass(frozen=True, slots=True)
-class Game:
-    """What the judge said in one game."""
-
-    label: str | None
-    """The verdict that the file records; None where none was found in the reply."""
-    text: str
-    """The judge's reply; empty where the file does not keep it."""
+_Game = tuple[str | None, str | None]
+"""Label and text of one game."""
+_FAILED: _Game = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +38,10 @@ class Games:
     judge: str
     model: str
     baseline: str
-    games: tuple[Game | None, Game | None]
-    """Baseline first, then model first; None for a game that failed."""
+    labels: tuple[str | None, str | None]
+    """The verdicts that the file records, baseline first, then model first; None where none was found in the reply."""
+    texts: tuple[str | None, str | None]
+    """The judge's replies: empty where the file does not keep them, None for a game that failed."""
     where: str = ""
     """File and line, for messages."""
 
@@ -95,7 +90,10 @@ def pair_row(pair: Games) -> dict[str, Json]:
         "judge": pair.judge,
         "model": pair.model,
         "baseline": pair.baseline,
-        "games": [None if game is None else _game_row(game) for game in pair.games],
+        "games": [
+            None if text is None else {"score": label, "judgment": {"answer": text}, "prompt": []}
+            for label, text in zip(pair.labels, pair.texts, strict=True)
+        ],
     }
 
 
@@ -105,18 +103,19 @@ def pair_of(task: Task, judgments: Sequence[Judgment], *, model: str, baseline: 
     Tools that read the verdict from the judge's text look for double brackets; where our rubric had it put otherwise,
     it is repeated in brackets below the reply.
     """
-    games: list[Game | None] = []
+    games: list[_Game] = []
     for order in ("opponent_first", "candidate_first"):
         found = next((one for one in judgments if one.order == order and one.repeat == 0), None)
         if found is None or found.verdict is None:
-            games.append(None)
+            games.append(_FAILED)
             continue
         label = found.verdict.label
         bracketed = f"[[{label}]]"
-        games.append(Game(label, found.raw if bracketed in found.raw else f"{found.raw}\n\n{bracketed}"))
+        games.append((label, found.raw if bracketed in found.raw else f"{found.raw}\n\n{bracketed}"))
     category = str(task.meta.get("category") or "")
     judge = judgments[0].judge if judgments else ""
-    return Games(task.problem_id, category, judge, model, baseline, (games[0], games[1]))
+    (first, said_first), (second, said_second) = games
+    return Games(task.problem_id, category, judge, model, baseline, (first, second), (said_first, said_second))
 
 
 def read_battle(raw: Raw) -> tuple[str, str, str, float]:
@@ -137,31 +136,29 @@ def _pair(fields: Mapping[str, Json], where: str) -> Games:
     if not isinstance(games, Sequence) or isinstance(games, str) or len(games) != 2:
         raise ValueError("'games' must hold two games, baseline first and model first")
     uid, judge = _uid(fields), fields.get("judge")
+    (first, said_first), (second, said_second) = map(_game, games)
     return Games(
         uid=uid,
         category=str(fields.get("category") or ""),
         judge=judge if isinstance(judge, str) else "",
         model=_text(fields, "model"),
         baseline=_text(fields, "baseline") if "baseline" in fields else V01_BASELINE,
-        games=(_game(games[0]), _game(games[1])),
+        labels=(first, second),
+        texts=(said_first, said_second),
         where=where,
     )
 
 
-def _game(game: Json) -> Game | None:
+def _game(game: Json) -> _Game:
     if game is None:
-        return None
+        return _FAILED
     if not isinstance(game, Mapping):
         raise TypeError(f"a game is {type(game).__name__}, not an object or null")
     label, reply = game["score"], game.get("judgment")
     if label is not None and not isinstance(label, str):
         raise TypeError(f"a game's score {label!r} is neither a verdict such as 'A>B' nor null")
     text = reply.get("answer") if isinstance(reply, Mapping) else reply
-    return Game(label, text if isinstance(text, str) else "")
-
-
-def _game_row(game: Game) -> dict[str, Json]:
-    return {"score": game.label, "judgment": {"answer": game.text}, "prompt": []}
+    return label, text if isinstance(text, str) else ""
 
 
 def _uid(fields: Mapping[str, Json]) -> str:

@@ -143,17 +143,16 @@ def _of_pairs(judge: str, pairs: Sequence[Games]) -> Verdicts:
     disagreements: list[str] = []
     for pair in pairs:
         disagreements += _disagreements(pair)
-        first, second = pair.games
-        if first is None or second is None or first.label is None or second.label is None:
-            number = 1 if first is None or first.label is None else 2
-            game = pair.games[number - 1]
-            why = f"game {number} {'failed' if game is None else 'has no verdict'}"
+        first, second = pair.labels
+        if first is None or second is None:
+            number = 1 if first is None else 2
+            why = f"game {number} {'failed' if pair.texts[number - 1] is None else 'has no verdict'}"
             dropped.append((pair, why))
             continue
-        for label in (first.label, second.label):
+        for label in (first, second):
             if label not in LABELS:
                 raise DataError(f"{pair.where}: {label!r} is no verdict; known: {', '.join(LABELS)}")
-        one, two = LABELS[first.label], LABELS[second.label]
+        one, two = LABELS[first], LABELS[second]
         said = ((1.0 - one.value, one.weight), (two.value, two.weight))  # the model is B in the first game
         votes.append(Votes.of(pair.uid, pair.model, pair.baseline, said, pair.category))
     return Verdicts(judge, tuple(votes), tuple(dropped), tuple(disagreements))
@@ -161,15 +160,15 @@ def _of_pairs(judge: str, pairs: Sequence[Games]) -> Verdicts:
 
 def _disagreements(pair: Games) -> list[str]:
     found = []
-    for number, game in enumerate(pair.games, start=1):
-        if game is None or not game.text:
+    for number, (label, text) in enumerate(zip(pair.labels, pair.texts, strict=True), start=1):
+        if not text:
             continue
         try:
-            read: str | None = parse_label(game.text)
+            read: str | None = parse_label(text)
         except Malformed:
             read = None
-        if read != game.label:
-            found.append(f"{pair.where} game {number}: recorded {game.label or 'nothing'}, its text says {read}")
+        if read != label:
+            found.append(f"{pair.where} game {number}: recorded {label or 'nothing'}, its text says {read}")
     return found
 
 
