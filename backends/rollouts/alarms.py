@@ -19,7 +19,7 @@ import numpy as np
 
 from backends.config import Stoppable
 from backends.rollouts.monitor import ACCURACY
-from backends.rollouts.sampler_gap import SamplerGap
+from backends.rollouts.sampler_gap import LEAST, SamplerGap
 from harness.stats.standard_errors import wilson
 
 AlarmKind = Literal["hacking", "collapse", "length", "hockey_stick", "leak", "flat", "unscored", "sampler"]
@@ -102,17 +102,24 @@ class Alarms:
     """Watches one stage."""
 
     def __init__(
-        self, total: int, stop_on: Collection[Stoppable] = (), *, privileged: bool = False, compares: bool = True
+        self,
+        total: int,
+        stop_on: Collection[Stoppable] = (),
+        *,
+        privileged: bool = False,
+        compares: bool = True,
+        noise: float = LEAST,
     ) -> None:
         """`total`: optimiser steps planned; `privileged`: a self-teacher is shown more than the student; `compares`:
-        what is learnt comes of completions that get more than others of their group.
+        what is learnt comes of completions that get more than others of their group; `noise`: distance between sampler
+        and student that means nothing.
         """
         self._total, self._stop_on, self._privileged, self._compares = total, stop_on, privileged, compares
         self._seen = SeriesByName()
         self._held: dict[str, int] = {}
         """Rule -> generations in a row in which it has been true."""
         self._told: set[str] = set()
-        self._gap = SamplerGap()
+        self._gap = SamplerGap(least=noise)
         self.lines: list[str] = []
         """Every alarm so far, with its step."""
         self.stopped: str | None = None
@@ -143,7 +150,11 @@ class Alarms:
         self._seen = SeriesByName({name: Series(list(first), list(last), known) for name, (first, last, known) in
                            state["seen"].items()})  # fmt: skip
         self._held, self._told = dict(state["held"]), set(state["told"])
-        self._gap, self.lines, self.stopped = SamplerGap(state["gap"]), list(state["lines"]), state["stopped"]
+        self._gap, self.lines, self.stopped = (
+            SamplerGap(state["gap"], self._gap.least),
+            list(state["lines"]),
+            state["stopped"],
+        )
 
     def _is_new(self, sign: Sign) -> bool:
         """Whether a rule has been true often enough in a row, for the first time."""

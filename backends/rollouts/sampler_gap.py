@@ -13,6 +13,9 @@ from dataclasses import dataclass
 TIMES = 3.0
 LEAST = 1e-4
 """In nats. Below it no distance matters: float32 on both sides is at 1e-7."""
+BF16_LEAST = 1e-2
+"""The same in bfloat16: two orders of the same sums round alike or a whole step (of 1/256) apart, so that a first step
+may be at 1e-7 by luck and the next at 1e-3; weights of one step before are far beyond either."""
 
 
 @dataclass
@@ -21,12 +24,13 @@ class SamplerGap:
 
     base: float | None = None
     """Of the first step."""
+    least: float = LEAST
 
     def see(self, gap: float) -> str | None:
         """What is wrong, in one line."""
         if math.isfinite(gap) and self.base is None:
             self.base = gap
-        elif not math.isfinite(gap) or self.base is None or gap > max(TIMES * self.base, LEAST):
+        elif not math.isfinite(gap) or self.base is None or gap > max(TIMES * self.base, self.least):
             first = "" if self.base is None else f", {self.base:.1e} in the first step"
             return (
                 f"the sampler does not have the student's weights: log-probabilities of the drawn tokens differ by "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import warnings
 from pathlib import Path
@@ -20,6 +21,7 @@ from backends.rollouts.alarms import Alarms
 from backends.rollouts.engine_hf import HfEngine
 from backends.rollouts.journal import Journal
 from backends.rollouts.planning import accuracy_of
+from backends.rollouts.sampler_gap import BF16_LEAST, LEAST
 from backends.rollouts.source import RolloutSource
 from backends.trainers.callbacks import Watch
 from backends.trainers.feed import Feed, Fixed
@@ -84,19 +86,23 @@ def make_trainer(
         callbacks=(watch,),
         decay=(stage.settings.decay, stage.steps_per_epoch) if decays else None,
         rollout=stage.rolled.settings if stage.rolled is not None else None,
-        alarms=_alarms(plan, stage),
+        alarms=_alarms(plan, stage, args.bf16),
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     watch.trainer = trainer
     return trainer
 
 
-def _alarms(plan: Plan, stage: StagePlan) -> Alarms | None:
+def _alarms(plan: Plan, stage: StagePlan, bf16: bool) -> Alarms | None:
     """What watches a stage whose student writes."""
     rolling = stage.stage.rolling
     if rolling is None:
         return None
-    return Alarms(stage.steps, plan.config.stop_on, privileged=rolling.context is not None, compares=rolling.compares)
+    noise = BF16_LEAST if bf16 else LEAST
+    if stage.settings.lora_rank is not None and stage.settings.lora_dropout > 0:
+        noise = math.inf  # the student that is trained is another than the one that drew, at every step
+    privileged = rolling.context is not None
+    return Alarms(stage.steps, plan.config.stop_on, privileged=privileged, compares=rolling.compares, noise=noise)
 
 
 def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results: Path, args: TrainingArguments) -> Feed:

@@ -260,6 +260,15 @@ def test_a_sampler_with_other_weights_ends_the_training(
     assert list(tmp_path.glob("models/*/rollouts/train/*")) and list(tmp_path.glob("models/*/checkpoints/*/*"))
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1], ids=["", "dropout"])
+def test_in_bfloat16_no_sampler_is_suspected(dropout: float, student: Path, tmp_path: Path) -> None:
+    """With dropout as well, where the loss weighs no ratio."""
+    method, settings = ("gkd" if dropout else "grpo"), {"lora_rank": 4, "lora_dropout": dropout}
+    settings |= {f"train.{name}": value for name, value in settings.items()}
+    train(replace(config(student, method, settings=settings), precision="bf16"), tmp_path, EACH)
+    assert len(rows(tmp_path)) == 6 and max(row["sampler_gap"] for row in rows(tmp_path)) > 1e-4
+
+
 def test_grpo_earns_more_with_every_step(student: Path, tmp_path: Path) -> None:
     settings = {"max_steps": 16, "train.max_steps": 16, "batch_size": 16, "train.batch_size": 16}
     train(config(student, "grpo", settings=settings), tmp_path, EACH)

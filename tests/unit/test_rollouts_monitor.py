@@ -12,7 +12,7 @@ import pytest
 from backends.rollouts.alarms import FLAT_STOP, FLAT_WARN, WINDOW, Alarms, Series, Sign
 from backends.rollouts.cutting import CUT_OFF
 from backends.rollouts.monitor import advantage_numbers, effective_share, part_numbers, staleness, text_numbers
-from backends.rollouts.sampler_gap import SamplerGap
+from backends.rollouts.sampler_gap import BF16_LEAST, SamplerGap
 from backends.rollouts.types import LEFT_OUT, Credited, RolloutGroup, RolloutMark
 from tests.drawn_groups import group
 
@@ -130,6 +130,14 @@ def test_weights_that_did_not_arrive_are_told(gaps: list[float], wrong: int | No
     assert [at for at, line in enumerate(told) if line] == ([] if wrong is None else [wrong])
     if wrong:
         assert "does not have the student's weights" in (told[wrong] or "") and f"{gaps[0]:.1e}" in (told[wrong] or "")
+
+
+def test_in_bfloat16_a_lucky_first_step_is_no_measure() -> None:
+    rule = SamplerGap(least=BF16_LEAST)
+    assert [rule.see(gap) for gap in (2e-7, 1.4e-4, 3e-3)] == [None] * 3 and rule.see(1.7e-2)
+    alarms = Alarms(9, noise=BF16_LEAST)
+    alarms.load_state_dict(Alarms(9, noise=BF16_LEAST).state_dict() | {"gap": 1e-7})
+    assert not alarms.see(1, {"sampler_gap": 3e-3}) and alarms.see(2, {"sampler_gap": 1.7e-2})
 
 
 # --- series -----------------------------------------------------------------------------------------------------------
