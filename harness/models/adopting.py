@@ -45,9 +45,7 @@ def adopt(
     `PrerequisiteError` for one that is not there, `UsageError` or `StoreError` from the registry, `MissingExtra`
     without torch or transformers. Nothing is left behind in any case.
     """
-    for what, said in {"base": base, "method": method, "data": data, "teacher": teacher}.items():
-        if said is not None and (not said.strip() or len(said) > 1000 or contains_secret(said)):
-            raise ConfigError(f"{what} is {'empty' if not said.strip() else 'too long, or looks like a secret'}")
+    _check_said(base=base, method=method, data=data, teacher=teacher)
     path = path.expanduser().resolve()
     kind = check_checkpoint(path)
     source = None
@@ -60,14 +58,7 @@ def adopt(
     facts: dict[str, Json] = {"imported": mark}
     name = check_id(name) if name is not None else make_id(base, method, facts)
     with adding(results_dir, name) as folder:
-        if link:
-            (folder / MODEL).symlink_to(path, target_is_directory=True)
-        else:
-            (folder / MODEL).mkdir()
-            for file in hf_source.model_files(path):
-                shutil.copy2(file, folder / MODEL / file.name)
-            if hf_source.fingerprint_of(folder / MODEL) != mark:
-                raise PrerequisiteError(f"{str(path)!r} changed while it was copied: wait until it is written")
+        _put(path, folder / MODEL, mark, link)
         card = ModelCard(
             id=name,
             method=method,
@@ -94,6 +85,24 @@ def adopt(
         )
         write_card(folder, card)
     return card
+
+
+def _check_said(**told: str | None) -> None:
+    for name, said in told.items():
+        if said is not None and (not said.strip() or len(said) > 1000 or contains_secret(said)):
+            raise ConfigError(f"{name} is {'empty' if not said.strip() else 'too long, or looks like a secret'}")
+
+
+def _put(path: Path, to: Path, mark: str, link: bool) -> None:
+    """Copy a checkpoint whose fingerprint is `mark`, or link to it."""
+    if link:
+        to.symlink_to(path, target_is_directory=True)
+        return
+    to.mkdir()
+    for file in hf_source.model_files(path):
+        shutil.copy2(file, to / file.name)
+    if hf_source.fingerprint_of(to) != mark:
+        raise PrerequisiteError(f"{str(path)!r} changed while it was copied: wait until it is written")
 
 
 def check_checkpoint(path: Path) -> Kind:
