@@ -150,6 +150,8 @@ class Rolling:
     teacher: Callable[[Training], LocalTeacher] | None = None
     """Loads a teacher whose word on each drawn token credit reads (`RolloutGroup.teacher`) and the loss gets as
     "teacher_logps"; None where the objective asks a teacher itself, or there is none."""
+    revise: Context | None = None
+    """What stands before a group's completions from the second on, once its first one is marked: they revise it."""
     ratio: bool = True
     """Whether its loss compares the student with the policy that drew: then nothing may differ between the two."""
     compares: bool = True

@@ -233,7 +233,8 @@ def _drawn(stages: Sequence[StagePlan]) -> dict[str, Json]:
 def _context(plan: StagePlan) -> str | None:
     """What a self-teacher is told, and in which words."""
     rolling = plan.stage.rolling
-    return None if rolling is None or rolling.context is None else rolling.context.id
+    told = () if rolling is None else (rolling.context, rolling.revise)
+    return "+".join(one.id for one in told if one is not None) or None
 
 
 def _drawing(plan: StagePlan) -> dict[str, Json]:

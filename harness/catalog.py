@@ -293,6 +293,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "opsd": ("backends.methods.opsd:METHOD", "the student that sees a solution teaches the one that does not"),
         "sdft": ("backends.methods.sdft:METHOD", "the student that sees a good reply teaches the one that does not"),
         "sdpo": ("backends.methods.sdpo:METHOD", "what a right sibling or feedback would change, at each token"),
+        "sd_zero": ("backends.methods.sd_zero:METHOD", "revising attempts is learnt, then done without"),
         "cord": ("backends.methods.cord:METHOD", "the student at a clean prompt teaches itself at the damaged one"),
         "minillm": (
             "backends.methods.minillm:METHOD",

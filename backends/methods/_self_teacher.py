@@ -56,6 +56,7 @@ def self_stage(
     rollout: Mapping[str, Json],
     *,
     name: str = "train",
+    share: float = 1.0,
     examples: ExampleMaker = prompts,
     options: PolicyOptions | None = None,
     credit: Credit = keep_all,
@@ -69,5 +70,5 @@ def self_stage(
     options = options or PolicyOptions(weights="")
     objective = partial(OnPolicyObjective, method, options, terms)
     rolling = Rolling(credit, options.weights, rollout, ratio=ratio, compares=compares)
-    stage = Stage(name, ("prompt",), examples, objective, settings, rolling=rolling)
+    stage = Stage(name, ("prompt",), examples, objective, settings, share, rolling=rolling)
     return told_more(stage, own, context, examples)

@@ -57,4 +57,5 @@ def before(encoder: Encoder, record: TrainRecord, told: Told) -> NDArray[np.int3
     except DataError as error:
         raise DataError(f"record {record.id!r}, told more: {error}") from None
     begun: list[int] = encoder.tokenizer(told.begun, add_special_tokens=False)["input_ids"] if told.begun else []
-    return np.array([*prompt.tokens, *begun], np.int32)
+    begun_T = () if told.begun_T is None else told.begun_T.tolist()
+    return np.array([*prompt.tokens, *begun_T, *begun], np.int32)

@@ -63,18 +63,20 @@ def example_of(
     """
     if fate not in ("trained", "masked"):
         return None
-    prompt, tokens = len(rollout.prompt_T), len(rollout.tokens_T)
+    prompt, tokens = len(rollout.prompt_T) - credit.learnt, len(rollout.tokens_T) + credit.learnt
     code = CODE["answer"] if fate == "trained" else CODE["prompt"]
     segments_T = np.array([CODE["prompt"]] * prompt + [code] * tokens, np.int8)
-    extras = {"sampler_logps": behind(prompt, rollout.logps_T)}
+    nobody_T = np.full(credit.learnt, np.nan, np.float32)  # drew these
+    extras = {"sampler_logps": behind(prompt, np.concatenate([nobody_T, rollout.logps_T]))}
     if teacher is not None:
-        extras["teacher_logps"] = behind(prompt, teacher.logps_T)
+        extras["teacher_logps"] = behind(len(rollout.prompt_T), teacher.logps_T)
     if credit.advantage_T is not None:
-        extras["advantages"] = behind(prompt, credit.advantage_T)
+        extras["advantages"] = behind(len(rollout.prompt_T), credit.advantage_T)
     sequence = Encoded(np.concatenate([rollout.prompt_T, rollout.tokens_T]), segments_T, extras=extras)
     found = Example(rollout.record, (sequence,), index=index, numbers=credit.numbers)
     if told_T is None:
         return found
+    assert not credit.learnt
     segments_T = np.array([CODE["prompt"]] * len(told_T) + [code] * tokens, np.int8)
     return replace(found, aside=(Encoded(np.concatenate([told_T, rollout.tokens_T]), segments_T),))
 

@@ -54,13 +54,36 @@ class Drawing:
         self, engine: Engine, source: RolloutSource, wanted: Sequence[WantedGroup], version: int
     ) -> tuple[list[RolloutGroup], list[Future[RolloutGroup]]]:
         """The groups, and each with its marks once it has them."""
-        began = time.monotonic()
         groups: dict[int, RolloutGroup] = {}
         marking: dict[int, Future[RolloutGroup]] = {}
 
         def whole(place: int, group: RolloutGroup) -> None:
             groups[place], marking[place] = group, self._pool.submit(self._one, group)
 
+        if source.rolling.revise is None:
+            self._complete(engine, source, wanted, version, whole)
+        else:
+            self._complete(engine, source, [replace(one, seeds=one.seeds[:1]) for one in wanted], version, whole)
+            first = [groups[place].rollouts[0] for place in range(len(wanted))]
+            later = [source.revision(one, marking[place].result()) for place, one in enumerate(wanted)]
+
+            def revised(place: int, group: RolloutGroup) -> None:
+                rest = (replace(one, sample=one.sample + 1) for one in group.rollouts)
+                whole(place, replace(group, rollouts=(first[place], *rest)))
+
+            self._complete(engine, source, later, version, revised)
+        return [groups[place] for place in range(len(wanted))], [marking[place] for place in range(len(wanted))]
+
+    def _complete(
+        self,
+        engine: Engine,
+        source: RolloutSource,
+        wanted: Sequence[WantedGroup],
+        version: int,
+        whole: Callable[[int, RolloutGroup], None],
+    ) -> None:
+        """Draw; a group is handed over once it is `whole`."""
+        began = time.monotonic()
         for place, group in enumerate(wanted):
             if not group.drawn:
                 whole(place, source.given(group, version))
@@ -76,7 +99,6 @@ class Drawing:
 
         engine.draw([wanted[place].wanted(sample) for place, sample in places], emit)
         self.seconds += time.monotonic() - began
-        return [groups[place] for place in range(len(wanted))], [marking[place] for place in range(len(wanted))]
 
     def again(self, groups: Sequence[RolloutGroup]) -> None:
         """Mark what was drawn before."""

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from backends.config import Settings, TrainConfig
 
 
+PHRASE = 96
+"""Most tokens between a completion and one that revises it."""
+
+
 @dataclass(frozen=True)
 class Rolled:
     """What a stage will draw, resolved."""
@@ -100,7 +104,9 @@ def plan_rolling(
         rolling.weights, {key: value for key, value in config.reward.items() if key.partition(".")[0] in own}
     )
     _check(config.method, rolling, settings, rollout, config)
-    data, rollout = _fitting(stage.examples(encoder, records), rollout, encoder.max_length, context_of(architecture))
+    room = encoder.max_length - (PHRASE if rolling.revise else 0)
+    turns = 2 if rolling.revise else 1
+    data, rollout = _fitting(stage.examples(encoder, records), rollout, room, context_of(architecture), turns)
     known = {record.id: record for record in records}
     kept = tuple(known[example.id] for example in data.examples)
     totals.check(kept)
@@ -109,10 +115,11 @@ def plan_rolling(
     if rollout.every == "stage":
         rollout = replace(rollout, updates=len(kept) * rollout.group // settings.batch_size)
     prompts = prompts_per_generation(rollout, settings.batch_size, processes)
-    cache = _cache_bytes(
-        config, architecture, max(lengths) + (rollout.max_new or 0), prompts * rollout.group // processes
-    )
-    return data, Rolled(rollout, prompts, kept, totals, sum(lengths) / len(lengths), cache, held_out)
+    assert rollout.max_new is not None
+    columns = max(lengths) + turns * rollout.max_new + encoder.max_length - room
+    cache = _cache_bytes(config, architecture, columns, prompts * rollout.group // processes)
+    before = sum(lengths) / len(lengths) + (turns - 1) * rollout.max_new
+    return data, Rolled(rollout, prompts, kept, totals, before, cache, held_out)
 
 
 def accuracy_of(config: TrainConfig) -> Totals:
@@ -176,13 +183,16 @@ def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSe
 
 
 def _fitting(
-    data: Tokenised, rollout: RolloutSettings, max_length: int, context: int | None
+    data: Tokenised, rollout: RolloutSettings, max_length: int, context: int | None, turns: int
 ) -> tuple[Tokenised, RolloutSettings]:
-    """The prompts that leave room for `max_new` tokens; None becomes what the longest prompt leaves."""
+    """The prompts that leave room for `turns` times `max_new` tokens; None becomes what the longest prompt leaves."""
     lengths = {example.id: len(example.sequences[0].ids_T) for example in data.examples}
     if rollout.max_new is None:
-        return data, replace(rollout, max_new=max_length - max(lengths.values()))
-    over = tuple(name for name, length in lengths.items() if length + rollout.max_new > max_length)
+        left = (max_length - max(lengths.values())) // turns
+        if left < 1:
+            raise ConfigError(f"the longest prompt leaves no room for {turns} completions: set --max-length higher")
+        return data, replace(rollout, max_new=left)
+    over = tuple(name for name, length in lengths.items() if length + turns * rollout.max_new > max_length)
     if not over:
         return data, rollout
     told = (

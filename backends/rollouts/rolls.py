@@ -199,7 +199,8 @@ def written_and_read(groups: Sequence[RolloutGroup]) -> tuple[int, int]:
     """Tokens that the student wrote, and those of the prompts that it read for that."""
     drawn = [group for group in groups if not group.rollouts[0].given]
     written = sum(len(rollout.tokens_T) for group in drawn for rollout in group.rollouts)
-    return written, sum(len(group.rollouts[0].prompt_T) for group in drawn)
+    prompts = ({rollout.prompt_T.tobytes(): len(rollout.prompt_T) for rollout in group.rollouts} for group in drawn)
+    return written, sum(sum(lengths.values()) for lengths in prompts)
 
 
 def wasted_of(kept: Sequence[NDArray[Any] | None]) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from backends.base import Rolling
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder
+from backends.rollouts.asides import before
 from backends.rollouts.engine import Drawn, Wanted
 from backends.rollouts.order import completion_seed, is_drawn, prompts_of, spare_of
 from backends.rollouts.prompts import given
@@ -53,6 +54,14 @@ class RolloutSource:
         whole = self.rank + place * self.processes
         found = spare_of(self.seed, generation, whole, tries, self.prompts, len(self.records))
         return replace(self._group(*found), drawn=True)
+
+    def revision(self, wanted: WantedGroup, first: RolloutGroup) -> WantedGroup:
+        """What is drawn once the first completion of a group is marked: the others, behind it."""
+        assert self.rolling.revise is not None
+        told = self.rolling.revise(first, 0)
+        assert told is not None
+        prompt = Prompt(tuple(before(self.encoder, wanted.record, told).tolist()))
+        return replace(wanted, prompt=prompt, seeds=wanted.seeds[1:])
 
     def given(self, group: WantedGroup, version: int) -> RolloutGroup:
         """The record's response in place of each completion."""

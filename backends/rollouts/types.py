@@ -122,6 +122,8 @@ class Credited:
     """"advantage", "correct", "dead", …: one number a row, `Batch.numbers`."""
     advantage_T: NDArray[np.float32] | None = None
     """Where it differs by token."""
+    learnt: int = 0
+    """Tokens at the end of its prompt that are learnt too; their "sampler_logps" are NaN."""
 
 
 Credit = Callable[[Sequence[RolloutGroup], Step], Sequence[Sequence[Credited]]]
@@ -133,8 +135,10 @@ class Told:
     """What a self-teacher reads in front of a completion."""
 
     prompt: tuple[Message, ...]
-    begun: str = ""
+    begun_T: NDArray[np.int32] | None = None
     """What its turn has begun with, where the completion does not begin it."""
+    begun: str = ""
+    """How that goes on."""
 
 
 class Context(Protocol):

@@ -29,6 +29,7 @@ _FIELDS = {
     "sibling_attempt": ("question", "attempt"),
     "sibling_feedback": ("question", "feedback"),
     "sibling_both": ("question", "attempt", "feedback"),
+    "revision": ("question", "variant"),
 }
 
 
@@ -149,3 +150,21 @@ class Sibling:
 
     def _feedback(self, group: RolloutGroup, number: int) -> str:
         return "" if not group.marks or self._right(group, number) else group.marks[number].feedback.strip()
+
+
+@dataclass(frozen=True)
+class Revision:
+    """SD-Zero's: the same turn goes on behind the attempt, with a phrase that says whether it was right."""
+
+    @property
+    def id(self) -> str:
+        """The phrases'."""
+        return template("revision").id
+
+    def __call__(self, group: RolloutGroup, number: int) -> Told:
+        """The attempt as it was drawn, without its end; one that nobody could mark goes on as a wrong one."""
+        rollout, right = group.rollouts[number], bool(group.marks and group.marks[number].correct)
+        attempt_T = rollout.tokens_T[:-1] if rollout.finish == "stop" else rollout.tokens_T
+        one = template("revision")
+        phrase = one.fill({"question": "", "variant": one.variants["right" if right else "wrong"]})
+        return Told(group.record.prompt, attempt_T, f"\n\n{phrase.strip()}\n\n")

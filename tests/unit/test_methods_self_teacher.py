@@ -20,18 +20,16 @@ from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions
 from backends.methods.cord import CordOptions
 from backends.methods.opsd import OpsdOptions
+from backends.methods.sd_zero import SdZeroOptions
 from backends.methods.sdft import SdftOptions
 from backends.methods.sdpo import SdpoOptions
 from backends.records.segments import CODE, Encoded, Encoder, Example
-from backends.rollouts.alarms import Alarms
-from backends.rollouts.monitor import text_numbers
-from backends.rollouts.types import Rollout, RolloutGroup, RolloutMark
-from backends.teachers.contexts import CLEAN, DEMONSTRATION, SOLUTION, Sibling, solution_of, template
+from backends.rollouts.cutting import example_of
+from backends.rollouts.types import Credited, Rollout
 from backends.teachers.moving import Own, SelfTeacher, Which, moved, trained_weights
 from harness.errors import ConfigError, DataError
-from harness.types import Message
 
-METHODS = ("opsd", "sdft", "sdpo", "cord")
+METHODS = ("opsd", "sdft", "sdpo", "cord", "sd_zero")
 TOLD = (3, 7, 0, 9)
 """Tokens that each completion's row aside has more in front."""
 
@@ -80,7 +78,7 @@ def by_hand(student: Student, examples: Sequence[Example], kind: Any, most: floa
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_teacher_that_is_told_nothing_more_teaches_nothing(student: Student, method: str) -> None:
-    for told in ({"teacher": "initial"}, {"teacher": "self"}) if method != "cord" else ({},):
+    for told in ({"teacher": "initial"}, {"teacher": "self"}) if method not in ("cord", "sd_zero") else ({},):
         worthless = tuple(replace(one, numbers={}) for one in completions())
         taken = student.step(made(student, method, **told), aside(worthless, (0, 0, 0, 0)))
         assert taken.loss == 0.0
@@ -218,7 +216,7 @@ def test_an_objective_keeps_its_running_mean(student: Student) -> None:
     assert OnPolicyObjective("grpo", PolicyOptions(), []).state_dict() == {}
 
 
-# --- what it is told --------------------------------------------------------------------------------------------------
+# --- each method ------------------------------------------------------------------------------------------------------
 
 
 def rollout(text: str, sample: int = 0) -> Rollout:
@@ -227,68 +225,32 @@ def rollout(text: str, sample: int = 0) -> Rollout:
     return Rollout("r0", 0, sample, 0, ids_T, ids_T, zeros, text, "stop", 0)
 
 
-def group(*values: float | None, texts: Mapping[int, str] | None = None, **feedback: str) -> RolloutGroup:
-    rollouts = tuple(rollout((texts or {}).get(n, f"<think>hm</think>answer {n}"), n) for n in range(len(values)))
-    marks = tuple(RolloutMark(value, feedback=feedback.get(f"f{n}", "")) for n, value in enumerate(values))
-    return RolloutGroup(record(privileged="SECRET"), rollouts, marks)
+def test_a_trace_s_revision_counts_twice(student: Student) -> None:
+    (srt, _) = load_method("sd_zero").stages(SdZeroOptions())  # type: ignore[union-attr]
+    drawn = replace(
+        rollout("", 1), prompt_T=np.array([70, 71, 72, 73, 74], np.int32), tokens_T=np.array([75, 256], np.int32),
+        logps_T=np.full(2, -1.0, np.float32),
+    )  # fmt: skip
+    example = example_of(drawn, Credited(learnt=3), "trained", 0)
+    assert example is not None
+    (sequence,) = example.sequences
+    assert sequence.supervised_T.tolist() == [False] * 2 + [True] * 5
+    assert np.isnan(sequence.extras["sampler_logps"]).tolist() == [False] * 2 + [True] * 3 + [False] * 2
+    taken = student.step(set_up(srt.objective(), student, [example]), [example])
+    (logps_T,) = student.logps([example], 0)
+    loss = -(logps_T * torch.tensor([1.0, 1.0, 1.0, 2.0, 2.0])).sum() / 5
+    assert taken.loss == pytest.approx(loss.item(), rel=1e-6)
+    torch.testing.assert_close(taken.grads, student.gradients(loss), rtol=1e-4, atol=1e-7)
 
 
-def said(context: Any, of: RolloutGroup, number: int) -> str | None:
-    told = context(of, number)
-    return None if told is None else "\n".join(turn.content for turn in told.prompt)
-
-
-def test_a_record_s_own_privilege_is_told_behind_the_prompt() -> None:
-    one = RolloutGroup(record(privileged="SECRET", response="an expert", meta={"clean": "plain?"}), ())
-    for context, words in ((SOLUTION, "SECRET"), (DEMONSTRATION, "an expert")):
-        text = said(context, one, 0)
-        assert text is not None and text.startswith("q0?\n") and words in text
-    assert said(CLEAN, one, 0) == "plain?"
-    earlier = (Message("system", "be brief"), Message("user", "q?"))
-    told = SOLUTION(RolloutGroup(record(privileged="S", prompt=earlier), ()), 0)
-    assert told is not None and told.prompt[0] == earlier[0] and len(told.prompt) == 2
-
-
-def test_no_privilege_is_no_signal() -> None:
-    for context in (SOLUTION, DEMONSTRATION, CLEAN, Sibling()):
-        assert context(RolloutGroup(record(privileged=" ", meta={"clean": 3}), ()), 0) is None
-    assert solution_of(record(privileged=" ", response="r")) == "r"
-
-
-def test_a_sibling_is_another_ones_success_without_its_thoughts() -> None:
-    of = group(0.0, 1.0, 1.0, None)
-    assert "answer 1" in (said(Sibling(), of, 0) or "") and "hm" not in (said(Sibling(), of, 0) or "")
-    assert "answer 2" in (said(Sibling(), of, 1) or "")  # never its own
-    assert "answer 1" in (said(Sibling(), of, 3) or "")
-    assert said(Sibling(), group(1.0, 0.0), 0) is None  # nobody else was right
-    assert said(Sibling(), group(0.0, 0.0), 0) is None
-    assert said(Sibling(success=0.3), group(0.0, 0.4), 0) is not None
-
-
-def test_feedback_is_told_of_what_failed() -> None:
-    of = group(0.0, 0.0, f0="line 3 is wrong", f1=" ")
-    assert "line 3 is wrong" in (said(Sibling(), of, 0) or "")
-    assert said(Sibling(), of, 1) is None
-    both = said(Sibling(), group(0.0, 1.0, f0="line 3 is wrong", f1="well done"), 0) or ""
-    assert "answer 1" in both and "line 3 is wrong" in both
-    assert said(Sibling(), group(0.0, 1.0, f1="well done"), 1) is None
-
-
-def test_prompts_have_an_id_of_their_words() -> None:
-    assert SOLUTION.id == template("solution").id and "#" in SOLUTION.id
-    assert Sibling().id.count("#") == 3 and CLEAN.id == "clean"
-    assert len({SOLUTION.id, DEMONSTRATION.id, Sibling().id, CLEAN.id}) == 4
-
-
-def test_records_without_it_are_refused_and_those_without_room_left_out(student: Student) -> None:
-    examples = SOLUTION.prompts("opsd")
-    encoder = Encoder(student.tokenizer, 460)
-    with pytest.raises(DataError, match=r"opsd tells its teacher a solution .* 1 of 2 records lack, the first 'r1'"):
-        examples(encoder, [record(0, response="x"), record(1)])
-    found = examples(encoder, [record(0, response="x"), record(1, response="x" * 500)])
-    assert [example.id for example in found.examples] == ["r0"] and found.left_out["too_long"] == ("r1",)
-    with pytest.raises(DataError, match="no record leaves room behind that"):
-        examples(encoder, [record(1, response="x" * 500)])
+def test_the_stages_of_sd_zero_have_records_of_their_own(student: Student) -> None:
+    srt, distill = load_method("sd_zero").stages(SdZeroOptions(srt_share=0.25))  # type: ignore[union-attr]
+    records = [record(number) for number in range(4)]
+    encoder = Encoder(student.tokenizer, 64)
+    assert [one.id for one in srt.examples(encoder, records).examples] == ["r0"]
+    assert [one.id for one in distill.examples(encoder, records).examples] == ["r1", "r2", "r3"]
+    with pytest.raises(DataError, match="without any"):
+        srt.examples(encoder, records[:1])
 
 
 @pytest.mark.parametrize(
@@ -297,7 +259,8 @@ def test_records_without_it_are_refused_and_those_without_room_left_out(student:
         (OpsdOptions, {"beta": 0.3}), (OpsdOptions, {"clip_tau": 0.0}), (OpsdOptions, {"rate": 0.1}),
         (OpsdOptions, {"divergence": "jsd", "clip_tau": 1.0}), (SdftOptions, {"alpha": 1.5}),
         (SdftOptions, {"top_k": 0}), (SdpoOptions, {"is_clip": 0.5}), (SdpoOptions, {"teacher": "self", "rate": 0.1}),
-        (CordOptions, {"beta": 0.5}), (CordOptions, {"distill": -1.0}), (SdftOptions, {"teacher": "ema", "rate": 2.0}),
+        (CordOptions, {"beta": 0.5}), (SdZeroOptions, {"srt_share": 1.5}), (CordOptions, {"distill": -1.0}),
+        (SdftOptions, {"teacher": "ema", "rate": 2.0}),
     ],
 )  # fmt: skip
 def test_options_that_contradict_are_refused(options: Any, values: Mapping[str, Any]) -> None:
@@ -352,35 +315,6 @@ def test_cord_is_reverse_kl_beside_the_reward(student: Student) -> None:
     (stage,) = load_method("grpo").stages(PolicyOptions(scale="off"))  # type: ignore[union-attr]
     plain = student.step(set_up(stage.objective(), student, completions()), completions())
     torch.testing.assert_close(alone.grads, plain.grads)
-
-
-def test_what_a_method_tells_and_whom(student: Student) -> None:
-    for name, context, which in (
-        ("opsd", SOLUTION, "initial"), ("sdft", DEMONSTRATION, "initial"), ("sdpo", Sibling(), "ema"),
-        ("cord", CLEAN, "initial"),
-    ):  # fmt: skip
-        found = load_method(name)
-        assert isinstance(found, TrainMethod)
-        (stage,) = found.stages(found.options())
-        assert stage.rolling is not None and stage.rolling.context == context
-        assert made(student, name).own == Own(which)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_planted_leak_ends_the_training_and_a_clean_run_goes_on(method: str) -> None:
-    found = load_method(method)
-    assert isinstance(found, TrainMethod)
-    rolling = found.stages(found.options())[-1].rolling
-    assert rolling is not None
-    for leaking in (True, False):
-        alarms = Alarms(60, ("leak",), privileged=rolling.context is not None)
-        for step in range(40):
-            leaks = leaking and step > 10
-            says = "As stated in the solution, it is 4." if leaks else "The solution is 4, as 2 + 2."
-            texts = {place: says if place < 3 else "So the answer is 4." for place in range(16)}
-            alarms.see(step, {"completions": 16.0, **text_numbers([group(*[0.0] * 16, texts=texts)])})
-        assert alarms.stopped == ("leak" if leaking else None)
-        assert any("appeal to a solution" in line for line in alarms.lines) == leaking
 
 
 def test_a_divergence_term_weighs_by_its_own_values(student: Student) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from objective_steps import PAD, Student, record
 
+from backends.base import Rolling, Training
 from backends.records.collate import collate
 from backends.records.segments import Encoder
 from backends.rollouts.asides import asides_of
 from backends.rollouts.cutting import Fate, example_of, steps_of
+from backends.rollouts.drawing import drawing
+from backends.rollouts.engine import Drawn, Emit, Wanted
 from backends.rollouts.numbers import numbers_of
+from backends.rollouts.rolls import written_and_read
 from backends.rollouts.settings import RolloutSettings
-from backends.rollouts.types import Credited, Rollout, RolloutGroup, Told
+from backends.rollouts.source import RolloutSource
+from backends.rollouts.types import Credited, Rollout, RolloutGroup, RolloutMark, Told
+from backends.teachers.contexts import Revision
 from backends.trainers.batch import as_batch
 from harness.errors import DataError
 from harness.types import Message
@@ -26,7 +34,7 @@ class Tells:
     def __call__(self, group: RolloutGroup, number: int) -> Told | None:
         if number == 0:
             return None
-        return Told((Message("user", "more" * (40 if group.record.id == "r1" else 1)),), "begun")
+        return Told((Message("user", "more" * (40 if group.record.id == "r1" else 1)),), begun="begun")
 
 
 def rollout(name: str, sample: int) -> Rollout:
@@ -90,3 +98,46 @@ def test_a_template_that_refuses_what_is_told_names_the_record() -> None:
 
     with pytest.raises(DataError, match="record 'r0', told more: no such role"):
         asides_of(GROUPS, FATES, Tells(), Refuses())  # type: ignore[arg-type]
+
+
+class Says:
+    """Ends each completion after a token; the second prompt's are right."""
+
+    def __init__(self) -> None:
+        self.wanted: list[list[Wanted]] = []
+
+    def sync(self, policy: Training, version: int) -> None: ...
+
+    def draw(self, wanted: Sequence[Wanted], emit: Emit) -> None:
+        self.wanted.append([*wanted])
+        for number in reversed(range(len(wanted))):
+            tokens_T = np.array([65 + number, 256], np.int32)
+            emit(number, Drawn(tokens_T, np.zeros(2, np.float32), "right" if number else "wrong", "stop"))
+
+    def close(self) -> None: ...
+
+
+def test_revisions_are_drawn_behind_the_marked_attempt(encoder: Encoder) -> None:
+    def mark(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+        return tuple(RolloutMark(1.0, correct=one.text == "right") for one in group.rollouts)
+
+    rolling = Rolling(lambda groups, step: [], revise=Revision())
+    source = RolloutSource(
+        "srt", rolling, RolloutSettings(group=3, max_new=8), 2, (record(0), record(1)), encoder, 0, 1
+    )  # fmt: skip
+    engine = Says()
+    with drawing(mark, "keep") as under_way:
+        drawn = under_way.draw(engine, None, source, 0, 0)  # type: ignore[arg-type]
+        groups = under_way.marked()
+    assert [len(wanted) for wanted in engine.wanted] == [2, 4]  # attempts, then two revisions of each
+    assert [[one.sample for one in group.rollouts] for group in drawn] == [[0, 1, 2]] * 2
+    assert len({one.seed for group in drawn for one in group.rollouts}) == 6
+    assert [len(group.marks) for group in groups] == [3, 3]
+    for group, phrase in zip(groups, ("Wait", "That holds"), strict=True):
+        first, *revisions = group.rollouts
+        attempt = encoder.tokenizer.decode([*first.prompt_T, *first.tokens_T[:-1]])
+        for one in revisions:
+            assert encoder.tokenizer.decode(one.prompt_T).startswith(f"{attempt}\n\n{phrase}")
+            assert one.tokens_T[-1] == 256 and not one.opened_think
+    assert written_and_read(drawn)[1] == sum(len(p) for group in drawn for p in {r.prompt_T.tobytes(): r.prompt_T
+                                             for r in group.rollouts}.values())  # fmt: skip
