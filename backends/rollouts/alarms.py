@@ -27,8 +27,8 @@ WINDOW = 20
 """Generations over which a slope is taken."""
 _EDGE = 5
 """Generations that make the beginning, and as many the present."""
-_SE = 2.0
-"""Standard errors beyond which a slope is one."""
+_SE, _SE_WHOLE = 2.0, 4.0
+"""Standard errors beyond which a slope is one: over a window, and over all generations, each of which is a look."""
 _AGAIN = 5
 """Generations in a row in which what may be chance must be seen: windows overlap, and one of them shows a slope by
 chance in every twelfth clean run of 100 generations of 64 completions; five in a row in every 150th."""
@@ -59,12 +59,15 @@ class Series:
     first: list[float] = field(default_factory=list)
     last: list[float] = field(default_factory=list)
     known: int = 0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    """Of the values, of each times its number, of their squares."""
 
     def add(self, value: float) -> None:
         """The next generation's."""
         if self.known < _EDGE:
             self.first.append(value)
         self.last = [*self.last, value][-WINDOW:]
+        self.sums = [a + b for a, b in zip(self.sums, (value, self.known * value, value * value), strict=True)]
         self.known += 1
 
     @property
@@ -76,6 +79,23 @@ class Series:
     def now(self) -> float:
         """Mean of the present."""
         return float(np.mean(self.last[-_EDGE:]))
+
+    @property
+    def below(self) -> float:
+        """How far the present is below the beginning, less four standard errors of the two means."""
+        chance = math.hypot(float(np.std(self.first)), float(np.std(self.last[-_EDGE:]))) / math.sqrt(_EDGE)
+        return self.start - self.now - 4 * chance
+
+    @property
+    def drift(self) -> float:
+        """Slope of a line through all generations, in its standard errors; 0 before they make a window."""
+        n = self.known
+        if n < WINDOW:
+            return 0.0
+        mean, middle, spread = self.sums[0] / n, (n - 1) / 2, n * (n * n - 1) / 12
+        along = (self.sums[1] - middle * self.sums[0]) / spread
+        rest = max(self.sums[2] - n * mean * mean - along * along * spread, 1e-18)
+        return along / math.sqrt(rest / (n - 2) / spread) if abs(along) > 1e-12 else 0.0
 
     @property
     def slope(self) -> float:
@@ -141,14 +161,18 @@ class Alarms:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps, so that a training that goes on is watched as one that was never stopped."""
-        seen = {name: [one.first, one.last, one.known] for name, one in self._seen.items()}
+        seen = {name: [one.first, one.last, one.known, one.sums] for name, one in self._seen.items()}
         told = {"seen": seen, "held": dict(self._held), "told": sorted(self._told)}
         return {**told, "gap": self._gap.base, "lines": list(self.lines), "stopped": self.stopped}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's."""
-        self._seen = SeriesByName({name: Series(list(first), list(last), known) for name, (first, last, known) in
-                           state["seen"].items()})  # fmt: skip
+        self._seen = SeriesByName(
+            {
+                name: Series(list(first), list(last), known, list(sums))
+                for name, (first, last, known, sums) in state["seen"].items()
+            }
+        )
         self._held, self._told = dict(state["held"]), set(state["told"])
         self._gap, self.lines, self.stopped = (
             SamplerGap(state["gap"], self._gap.least),
@@ -158,8 +182,9 @@ class Alarms:
 
     def _is_new(self, sign: Sign) -> bool:
         """Whether a rule has been true often enough in a row, for the first time."""
-        self._held[sign.key] = self._held.get(sign.key, 0) + 1 if sign.true else 0
-        if self._held[sign.key] < sign.times or sign.key in self._told:
+        rule = f"{sign.key} x{sign.times}"  # a finding may have two rules
+        self._held[rule] = self._held.get(rule, 0) + 1 if sign.true else 0
+        if self._held[rule] < sign.times or sign.key in self._told:
             return False
         self._told.add(sign.key)
         return True
@@ -194,6 +219,14 @@ def hacking(seen: SeriesByName) -> Iterator[Sign]:
                 f"reward hacking: over {WINDOW} generations the reward {part} rose to {rises.now:.3f} while accuracy "
                 f"fell to {falls.now:.3f}: look at the texts (`harness models rollouts ID`), lower its weight",
                 _AGAIN,
+            )
+            yield Sign(
+                f"hacking/{part}",
+                "hacking",
+                rises.drift > _SE_WHOLE and falls.drift < -_SE_WHOLE,
+                f"reward hacking: since the beginning the reward {part} rose from {rises.start:.3f} to {rises.now:.3f} "
+                f"while accuracy fell from {falls.start:.3f} to {falls.now:.3f}: look at the texts (`harness models "
+                "rollouts ID`), lower its weight",
             )
     if found := seen.of("repetition"):
         (repeated,) = found
@@ -284,7 +317,7 @@ def hockey_stick(seen: SeriesByName, dipped: bool) -> Iterator[Sign]:
         yield Sign(
             "dip",
             "hockey_stick",
-            reward.now < reward.start - spread.start,
+            reward.below > spread.start,
             f"the reward fell to {reward.now:.3f}, from {reward.start:.3f} at first: by more than a group's own spread",
         )
         yield Sign(

@@ -209,6 +209,28 @@ def test_a_clean_training_is_quiet(seed: int) -> None:
     assert told(seed=seed) == []
 
 
+def test_a_reward_that_differs_between_prompts_more_than_within_a_group_has_not_fallen() -> None:
+    """Seen in a real run of three prompts a step: the group's spread alone is no measure of a mean over few prompts."""
+
+    def few_prompts(step: int, numbers: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
+        return {"reward": 0.18 + rng.normal(0, 0.03), "group_std": 0.01}
+
+    assert not [sign for seed in range(20) for _, sign in told(few_prompts, seed) if sign.kind == "hockey_stick"]
+
+
+def test_the_slope_over_all_generations_is_that_of_least_squares() -> None:
+    series, values = Series(), np.random.default_rng(1).normal(0, 1, 35) + 0.05 * np.arange(35)
+    for value in values:
+        series.add(float(value))
+    x = np.arange(35)
+    line = np.polyfit(x, values, 1)
+    rest = values - np.polyval(line, x)
+    error = np.sqrt(rest @ rest / 33 / ((x - 17) @ (x - 17)))
+    assert series.drift == pytest.approx(line[0] / error)
+    short = Series([1.0] * 3, [1.0] * 3, 3)
+    assert short.drift == 0
+
+
 def test_a_clean_training_in_small_groups_is_quiet_nearly_always() -> None:
     """Accuracy that stays where it is while format rises is no hacking: chance shows a fall in few of many runs."""
 
