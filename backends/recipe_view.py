@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from backends.base import Stage, TrainMethod, load_method
+from backends.base import Rolling, Stage, TrainMethod, load_method
 from backends.config import Settings, TrainConfig
-from backends.memory import Work, model_config, table
+from backends.memory import GIB, Work, model_config, table
 from backends.plan import micro_batches
 from backends.recipe import TrainRecipe, architecture
+from backends.rollouts.settings import rollout_settings
 from harness.options import parse_options, to_text
 
 
@@ -43,7 +44,22 @@ def describe_recipe(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
         lines += ["", f"memory of stage {stage.name}, GiB per device at the peak, for {work.rows} sequences of"]
         lines[-1] += f" {work.length} tokens at a time (micro_batch {_micro(settings)}):"
         lines += [f"  {line}" for line in table(work)]
+        if stage.rolling is not None:
+            lines.append(f"  {_drawn(config, stage.rolling, settings, work)}")
     return lines
+
+
+def _drawn(config: TrainConfig, rolling: Rolling, settings: Settings, work: Work) -> str:
+    """What drawing needs of a device; nothing of it is there during the pass."""
+    from harness.models.hf_load import cached_numbers, default_rows
+
+    how = rollout_settings(rolling.settings, config.rollout)
+    rows = min(settings.batch_size * how.updates, default_rows("cuda"))
+    size = rows * work.length * cached_numbers(work.config.get_text_config()) * (2 if work.bf16 else 4)
+    return (
+        f"drawing before it: the weights, and {size / GIB:.1f} GiB of keys and values for {rows} completions at a time "
+        f"of {work.length} tokens with their prompts; with less room fewer are decoded at a time"
+    )
 
 
 def value_lines(recipe: TrainRecipe, config: TrainConfig) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,13 @@ def test_the_view_of_a_recipe(name: str) -> None:
         assert f"{source:8}{key} = {recipe.values[key]}" in text
     for _, _, work in works(recipe, config):
         assert estimate(work, 8, "whole").fits(), "every paper's setting fits eight GPUs of 80 GB"
+
+
+def test_where_the_student_writes_its_keys_and_values_are_estimated(tmp_path: Path) -> None:
+    sizes = {"model_type": "llama", "vocab_size": 259, "hidden_size": 32, "intermediate_size": 64}
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    (tmp_path / "config.json").write_text(json.dumps(sizes), encoding="utf-8")
+    recipe = load_recipe("rlkd:zero")
+    lines = describe_recipe(recipe, apply(recipe, {"data": "x", "student": f"hf:{tmp_path}", "max_length": 2**20}))
+    # 32 completions x 2**20 tokens x (keys, values) x 2 layers x 2 heads of 8 numbers x 2 bytes = 4 GiB.
+    assert any("drawing before it: the weights, and 4.0 GiB" in line for line in lines)
