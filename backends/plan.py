@@ -70,6 +70,12 @@ class StagePlan:
             return self.rolled.tokens_per_step(self.settings.batch_size)
         return self.tokens / self.steps_per_epoch
 
+    @property
+    def tokens_planned(self) -> float:
+        """That all steps read; of completions, the most, which a budget may end long before."""
+        most = self.steps * self.tokens_per_step
+        return most if self.rolled is None or self.budget_tokens is None else min(most, self.budget_tokens)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -358,7 +364,7 @@ def describe(plan: Plan) -> list[str]:
             "",
             f"stage {stage.stage.name}: {stage.steps} steps of {stage.settings.batch_size} examples "
             f"({stage.micro_batch} at a time, {stage.accumulation} added up), "
-            f"{'about' if stage.rolled is None else 'at most'} {stage.steps * stage.tokens_per_step:,.0f} tokens",
+            f"{'about' if stage.rolled is None else 'at most'} {stage.tokens_planned:,.0f} tokens",
         ]
         shown = asdict(stage.settings).items()
         lines.append("  " + ", ".join(f"{key} {value}" for key, value in shown if value is not None))

@@ -57,7 +57,7 @@ class BackendTrainer:
             finished=(models_dir(self.results_dir) / plan.model_id / CARD).is_file(),
             records=plan.records,
             steps=sum(stage.steps for stage in plan.stages),
-            tokens=round(sum(stage.tokens_per_step * stage.steps for stage in plan.stages)),
+            tokens=round(sum(stage.tokens_planned for stage in plan.stages)),
             settings={name: _of_stages(plan, name) for name in _COMPARED},
         )
 

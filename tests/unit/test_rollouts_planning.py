@@ -111,6 +111,7 @@ def test_epochs_and_budgets_become_steps(student: Path, tmp_path: Path) -> None:
     budget = plan(student, tmp_path, budget_tokens=10_000).stages[0]
     least = 16 * (sum(len(one.sequences[0].ids_T) for one in budget.data.examples) / 12 + 2)
     assert budget.steps == -(-10_000 // least)  # more than can be made: the budget ends it
+    assert budget.tokens_planned == 10_000
 
 
 def test_a_dry_run_tells_how_much_will_be_drawn(student: Path, tmp_path: Path) -> None:
