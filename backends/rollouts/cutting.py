@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -96,6 +96,13 @@ def with_old(examples: Sequence[Example | None], old: Sequence[NDArray[Any] | No
     return found
 
 
+def passes(examples: Iterable[Example | None], size: int) -> Iterator[list[Example]]:
+    """Those that are trained on, `size` of about one length at a time."""
+    kept = sorted((one for one in examples if one is not None), key=lambda one: len(one.sequences[0].ids_T))
+    for start in range(0, len(kept), size):
+        yield kept[start : start + size]
+
+
 def old_of(examples: Sequence[Example | None]) -> list[NDArray[np.float32] | None]:
     """The same values again, of the learnt tokens alone."""
     return [
@@ -134,8 +141,3 @@ def _micro_batches(examples: list[Example], accumulation: int, empty: Example) -
     ordered = sorted(examples, key=lambda example: len(example.sequences[0].ids_T)) + [empty] * missing
     cuts = [len(ordered) * number // accumulation for number in range(accumulation + 1)]
     return [ordered[start:end] for start, end in pairwise(cuts)]
-
-
-def indices_of(batches: Iterable[Sequence[Example]]) -> list[int]:
-    """The numbers of the examples, in their order."""
-    return [example.index for batch in batches for example in batch]

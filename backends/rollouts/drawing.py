@@ -115,8 +115,7 @@ class Drawing:
 
 def _says_nothing(group: RolloutGroup) -> bool:
     """Whether all completions are worth the same; where scorers failed nobody knows, and records' responses stay."""
-    known = [mark.value for mark in group.marks if mark.value is not None]
-    return len(known) > 1 and len(set(known)) == 1 and not group.rollouts[0].given
+    return len(group.values) > 1 and len(set(group.values)) == 1 and not group.rollouts[0].given
 
 
 @contextmanager

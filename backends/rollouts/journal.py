@@ -84,6 +84,10 @@ class JournalFile:
         """Number of the generation."""
         return field(self.header, "generation", int)
 
+    def beside(self, part: PartName) -> Path:
+        """Where that part of the same share lies."""
+        return self.path.with_name(re.sub(r"\.(drawn|marked)\.", f".{part}.", self.path.name))
+
 
 def read_journal(path: Path) -> JournalFile:
     """Read a jsonl of a journal; raises `StoreError` for one that is damaged, `OSError` where there is none."""
@@ -258,7 +262,7 @@ class Journal:
     def _of_drawn(self, marked: JournalFile) -> bool:
         """Whether these are marks of what lies beside them."""
         try:
-            drawn = read_journal(marked.path.with_name(marked.path.name.replace(".marked.", ".drawn.")))
+            drawn = read_journal(marked.beside("drawn"))
         except OSError:
             return False
         return bool(drawn.header["arrays"] == marked.header.get("drawn"))

@@ -6,11 +6,13 @@ Pure functions of groups. A mean over nothing is left out, never 0. `backends.ro
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from backends.rollouts.cutting import CUT_OFF
+from backends.rollouts.cutting import CUT_OFF, Fate
+from backends.rollouts.order import tries_of
 from backends.rollouts.types import Credited, RolloutGroup
 from harness.metrics.diversity_text import ngrams
 from harness.reasoning import with_answer
@@ -24,6 +26,31 @@ LEAK = re.compile(
     re.IGNORECASE,
 )
 """A text that appeals to what its prompt does not hold: the solution that a self-teacher was shown."""
+
+
+def drawn_numbers(
+    groups: Sequence[RolloutGroup], fates: Sequence[Sequence[Fate]], aside: bool = False
+) -> dict[str, float]:
+    """How many and how long, what becomes of them, and how many groups say nothing.
+
+    `aside`: a self-teacher reads rows of its own.
+    """
+    drawn = [rollout for group in groups for rollout in group.rollouts]
+    lengths = [len(rollout.tokens_T) for rollout in drawn]
+    numbers: dict[str, float] = {
+        "completions": len(drawn),
+        "generated": sum(len(rollout.tokens_T) for rollout in drawn if not rollout.given),
+        "length": float(np.mean(lengths)),
+        "length_p95": float(np.quantile(lengths, 0.95)),
+        "cut": sum(rollout.finish == "length" for rollout in drawn) / len(drawn),
+    }
+    fate = Counter(one for row in fates for one in row)
+    dropped: tuple[Fate, ...] = ("unscored", "cut", "left out", *(("untold", "no room") if aside else ()))
+    numbers |= {f"dropped/{name.replace(' ', '_')}": float(fate[name]) for name in dropped}
+    if any(group.marks for group in groups):
+        numbers["flat"] = sum(len(set(group.values)) < 2 for group in groups) / len(groups)
+    tries = sum(tries_of(group.rollouts[0].visit) for group in groups)
+    return numbers | ({"resampled": float(tries)} if tries else {})
 
 
 def part_numbers(groups: Sequence[RolloutGroup], weights: Mapping[str, float]) -> dict[str, float]:
@@ -47,7 +74,7 @@ def part_numbers(groups: Sequence[RolloutGroup], weights: Mapping[str, float]) -
         found |= _some(f"with_accuracy/{name}", _correlation(values, correct))
         if weights.get(name):
             found |= _some(f"variance/{name}", _share(groups, name, weights[name]))
-    spreads = [float(np.std(known)) for group in groups if len(known := _values(group)) > 1]
+    spreads = [float(np.std(known)) for group in groups if len(known := group.values) > 1]
     return found | ({"group_std": float(np.mean(spreads))} if spreads else {})
 
 
@@ -116,10 +143,6 @@ def _correlation(values: Sequence[float | None], others: Sequence[float | None])
     if one.std() == 0 or other.std() == 0:
         return None
     return float(np.corrcoef(one, other)[0, 1])
-
-
-def _values(group: RolloutGroup) -> list[float]:
-    return [mark.value for mark in group.marks if mark.value is not None]
 
 
 def _share(groups: Sequence[RolloutGroup], name: str, weight: float) -> float | None:

@@ -26,12 +26,11 @@ from backends.losses.nll import token_logps
 from backends.records.segments import Example
 from backends.rewards.total import parse_weights
 from backends.rollouts.asides import Row, asides_of
-from backends.rollouts.cutting import Fate, example_of, fates_of, old_of, steps_of, with_old
+from backends.rollouts.cutting import Fate, example_of, fates_of, old_of, passes, steps_of, with_old
 from backends.rollouts.drawing import Mark, drawing
 from backends.rollouts.engine import Engine
 from backends.rollouts.journal import Journal
-from backends.rollouts.monitor import advantage_numbers, part_numbers, staleness, text_numbers
-from backends.rollouts.numbers import numbers_of
+from backends.rollouts.monitor import advantage_numbers, drawn_numbers, part_numbers, staleness, text_numbers
 from backends.rollouts.source import RolloutSource
 from backends.rollouts.taught import Taught
 from backends.rollouts.types import Credited, RolloutGroup
@@ -70,11 +69,8 @@ class Rolls:
         self.source, self.engine, self._mark, self.journal = source, engine, mark, journal
         self._judged = judged
         self._aside = source.rolling.context is not None
-        self._taught: Taught | None = None
-        if source.rolling.teacher is not None:
-            settings = source.settings
-            at_once = -(-source.prompts * settings.group // (source.processes * settings.updates * source.accumulation))
-            self._taught = Taught(source.rolling.teacher, settings.temperature, at_once)
+        teacher = source.rolling.teacher
+        self._taught = None if teacher is None else Taught(teacher, source.settings.temperature, source.at_once)
 
     def make(self, generation: int, step: Step, policy: Training, weights: str, *, begun: bool = False) -> Generation:
         """Draw, mark and credit with the student as it is, or take up what the journal has of these weights.
@@ -169,11 +165,8 @@ class Rolls:
 
     def _read_by(self, policy: Training, examples: Sequence[Example | None]) -> list[Example | None]:
         """The examples with what the student says of them before the first update."""
-        kept = sorted((one for one in examples if one is not None), key=lambda one: len(one.sequences[0].ids_T))
-        size = -(-len(examples) // (self.source.settings.updates * self.source.accumulation))
         found = [None] * len(examples)
-        for start in range(0, len(kept), size):
-            part = kept[start : start + size]
+        for part in passes(examples, self.source.at_once):
             batch = policy.batch(part)
             labels_RT, temperature = batch.labels_RT, self.source.settings.temperature
             logps_RT = policy.forward(partial(token_logps, labels_BT=labels_RT, temperature=temperature), batch)
@@ -191,8 +184,8 @@ class Rolls:
         step: Step,
     ) -> dict[str, float]:
         parts = part_numbers(groups, parse_weights(self.source.rolling.weights))
-        found = numbers_of(groups, fates, self._aside) | parts | text_numbers(groups) | advantage_numbers(credited)
-        return found | staleness(groups, step.number)
+        found = drawn_numbers(groups, fates, self._aside) | parts | text_numbers(groups)
+        return found | advantage_numbers(credited) | staleness(groups, step.number)
 
 
 def written_and_read(groups: Sequence[RolloutGroup]) -> tuple[int, int]:

@@ -36,6 +36,11 @@ class RolloutSource:
     rank: int = 0
     processes: int = 1
 
+    @property
+    def at_once(self) -> int:
+        """Completions of one pass: as many as a micro-batch has."""
+        return -(-self.prompts * self.settings.group // (self.processes * self.settings.updates * self.accumulation))
+
     def wanted(self, generation: int) -> list[WantedGroup]:
         """What this process draws of a generation."""
         visits = prompts_of(self.seed, generation, self.prompts, len(self.records))

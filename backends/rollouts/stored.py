@@ -110,7 +110,7 @@ def _of_file(drawn: JournalFile, stage: str) -> Iterator[StoredCompletion]:
 
 
 def _marks(drawn: JournalFile) -> JournalFile | None:
-    path = drawn.path.with_name(drawn.path.name.replace(".drawn.", ".marked."))
+    path = drawn.beside("marked")
     if not path.exists():
         return None
     marked = _read(path)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from backends.base import Training
-from backends.rollouts.cutting import example_of
+from backends.rollouts.cutting import example_of, passes
 from backends.rollouts.types import Credited, RolloutGroup, TeacherRow
 from backends.teachers.local import LocalTeacher
 
@@ -29,10 +29,8 @@ class Taught:
             self._teacher = self._load(policy)
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         examples = [example_of(rollout, Credited(), "trained", index) for index, rollout in enumerate(rollouts)]
-        ordered = sorted((one for one in examples if one is not None), key=lambda one: len(one.sequences[0].ids_T))
         rows: dict[int, TeacherRow] = {}
-        for start in range(0, len(ordered), self._at_once):
-            part = ordered[start : start + self._at_once]
+        for part in passes(examples, self._at_once):
             batch = policy.batch(part)
             compared_RT = self._teacher.compared(batch)
             said_RT = self._teacher.logps(batch, self._temperature).float()

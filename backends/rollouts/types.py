@@ -111,6 +111,11 @@ class RolloutGroup:
     """One for each completion once they are marked; none where a method has no reward."""
     teacher: tuple[TeacherRow | None, ...] = ()
 
+    @property
+    def values(self) -> list[float]:
+        """Of the completions that have one."""
+        return [mark.value for mark in self.marks if mark.value is not None]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Credited:

@@ -15,7 +15,7 @@ from backends.rollouts.asides import asides_of
 from backends.rollouts.cutting import Fate, example_of, steps_of
 from backends.rollouts.drawing import drawing
 from backends.rollouts.engine import Drawn, Emit, Wanted
-from backends.rollouts.numbers import numbers_of
+from backends.rollouts.monitor import drawn_numbers
 from backends.rollouts.rolls import written_and_read
 from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.source import RolloutSource
@@ -59,9 +59,9 @@ def test_what_cannot_be_told_is_left_out_and_the_rest_has_rows_aside(encoder: En
     fates, told = asides_of(GROUPS, FATES, Tells(), encoder)
     assert fates == [["untold", "trained", "masked"], ["untold", "left out", "no room"]]
     assert [[one is not None for one in row] for row in told] == [[False, True, True], [False, False, False]]
-    numbers = numbers_of(GROUPS, fates, aside=True)
+    numbers = drawn_numbers(GROUPS, fates, aside=True)
     assert (numbers["dropped/untold"], numbers["dropped/no_room"], numbers["dropped/left_out"]) == (2, 1, 1)
-    assert "dropped/untold" not in numbers_of(GROUPS, FATES)
+    assert "dropped/untold" not in drawn_numbers(GROUPS, FATES)
 
 
 def test_rows_and_rows_aside_learn_the_same_tokens(encoder: Encoder) -> None:
