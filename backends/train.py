@@ -16,7 +16,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,22 +159,22 @@ class _Run:
             self.plan.config.count,
         )
         trainer = make_trainer(self.plan, plan, self.runtime, watch, checkpoints, previous, self.results_dir)
-        trainer.account.total = self.spent
-        trainer.begin()
-        checkpoint = last_checkpoint(checkpoints, clean=self.first)
-        if checkpoint is not None:
-            trainer.resume(checkpoint)
-        if self.first:
-            step = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-            drop_after(metrics, plan.stage.name, step)
-        try:
-            with stop:
-                trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-            if not watch.interrupted:
-                trainer.settle()
-        finally:
-            trainer.feed.close()
-            self._spent(watch.seconds)
+        with closing(trainer.feed):  # also where the objective refuses: what marks has threads, which would not end
+            trainer.account.total = self.spent
+            trainer.begin()
+            checkpoint = last_checkpoint(checkpoints, clean=self.first)
+            if checkpoint is not None:
+                trainer.resume(checkpoint)
+            if self.first:
+                step = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+                drop_after(metrics, plan.stage.name, step)
+            try:
+                with stop:
+                    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+                if not watch.interrupted:
+                    trainer.settle()
+            finally:
+                self._spent(watch.seconds)
         if watch.interrupted:
             raise Interrupted(
                 f"interrupted after step {trainer.state.global_step} of {plan.steps} of stage {plan.stage.name}, which "

@@ -22,9 +22,10 @@ from backends.rewards.total import Totals
 from backends.rollouts.engine_hf import HfEngine
 from backends.rollouts.journal import Journal
 from backends.train import train
+from backends.trainers.rolling import RollingFeed
 from backends.trainers.trainer import ObjectiveTrainer
 from harness import catalog
-from harness.errors import StoreError, TrainingStopped
+from harness.errors import ConfigError, StoreError, TrainingStopped
 from tests.tiny_model import write_model
 
 pytestmark = pytest.mark.slow
@@ -287,3 +288,14 @@ def test_rlkd_without_the_structure_is_grpo_to_the_byte(student: Path, tmp_path:
     one, other = (next((tmp_path / name).glob("models/*/model/model.safetensors")) for name in ("rlkd", "grpo"))
     assert one.read_bytes() == other.read_bytes()
     assert {"reward/structure", "reward/structure.match"} <= set(rows(tmp_path / "rlkd")[-1])
+
+
+def test_an_objective_that_refuses_ends_what_marks(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the graders' threads keep the process from ending."""
+    closed, close = [], RollingFeed.close
+    monkeypatch.setattr(RollingFeed, "close", lambda self: closed.append(close(self)))
+    with pytest.raises(ConfigError, match="opd needs a teacher"):
+        train(replace(config(student, "opd"), teacher=None), tmp_path)
+    assert len(closed) == 1
