@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -225,6 +229,37 @@ def test_it_ends_the_same_wherever_it_is_killed(
     assert same(tmp_path, twice) and untimed(tmp_path) == untimed(twice)
     whole = json.loads(next(twice.glob("models/*/card.json")).read_text())
     assert dataclasses.asdict(card)["spent"] == whole["spent"]
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from backends.train import train
+from tests.contract.test_on_policy_methods import ALWAYS, TWICE, config
+train(config(Path(sys.argv[1]), "grpo", rollout=TWICE), Path(sys.argv[2]), ALWAYS)
+"""
+
+
+@pytest.mark.parametrize("part", ["drawn", "marked"])
+def test_a_process_that_is_killed_leaves_what_the_next_one_needs(
+    part: str, student: Path, twice: Path, tmp_path: Path
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    path = os.pathsep.join([str(root), str(root / "tests"), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, "-c", ALONE, str(student), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob(f"models/*/rollouts/train/000001.0of1.{part}.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    train(config(student, "grpo", rollout=TWICE), tmp_path, ALWAYS)
+    assert same(tmp_path, twice) and untimed(tmp_path) == untimed(twice)
 
 
 def test_a_journal_without_the_generation_that_is_begun_is_one_line(student: Path, tmp_path: Path) -> None:
