@@ -12,6 +12,7 @@ from backends.rewards.base import Reward
 from backends.rollouts.types import LEFT_OUT, Part, RolloutGroup
 from harness.errors import DataError, HarnessError
 from harness.grading import get_grader
+from harness.grading.base import BaseGrader
 from harness.reasoning import with_answer
 from harness.types import Completion, Problem, Score
 
@@ -79,26 +80,38 @@ def count_votes(
 ) -> tuple[list[set[int]], dict[int, str]]:
     """The completions of each different answer, in the order in which these came; and why the others could not be read.
 
-    Each answer stands in for the gold in turn: whatever evaluation would call right then has the same answer. One that
-    is not right against itself (none, cut, no form that a gold can have) has no vote.
+    A completion votes if evaluation would call it right were its own answer the gold: with none, one that is cut or
+    one that no gold can be it has no vote. Answers are one where the grader finds one right for the other. Each text
+    is read twice, whatever the others are.
     """
-    votes: list[set[int]] = []
+    by_answer: dict[str, list[int]] = {}
+    for number, completion in enumerate(completions):
+        if (answer := _answer(problem, completion)) is not None:
+            by_answer.setdefault(answer, []).append(number)
+    votes: dict[str, set[int]] = {}
     failed: dict[int, str] = {}
-    left = list(range(len(completions)))
-    while left:
-        first, *others = left
-        answer = _answer(problem, completions[first])
-        scores = _against(problem, answer, [completions[number] for number in left], scorers)
-        own = scores[0] if scores else None
-        if own is not None and own.value is None:
-            failed[first] = own.why or own.status
-        if own is None or own.value != 1.0:
-            left = others
-            continue
-        same = {number for number, score in zip(left, scores, strict=True) if score.value == 1.0}
-        votes.append(same)
-        left = [number for number in left if number not in same]
-    return votes, failed
+    for answer, numbers in by_answer.items():
+        scores = _against(problem, answer, [completions[number] for number in numbers], scorers)
+        voters = {number for number, score in zip(numbers, scores, strict=False) if score.value == 1.0}
+        failed |= {n: one.why or one.status for n, one in zip(numbers, scores, strict=False) if one.value is None}
+        if voters:
+            same = next((first for first in votes if _same(problem.grader, first, answer, scorers)), answer)
+            votes.setdefault(same, set()).update(voters)
+    return list(votes.values()), failed
+
+
+def _same(name: str, first: str, answer: str, scorers: Scorers) -> bool:
+    """Whether the grader takes an answer for right where another is the gold."""
+    grader = get_grader(name)
+    score = None
+    if isinstance(grader, BaseGrader):
+        try:
+            score = grader.quick(first, answer)
+        except HarnessError:
+            raise
+        except Exception:  # the worker will run into it again, and say so
+            score = None
+    return (score or scorers.pool.submit(name, first, answer).result()).value == 1.0
 
 
 def _answer(problem: Problem, completion: Completion) -> str | None:
@@ -114,10 +127,8 @@ def _answer(problem: Problem, completion: Completion) -> str | None:
     return None if found is None else found.answer
 
 
-def _against(problem: Problem, answer: str | None, completions: Sequence[Completion], scorers: Scorers) -> list[Score]:
+def _against(problem: Problem, answer: str, completions: Sequence[Completion], scorers: Scorers) -> list[Score]:
     """The scores of completions if this were the gold; none if it cannot be one."""
-    if answer is None:
-        return []
     try:
         return grade_all(replace(problem, target=answer), completions, scorers.pool)
     except DataError:  # the grader cannot read it as a gold

@@ -14,8 +14,9 @@ from backends.rewards import asked as asked_module
 from backends.rewards.scorers import Scorers, open_scorers
 from backends.rewards.total import Totals
 from harness.errors import BudgetReached, ConfigError, DataError, UnknownName
+from harness.grading.integer import IntegerGrader
 from harness.models.budget import Budget
-from harness.types import Completion, Message, Request
+from harness.types import Completion, Extracted, Message, Problem, Request
 from tests.scripted_model import ScriptedModel
 from tests.unit.rollout_groups import group, record
 
@@ -81,6 +82,21 @@ def test_hostile_answers_cost_at_most_their_vote(scorers: Scorers) -> None:
     bad = ["9" * 1_000_000, r"\boxed{9^{9^{9^{9}}}}", "\ud800", "\x00", "{" * 50_000]
     for of in (OPEN, record(gold=None, grader="math")):
         assert vote(["7", "7", "7", *bad], scorers, of, least="0.2")[:3] == [1, 1, 1]
+
+
+def test_each_text_is_read_twice_however_many_answers_there_are(
+    scorers: Scorers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    whole = IntegerGrader.extract
+
+    def extract(self: IntegerGrader, problem: Problem, text: str) -> Extracted | None:
+        read.append(text)
+        return whole(self, problem, text)
+
+    monkeypatch.setattr(IntegerGrader, "extract", extract)
+    vote([str(number) for number in range(16)], scorers)
+    assert len(read) == 32
 
 
 # --- verdict ----------------------------------------------------------------------------------------------------------
