@@ -46,6 +46,15 @@ class HeadLogits:
     bias_V: Tensor | None = None
     """The output layer's bias, where it has one."""
 
+    def detached(self, *, copy: bool = False) -> HeadLogits:
+        """Without gradient; `copy` the output layer where its weights will be others before these are used."""
+
+        def kept(part: Tensor) -> Tensor:
+            return part.detach().clone() if copy else part.detach()
+
+        bias_V = None if self.bias_V is None else kept(self.bias_V)
+        return HeadLogits(self.hidden_BTD.detach(), kept(self.head_VD), bias_V)
+
 
 Logits: TypeAlias = Tensor | HeadLogits
 """Scores of the next token: a tensor B x T x V, or what it is made of."""

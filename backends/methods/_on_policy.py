@@ -42,6 +42,11 @@ Rule = Callable[["Seen"], tuple[Tensor, Tensor]]
 """(log ratio, advantage), each (R, T), of what is known: a row of the table of teachers in reinforcement learning."""
 
 
+def at(weight: Weight, step: Step) -> float:
+    """A weight's value at a step."""
+    return weight(step) if callable(weight) else weight
+
+
 @dataclass(frozen=True)
 class Beside:
     """What passes without gradient found, and only what a term wants."""
@@ -349,8 +354,7 @@ class OnPolicyObjective(Objective):
                 continue
             values_RT, more = term.values(seen)
             share = over_step(values_RT, mask_RT, norm=term.norm, tokens=tokens, rows=rows, width=self._longest())
-            weight = term.weight(step) if callable(term.weight) else term.weight
-            shares.append(weight * share)
+            shares.append(at(term.weight, step) * share)
             log |= {term.name: share.detach()}
             log |= {name: _mean(found, mask_RT, tokens) for name, found in more.items()}
         return Loss(sum(shares) if shares else logps_RT.sum() * 0.0, log)
@@ -369,9 +373,7 @@ class OnPolicyObjective(Objective):
 
         def read(logits: HeadLogits) -> Beside:
             if "reference states" in self.wants:  # the head is the student's own, and holds its weights again later
-                head, bias = logits.head_VD.detach().clone(), logits.bias_V
-                bias = None if bias is None else bias.detach().clone()
-                return replace(found, reference=HeadLogits(logits.hidden_BTD.detach(), head, bias))
+                return replace(found, reference=logits.detached(copy=True))
             logps_RT = token_logps(logits, batch.labels_RT, temperature=self.temperature)
             return replace(found, reference_RT=logps_RT)
 

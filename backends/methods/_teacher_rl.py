@@ -25,7 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from backends.base import Rolling, Stage, Step
+from backends.base import Rolling, Stage
 from backends.methods._on_policy import (
     EntropyTerm,
     KlTerm,
@@ -35,6 +35,7 @@ from backends.methods._on_policy import (
     Seen,
     Term,
     Weight,
+    at,
 )
 from backends.methods._policy_options import PolicyOptions, group_credit, keep_all
 from backends.rewards.total import parse_weights
@@ -52,11 +53,6 @@ class TeacherOptions(PolicyOptions):
 
     end: End = "same"
     """Whether the teacher's end of sequence must be the student's, or is left out of every comparison."""
-
-
-def at(weight: Weight, step: Step) -> float:
-    """A weight's value at a step."""
-    return weight(step) if callable(weight) else weight
 
 
 def d_alone(coefficient: float) -> Rule:

@@ -58,8 +58,7 @@ class RlkdOptions(PolicyOptions):
 
 def spread(group: RolloutGroup) -> float:
     """The standard deviation of a group's rewards; 0 where there is nothing to compare."""
-    values = [mark.value for mark in group.marks if mark.value is not None]
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return float(np.std(group.values, ddof=1)) if len(group.values) > 1 else 0.0
 
 
 def clips(spreads: Sequence[float]) -> list[float]:

@@ -7,7 +7,7 @@ completion for ending, and lengths would explode.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class LocalTeacher:
 
     def states(self, batch: Batch) -> HeadLogits:
         """Its hidden states and output layer, of which a loss makes scores a few positions at a time."""
-        found: HeadLogits = self._training.forward(_detached, batch, self.model)
+        found: HeadLogits = self._training.forward(HeadLogits.detached, batch, self.model)
         return found
 
     def logps(self, batch: Batch, temperature: float) -> Tensor:
@@ -66,8 +66,3 @@ class LocalTeacher:
         """Where the two are compared, (R, T) bool: on the learnt tokens, with `end="mask"` without the ends."""
         left_out = torch.tensor(self._left_out, dtype=torch.int64, device=batch.labels_RT.device)
         return batch.mask_RT & ~torch.isin(batch.labels_RT, left_out)
-
-
-def _detached(logits: HeadLogits) -> HeadLogits:
-    bias: Any = None if logits.bias_V is None else logits.bias_V.detach()
-    return HeadLogits(logits.hidden_BTD.detach(), logits.head_VD.detach(), bias)

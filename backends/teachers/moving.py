@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -107,11 +107,9 @@ class SelfTeacher:
         assert aside is not None
 
         def read(logits: HeadLogits) -> Any:
-            head_VD, bias_V = logits.head_VD.detach(), logits.bias_V
-            bias_V = None if bias_V is None else bias_V.detach()
-            if self._mean is not None:  # the head is the student's own, and holds its weights again later
-                head_VD, bias_V = head_VD.clone(), None if bias_V is None else bias_V.clone()
-            return function(HeadLogits(moved(logits.hidden_BTD.detach(), aside, batch), head_VD, bias_V))
+            # The head is the student's own: where it holds another time's weights, it has its own again later.
+            said = logits.detached(copy=self._mean is not None)
+            return function(replace(said, hidden_BTD=moved(said.hidden_BTD, aside, batch)))
 
         weights = {} if self._mean is None else trained_weights(self._training.model, self._what)
         with nullcontext() if self._mean is None else holding(self._mean, weights):
