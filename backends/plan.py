@@ -121,6 +121,11 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         raise ConfigError(f"{config.method} trains nothing and needs no plan")
     config = replace(config, student=canonical(config.student, results_dir))
     options: Any = parse_options(method.options, config.options, config.method)
+    reads = method.reads_teacher is not None and method.reads_teacher(options)
+    if reads and config.teacher is None:
+        raise ConfigError(
+            f"{config.method} needs a teacher's weights: --teacher SPEC (options: `harness show {config.method}`)"
+        )
     stages = method.stages(options)
     names = tuple(stage.name for stage in stages)
     settings = {stage.name: config.stage_settings(stage.name, names, stage.settings) for stage in stages}
@@ -130,13 +135,12 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         require(records, stage.needs, config.method)
     source = find_weights(config.student, results_dir)
     tokenizer = load_tokenizer(source)
-    architecture = _architecture(config, method, options, source, results_dir)
+    architecture = _architecture(config, reads, source, results_dir)
     check_vocabulary(source, architecture, tokenizer)
     context = context_of(architecture) or config.max_length
     encoder = _encoder(tokenizer, config, min(config.max_length, context))
     tokenizer.chat_template = encoder.template  # saved with the model: evaluation asks as training did
     digest, order = data_hash(records), data_order(records)
-    reads = method.reads_teacher is not None and method.reads_teacher(options)
     planned = _plan_stages(config, stages, settings, encoder, architecture, records, config.count == "all" and reads)
     _no_strays(config, planned)
     identity: dict[str, Json] = {
@@ -170,14 +174,14 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     )
 
 
-def _architecture(config: TrainConfig, method: TrainMethod, options: Any, source: Source, results_dir: Path) -> Any:
+def _architecture(config: TrainConfig, reads_teacher: bool, source: Source, results_dir: Path) -> Any:
     """The student's config. Raises `ConfigError` where its scores, or a teacher's that are read, are not plain."""
     from backends.trainers.scores import require_plain_scores
     from harness.models.hf_load import load_config
 
     architecture = load_config(source)
     require_plain_scores(architecture, config.student)
-    if config.teacher is not None and method.reads_teacher is not None and method.reads_teacher(options):
+    if reads_teacher and config.teacher is not None:
         teacher = load_config(find_weights(config.teacher, results_dir))
         require_plain_scores(teacher, config.teacher, "be read as a teacher here")
     return architecture

@@ -113,7 +113,13 @@ def plan_rolling(
     kept, held_out = _held_out(kept, rollout, config)
     lengths = [len(example.sequences[0].ids_T) for example in data.examples]
     if rollout.every == "stage":
-        rollout = replace(rollout, updates=len(kept) * rollout.group // settings.batch_size)
+        completions = len(kept) * rollout.group
+        if completions < settings.batch_size:
+            raise ConfigError(
+                f"{config.method} draws once: rollout.group={rollout.group} completions of each of {len(kept)} prompts "
+                f"are fewer than batch_size {settings.batch_size}: set batch_size to {completions} or less"
+            )
+        rollout = replace(rollout, updates=completions // settings.batch_size)
     prompts = prompts_per_generation(rollout, settings.batch_size, processes)
     assert rollout.max_new is not None
     columns = max(lengths) + turns * rollout.max_new + encoder.max_length - room

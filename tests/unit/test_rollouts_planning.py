@@ -40,7 +40,15 @@ REFUSED: dict[str, tuple[dict[str, Any], type[HarnessError], str]] = {
     "no room": ({"rollout": {"max_new": 290}}, ConfigError, r"first 'synth-1-.*the student's context has 300"),
     "unknown reward": ({"options": {"weights": "accurcy=1"}}, UnknownName, r"Did you mean 'accuracy'"),
     "stray reward": ({"reward": {"length.cap": "1"}}, ConfigError, r"for no reward of this training"),
-    "nothing to be flat by": ({"method": "opd", "rollout": {"flat": "resample"}}, ConfigError, r"opd has no rewards"),
+    "no teacher": ({"method": "opd"}, ConfigError, r"opd needs a teacher's weights: --teacher SPEC"),
+    "one draw too small": (
+        {"method": "lightning_opd", "teacher": "tiny", "settings": {"batch_size": 16}},
+        ConfigError,
+        r"draws once: rollout.group=1 completions of each of 12 prompts are fewer .* set batch_size to 12 or less",
+    ),
+    "nothing to be flat by": (
+        {"method": "opd", "teacher": "tiny", "rollout": {"flat": "resample"}}, ConfigError, r"opd has no rewards"
+    ),
     "budget": (
         {"settings": {"scheduler": "cosine"}, "budget_tokens": 1000}, ConfigError, r"set max_steps, or scheduler=const"
     ),
