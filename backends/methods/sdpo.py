@@ -23,7 +23,7 @@ from backends.teachers.moving import Which
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {
-    "learning_rate": 1e-5, "batch_size": 32, "scheduler": "constant_with_warmup", "warmup": 0.05, "epochs": 1,
+    "learning_rate": 1e-5, "batch_size": 256, "scheduler": "constant_with_warmup", "warmup": 0.05, "epochs": 1,
 }  # fmt: skip
 ROLLOUT: dict[str, Json] = {"group": 8, "temperature": 1.0}
 _FAR = 20.0

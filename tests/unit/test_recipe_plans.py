@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from backends.plan import plan_training
 from backends.recipe import apply, load_recipe
+from backends.records.record import write_records
+from backends.records.source import load_records
 from harness.errors import ConfigError
 from tests.tiny_model import write_model
 
@@ -62,6 +65,23 @@ def test_those_with_a_teacher(name: str, steps: int, student: Path, tmp_path: Pa
     (stage,) = plan_training(apply(load_recipe(name), changes(student, name, **own)), tmp_path).stages
     assert stage.rolled is not None and stage.steps == steps
     assert list(stage.rolled.totals.weights) == ([] if name.startswith(("tsd", "opd")) else ["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("opsd", [100]), ("sdpo:generalisation", [1]), ("sdpo:rich", [32]), ("sdft", [1]), ("sdzero", [63, 2]),
+     ("cord-text", [2])],
+)  # fmt: skip
+def test_those_that_teach_themselves(name: str, steps: list[int], student: Path, tmp_path: Path) -> None:
+    data = tmp_path / "clean.jsonl"
+    records = load_records("synth:levels=1+2,per_level=20")
+    write_records(data, (replace(one, meta={**one.meta, "clean": one.prompt[-1].content}) for one in records))
+    own: dict[str, Any] = {"rollout": {"max_new": 200}, "data": str(data)}
+    if name == "sdzero":
+        own["settings"] = {"distill.batch_size": 9}
+    plan = plan_training(apply(load_recipe(name), changes(student, name, **own)), tmp_path)
+    assert [stage.steps for stage in plan.stages] == steps
+    assert plan.stages[-1].stage.rolling is not None and plan.stages[-1].stage.rolling.context is not None
 
 
 def test_what_does_not_fit_is_said_before_anything_is_drawn(student: Path, tmp_path: Path) -> None:
