@@ -9,7 +9,8 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import click
 
@@ -210,14 +211,36 @@ def _engine_options(build: object) -> dict[str, str]:
 
 def _fields(options: Any, own: Sequence[dataclasses.Field[Any]] | None = None) -> dict[str, str]:
     """Type, default and docstring of each field of a dataclass."""
-    docs = field_docs(options)
+    docs, hints = field_docs(options), _hints(options)
     found = {}
     for field in dataclasses.fields(options) if own is None else own:
         default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
         about = f" ({docs[field.name].rstrip('.')})" if field.name in docs else ""
-        kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
-        found[field.name] = f"{kind}{default}{about}"
+        found[field.name] = f"{_kind(field.type, hints.get(field.name))}{default}{about}"
     return found
+
+
+def _hints(options: Any) -> dict[str, Any]:
+    """The types that the annotations stand for, where they can be had."""
+    try:
+        return get_type_hints(options)
+    except (NameError, TypeError):  # a name that is there for type checkers alone
+        return {}
+
+
+def _kind(written: Any, hint: Any) -> str:
+    """A type as it was written; where that is the name of a closed set, what is in it."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if not any(get_origin(part) is Literal for part in parts):
+        return written if isinstance(written, str) else inspect.formatannotation(written)
+    return " | ".join(
+        f"Literal[{', '.join(map(repr, get_args(part)))}]"
+        if get_origin(part) is Literal
+        else "None"
+        if part is NoneType
+        else inspect.formatannotation(part)
+        for part in parts
+    )
 
 
 def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path | None) -> dict[str, Any]:

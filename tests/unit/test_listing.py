@@ -129,3 +129,9 @@ def test_a_method_whose_student_writes_shows_how_it_draws() -> None:
     out = CliRunner().invoke(cli, ["show", "scope"]).output
     assert "rollout.temperature: 0.6" in out and "drawing (--set rollout.NAME):" in out and "truncated:" in out
     assert "rollout" not in CliRunner().invoke(cli, ["show", "redi"]).output
+
+
+def test_a_choice_by_name_shows_what_there_is_to_choose() -> None:
+    out = CliRunner().invoke(cli, ["show", "opd"]).output
+    assert "clip: Literal['ppo', 'off', 'cispo', 'dual'] | None = 'off'" in out
+    assert "end: Literal['same', 'mask'] = 'same'" in out and "coef: float = 1.0" in out
