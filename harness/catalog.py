@@ -36,26 +36,14 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "agieval": ("harness.suites.agieval:AGIEVAL", "AGIEval English multiple choice"),
         "arc_easy": ("harness.suites.arc:ARC_EASY", "ARC Easy, 2,376 science questions"),
         "arc_challenge": ("harness.suites.arc:ARC_CHALLENGE", "ARC Challenge, 1,172 science questions"),
-        "alpaca_eval": (
-            "harness.suites.alpaca_eval:ALPACA_EVAL",
-            "AlpacaEval 2, 805 instructions judged against GPT-4 Turbo",
-        ),
-        "arena_hard": (
-            "harness.suites.arena_hard:ARENA_HARD",
-            "Arena-Hard v0.1, 500 hard prompts judged against gpt-4-0314",
-        ),
+        "alpaca_eval": ("harness.suites.alpaca_eval:ALPACA_EVAL", "AlpacaEval 2, 805 instructions against GPT-4 Turbo"),
+        "arena_hard": ("harness.suites.arena_hard:ARENA_HARD", "Arena-Hard v0.1, 500 hard prompts against gpt-4-0314"),
         "arena_hard_v2": (
             "harness.suites.arena_hard:ARENA_HARD_V2",
             "Arena-Hard v2, hard prompts and creative writing, a baseline for each",
         ),
-        "mt_bench": (
-            "harness.suites.mt_bench:MT_BENCH",
-            "MT-Bench, 80 questions of two turns, rated from 1 to 10 by a judge",
-        ),
-        "synth": (
-            "harness.suites.synth:SYNTH",
-            "generated arithmetic and word problems with known structure; needs no data",
-        ),
+        "mt_bench": ("harness.suites.mt_bench:MT_BENCH", "MT-Bench, 80 questions of two turns, judged from 1 to 10"),
+        "synth": ("harness.suites.synth:SYNTH", "generated arithmetic and word problems of known structure"),
         "synth_easy": ("harness.suites.synth:SYNTH_EASY", "levels 1 and 2 of synth, 100 problems: the quick look"),
     },
     "model": {
