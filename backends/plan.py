@@ -20,7 +20,7 @@ from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
 from backends.records.source import load_records
 from backends.rewards.total import refuse_others
-from backends.rollouts.planning import Rolled, context_of, plan_rolling
+from backends.rollouts.planning import Rolled, context_of, plan_rolling, weighed
 from backends.world import processes
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -120,7 +120,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     if not isinstance(method, TrainMethod):
         raise ConfigError(f"{config.method} trains nothing and needs no plan")
     config = replace(config, student=canonical(config.student, results_dir))
-    options: Any = parse_options(method.options, config.options, config.method)
+    options: Any = parse_options(method.options, weighed(method.options, config), config.method)
     reads = method.reads_teacher is not None and method.reads_teacher(options)
     if reads and config.teacher is None:
         raise ConfigError(

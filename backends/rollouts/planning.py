@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from backends.base import Rolling, Stage
@@ -13,6 +13,7 @@ from backends.records.segments import Encoder, Tokenised
 from backends.rewards.total import Totals, parse_weights
 from backends.rollouts.settings import RolloutSettings, prompts_per_generation, rollout_settings
 from harness.errors import ConfigError, DataError
+from harness.models.vllm import require as require_vllm
 
 if TYPE_CHECKING:
     from backends.config import Settings, TrainConfig
@@ -163,6 +164,16 @@ def _cache_bytes(config: TrainConfig, architecture: Any, columns: int, completio
     return rows * columns * cached_numbers(architecture.get_text_config()) * width
 
 
+def weighed(options: type, config: TrainConfig) -> Mapping[str, str]:
+    """The method's options as they are given; where another engine draws, each token is weighed unless told otherwise.
+
+    The weight is the student's probability over the sampler's, at most `cap`.
+    """
+    if config.rollout.get("engine", "hf") == "hf" or "correction" not in {item.name for item in fields(options)}:
+        return config.options
+    return {"correction": "token_truncate", **config.options}
+
+
 def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSettings, config: TrainConfig) -> None:
     if rolling.compares and rollout.group < 2:
         raise ConfigError(
@@ -181,6 +192,13 @@ def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSe
             f"{method} weighs the student against the policy that drew, and lora_dropout={settings.lora_dropout} makes "
             "that another one than the student that is trained: set lora_dropout=0"
         )
+    if rollout.engine == "vllm":
+        if rollout.top_p < 1:
+            raise ConfigError(
+                "vLLM tells log-probabilities within the nucleus, so that nobody sees whether it has the student's "
+                f"weights: with rollout.top_p={rollout.top_p} set rollout.engine=hf"
+            )
+        require_vllm()
     if config.budget_tokens is not None and settings.max_steps is None and settings.scheduler != "constant":
         raise ConfigError(
             f"how many steps a budget of tokens makes is not known before completions are drawn, and scheduler="

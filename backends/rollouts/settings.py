@@ -11,6 +11,7 @@ from harness.options import parse_options
 from harness.types import Json
 
 Truncated = Literal["keep", "mask", "drop"]
+EngineName = Literal["hf", "vllm"]
 ALL = 2**40
 """More optimiser steps than any stage has."""
 
@@ -37,6 +38,8 @@ class RolloutSettings:
     where the method has them (gkd's lam)."""
     truncated: Truncated = "keep"
     """Completions cut off by `max_new`: trained on, counted in their group but not trained on, or dropped."""
+    engine: EngineName = "hf"
+    """Who draws: the student itself in the training process, or vLLM in one of its own, with a copy of its weights."""
     flat: Literal["keep", "resample"] = "keep"
     """Groups whose completions are all worth the same, which say nothing: kept, or another prompt drawn for in their
     place, three tries at most (DAPO)."""

@@ -18,10 +18,13 @@ from backends.config import Runtime, Settings
 from backends.load import find_weights, lora_config
 from backends.plan import Plan, StagePlan
 from backends.rollouts.alarms import Alarms
+from backends.rollouts.engine import Engine
 from backends.rollouts.engine_hf import HfEngine
+from backends.rollouts.engine_vllm import VllmEngine
 from backends.rollouts.journal import Journal
 from backends.rollouts.planning import accuracy_of
 from backends.rollouts.sampler_gap import BF16_LEAST, LEAST
+from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.source import RolloutSource
 from backends.trainers.callbacks import Watch
 from backends.trainers.feed import Feed, Fixed
@@ -127,7 +130,15 @@ def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results:
     journal = Journal(folder, stage.stage.name, plan.model_id, args.process_index, args.world_size)
     size = stage.steps * stage.settings.batch_size
     graded = (accuracy_of(plan.config), rolled.held_out) if rolled.held_out else None
-    return rolling_feed(source, HfEngine(rolled.settings), rolled.totals, journal, size, runtime, results, graded)
+    engine = _engine(rolled.settings, plan.encoder.max_length, args)
+    return rolling_feed(source, engine, rolled.totals, journal, size, runtime, results, graded)
+
+
+def _engine(settings: RolloutSettings, context: int, args: TrainingArguments) -> Engine:
+    """Who draws, in the precision that is trained in."""
+    if settings.engine == "hf":
+        return HfEngine(settings)
+    return VllmEngine(settings, context, "bfloat16" if args.bf16 else "float32")
 
 
 def _student(plan: Plan, settings: Settings, previous: Path | None, args: TrainingArguments) -> tuple[Any, Any]:

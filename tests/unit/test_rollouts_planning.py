@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from backends.plan import Plan, describe, plan_training
 from backends.records.record import write_records
 from backends.records.synth import synth_records
 from harness.cli.main import cli
-from harness.errors import ConfigError, DataError, HarnessError, UnknownName
+from harness.errors import ConfigError, DataError, HarnessError, MissingExtra, UnknownName
 from tests.tiny_model import write_model
 
 
@@ -35,6 +36,11 @@ REFUSED: dict[str, tuple[dict[str, Any], type[HarnessError], str]] = {
     "one of a group": ({"rollout": {"group": 1}}, ConfigError, r"nothing to compare, set it to 2 or more"),
     "no temperature": ({"rollout": {"temperature": 0.0}}, ConfigError, r"rollout.*temperature must be above 0"),
     "a nucleus": ({"rollout": {"top_p": 0.9}}, ConfigError, r"set rollout.top_p=1"),
+    "a nucleus in vLLM": (
+        {"method": "rft", "rollout": {"top_p": 0.9, "engine": "vllm"}}, ConfigError,
+        r"within the nucleus.*set rollout.engine=hf",
+    ),
+    "another engine": ({"rollout": {"engine": "sglang"}}, ConfigError, r"engine"),
     "dropout": ({"settings": {"lora_rank": 2, "lora_dropout": 0.1}}, ConfigError, r"set lora_dropout=0"),
     "half a group": ({"settings": {"batch_size": 12}}, ConfigError, r"no whole number of groups of 8"),
     "no room": ({"rollout": {"max_new": 290}}, ConfigError, r"first 'synth-1-.*the student's context has 300"),
@@ -69,6 +75,29 @@ def test_records_without_gold_are_named(student: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"accuracy.*'gold'.*{second.id}") as raised:
         plan(student, tmp_path, data=str(tmp_path / "d.jsonl"))
     assert raised.value.exit_code == 2
+
+
+def test_another_engine_is_in_the_id_and_weighs_tokens_unless_told_otherwise(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.rollouts.planning.require_vllm", lambda: None)
+    own, vllm = plan(student, tmp_path), plan(student, tmp_path, rollout={"engine": "vllm"})
+    bare = plan(student, tmp_path, rollout={"engine": "vllm"}, options={"correction": "none"})
+    capped = plan(student, tmp_path, rollout={"engine": "vllm"}, options={"cap": "3"})
+    assert [one.options.correction for one in (own, vllm, bare)] == ["none", "token_truncate", "none"]
+    assert (vllm.options.cap, capped.options.cap) == (2.0, 3.0)
+    assert len({one.model_id for one in (own, vllm, bare, capped)}) == 4
+    rft = plan(student, tmp_path, "rft", rollout={"engine": "vllm"})  # has no policy gradient to weigh
+    assert not hasattr(rft.options, "correction")
+
+
+def test_an_engine_that_is_not_installed_is_said_at_once(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.models.vllm.find_version", lambda: None)
+    with monkeypatch.context() as patch, pytest.raises(MissingExtra, match="vllm"):
+        patch.setitem(sys.modules, "vllm", None)
+        plan(student, tmp_path, rollout={"engine": "vllm"})
 
 
 @pytest.mark.parametrize("key", ["rollout", "reward"])

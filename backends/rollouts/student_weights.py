@@ -1,0 +1,60 @@
+"""The student's weights of the moment as a checkpoint in a folder, for an engine that is another process."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.errors import ConfigError
+
+_MEMORY = Path("/dev/shm")
+"""A file system in memory, where there is one."""
+_COPIES = 2.5
+"""Room for so many: the one before is still there while the next is written."""
+
+
+def weights_folder(model: Any) -> Path:
+    """An empty folder for them, in memory where there is room; whoever asks for it removes it."""
+    size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _COPIES * size
+    return Path(tempfile.mkdtemp(prefix="harness-weights-", dir=_MEMORY if roomy else None))
+
+
+def write_weights(model: Any, folder: Path) -> None:
+    """Write config and weights, an adapter's added to what they adapt. The student stays as it is, to the bit.
+
+    peft's own merging and unmerging would leave rounding behind. Raises `ConfigError` for packed weights.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if getattr(base, "is_loaded_in_4bit", False) or getattr(base, "is_loaded_in_8bit", False):
+        raise ConfigError("an adapter over packed weights reaches no other engine: draw with rollout.engine=hf")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings.*")
+        if base is model:
+            model.save_pretrained(folder)
+        else:
+            base.save_pretrained(folder, state_dict=_merged(base))
+
+
+def _merged(base: Any) -> dict[str, Tensor]:
+    from peft.tuners.lora import LoraLayer
+
+    adapted = {name: module for name, module in base.named_modules() if isinstance(module, LoraLayer)}
+    found: dict[str, Tensor] = {}
+    for name, weight in base.state_dict().items():
+        owner, _, last = name.partition(".base_layer.")
+        if not last:
+            if not any(name.startswith(f"{one}.") for one in adapted):  # else a part of the adapter
+                found[name] = weight
+            continue
+        layer: Any = adapted[owner]
+        if last == "weight":
+            weight = weight + sum(layer.get_delta_weight(active) for active in layer.active_adapters)
+        found[f"{owner}.{last}"] = weight
+    return found
