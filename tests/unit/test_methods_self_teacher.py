@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,24 @@ def test_a_frozen_teacher_says_the_same_whatever_the_student_becomes(student: St
     states = teacher.states(batch)
     assert not torch.equal(states.head_VD, student.model.lm_head.weight)  # its own head, kept beside
     shifted(student, -0.05)
+
+
+def test_with_an_adapter_the_student_as_it_began_is_the_one_without(tmp_path: Path) -> None:
+    import peft
+
+    student = Student(tmp_path)
+    batch = student.batch(aside(completions()))
+    bare = SelfTeacher(student.training(()), "opsd", Own("self")).logps(batch, 1.0)
+    student.model = peft.get_peft_model(student.model, peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+    teacher = SelfTeacher(student.training(()), "opsd", Own())
+    weights = trained_weights(student.model, "")
+    with torch.no_grad():
+        for weight in weights.values():
+            weight.add_(0.3)
+    assert torch.equal(teacher.logps(batch, 1.0), bare)
+    assert not torch.allclose(SelfTeacher(student.training(()), "opsd", Own("self")).logps(batch, 1.0), bare)
+    kept = teacher._mean
+    assert kept is not None and len(kept.state_dict()) == len(weights) == 4  # the adapter alone
 
 
 def test_an_objective_keeps_its_running_mean(student: Student) -> None:
