@@ -84,6 +84,15 @@ def test_those_that_teach_themselves(name: str, steps: list[int], student: Path,
     assert plan.stages[-1].stage.rolling is not None and plan.stages[-1].stage.rolling.context is not None
 
 
+@pytest.mark.parametrize("variant", ["zero", "r1-distill"])
+def test_rlkds_control_ppo(variant: str, student: Path, tmp_path: Path) -> None:
+    name = f"rlkd-ppo:{variant}"
+    own = {"rollout": {"max_new": 300}, "reward": {"structure.gsrm": "rule:equations", "structure.match": "exact"}}
+    (stage,) = plan_training(apply(load_recipe(name), changes(student, name, **own)), tmp_path).stages
+    assert stage.rolled is not None and stage.rolled.totals.weights["structure"] == 0.0
+    assert (stage.rolled.settings.group, stage.rolled.settings.passes, stage.rolled.prompts) == (1, 4, 32)
+
+
 def test_what_does_not_fit_is_said_before_anything_is_drawn(student: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"leave no room for rollout.max_new=4096"):
         plan_training(apply(load_recipe("rlkd:zero"), changes(student, "rlkd:zero")), tmp_path)
