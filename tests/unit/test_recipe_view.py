@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.memory import estimate
+from backends.memory import estimate, fits
 from backends.recipe import apply, load_recipe, recipes
 from backends.recipe_view import describe_recipe, value_lines, works
 
@@ -75,7 +75,7 @@ def test_the_view_of_a_recipe(name: str) -> None:
     for key, source in recipe.sources.items():
         assert f"{source:8}{key} = {recipe.values[key]}" in text
     for _, _, work in works(recipe, config):
-        assert estimate(work, 8, "whole").fits(), "every paper's setting fits eight GPUs of 80 GB"
+        assert fits(estimate(work, 8, "whole")), "every paper's setting fits eight GPUs of 80 GB"
 
 
 def test_where_the_student_writes_its_keys_and_values_are_estimated(tmp_path: Path) -> None:
