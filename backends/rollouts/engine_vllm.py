@@ -37,7 +37,7 @@ _PATIENCE = 20.0
 """Seconds in which the process may end by itself."""
 
 
-class _Died(Exception):
+class _EngineDied(Exception):
     """The process is gone; says what it said last."""
 
 
@@ -118,7 +118,7 @@ class VllmEngine:
                     for reply in self._child.ask(what, told):
                         take(reply)
                     return
-                except _Died as error:
+                except _EngineDied as error:
                     died = str(error)
                     self._end()
         except BaseException:  # it may be in the midst of an answer
@@ -135,7 +135,7 @@ class VllmEngine:
         try:
             for _ in child.ask("start", {"folder": str(self._weights), **self._started}):
                 pass
-        except _Died as error:
+        except _EngineDied as error:
             raise ModelError(f"vLLM does not start with the student: {error}; its own messages are above") from None
 
     def _end(self) -> None:
@@ -154,7 +154,7 @@ class _Child:
         )
 
     def ask(self, what: str, told: Any) -> Iterator[dict[str, Any]]:
-        """The replies to one request. Raises `_Died`."""
+        """The replies to one request. Raises `_EngineDied`."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
         with suppress(OSError):  # it is gone: why, is in what it said last
@@ -163,11 +163,11 @@ class _Child:
         for line in stdout:
             reply = json.loads(line) if line.endswith("\n") else {"error": "it ended within a line"}
             if "error" in reply:
-                raise _Died(one_line(reply["error"], 400))
+                raise _EngineDied(one_line(reply["error"], 400))
             if reply.get("done"):
                 return
             yield reply
-        raise _Died(f"exit status {self._process.wait()}")
+        raise _EngineDied(f"exit status {self._process.wait()}")
 
     def end(self) -> None:
         """End it and whatever it has started."""
