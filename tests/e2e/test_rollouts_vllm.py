@@ -1,0 +1,181 @@
+"""A student that is trained draws with the real vLLM on a CPU: its weights arrive. Runs in `.venv-full`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from backends.base import Training
+from backends.rollouts.engine import Drawn, Wanted
+from backends.rollouts.engine_vllm import COMMAND, VllmEngine
+from backends.rollouts.sampler_gap import SamplerGap
+from backends.rollouts.settings import RolloutSettings
+from backends.trainers.head import add_objective_head
+from harness.models.hf_prompt import PromptRenderer
+from harness.models.vllm import find_version
+from harness.types import Message
+from tests.tiny_model import write_model
+
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore"),  # the library's own, by the dozen
+]
+
+if find_version() is None:
+    pytest.skip("needs the environment .venv-full", allow_module_level=True)
+
+SETTINGS = RolloutSettings(max_new=24, temperature=0.7, engine="vllm")
+NEAR = 1e-5
+FAULTY = """
+import pathlib, sys
+from backends.rollouts import vllm_child, vllm_worker
+fault, whole = pathlib.Path(sys.argv[1]), vllm_worker.Weights.take_weights
+def take(self, folder):
+    if fault.read_text() == "plain reload":
+        self.model_runner.reload_weights(weights_path=folder)
+    else:
+        whole(self, folder)
+vllm_worker.Weights.take_weights = take
+both = vllm_child.VllmDraws.take
+def took(self, folder):
+    reset = self._engine.reset_prefix_cache
+    if fault.read_text() == "kept cache":
+        self._engine.reset_prefix_cache = lambda: True
+    both(self, folder)
+    self._engine.reset_prefix_cache = reset
+vllm_child.VllmDraws.take = took
+vllm_child.main()
+"""
+"""The process as it is, until a file asks for a fault."""
+
+
+def policy(folder: Path) -> Training:
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    add_objective_head(model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return Training(
+        model=model.train(), tokenizer=tokenizer, forward=lambda *_: None, batches=lambda: (), device=model.device,
+        teacher=None, load=lambda spec: (None, None), examples=0,
+    )  # fmt: skip
+
+
+def wanted(training: Training, prompts: int = 6, group: int = 4) -> list[Wanted]:
+    """Prompts that are longer than a block of the cache, of one beginning."""
+    render = PromptRenderer(training.tokenizer, None, False, None).render
+    texts = ["the same beginning " * 9 + str(number) for number in range(prompts)]
+    made = [render((Message("user", text),)) for text in texts]
+    return [Wanted(prompt, 100 * n + sample) for n, prompt in enumerate(made) for sample in range(group)]
+
+
+def draw(engine: VllmEngine, asked: list[Wanted]) -> list[Drawn]:
+    found: dict[int, Drawn] = {}
+    engine.draw(asked, lambda number, drawn: found.update({number: drawn}))
+    return [found[number] for number in range(len(asked))]
+
+
+def gap(training: Training, asked: list[Wanted], drawn: list[Drawn]) -> float:
+    """Mean |log p of the student - log p of the sampler|."""
+    far = []
+    for one, found in zip(asked, drawn, strict=True):
+        ids = torch.tensor([*one.prompt.tokens, *found.tokens_T.tolist()])[None]
+        with torch.no_grad():
+            logps = (training.model.eval()(ids).logits / SETTINGS.temperature).log_softmax(-1)
+        own = logps[0, len(one.prompt.tokens) - 1 : -1].gather(1, ids[0, len(one.prompt.tokens) :, None])[:, 0]
+        far.append(np.abs(own.numpy() - found.logps_T))
+    return float(np.concatenate(far).mean())
+
+
+def move(training: Training, seed: int) -> None:
+    """As a long training would."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in training.model.parameters():
+            weight.add_(0.1 * weight.abs().mean() * torch.randn_like(weight))
+
+
+def tokens(drawn: list[Drawn]) -> list[list[int]]:
+    return [one.tokens_T.tolist() for one in drawn]
+
+
+@pytest.fixture(autouse=True)
+def cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def with_model(folder: Path, tied: bool) -> Path:
+    return write_model(folder, context=512, head_dim=32, tie_word_embeddings=tied)
+
+
+@pytest.fixture
+def tied(tmp_path: Path) -> Iterator[tuple[Training, VllmEngine, Path]]:
+    fault = tmp_path / "fault"
+    fault.write_text("none")
+    engine = VllmEngine(SETTINGS, 512, "float32", [*COMMAND[:3], FAULTY, str(fault)])
+    yield policy(with_model(tmp_path / "student", tied=True)), engine, fault
+    engine.close()
+
+
+def test_weights_arrive_and_faults_are_seen(tied: tuple[Training, VllmEngine, Path]) -> None:
+    training, engine, fault = tied
+    asked, alarm = wanted(training), SamplerGap()
+    engine.sync(training, 0)
+    first = draw(engine, asked)
+    print(f"tied, first {gap(training, asked, first):.1e}")
+    assert alarm.see(gap(training, asked, first)) is None
+    assert gap(training, asked, first) <= NEAR
+    assert tokens(draw(engine, asked)) == tokens(first)  # the same seeds
+    assert {one.finish for one in first} <= {"stop", "length"} and all(len(one.tokens_T) for one in first)
+    for version in (1, 2):
+        move(training, version)
+        engine.sync(training, version)
+        drawn = draw(engine, asked)
+        print(f"tied, sync {version} {gap(training, asked, drawn):.1e}")
+        assert gap(training, asked, drawn) <= NEAR
+        assert tokens(drawn) != tokens(first)
+    for version, name in ((3, "plain reload"), (4, "kept cache")):
+        fault.write_text(name)
+        move(training, version)
+        engine.sync(training, version)
+        far = gap(training, asked, draw(engine, asked))
+        print(f"tied, {name} {far:.1e}")
+        assert "does not have the student's weights" in str(replace(alarm).see(far))
+        fault.write_text("none")
+        engine.sync(training, version)
+        assert gap(training, asked, draw(engine, asked)) <= NEAR
+    many = wanted(training, prompts=75)
+    assert len(draw(engine, many)) == 300  # seeded, more than are drawn at once
+    before = draw(engine, asked)
+    os.kill(engine._child._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+    after = draw(engine, asked)  # another process, the same weights
+    assert tokens(after) == tokens(before)
+    assert all(np.array_equal(one.logps_T, other.logps_T) for one, other in zip(after, before, strict=True))
+    process, place = engine._child._process, engine._place  # type: ignore[union-attr]
+    engine.close()
+    assert process.returncode == 0 and place is not None and not place.exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_an_untied_head_arrives_too(tmp_path: Path) -> None:
+    training = policy(with_model(tmp_path / "student", tied=False))
+    engine = VllmEngine(SETTINGS, 512, "float32")
+    asked = wanted(training)
+    try:
+        for version in range(3):
+            engine.sync(training, version)
+            far = gap(training, asked, draw(engine, asked))
+            print(f"untied, sync {version} {far:.1e}")
+            assert far <= NEAR
+            move(training, version)
+    finally:
+        engine.close()
