@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,14 @@ import torch
 import transformers
 
 from backends.base import Training
+from backends.config import Runtime, TrainConfig
 from backends.rollouts.engine import Drawn, Wanted
 from backends.rollouts.engine_vllm import COMMAND, VllmEngine
 from backends.rollouts.sampler_gap import SamplerGap
 from backends.rollouts.settings import RolloutSettings
+from backends.train import train
 from backends.trainers.head import add_objective_head
+from backends.trainers.trainer import ObjectiveTrainer
 from harness.models.hf_prompt import PromptRenderer
 from harness.models.vllm import find_version
 from harness.types import Message
@@ -179,3 +183,40 @@ def test_an_untied_head_arrives_too(tmp_path: Path) -> None:
             move(training, version)
     finally:
         engine.close()
+
+
+class _Killed(Exception):
+    """Stands for the process dying."""
+
+
+def test_grpo_killed_and_resumed_from_its_journal_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = with_model(tmp_path / "student", tied=True)
+    told = TrainConfig(
+        method="grpo",
+        student=f"hf:{student}",
+        data="synth:levels=1,per_level=8",
+        options={"weights": "letters=1"},
+        settings={"batch_size": 8, "max_steps": 3, "learning_rate": 3e-3, "micro_batch": 4, "lora_rank": None},
+        rollout={"group": 4, "max_new": 8, "engine": "vllm"},
+        reward={"letters.right": "0.1"},
+    )
+    runtime = Runtime(logging_steps=1, save_steps=1)
+    whole = train(told, tmp_path / "whole", runtime)
+    assert whole.config["options"]["correction"] == "token_truncate" and whole.final["sampler_gap"] <= NEAR
+    assert whole.final["sampler_weight"] == pytest.approx(1, abs=1e-4)
+
+    def die(self: ObjectiveTrainer, model: Any) -> None:
+        raise _Killed
+
+    def at(progress: Any) -> None:
+        if progress.step == 2:
+            monkeypatch.setattr(ObjectiveTrainer, "_clip_grad_norm", die)
+
+    with pytest.raises(_Killed):
+        train(told, tmp_path / "killed", runtime, watch=at)
+    monkeypatch.undo()
+    monkeypatch.setattr(VllmEngine, "draw", lambda *_: pytest.fail("drawn again"))
+    card = train(told, tmp_path / "killed", runtime)
+    assert card.id == whole.id and card.fingerprint == whole.fingerprint and card.spent == whole.spent
