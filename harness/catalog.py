@@ -222,6 +222,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
             "backends.methods.gsrm:METHOD",
             "a model that cuts reasoning into steps: why, what is asked, what comes out, learnt in turn (RLKD)",
         ),
+        "prm": ("backends.methods.prm:METHOD", "a process reward model: whether each step, and all, is good (Fin-PRM)"),
         "dpo": ("backends.methods.preference:DPO", "prefer a response over another, relative to the untrained student"),
         "zephyr": (
             "backends.methods.preference:ZEPHYR",

@@ -29,7 +29,7 @@ TRAINED = [
 ]
 OPTIONS: dict[str, dict[str, str]] = {}
 """What a method needs to be told on these data."""
-DATA = {"gsrm": "synth:levels=1,per_level=8,style=long"}
+DATA = {"gsrm": "synth:levels=1,per_level=8,style=long", "prm": "synth:levels=1,per_level=8"}
 """Of a method that the data of the others do not fit."""
 TEACHERS = {"kd"}
 
