@@ -265,15 +265,16 @@ def _with_ranks(standings: list[Standing], p_values: Mapping[tuple[str, str], fl
     return [
         replace(
             s,
-            rank=place.rank,
-            letters=place.letters,
+            rank=rank,
+            letters=letters,
             tied=tuple(
                 other.model
-                for other, there in zip(standings, places, strict=True)
-                if other is not s and set(there.letters) & set(place.letters)
+                for other in standings
+                if other is not s and set(places[other.result.run_id][1]) & set(letters)
             ),
         )
-        for s, place in zip(standings, places, strict=True)
+        for s in standings
+        for rank, letters in [places[s.result.run_id]]
     ]
 
 

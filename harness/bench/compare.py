@@ -169,11 +169,9 @@ def _ranked(entries: Sequence[Entry], loaded: Loaded, headline: Quantity) -> tup
     tested = {pair: gap.p for pair in pairs if (gap := difference(loaded, *pair, headline)) is not None}
     known = {pair: p for pair, p in tested.items() if p is not None}
     p_values = dict(zip(known, holm(list(known.values())), strict=True))
-    ranks = {rank.name: rank for rank in rank_groups(names, p_values)}
+    places = rank_groups(names, p_values)
     return tuple(
-        replace(entry, rank=ranks[entry.arm.name].rank, letters=ranks[entry.arm.name].letters)
-        if entry.arm.name in ranks
-        else entry
+        replace(entry, rank=place[0], letters=place[1]) if (place := places.get(entry.arm.name)) is not None else entry
         for entry in entries
     )
 

@@ -82,7 +82,7 @@ def _plain(names: Sequence[str], data_dir: Path | None, limit: int | None, named
     from harness.datasets import MissingData
     from harness.errors import DataError
     from harness.grading.pool import GradingPool
-    from harness.report.check import check_row, check_table
+    from harness.report.check import check_table, unchecked
     from harness.suites._check import check_suite
 
     rows: list[dict[str, Json]] = []
@@ -90,11 +90,11 @@ def _plain(names: Sequence[str], data_dir: Path | None, limit: int | None, named
         for name in names:
             try:
                 done, skipped = _checked(name, named, lambda suite: check_suite(suite, data_dir, limit, pool))
-                rows.append(check_row(name, done, "skipped", skipped))
+                rows.append({"suite": name, **(done or unchecked("skipped", skipped))})
             except MissingData:
                 raise
             except DataError as error:
-                rows.append(check_row(name, None, "failed", str(error)))
+                rows.append({"suite": name, **unchecked("failed", str(error))})
     options.emit([check_table(rows)], "json" if as_json else "table")
     return not any(row["status"] == "failed" for row in rows)
 

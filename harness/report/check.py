@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.report.table import Column, Row, Table, column
-from harness.suites._check import SuiteCheck
 from harness.suites._deep import DeepCheck, GradedCase
 from harness.types import Json
 
@@ -14,19 +13,9 @@ _SHOWN = 10  # failures listed per suite on a terminal; --json has all
 _PER_FORM = 3  # failing cases listed for each form
 
 
-def check_row(name: str, done: SuiteCheck | None, status: str = "", reason: str = "") -> dict[str, Json]:
-    """The row of one suite: what its check found, or why there was none."""
-    row: dict[str, Json] = {"suite": name, "status": status, "problems": None, "reason": reason}
-    if done is None:
-        return {**row, "failures": [], "known": []}
-    return {
-        **row,
-        "status": "failed" if done.failures else "ok",
-        "problems": done.problems,
-        "failures": [{"problem_id": f.problem_id, "reply": f.reply, "why": f.why} for f in done.failures],
-        "known": [{"problem_id": problem_id, "why": why} for problem_id, why in done.known],
-        "seconds": round(done.seconds, 2),
-    }
+def unchecked(status: str, reason: str) -> dict[str, Json]:
+    """What the row of a suite that could not be checked holds, in the form of `harness.suites._check.check_suite`."""
+    return {"status": status, "problems": None, "reason": reason, "failures": [], "known": []}
 
 
 def check_table(rows: list[dict[str, Json]]) -> Table:

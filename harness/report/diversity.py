@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from harness.report.table import Column, Row, Table, at, column, number
 from harness.report.text import p_value
-from harness.run.diversity import Difference, MeasuredRun
-from harness.stats.multiple import decide, disagreement, holm
+from harness.run.diversity import MeasuredRun
+from harness.stats.multiple import holm
+from harness.stats.seeds import Seeded
 from harness.types import Estimate, Json
 
 _STEPS_SHOWN = 16
@@ -16,7 +18,7 @@ _STEPS_SHOWN = 16
 
 def diversity_tables(lines: Sequence[MeasuredRun], notes: Sequence[str]) -> list[Table]:
     """The overview, and for measures of steps their course over the steps."""
-    tested = [line.versus.p for line in lines if line.versus is not None and not math.isnan(line.versus.p)]
+    tested = [p for line in lines if line.versus is not None and (p := line.versus.p) is not None and not math.isnan(p)]
     adjusted = iter(holm(tested))
     rows = tuple(_row(line, adjusted) for line in lines)
     found = list(notes)
@@ -33,7 +35,7 @@ def diversity_tables(lines: Sequence[MeasuredRun], notes: Sequence[str]) -> list
 
 def _row(line: MeasuredRun, adjusted: Iterator[float]) -> Row:
     versus = line.versus
-    tested = versus is not None and not math.isnan(versus.p)
+    tested = versus is not None and versus.p is not None and not math.isnan(versus.p)
     counts = line.scores.estimate.counts
     return {
         "metric": line.scores.measure,
@@ -46,7 +48,7 @@ def _row(line: MeasuredRun, adjusted: Iterator[float]) -> Row:
         "higher_is_more_diverse": line.higher_is_more_diverse,
         "attempts": line.run.attempts,
         "left_out": dict(line.run.left_out),
-        "versus": None if versus is None else _versus(versus, next(adjusted) if tested else math.nan),
+        "versus": None if versus is None else _versus(replace(versus, p_holm=next(adjusted) if tested else math.nan)),
         "curve": [_numbers(point) for point in line.scores.curve],
     }
 
@@ -56,13 +58,8 @@ def _numbers(estimate: Estimate) -> dict[str, Json]:
     return {name: getattr(estimate, name) for name in names}
 
 
-def _versus(versus: Difference, p_holm: float) -> Mapping[str, Json]:
-    decided: dict[str, Json] = {
-        "p_holm": p_holm,
-        "decision": decide(versus.value, p_holm),
-        "why": disagreement(versus.low, versus.high, versus.p, p_holm),
-    }
-    return {"value": versus.value, "low": versus.low, "high": versus.high, "p": versus.p, **decided}
+def _versus(versus: Seeded) -> Mapping[str, Json]:
+    return {name: getattr(versus, name) for name in ("value", "low", "high", "p", "p_holm", "decision", "why")}
 
 
 def _interval(title: str, *path: str, sign: str = "") -> Column:

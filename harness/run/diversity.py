@@ -27,6 +27,7 @@ from harness.metrics.diversity import Corpus, Form, Group, Measure, Scores, Tool
 from harness.run.responses import Responses
 from harness.stats.distributions import t_two_sided
 from harness.stats.paired import paired_differences
+from harness.stats.seeds import Seeded
 from harness.stats.standard_errors import mean_interval
 from harness.types import Estimate, Graded, Json
 
@@ -42,23 +43,13 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A run minus the first run on the same problems."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-
-
-@dataclass(frozen=True)
 class MeasuredRun:
     """One measure in one form on one run."""
 
     run: Responses
     scores: Scores
     higher_is_more_diverse: bool
-    versus: Difference | None = None
+    versus: Seeded | None = None
     """Against the first run; None for the first run itself."""
 
 
@@ -137,7 +128,7 @@ def graded_scores(run: Responses, name: str) -> Scores:
     return Scores(name, "within", estimate(name, run.graded), problems=values)
 
 
-def difference(scores: Scores, reference: Scores, clusters: Mapping[str, str]) -> Difference | None:
+def difference(scores: Scores, reference: Scores, clusters: Mapping[str, str]) -> Seeded | None:
     """`scores` minus `reference`, given the clusters of problems; None where nothing is common to both."""
     if scores.form == "across":
         if len(scores.blocks) != len(reference.blocks):
@@ -146,7 +137,7 @@ def difference(scores: Scores, reference: Scores, clusters: Mapping[str, str]) -
         se, half = jackknife(gaps)
         value = scores.estimate.value - reference.estimate.value
         p = t_two_sided(value / se, len(gaps) - 1) if se > 0.0 else 1.0 if value == 0.0 else math.nan
-        return Difference(value, value - half, value + half, p)
+        return Seeded(value, value - half, value + half, se, len(gaps), 1, p=p)
     common = sorted(scores.problems.keys() & reference.problems.keys())
     if not common:
         return None
@@ -154,7 +145,8 @@ def difference(scores: Scores, reference: Scores, clusters: Mapping[str, str]) -
     grouped = [clusters.get(problem, "") for problem in common]
     # Student's interval: the one of `paired` is made for right-or-wrong scores, whose differences can be as large as 1.
     mean = mean_interval(gaps, grouped, share=False)
-    return Difference(mean.value, mean.low, mean.high, paired_differences(gaps, grouped, mcnemar=False).p)
+    p = paired_differences(gaps, grouped, mcnemar=False).p
+    return Seeded(mean.value, mean.low, mean.high, mean.se, mean.n_problems, 1, p=p)
 
 
 # --- scores that are stored with the run -----------------------------------------------------------------------------

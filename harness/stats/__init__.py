@@ -3,7 +3,7 @@
 Pure functions over arrays and `result.json` items; nothing here reads files. Method and evidence: `docs/statistics.md`.
 """
 
-from harness.stats.multiple import Rank, holm, rank_groups
+from harness.stats.multiple import holm, rank_groups
 from harness.stats.paired import ItemLike, Paired, components, delta_sd, paired
 from harness.stats.standard_errors import Mean, mean_interval
 
@@ -11,7 +11,6 @@ __all__ = [
     "ItemLike",
     "Mean",
     "Paired",
-    "Rank",
     "components",
     "delta_sd",
     "holm",

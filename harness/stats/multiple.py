@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
@@ -34,21 +33,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-@dataclass(frozen=True, slots=True)
-class Rank:
-    """The place of one model among those it was compared with."""
-
-    name: str
-    rank: int
-    """1 + number of models that are significantly better, and never less than that of a model above it."""
-    letters: str
-    """Compact letter display: two models that share a letter are not significantly different."""
-
-
 def rank_groups(
     names: Sequence[str], p_values: Mapping[tuple[str, str], float], alpha: float = 0.05
-) -> tuple[Rank, ...]:
-    """Rank models, given best first, from the (corrected) p value of each pair, in either order of names.
+) -> dict[str, tuple[int, str]]:
+    """The rank and the letters of each model, from the (corrected) p value of each pair, in either order of names.
+
+    `names` are given best first. A rank is 1 + the number of models that are significantly better, and never less than
+    that of a model above it. Two models that share a letter (compact letter display) are not significantly different.
 
     A pair without a p value was not tested, so it counts as not different. Letters by insert and absorb (Piepho 2004).
     """
@@ -62,7 +53,7 @@ def rank_groups(
     letters = ["".join(_letter(g) for g, members in enumerate(groups) if i in members) for i in range(len(names))]
     # A pair far apart may be tied (noisy) where a closer one is not: the lower of them must not be ranked higher.
     places = accumulate((1 + sum((i, j) in different for i in range(j)) for j in range(len(names))), max)
-    return tuple(Rank(name, rank, own) for name, rank, own in zip(names, places, letters, strict=True))
+    return dict(zip(names, zip(places, letters, strict=True), strict=True))
 
 
 def _cliques(count: int, different: set[tuple[int, int]]) -> list[frozenset[int]]:

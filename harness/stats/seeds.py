@@ -77,7 +77,7 @@ class Seeded:
     se: float
     n_problems: int
     n_seeds: int
-    components: tuple[Component, ...]
+    components: tuple[Component, ...] = ()
     p: float | None = None
     """Of a difference: two-sided p value of "the two are equal"."""
     notes: tuple[str, ...] = ()

@@ -32,4 +32,4 @@ def test_a_path_is_the_same_data(shared_data: Path) -> None:
 def test_gold_and_near_misses(shared_data: Path) -> None:
     with GradingPool() as pool:
         done = check_suite(load_suite(NAME), shared_data, 500, pool)
-    assert (done.problems, done.failures) == (500, ())
+    assert (done["problems"], done["failures"]) == (500, [])

@@ -25,9 +25,10 @@ from harness.metrics.diversity import Scores
 from harness.report.diversity import diversity_tables
 from harness.report.lab_json import difference_of
 from harness.report.table import render
-from harness.run.diversity import Difference, MeasuredRun
+from harness.run.diversity import MeasuredRun
 from harness.stats.multiple import decide, disagreement
 from harness.stats.paired import paired_differences
+from harness.stats.seeds import Seeded
 from harness.types import Estimate
 from judges.lab.versus import ArmDifference
 
@@ -115,5 +116,5 @@ def test_the_laboratory_and_diversity_say_it_too() -> None:
     assert shown["decision"] == "not shown" and shown["why"].startswith(WHY)
     run: Any = SimpleNamespace(folder=Path("r"), model="m", attempts=4, left_out={})
     scores = Scores("distinct-1", "within", Estimate(0.5, 0.4, 0.6, 0.05, 60, 240))
-    line = MeasuredRun(run, scores, True, Difference(found.diff, found.low, found.high, found.p))
+    line = MeasuredRun(run, scores, True, Seeded(found.diff, found.low, found.high, found.se, 60, 1, p=found.p))
     assert WHY in render(diversity_tables([line], []), "table")
