@@ -18,8 +18,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from backends.base import TrainMethod, load_method
+from backends.base import Training, TrainMethod, load_method
 from backends.config import Runtime, TrainConfig
+from backends.methods._on_policy import OnPolicyObjective
 from backends.records.record import write_records
 from backends.records.source import load_records
 from backends.rewards.total import Totals
@@ -331,6 +332,11 @@ def test_an_objective_that_refuses_ends_what_marks(
     """Else the graders' threads keep the process from ending."""
     closed, close = [], RollingFeed.close
     monkeypatch.setattr(RollingFeed, "close", lambda self: closed.append(close(self)))
-    with pytest.raises(ConfigError, match="opd needs a teacher"):
-        train(replace(config(student, "opd"), teacher=None), tmp_path)
+
+    def refuse(objective: OnPolicyObjective, training: Training) -> None:
+        raise ConfigError("not with this student")
+
+    monkeypatch.setattr(OnPolicyObjective, "setup", refuse)
+    with pytest.raises(ConfigError, match="not with this student"):
+        train(config(student, "grpo"), tmp_path)
     assert len(closed) == 1
