@@ -177,6 +177,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "verdict": ("backends.rewards.verdict:RightVerdict", "1 for a judge's right verdict on two answers, else -1"),
         "judge": ("backends.rewards.judge:Judge", "what a judge gives by any rubric, from 0 to 1"),
         "structure": ("backends.rewards.structure:Structure", "how far a path goes the teacher's way (RLKD)"),
+        "process": ("backends.rewards.process:Process", "what a process reward model says of the steps (Fin-PRM)"),
         "letters": ("backends.rewards.letters:Letters", "share of chosen characters: a dense reward for tests"),
     },
     # Entries are `backends.base.Method`s: ways to train a student.

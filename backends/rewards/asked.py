@@ -11,21 +11,21 @@ import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from backends.rewards.scorers import Spending
-from harness.errors import BudgetReached
+from harness.errors import BudgetReached, DataError, ModelError
 from harness.hashing import canonical_json
 from harness.models import load_model
 from harness.models.budget import Budget, Meter
 from harness.models.replies import Replies
 from harness.models.reply_cache import Cache
 from harness.options import options_of
-from harness.types import Completion, Message, Model, Request, TokenScores
+from harness.types import Completion, Json, Message, Model, Request, TokenScores
 from judges.ask import judge_tasks
 from judges.types import Judging, Judgment, Task
 
@@ -53,6 +53,8 @@ class AskedModels:
         self._results_dir, self._arguments = results_dir, arguments
         self._budget, self._deadline = budget, deadline
         self._models: dict[str, _Shared] = {}
+        self._scorings: dict[tuple[str, tuple[str, ...]], _Shared] = {}
+        """Of the same engines: closed with them."""
         self._waiting: set[Future[Any]] = set()
         self._closed = False
         self._loop = asyncio.new_event_loop()
@@ -78,9 +80,19 @@ class AskedModels:
 
         Raises `BudgetReached` once the budget is spent, `ModelError` if the model cannot answer at all, `StoreError`.
         """
+        return self._asked(lambda: self._model(spec), requests)
 
+    def likelihoods(self, spec: str, requests: Sequence[Request], words: tuple[str, ...]) -> list[Completion]:
+        """How likely each of these words would begin the reply to each request: its `alternatives`, by word, in nats.
+
+        By `Model.score`, so words need not be among the likeliest; kept, counted and limited as replies are. A request
+        that does not fit the context, or a model that cannot score, has `finish="error"`. Raises as `ask`.
+        """
+        return self._asked(lambda: self._scoring(spec, words), requests)
+
+    def _asked(self, choose: Callable[[], _Shared], requests: Sequence[Request]) -> list[Completion]:
         async def asking() -> list[Completion]:
-            model = self._model(spec)
+            model = choose()
             identity = canonical_json(model.describe())
             keyed = [replace(request, id=_key(identity, request)) for request in requests]
             found = self._cache.get_many(request.id for request in keyed)
@@ -131,6 +143,11 @@ class AskedModels:
             meter = Meter(self._budget, engine) if self._budget is not None else None
             self._models[spec] = _Shared(engine, meter, self._deadline, self.spent)
         return self._models[spec]
+
+    def _scoring(self, spec: str, words: tuple[str, ...]) -> _Shared:
+        if (spec, words) not in self._scorings:
+            self._scorings[spec, words] = self._model(spec).likelihoods(words)
+        return self._scorings[spec, words]
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -184,6 +201,10 @@ class _Shared:
     async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
         return await self._model.score(prompt, continuation, top)
 
+    def likelihoods(self, words: tuple[str, ...]) -> _Shared:
+        """The same model, whose replies are how likely these words begin them."""
+        return _Shared(_Likelihoods(self._model, words), self._meter, self._deadline, self._spent)
+
     async def answer(self, request: Request) -> Completion:
         """The reply; who asks what is being asked waits for the same one."""
         task = self._open.get(request.id)
@@ -213,3 +234,25 @@ class _Shared:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._model.close()
+
+
+class _Likelihoods:
+    """A model that writes nothing: its reply is how likely each of some words begins one."""
+
+    def __init__(self, model: Model, words: tuple[str, ...]) -> None:
+        self._model, self._words = model, words
+        self.name, self.continues = model.name, model.continues
+        self.environment, self.score, self.close = model.environment, model.score, model.close
+
+    def describe(self) -> Mapping[str, Json]:
+        return {**self._model.describe(), "likelihoods": list(self._words)}
+
+    async def answer(self, request: Request) -> Completion:
+        try:
+            found = [await self._model.score(request.messages, word) for word in self._words]
+        except (DataError, ModelError) as error:  # too long for the context; an engine that cannot score
+            return Completion("", "error", error=str(error))
+        if len({one.ids[0] for one in found}) < len(found):
+            return Completion("", "error", error=f"{', '.join(self._words)} begin with the same token")
+        told = {word: one.logprobs[0] for word, one in zip(self._words, found, strict=True)}
+        return Completion("", "stop", alternatives=told)

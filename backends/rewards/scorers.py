@@ -37,6 +37,10 @@ def _nobody(spec: str, judging: Judging, tasks: Sequence[Task]) -> list[list[Jud
     raise UsageError(f"{spec} cannot be asked here: open the scorers with `open_scorers`")
 
 
+def _no_likelihoods(spec: str, requests: Sequence[Request], words: tuple[str, ...]) -> list[Completion]:
+    raise UsageError(f"{spec} cannot be asked here: open the scorers with `open_scorers`")
+
+
 @dataclass(frozen=True)
 class Scorers:
     """Opened once per training. Everything here may be used from several threads at once."""
@@ -53,6 +57,8 @@ class Scorers:
     judge: Callable[[str, Judging, Sequence[Task]], list[list[Judgment]]] = _nobody
     """The judgments of a model about each task, as `judges.ask.judge_tasks` makes them; from the same cache."""
     spent: Spending = field(default_factory=Spending)
+    likelihoods: Callable[[str, Sequence[Request], tuple[str, ...]], list[Completion]] = _no_likelihoods
+    """How likely each of these words begins the reply of a model, in `Completion.alternatives`; from the same cache."""
 
 
 def refuse_unasked(models: Sequence[str], arguments: Mapping[str, str], budget: str | None) -> None:
@@ -83,4 +89,4 @@ def open_scorers(
 
     with closing(AskedModels(replies, results_dir, arguments or {}, budget)) as asked, GradingPool() as pool:
         asked.open(models)
-        yield Scorers(pool, asked.ask, results_dir, asked.judge, asked.spent)
+        yield Scorers(pool, asked.ask, results_dir, asked.judge, asked.spent, asked.likelihoods)

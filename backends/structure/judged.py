@@ -3,8 +3,8 @@
     for end in ends_of(text):            # every step, then the whole with its answer
         prompt = end_prompt(question, end)      # to be answered with "yes" or "no"
 
-An end is asked about on its own, behind the text up to it: training, any engine that tells the likeliest first tokens,
-and the file of replies see the same prompt, and no label of an earlier step stands in it.
+An end is asked about on its own, behind the text up to it: training, any engine that scores a given text, and the
+file of replies see the same prompt, and no label of an earlier step stands in it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,11 @@ from backends.structure.paths import written_path
 from backends.templates import Template, load_template
 from harness.errors import DataError
 from harness.reasoning import reply_tags
-from harness.types import Completion, Json, Message
+from harness.types import Json, Message
 from judges.prompts.fencing import fence
 
 GOOD, BAD = "yes", "no"
 """The two labels; their first tokens are what is learnt and read."""
-LIKELIEST = 20
-"""How many of the likeliest first tokens are asked for: as many as servers give."""
 STEPS, OUTCOME, ERROR = "step_labels", "outcome", "error_span"
 """What labels are called in a record's `meta`."""
 _BREAKS = (re.compile(r"\n[ \t]*\n\s*"), re.compile(r"\n\s*"), re.compile(r"(?<=[.!?\u3002])\s+"))
@@ -85,16 +83,9 @@ def ask_template() -> Template:
     return load_template("prm_ask", known, Path(__file__).with_name("prompts") / "prm_ask.toml")
 
 
-def p_good(completion: Completion) -> float | None:
-    """How likely "yes" is beside "no", of the likeliest first tokens; None where neither is among them."""
-    mass = {GOOD: 0.0, BAD: 0.0}
-    for token, logprob in (completion.alternatives or {}).items():
-        said = token.strip().casefold()
-        for label in mass:
-            if said and label.startswith(said):  # a tokenizer may have a piece of the word
-                mass[label] += math.exp(min(0.0, logprob))
-    both = mass[GOOD] + mass[BAD]
-    return mass[GOOD] / both if both > 0 else None
+def p_good(logps: Mapping[str, float]) -> float:
+    """How likely the good label is beside the bad one, of the log-probabilities of both."""
+    return 1 / (1 + math.exp(min(700.0, logps[BAD] - logps[GOOD])))
 
 
 # --- labels of records ------------------------------------------------------------------------------------------------

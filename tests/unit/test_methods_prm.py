@@ -12,7 +12,6 @@ from backends.methods.prm import METHOD, examples, label_ids
 from backends.records.synth import synth_records
 from backends.structure.judged import End, ends_of, labelled_ends, p_good
 from harness.errors import ConfigError, DataError
-from harness.types import Completion
 
 RIGHT, WRONG = "<think>\n1 + 1 = 2. 2 + 2 = 4.\n</think>\n4", "<think>\n1 + 1 = 2. 2 + 2 = 5.\n</think>\n5"
 TWINS = record(0, response=RIGHT, rejected=WRONG, meta={"error_span": [WRONG.index("2 + 2"), WRONG.index("\n</")]})
@@ -145,10 +144,6 @@ def test_labels_that_begin_alike_are_refused():
         label_ids(lambda text, **_: {"input_ids": [7, len(text)]})
 
 
-def test_p_of_the_likeliest_first_tokens():
-    def said(**tokens):
-        return p_good(Completion("", "stop", alternatives={k: math.log(v) for k, v in tokens.items()}))
-
-    assert said(yes=0.3, no=0.1, maybe=0.5) == pytest.approx(0.75)
-    assert said(Yes=0.3, y=0.3, no=0.2) == pytest.approx(0.75)
-    assert said(yes=0.3) == 1.0 and said(maybe=0.5) is None and p_good(Completion("yes", "stop")) is None
+def test_p_of_the_two_labels():
+    assert p_good({"yes": math.log(0.3), "no": math.log(0.1)}) == pytest.approx(0.75)
+    assert p_good({"yes": -5000.0, "no": -0.1}) < 1e-300 and p_good({"yes": -0.1, "no": -5000.0}) == 1.0
