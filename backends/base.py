@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from backends.records.record import TrainRecord
     from backends.records.segments import Encoder, Example, Tokenised
     from backends.rollouts.settings import RolloutSettings
-    from backends.rollouts.types import Context, Credit
-    from backends.teachers.local import LocalTeacher
+    from backends.rollouts.types import Context, Credited, RolloutGroup
     from backends.trainers.batch import Batch
 
 Need = Literal["teacher text", "teacher logits", "rewards", "models"]
@@ -133,6 +132,18 @@ class Objective:
 
 
 ExampleMaker = Callable[["Encoder", "Sequence[TrainRecord]"], "Tokenised"]
+Credit = Callable[["Sequence[RolloutGroup]", Step], "Sequence[Sequence[Credited]]"]
+"""What a method makes of all groups of a generation: one `Credited` for each completion of each group, in order."""
+
+
+class TokenTeacher(Protocol):
+    """A teacher that has a word on each drawn token: `backends.teachers.local.LocalTeacher`."""
+
+    def logps(self, batch: Batch, temperature: float) -> Tensor:
+        """Its log-probabilities of the tokens that are learnt, (R, T); 0 elsewhere."""
+
+    def compared(self, batch: Batch) -> Tensor:
+        """Where its word counts, (R, T) bool."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +158,7 @@ class Rolling:
     """How the paper draws: fields of `backends.rollouts.settings.RolloutSettings`, before the user's."""
     context: Context | None = None
     """What a self-teacher is told more than the student."""
-    teacher: Callable[[Training], LocalTeacher] | None = None
+    teacher: Callable[[Training], TokenTeacher] | None = None
     """Loads a teacher whose word on each drawn token credit reads (`RolloutGroup.teacher`) and the loss gets as
     "teacher_logps"; None where the objective asks a teacher itself, or there is none."""
     revise: Context | None = None

@@ -13,10 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from backends.base import Step, must_be, refuse_unused
+from backends.base import Credit, Step, must_be, refuse_unused
 from backends.losses.credit import Scale, advantages, normalised_sum
 from backends.losses.policy import Clip, Correction, Level, Norm
-from backends.rollouts.types import Credit, Credited, RolloutGroup
+from backends.rollouts.types import Credited, RolloutGroup
 from harness.errors import DataError
 
 Variant = Literal["grpo", "dapo", "dr_grpo", "gspo", "cispo"]

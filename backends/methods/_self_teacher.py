@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from backends.base import ExampleMaker, Rolling, Stage, must_be, refuse_unused
+from backends.base import Credit, ExampleMaker, Rolling, Stage, must_be, refuse_unused
 from backends.methods._on_policy import OnPolicyObjective, Term
 from backends.methods._policy_options import PolicyOptions, keep_all
 from backends.rollouts.prompts import prompts
-from backends.rollouts.types import Context, Credit
+from backends.rollouts.types import Context
 from backends.teachers.moving import Own, Which
 from harness.types import Json
 

@@ -18,10 +18,10 @@ from typing import Literal
 
 import numpy as np
 
-from backends.base import Rolling, Stage, Step, TrainMethod
+from backends.base import Credit, Rolling, Stage, Step, TrainMethod
 from backends.methods._policy_options import PolicyOptions, group_credit
 from backends.methods._teacher_rl import policy_stage
-from backends.rollouts.types import Credit, Credited, RolloutGroup
+from backends.rollouts.types import Credited, RolloutGroup
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {

@@ -13,11 +13,10 @@ import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from backends.rewards.scorers import Spending
 from harness.errors import BudgetReached, DataError, ModelError
 from harness.hashing import canonical_json
 from harness.models import load_model
@@ -28,6 +27,18 @@ from harness.options import options_of
 from harness.types import Completion, Json, Message, Model, Request, TokenScores
 from judges.ask import judge_tasks
 from judges.types import Judging, Judgment, Task
+
+
+@dataclass(slots=True)
+class Spending:
+    """What was asked of a training's reward models, of the requests that were made now."""
+
+    requests: int = 0
+    failed: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    """Where the engine says."""
+
 
 T = TypeVar("T")
 DEADLINE = 1800.0

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backends.rewards.asked import AskedModels, Spending
 from harness.errors import ConfigError, UsageError
 from harness.grading.pool import GradingPool
 from harness.models.budget import Budget
@@ -20,17 +21,6 @@ from judges.types import Judging, Judgment, Task
 
 REPLIES = "replies.sqlite"
 """What a training's folder calls the file of replies of its reward models."""
-
-
-@dataclass(slots=True)
-class Spending:
-    """What was asked of a training's reward models, of the requests that were made now."""
-
-    requests: int = 0
-    failed: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    """Where the engine says."""
 
 
 def _nobody(spec: str, judging: Judging, tasks: Sequence[Task]) -> list[list[Judgment]]:
@@ -85,8 +75,6 @@ def open_scorers(
     options in `arguments` ("<option>" of all engines, "<spec>:<option>" of one). `budget` limits what all of them cost.
     Raises what `load_model` raises, and `StoreError` for a file that cannot be used.
     """
-    from backends.rewards.asked import AskedModels
-
     with closing(AskedModels(replies, results_dir, arguments or {}, budget)) as asked, GradingPool() as pool:
         asked.open(models)
         yield Scorers(pool, asked.ask, results_dir, asked.judge, asked.spent, asked.likelihoods)

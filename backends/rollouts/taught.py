@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from backends.base import Training
+from backends.base import TokenTeacher, Training
 from backends.rollouts.cutting import example_of, passes
 from backends.rollouts.types import Credited, RolloutGroup, TeacherRow
-from backends.teachers.local import LocalTeacher
 
-LoadTeacher = Callable[[Training], LocalTeacher]
+LoadTeacher = Callable[[Training], TokenTeacher]
 
 
 class Taught:
@@ -21,7 +20,7 @@ class Taught:
     def __init__(self, load: LoadTeacher, temperature: float, at_once: int) -> None:
         """`at_once`: completions of one pass."""
         self._load, self._temperature, self._at_once = load, temperature, at_once
-        self._teacher: LocalTeacher | None = None
+        self._teacher: TokenTeacher | None = None
 
     def tell(self, groups: Sequence[RolloutGroup], policy: Training) -> list[RolloutGroup]:
         """The groups with a row for each completion; NaN where the teacher's word does not count (`end="mask"`)."""

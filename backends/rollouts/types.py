@@ -6,14 +6,13 @@ has gradients. Shapes: T tokens of one completion, K tokens of a teacher's top.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.base import Step
 from backends.records.record import TrainRecord
 from harness.types import Completion, Finish, Message
 
@@ -129,10 +128,6 @@ class Credited:
     """Where it differs by token."""
     learnt: int = 0
     """Tokens at the end of its prompt that are learnt too; their "sampler_logps" are NaN."""
-
-
-Credit = Callable[[Sequence[RolloutGroup], Step], Sequence[Sequence[Credited]]]
-"""What a method makes of all groups of a generation: one `Credited` for each completion of each group, in order."""
 
 
 @dataclass(frozen=True, slots=True)
