@@ -156,6 +156,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         "rationales": ("backends.makers.cotd:Rationales", "Let a teacher think, and not answer (CoTD-PO)."),
         "candidates": ("backends.makers.cotd:Candidates", "Let a student answer given those thoughts, with rewards."),
         "structure": ("backends.makers.structure:StepLists", "Cut paths of reasoning into steps, checked (RLKD)."),
+        "steps": ("backends.makers.steps:Steps", "Label steps by how often it ends well from there (Fin-PRM)."),
         "verdicts": (
             "backends.makers.verdicts:RightVerdicts",
             "Ask which answer of a pair is better; keep right reasons.",
