@@ -20,7 +20,7 @@ from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
 from backends.records.source import load_records
 from backends.rewards.total import refuse_others
-from backends.rollouts.planning import Rolled, context_of, plan_rolling, weighed
+from backends.rollouts.planning import Rolled, context_of, plan_rolling, refuse_unrewarded, weighed
 from backends.world import processes
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
@@ -127,6 +127,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
             f"{config.method} needs a teacher's weights: --teacher SPEC (options: `harness show {config.method}`)"
         )
     stages = method.stages(options)
+    refuse_unrewarded(config.method, method.options, stages)
     names = tuple(stage.name for stage in stages)
     settings = {stage.name: config.stage_settings(stage.name, names, stage.settings) for stage in stages}
     _one_adapter(settings)

@@ -174,6 +174,14 @@ def weighed(options: type, config: TrainConfig) -> Mapping[str, str]:
     return {"correction": "token_truncate", **config.options}
 
 
+def refuse_unrewarded(method: str, options: type, stages: Sequence[Stage]) -> None:
+    """Raise `ConfigError` where a method that learns from rewards is told of none."""
+    usual = next((item.default for item in fields(options) if item.name == "weights"), "")
+    told = [stage.rolling.weights for stage in stages if stage.rolling is not None]
+    if usual and told and not any(map(parse_weights, told)):
+        raise ConfigError(f"{method} learns from rewards, and weights names none: leave it out, which is {usual}")
+
+
 def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSettings, config: TrainConfig) -> None:
     if rolling.compares and rollout.group < 2:
         raise ConfigError(
@@ -186,6 +194,11 @@ def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSe
         raise ConfigError(
             f"{method} weighs the student against the policy that drew, and rollout.top_p={rollout.top_p} makes that "
             "another one than the student: set rollout.top_p=1"
+        )
+    if rolling.ratio and rollout.mix < 1:
+        raise ConfigError(
+            f"{method} weighs the student against the policy that drew, and nothing drew the records' responses that "
+            f"rollout.mix={rollout.mix} puts in place of completions: set rollout.mix=1"
         )
     if rolling.ratio and settings.lora_rank is not None and settings.lora_dropout > 0:
         raise ConfigError(

@@ -14,6 +14,9 @@ Truncated = Literal["keep", "mask", "drop"]
 EngineName = Literal["hf", "vllm"]
 ALL = 2**40
 """More optimiser steps than any stage has."""
+COLDEST = 0.001
+MOST = 10_000_000
+"""Completions of a generation, which lies in memory as a whole."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class RolloutSettings:
             raise ValueError(
                 f"temperature must be above 0, not {self.temperature}: at 0 all completions of a prompt are the same"
             )
+        if not COLDEST <= self.temperature <= 1 / COLDEST:  # scores over it must stay finite in float32
+            raise ValueError(f"temperature must be from {COLDEST} to {1 / COLDEST:g}, not {self.temperature}")
         if not 0 <= self.mix <= 1:
             raise ValueError(f"mix must be from 0 to 1, not {self.mix}")
         if not 0 < self.top_p <= 1:
@@ -93,6 +98,11 @@ def prompts_per_generation(settings: RolloutSettings, batch: int, processes: int
     if not prompts:
         raise ConfigError(
             f"there are fewer completions than a step of batch_size {batch} takes: set it lower or rollout.group higher"
+        )
+    if prompts * settings.group > MOST:
+        raise ConfigError(
+            f"batch_size {batch} x rollout.updates {settings.updates} are {prompts * settings.group:,} completions of "
+            f"a generation, which are in memory at once: at most {MOST:,}, set rollout.updates or batch_size lower"
         )
     if prompts % processes:
         raise ConfigError(

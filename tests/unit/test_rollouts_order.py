@@ -48,6 +48,8 @@ def test_the_users_settings_come_before_the_papers_and_defaults_are_no_part_of_a
     [
         ({"group": 0}, "at least 1"),
         ({"temperature": 0}, "above 0.*the same"),
+        ({"temperature": 1e-40}, "from 0.001 to 1000"),
+        ({"temperature": 1e300}, "from 0.001 to 1000"),
         ({"top_p": 1.2}, "at most 1"),
         ({"max_new": -1}, "at least 1"),
         ({"truncated": "cut"}, "keep"),

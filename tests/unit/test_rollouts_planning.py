@@ -40,6 +40,15 @@ REFUSED: dict[str, tuple[dict[str, Any], type[HarnessError], str]] = {
         {"method": "rft", "rollout": {"top_p": 0.9, "engine": "vllm"}}, ConfigError,
         r"within the nucleus.*set rollout.engine=hf",
     ),
+    "responses under a ratio": ({"rollout": {"mix": 0.5}}, ConfigError, r"nothing drew.*set rollout.mix=1"),
+    "no rewards": ({"options": {"weights": ""}}, ConfigError, r"grpo learns from rewards.*which is accuracy=1"),
+    "no rewards of a filter": ({"method": "rft", "options": {"weights": " "}}, ConfigError, r"rft learns from rewards"),
+    "no rewards of two stages": (
+        {"method": "opd_then_rl", "teacher": "tiny", "options": {"weights": ""}}, ConfigError, r"learns from rewards"
+    ),
+    "a generation that no memory holds": (
+        {"rollout": {"updates": 10**11}}, ConfigError, r"1,600,000,000,000 completions.*set rollout.updates"
+    ),
     "another engine": ({"rollout": {"engine": "sglang"}}, ConfigError, r"engine"),
     "dropout": ({"settings": {"lora_rank": 2, "lora_dropout": 0.1}}, ConfigError, r"set lora_dropout=0"),
     "half a group": ({"settings": {"batch_size": 12}}, ConfigError, r"no whole number of groups of 8"),
