@@ -115,12 +115,12 @@ def named_grader(record: TrainRecord) -> str | None:
     name = record.meta.get("grader", TASK_GRADERS.get(record.task))
     if name is None:
         return None
-    if name not in catalog.entries("grader"):
+    if not isinstance(name, str) or name not in catalog.entries("grader"):
         raise DataError(
             f"record {record.id!r} names the grader {name!r}, which does not exist: say --grader with one of "
             f"{', '.join(catalog.entries('grader'))}"
         )
-    return str(name)
+    return name
 
 
 def problem_of(record: TrainRecord, messages: tuple[Message, ...] | None = None) -> Problem:
@@ -148,5 +148,6 @@ def require_checkable(records: Iterable[TrainRecord], what: str) -> None:
     if bad:
         raise DataError(
             f"{what} keeps only what a grader confirms, and {len(bad)} of {len(records)} records have no 'gold' or "
-            f"no grader, the first {bad[0]!r}: add 'gold', and say --grader (integer, number, math, …)"
+            f"no grader, the first {bad[0]!r}: add 'gold', and say --grader (integer, number, math, …) or "
+            "put 'grader' in their meta"
         )

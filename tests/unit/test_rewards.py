@@ -200,6 +200,8 @@ def test_accuracy_refuses_what_it_cannot_check_before_anything_is_drawn() -> Non
         totals.check([record(grader=None)])
     with pytest.raises(DataError, match="record 'r1' cannot be graded"):
         totals.check([record(gold="forty-two apples")])
+    with pytest.raises(DataError, match=r"names the grader \['integer'\]"):
+        totals.check([record(grader=["integer"])])
     with pytest.raises(DataError, match="names the grader 'integre'"):
         totals.check([record(grader="integre")])
 
