@@ -163,6 +163,8 @@ class Rolling:
     "teacher_logps"; None where the objective asks a teacher itself, or there is none."""
     revise: Context | None = None
     """What stands before a group's completions from the second on, once its first one is marked: they revise it."""
+    begun: Callable[[TrainRecord], str] | None = None
+    """What every completion of a prompt begins with: the end of its prompt, learnt where credit says so."""
     ratio: bool = True
     """Whether its loss compares the student with the policy that drew: then nothing may differ between the two."""
     compares: bool = True

@@ -260,6 +260,7 @@ _CATALOG: dict[Kind, dict[str, Entry]] = {
         ),
         "ssr": ("backends.methods.ssr:METHOD", "reinforcement by the student's own vote, then by labels (MedSSR)"),
         "rjudge": ("backends.methods.rjudge:METHOD", "a reasoning judge: right reasons, then verdicts (WebArbiter)"),
+        "cotd_rl": ("backends.methods.cotd_rl:METHOD", "CoTD-PO on answers that the student draws while it is trained"),
         "curio_rl": ("backends.methods.curio_rl:METHOD", "CurioSFT, then GRPO from it: whether kept entropy pays"),
         "mcq_rl": (
             "backends.methods.mcq_rl:METHOD",

@@ -21,25 +21,15 @@ from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, lost, option, reply_of, tally
 from backends.makers.rewards import Reward, grader_reward, judge_reward, own_reward
 from backends.records.inputs import noted, problem_of
-from backends.records.record import Candidate, TrainRecord, render_response, response_text
-from backends.records.spans import split_response
+from backends.records.record import Candidate, TrainRecord
+from backends.records.spans import together
 from backends.templates import Template
 from harness.errors import DataError, UsageError
-from harness.markup import PROSE
 from harness.models import load_model
 from harness.types import Json, Message, Sampling
 
 _THOUGHT = re.compile(r"\A\W*my thought\W*?:\**\s*", re.IGNORECASE)
 _ANSWER = re.compile(r"\bmy answer\W*?:\**\s*", re.IGNORECASE)
-
-
-def together(record: TrainRecord, answer: str) -> str:
-    """The whole response, as the student is to write it: the record's thought and that answer."""
-    thought = (record.think or "").strip()
-    split = split_response(response_text(record) or "")
-    if split is not None and split.rule == "think":
-        return render_response(thought, answer)
-    return f"{PROSE.opens[0]} {thought}\n{PROSE.closes[0]} {answer}"
 
 
 class Rationales(Maker):

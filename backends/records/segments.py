@@ -189,6 +189,20 @@ class Encoder:
             self.control_prompts[record.id] = min(held, key=said.index)
         return prompt
 
+    def begun(self, record: TrainRecord, text: str) -> Prompt:
+        """The record's prompt and a text that the response begins with, as ids.
+
+        Raises `Unusable` for a think block that is not closed and for a control token; `DataError` as `prompt` does.
+        """
+        prompt = self.prompt(record)
+        if never_closes(text, prompt.opened_think):
+            raise Unusable("unclosed_think")
+        text = self._continued(prompt, text) if prompt.opened_think else text
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        if not self._control.keys().isdisjoint(ids):
+            raise Unusable("special_token")
+        return Prompt((*prompt.tokens, *ids))
+
     def encode(
         self,
         prompt: Prompt,

@@ -26,10 +26,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from backends.records.record import ChainStep
+from backends.records.record import ChainStep, TrainRecord, render_response, response_text
 from harness.answers import MAX_JSON, boxed_spans
 from harness.errors import DataError
-from harness.markup import Tag
+from harness.markup import PROSE, Tag
 from harness.reasoning import find_cues, reply_tags
 
 Rule = Literal["think", "json", "phrase", "markers", "boxed"]
@@ -62,6 +62,15 @@ def split_response(text: str) -> Split | None:
     if tags:
         return _by_tags(tags)
     return _by_json(text) or _by_markers(text) or _by_phrase(text) or _by_box(text)
+
+
+def together(record: TrainRecord, answer: str) -> str:
+    """The whole response, as the student is to write it: the record's thought and that answer."""
+    thought = (record.think or "").strip()
+    split = split_response(response_text(record) or "")
+    if split is not None and split.rule == "think":
+        return render_response(thought, answer)
+    return f"{PROSE.opens[0]} {thought}\n{PROSE.closes[0]} {answer}"
 
 
 def never_closes(text: str, opened: bool = False) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -21,11 +21,16 @@ from backends.records.segments import (
 from backends.rollouts.types import Rollout
 
 
-def prompts(encoder: Encoder, records: Iterable[TrainRecord]) -> Tokenised:
-    """One example of each record's prompt, in which nothing is learnt; one that leaves no room is left out, counted."""
+def prompts(
+    encoder: Encoder, records: Iterable[TrainRecord], begun: Callable[[TrainRecord], str] | None = None
+) -> Tokenised:
+    """One example of each record's prompt, in which nothing is learnt; one that leaves no room is left out, counted.
+
+    `begun`: what its completions begin with (`Rolling.begun`).
+    """
 
     def encode(record: TrainRecord) -> tuple[Example, ...]:
-        tokens = encoder.prompt(record).tokens
+        tokens = (encoder.prompt(record) if begun is None else encoder.begun(record, begun(record))).tokens
         if len(tokens) + 1 > encoder.max_length:
             raise Unusable("too_long")
         return (Example(record.id, (prompt_only(tokens),)),)

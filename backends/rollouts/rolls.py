@@ -97,7 +97,7 @@ class Rolls:
         if self._taught is not None and (replayed is None or not begun):
             # Again after a kill, although the journal has it: the process that asked did not live to count it.
             groups = self._taught.tell(groups, policy)
-        everything = self._of_all(policy.gather(groups))
+        everything = [self.source.measured(group) for group in self._of_all(policy.gather(groups))]
         credited = self.source.rolling.credit(everything, step)
         fates = [
             fates_of(group, credits, settings.truncated) for group, credits in zip(everything, credited, strict=True)

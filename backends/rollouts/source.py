@@ -52,7 +52,9 @@ class RolloutSource:
             completion_seed(self.seed, self.stage, record.id, visit, sample) for sample in range(self.settings.group)
         )
         drawn = is_drawn(self.seed, self.stage, record.id, visit, self.settings.mix)
-        return WantedGroup(record, visit, self.encoder.prompt(record), seeds, drawn)
+        begun = self.rolling.begun
+        prompt = self.encoder.prompt(record) if begun is None else self.encoder.begun(record, begun(record))
+        return WantedGroup(record, visit, prompt, seeds, drawn)
 
     def spare(self, generation: int, place: int, tries: int) -> WantedGroup:
         """What takes this process's place of a generation when what was drawn before says nothing; `tries` from 0."""
@@ -67,6 +69,12 @@ class RolloutSource:
         assert told is not None
         prompt = Prompt(tuple(before(self.encoder, wanted.record, told).tolist()))
         return replace(wanted, prompt=prompt, seeds=wanted.seeds[1:])
+
+    def measured(self, group: RolloutGroup) -> RolloutGroup:
+        """The group with the length of what its completions began with."""
+        if self.rolling.begun is None or group.rollouts[0].given:
+            return group
+        return replace(group, begun=len(group.rollouts[0].prompt_T) - len(self.encoder.prompt(group.record).tokens))
 
     def given(self, group: WantedGroup, version: int) -> RolloutGroup:
         """The record's response in place of each completion."""

@@ -109,6 +109,8 @@ class RolloutGroup:
     marks: tuple[RolloutMark, ...] = ()
     """One for each completion once they are marked; none where a method has no reward."""
     teacher: tuple[TeacherRow | None, ...] = ()
+    begun: int = 0
+    """Tokens at the end of their prompt that completions began with (`Rolling.begun`), once they are credited."""
 
     @property
     def values(self) -> list[float]:

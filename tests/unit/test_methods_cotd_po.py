@@ -11,10 +11,11 @@ import torch
 from objective_steps import Student, assert_invariant, assert_same_step, record, think
 from torch import Tensor
 
-from backends.makers.cotd import Candidates, together
+from backends.makers.cotd import Candidates
 from backends.methods.cotd_po import CotdPoObjective, CotdPoOptions, examples
 from backends.records.record import Candidate, TrainRecord
 from backends.records.segments import CODE, Encoder, Example
+from backends.records.spans import together
 from backends.records.synth import synth_records
 from harness.errors import ConfigError, DataError
 from harness.options import parse_options
