@@ -8,7 +8,7 @@
         name = "short"
         template_fields = {"short": ("question", "words")}  # prompts/short.toml beside this module
 
-One line in `harness/catalog.py`, or an entry point "maker.short", makes it `harness data short`. A maker is built from
+One line in `harness/catalog/`, or an entry point "maker.short", makes it `harness data short`. A maker is built from
 records, says what it would ask first (`first`, for a dry run), and makes its records with whatever answers its queries
 (`run`): an `Asker` over any model, or a function in a test. What it drops it counts by reason; what it keeps has been
 checked as its module says, and its meta says who wrote it and with which template.

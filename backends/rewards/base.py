@@ -8,7 +8,7 @@
 
         def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]: ...
 
-One line in `harness/catalog.py`, or an entry point "reward.letters", and `weights=letters=1` of a method finds it.
+One line in `harness/catalog/`, or an entry point "reward.letters", and `weights=letters=1` of a method finds it.
 
 The rule: the policy's fault is a low reward (no answer, a wrong one, cut off); the scorer's fault is None (a grader
 that was killed, a judge without a readable reply, a context too short). None is dropped and counted.

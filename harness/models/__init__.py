@@ -1,6 +1,6 @@
 """Whoever can answer messages. `load_model("openai:gpt-x", {...})` is the one way in.
 
-An engine is one module with `build(rest, options) -> Model` and one line in `harness/catalog.py`; its module is
+An engine is one module with `build(rest, options) -> Model` and one line in `harness/catalog/`; its module is
 imported only when a spec names it. `harness.types.Model` is what it must do, `harness.models.base` what engines share.
 """
 
