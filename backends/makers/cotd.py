@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, lost, option, reply_of, tally
-from backends.makers.rewards import Reward, grader_reward, judge_reward, own_reward
+from backends.makers.rewards import Reward, grader_reward, judge_reward, model_reward, own_reward
 from backends.records.inputs import noted, problem_of
 from backends.records.record import Candidate, TrainRecord
 from backends.records.spans import together
@@ -82,6 +82,8 @@ class Candidates(Maker):
     harness data candidates thoughts.jsonl --student hf:./student --k 8 -o candidates.jsonl
     harness data candidates thoughts.jsonl --student hf:./student --reward judge --judge openai:gpt-4.1 \\
         --rubric rating_10 -o candidates.jsonl
+    harness data candidates thoughts.jsonl --student hf:./student --reward model --judge trained:my-rm \
+        -o candidates.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
 
     draw: Sampling = field(default=Sampling(top_p=0.95))
@@ -89,8 +91,9 @@ class Candidates(Maker):
     """Answers of each prompt."""
     temperatures: tuple[float, float] = option((0.6, 1.2), least=0, most=10, shown="LOW HIGH")
     """Each answer's temperature is drawn uniformly from this range."""
-    reward: str = option("grader", shown="grader|judge|MODULE:FUNCTION")
-    """Who rewards: the records' grader, --judge with --rubric, or a function of your own."""
+    reward: str = option("grader", shown="grader|judge|model|MODULE:FUNCTION")
+    """Who rewards: the records' grader, --judge with --rubric, --judge as a reward model (`rm`), or a function of your
+    own."""
     grader: str | None = option(None, shown="NAME")
     """What checks answers, in place of the records' own."""
     judge: tuple[str, ...] = ()
@@ -113,8 +116,10 @@ class Candidates(Maker):
         low, high = self.temperatures
         if low > high:
             raise UsageError(f"--temperatures {low:g} {high:g}: the lower one comes first")
-        if self.reward != "judge" and (self.judge or self.rubric is not None or self.judge_options):
-            raise UsageError("--judge and --rubric reward only with --reward judge")
+        if self.reward not in ("judge", "model") and (self.judge or self.judge_options):
+            raise UsageError("--judge rewards only with --reward judge or --reward model")
+        if self.reward != "judge" and self.rubric is not None:
+            raise UsageError("--rubric rewards only with --reward judge")
         assert callable(self.rewards)
         bad = [record.id for record in self.records if not (record.think or "").strip()]
         if bad:
@@ -128,13 +133,17 @@ class Candidates(Maker):
         """What rewards the answers."""
         if self.reward == "grader":
             return grader_reward(self.records)
-        if self.reward != "judge":
+        if self.reward not in ("judge", "model"):
             return own_reward(self.reward)
-        if len(self.judge) != 1 or self.rubric is None:
+        if len(self.judge) != 1 or (self.reward == "judge" and self.rubric is None):
             raise UsageError(
                 "--reward judge needs one --judge and one --rubric that looks at one answer, e.g. rating_10"
+                if self.reward == "judge"
+                else "--reward model needs one --judge: a model that `harness train --method rm` trained"
             )
         judge = load_model(self.judge[0], self.judge_options, self.results_dir)
+        if self.rubric is None:
+            return model_reward(judge, self.cache, self.budget)
         return judge_reward(judge, self.rubric, self.cache, self.budget)
 
     @cached_property

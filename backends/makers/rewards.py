@@ -1,4 +1,4 @@
-"""Rewards of a student's answers: the records' grader, a judge with a rubric, or a function of the user's own.
+"""Rewards of a student's answers: the records' grader, a judge with a rubric, a reward model, or the user's function.
 
 A judge's rubric is one of the harness's own (`harness list rubrics`) or a TOML file, of a kind that looks at one
 answer; the reward is its value in [0, 1], its replies are stored like everything else. An answer whose judgment cannot
@@ -14,10 +14,13 @@ from collections.abc import Callable, Sequence
 from backends.records.inputs import require_checkable
 from backends.records.record import TrainRecord
 from backends.records.verify import grade_texts
+from backends.rewards.asked import Likelihoods, ask_once
+from backends.structure.judged import BAD, GOOD, end_request, ends_of, log_odds
+from backends.structure.paths import question_of
 from harness.errors import UsageError
 from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
-from harness.types import Model
+from harness.types import Completion, Model, Request
 from judges.ask import judge_tasks
 from judges.pointwise import RubricJudging
 from judges.prompts.rubric import load_rubric
@@ -62,6 +65,27 @@ def judge_reward(model: Model, rubric: str, cache: Callable[[], Cache], budget: 
             turns = tuple(message.content for message in record.prompt if message.role == "user")
             tasks.append(Task(record.id, attempt, turns[-1:], (answer,)))
         return [judged.value for judged in asyncio.run(judge(tasks))]
+
+    return reward
+
+
+def model_reward(model: Model, cache: Callable[[], Cache], budget: Budget | None = None) -> Reward:
+    """The log odds by a reward model (`rm`, `prm`) that an answer is good; None where it does not fit or cannot score.
+
+    The model is closed after the one call that a maker makes.
+    """
+
+    async def ask(requests: Sequence[Request]) -> list[Completion]:
+        try:
+            return await ask_once(Likelihoods(model, (GOOD, BAD)), cache(), requests, budget)
+        finally:
+            await model.close()
+
+    def reward(pairs: Sequence[tuple[TrainRecord, str]]) -> list[float | None]:
+        asked = [(question_of(record), ends_of(answer)) for record, answer in pairs]
+        replies = iter(asyncio.run(ask([end_request(question, ends[-1]) for question, ends in asked if ends])))
+        told = [next(replies).alternatives if ends else None for _, ends in asked]
+        return [None if labels is None else log_odds(labels) for labels in told]
 
     return reward
 

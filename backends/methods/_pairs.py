@@ -61,7 +61,7 @@ def _pair(encoder: Encoder, source: PairSource, fields: Sequence[Field], record:
     if source == "rejected":
         return (example_of(encoder, record, fields),)
     # What is no pair is still encoded, as a pair of equals: whatever else is wrong with it is told first.
-    example = example_of(encoder, _paired(record, source), fields)
+    example = example_of(encoder, paired(record, source), fields)
     if len(set(_rewards(record))) == 1:
         raise Unusable("no_pair")
     return (example,)
@@ -74,7 +74,10 @@ def _rewards(record: TrainRecord) -> list[float]:
     return rewards
 
 
-def _paired(record: TrainRecord, source: PairSource) -> TrainRecord:
+def paired(record: TrainRecord, source: PairSource) -> TrainRecord:
+    """The record with the sides of its pair as `response` and `rejected`; candidates all equal are a pair of equals."""
+    if source == "rejected":
+        return record
     rewards = _rewards(record)
     best, worst = rewards.index(max(rewards)), rewards.index(min(rewards))
     other = worst

@@ -103,18 +103,7 @@ class AskedModels:
 
     def _asked(self, choose: Callable[[], _Shared], requests: Sequence[Request]) -> list[Completion]:
         async def asking() -> list[Completion]:
-            model = choose()
-            identity = canonical_json(model.describe())
-            keyed = [replace(request, id=_key(identity, request)) for request in requests]
-            found = self._cache.get_many(request.id for request in keyed)
-            missing = {request.id: request for request in keyed if request.id not in found}
-            replies = Replies(model, self._cache)
-
-            async def one(request: Request) -> None:
-                found[request.id] = await replies.ask(request)
-
-            await replies.ask_all(missing.values(), one, lambda: f"{len(found):,} of {len(keyed):,} replies heard")
-            return [found[request.id] for request in keyed]
+            return await ask_once(choose(), self._cache, requests)
 
         return self._run(asking())
 
@@ -177,6 +166,26 @@ class AskedModels:
             self._waiting.discard(future)
 
 
+async def ask_once(
+    model: Model, cache: Cache, requests: Sequence[Request], budget: Budget | None = None, option: str = "--judge-arg"
+) -> list[Completion]:
+    """The replies in order, kept under hashes of all that can change them; what is kept already is not asked.
+
+    Raises as `Replies`, for whose budget's message `option` is, and as `Replies.ask_all`.
+    """
+    identity = canonical_json(model.describe())
+    keyed = [replace(request, id=_key(identity, request)) for request in requests]
+    found = cache.get_many(request.id for request in keyed)
+    missing = {request.id: request for request in keyed if request.id not in found}
+    replies = Replies(model, cache, budget, option)
+
+    async def one(request: Request) -> None:
+        found[request.id] = await replies.ask(request)
+
+    await replies.ask_all(missing.values(), one, lambda: f"{len(found):,} of {len(keyed):,} replies heard")
+    return [found[request.id] for request in keyed]
+
+
 async def _open(path: Path | None) -> Cache:
     """In the loop's thread, to which sqlite's connection belongs."""
     return Cache(path, what="file of reward replies", elsewhere="train into another --results-dir")
@@ -214,7 +223,7 @@ class _Shared:
 
     def likelihoods(self, words: tuple[str, ...]) -> _Shared:
         """The same model, whose replies are how likely these words begin them."""
-        return _Shared(_Likelihoods(self._model, words), self._meter, self._deadline, self._spent)
+        return _Shared(Likelihoods(self._model, words), self._meter, self._deadline, self._spent)
 
     async def answer(self, request: Request) -> Completion:
         """The reply; who asks what is being asked waits for the same one."""
@@ -247,7 +256,7 @@ class _Shared:
         await self._model.close()
 
 
-class _Likelihoods:
+class Likelihoods:
     """A model that writes nothing: its reply is how likely each of some words begins one."""
 
     def __init__(self, model: Model, words: tuple[str, ...]) -> None:
@@ -256,9 +265,11 @@ class _Likelihoods:
         self.environment, self.score, self.close = model.environment, model.score, model.close
 
     def describe(self) -> Mapping[str, Json]:
+        """The model's, and what is asked of it."""
         return {**self._model.describe(), "likelihoods": list(self._words)}
 
     async def answer(self, request: Request) -> Completion:
+        """The words' log-probabilities as `alternatives`."""
         try:
             found = [await self._model.score(request.messages, word) for word in self._words]
         except (DataError, ModelError) as error:  # too long for the context; an engine that cannot score

@@ -9,6 +9,7 @@ file of replies see the same prompt, and no label of an earlier step stands in i
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from backends.structure.paths import written_path
 from backends.templates import Template, load_template
 from harness.errors import DataError
 from harness.reasoning import reply_tags
-from harness.types import Json, Message
+from harness.types import Json, Message, Request
 from judges.prompts.fencing import fence
 
 GOOD, BAD = "yes", "no"
@@ -83,9 +84,21 @@ def ask_template() -> Template:
     return load_template("prm_ask", known, Path(__file__).with_name("prompts") / "prm_ask.toml")
 
 
+def end_request(question: str, end: End) -> Request:
+    """What is asked about an end where its labels' likelihoods are wanted; the id is of the prompt alone."""
+    messages = end_prompt(question, end)
+    digest = hashlib.sha256(messages[0].content.encode("utf-8", "replace")).hexdigest()
+    return Request(digest, messages, 0.0, 1.0, 1, (), 0)
+
+
+def log_odds(logps: Mapping[str, float]) -> float:
+    """By how many nats the good label is ahead of the bad one: what `rm` calls a reward."""
+    return logps[GOOD] - logps[BAD]
+
+
 def p_good(logps: Mapping[str, float]) -> float:
     """How likely the good label is beside the bad one, of the log-probabilities of both."""
-    return 1 / (1 + math.exp(min(700.0, logps[BAD] - logps[GOOD])))
+    return 1 / (1 + math.exp(min(700.0, -log_odds(logps))))
 
 
 # --- labels of records ------------------------------------------------------------------------------------------------

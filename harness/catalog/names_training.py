@@ -85,6 +85,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "a model that cuts reasoning into steps: why, what is asked, what comes out, learnt in turn (RLKD)",
         ),
         "prm": ("backends.methods.prm:METHOD", "a process reward model: whether each step, and all, is good (Fin-PRM)"),
+        "rm": ("backends.methods.rm:METHOD", "a reward model, from pairs of a better and a worse answer (CoTD-PO)"),
         "dpo": ("backends.methods.preference:DPO", "prefer a response over another, relative to the untrained student"),
         "zephyr": (
             "backends.methods.preference:ZEPHYR",

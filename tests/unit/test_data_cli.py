@@ -25,6 +25,7 @@ from harness.models.vllm import VllmModel
 from harness.suites import load_problems, load_suite
 from harness.types import Message
 from tests.stub_server import MODEL, Reply, StubServer
+from tests.tiny_model import write_model
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +163,8 @@ def test_prompt_files_that_make_no_sense(content: str, message: str) -> None:
         (("candidates", "r", "--student", "mock:gold", "--temperature", 1, "-o", "x"), UsageError, "--temperatures"),
         (("candidates", "r", "--student", "mock:gold", "--reward", "judge", "-o", "x"), UsageError, "one --judge"),
         (("candidates", "r", "--student", "mock:gold", "--judge", "mock:judge", "-o", "x"), UsageError, "only with"),
+        (("candidates", "r", "--student", "mock:gold", "--reward", "model", "-o", "x"), UsageError, "method rm"),
+        (("candidates", "r", "--student", "mock:gold", "--rubric", "rating_10", "-o", "x"), UsageError, "only with"),
         (("candidates", "r", "--student", "mock:gold", "--reward", "nope", "-o", "x"), UsageError, "module:function"),
         (("candidates", "r", "--student", "mock:gold", "--reward", "no.pe:f", "-o", "x"), UsageError, "does not load"),
         (("decontaminate", "r", "--suite", "nope", "-o", "x"), UnknownName, "nope"),
@@ -277,7 +280,7 @@ def test_dual_shorten_and_perspectives_by_an_endpoint(server: StubServer) -> Non
     assert server.count == count
 
 
-def test_thoughts_then_candidates_with_three_kinds_of_reward(
+def test_thoughts_then_candidates_with_four_kinds_of_reward(
     server: StubServer, monkeypatch: pytest.MonkeyPatch, here: Path
 ) -> None:
     server.default = Reply("Add the two numbers.")
@@ -301,6 +304,11 @@ def test_thoughts_then_candidates_with_three_kinds_of_reward(
     assert len(found) == 9 and all(0 <= (one.reward or 0) <= 1 for one in found)
     with pytest.raises(UsageError, match="failed: TypeError"):
         data(*common, *teacher(server, "student"), "--reward", "builtins:len", "-o", "f.jsonl")
+    model = write_model(here / "rm", context=1024)
+    scored = ("--reward", "model", "--judge", f"hf:{model}")
+    data(*common, *teacher(server, "student"), *scored, "-o", "g.jsonl")
+    found = [one for record in read_records(Path("g.jsonl")) for one in record.candidates]
+    assert len({one.reward for one in found}) == 9, "log odds of different answers"
 
 
 # --- benchmarks -----------------------------------------------------------------------------------------------------

@@ -64,6 +64,20 @@ def test_each_completion_gets_its_own_and_an_empty_path_is_worth_nothing() -> No
     assert len(seen) == 3
 
 
+def test_log_odds_are_a_reward_models_own_scale_and_an_empty_path_is_the_least_of_its_group() -> None:
+    """Bradley-Terry says differences alone: behind p, rewards of 8 and 11 would be one."""
+
+    def twos(prompt: str) -> Completion:
+        return Completion("", "stop", alternatives={"yes": -1.0, "no": -1.0 - prompt.count("2")})
+
+    scorers, _ = asking(twos)
+    texts, whole = ["2 2.", "", "2 2 2 2."], Process(prm="trained:x", trajectory=1.0, scale="log_odds")
+    assert [part.value for part in whole.score(group(texts), scorers)] == pytest.approx([2.0, 2.0, 4.0])
+    assert whole.score(group(["", ""]), scorers)[0].value == 0.0
+    sure = Process(prm="trained:x", trajectory=1.0).score(group(["2 " * 40, "2 " * 80]), scorers)
+    assert sure[0].value == sure[1].value == 1.0
+
+
 def test_the_scorers_fault_is_no_value() -> None:
     failed = Completion("", "error", error="prompt and continuation do not fit the context")
     scorers, _ = asking(lambda prompt: failed if "2 + 2" in prompt else says(0.9))
