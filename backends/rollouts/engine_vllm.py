@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,24 +36,33 @@ if TYPE_CHECKING:
 COMMAND = (sys.executable, "-P", "-c", "from backends.rollouts.vllm_child import main; main()")
 _PATIENCE = 20.0
 """Seconds in which the process may end by itself."""
+SILENCE = {"start": 3600.0, "weights": 1800.0, "draw": 900.0}
+"""Seconds without a word after which it is taken for hung: a start may compile, a draw tells that it goes on."""
 
 
 class _EngineDied(Exception):
-    """The process is gone; says what it said last."""
+    """The process is gone or hung; says what it said last."""
 
 
 class VllmEngine:
     """vLLM beside the training."""
 
-    def __init__(self, settings: RolloutSettings, context: int, dtype: str, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        settings: RolloutSettings,
+        context: int,
+        dtype: str,
+        command: Sequence[str] = COMMAND,
+        silence: Mapping[str, float] = SILENCE,
+    ) -> None:
         """Starts nothing. `settings` must have `max_new`; `context`: most tokens of prompt and completion.
 
-        Raises `ConfigError` under FSDP and ZeRO-3.
+        `silence`: see `SILENCE`. Raises `ConfigError` under FSDP and ZeRO-3.
         """
         refuse_sharded()
         assert settings.max_new is not None
         self._settings, self._max_new = settings, settings.max_new
-        self._context, self._dtype, self._command = context, dtype, tuple(command)
+        self._context, self._dtype, self._command, self._silence = context, dtype, tuple(command), silence
         self._child: _Child | None = None
         self._place: Path | None = None
         self._weights: Path | None = None
@@ -131,7 +141,7 @@ class VllmEngine:
 
     def _start(self) -> None:
         assert self._weights is not None
-        self._child = child = _Child(self._command)
+        self._child = child = _Child(self._command, self._silence)
         try:
             for _ in child.ask("start", {"folder": str(self._weights), **self._started}):
                 pass
@@ -145,39 +155,63 @@ class VllmEngine:
 
 
 class _Child:
-    """The process, and the line of talk with it."""
+    """The process, and the line of talk with it. Nothing is waited for without a limit."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], silence: Mapping[str, float]) -> None:
         # In a session of its own: Ctrl-C is for the training, which saves and ends the process then.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", start_new_session=True
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._in, self._out, self._silence, self._read = self._process.stdin, self._process.stdout, silence, b""
+        for pipe in (self._in, self._out):
+            os.set_blocking(pipe.fileno(), False)
 
     def ask(self, what: str, told: Any) -> Iterator[dict[str, Any]]:
-        """The replies to one request. Raises `_EngineDied`."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
-        with suppress(OSError):  # it is gone: why, is in what it said last
-            stdin.write(json.dumps({what: told}) + "\n")
-            stdin.flush()
-        for line in stdout:
-            reply = json.loads(line) if line.endswith("\n") else {"error": "it ended within a line"}
+        """The replies to one request. Raises `_EngineDied`, also where nothing is heard for too long."""
+        with suppress(BrokenPipeError):  # it is gone: why, is in what it said last
+            self._tell(json.dumps({what: told}).encode() + b"\n", self._silence[what])
+        while line := self._line(self._silence[what]):
+            try:
+                reply = json.loads(line)
+            except ValueError:
+                reply = {"error": "it ended within a line"}
             if "error" in reply:
                 raise _EngineDied(one_line(reply["error"], 400))
             if reply.get("done"):
                 return
-            yield reply
+            if "alive" not in reply:
+                yield reply
         raise _EngineDied(f"exit status {self._process.wait()}")
+
+    def _tell(self, message: bytes, patience: float) -> None:
+        while message:
+            if not _ready(self._in, select.POLLOUT, patience):
+                raise _EngineDied(f"it takes nothing for {patience:g} s")
+            message = message[os.write(self._in.fileno(), message) :]
+
+    def _line(self, patience: float) -> bytes:
+        """The next line; nothing at the end."""
+        while b"\n" not in self._read:
+            if not _ready(self._out, select.POLLIN, patience):
+                raise _EngineDied(f"it says nothing for {patience:g} s")
+            if not (more := os.read(self._out.fileno(), 1 << 16)):
+                return self._read
+            self._read += more
+        line, _, self._read = self._read.partition(b"\n")
+        return line
 
     def end(self) -> None:
         """End it and whatever it has started."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
         with suppress(OSError):  # it was gone, with a line unread
-            stdin.close()
+            self._in.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE)
         with suppress(ProcessLookupError):  # nobody is left
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        stdout.close()
+        self._out.close()
+
+
+def _ready(pipe: IO[bytes], event: int, patience: float) -> bool:
+    poll = select.poll()
+    poll.register(pipe, event)
+    return bool(poll.poll(1000 * patience))

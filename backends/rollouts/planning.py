@@ -105,6 +105,11 @@ def plan_rolling(
         rolling.weights, {key: value for key, value in config.reward.items() if key.partition(".")[0] in own}
     )
     _check(config.method, rolling, settings, rollout, config)
+    if rollout.engine == "vllm" and processes > 1:
+        raise ConfigError(
+            f"rollout.engine=vllm starts one vLLM beside one training process, and {processes} of them would share "
+            "its device: draw with rollout.engine=hf, or train in one process"
+        )
     room = encoder.max_length - (PHRASE if rolling.revise else 0)
     turns = 2 if rolling.revise else 1
     data, rollout = _fitting(stage.examples(encoder, records), rollout, room, context_of(architecture), turns)

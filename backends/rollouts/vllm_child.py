@@ -7,8 +7,9 @@
     {"draw": [[prompt ids, seed], …]}
         ->  {"number": 0, "tokens": […], "logps": […], "finish": "stop"}, …, {"done": true}
 
-The engine runs within this process, so that none is left when it ends; and it ends, whatever becomes of the training,
-when nothing can be read any more. What fails is one line {"error": …}, and the end.
+While it draws, {"alive": true} now and then: one that says nothing at all is taken for hung. The engine runs within
+this process, so that none is left when it ends; and it ends, whatever becomes of the training, when nothing can be read
+any more. What fails is one line {"error": …}, and the end.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ ROWS = 256
 """Completions drawn at once."""
 _PREFILLED = 8192
 """Tokens of prompts that are read in one step, at least."""
+BEAT = 5.0
+"""Seconds without a completion after which a draw says that it goes on."""
 _GPU_SHARE = 0.4
 """Of a GPU's memory: the student that is trained has the rest."""
 
@@ -108,7 +112,7 @@ class VllmDraws:
             raise RuntimeError("vLLM keeps keys and values of the weights before")
 
     def draw(self, rows: list[tuple[list[int], int]]) -> Iterator[dict[str, Any]]:
-        """Each completion as it finishes."""
+        """Each completion as it finishes, and signs of life between them."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -126,10 +130,15 @@ class VllmDraws:
             self._engine.add_request(name, {"prompt_token_ids": tokens}, sampling)
             numbers[name] = number
             self._asked += 1
+        said = time.monotonic()
         while self._engine.has_unfinished_requests():
             for output in self._engine.step():
                 if output.finished:
                     yield _row(numbers[output.request_id], output.outputs[0])
+                    said = time.monotonic()
+            if time.monotonic() - said > BEAT:
+                yield {"alive": True}
+                said = time.monotonic()
 
 
 def _row(number: int, output: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from harness.errors import ConfigError, ModelError, TrainingStopped
 from harness.models.hf_prompt import Prompt
 
 STUB = """
-import json, os, pathlib, sys
+import json, os, pathlib, sys, time
 told = pathlib.Path(sys.argv[1])
 for line in sys.stdin:
     ((what, about),) = json.loads(line).items()
@@ -40,6 +40,11 @@ for line in sys.stdin:
         deaths = told.with_suffix(".deaths")
         if number == 1 and deaths.exists() and (left := int(deaths.read_text())):
             deaths.write_text(str(left - 1))
+            if told.with_suffix(".hangs").exists():
+                for _ in range(3):
+                    time.sleep(0.2)
+                    print(json.dumps({"alive": True}), flush=True)
+                time.sleep(600)
             os._exit(9)
         ended = seed % 2 == 0
         tokens = [32 + seed % 20, 33] + [256] * ended
@@ -47,7 +52,7 @@ for line in sys.stdin:
         print(json.dumps({**row, "finish": "stop" if ended else "length"}), flush=True)
     print(json.dumps({"done": True}), flush=True)
 """
-"""Draws two letters that the seed decides; dies in the midst of a draw as often as a file says."""
+"""Draws two letters that the seed decides; dies in the midst of a draw as often as a file says, or then hangs."""
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +129,38 @@ def test_a_process_that_dies_is_replaced_once_and_nothing_comes_twice(made: Any,
     with pytest.raises(TrainingStopped, match=r"died twice .*exit status 9.* is kept"):
         drawn(made.engine)
     assert drawn(made.engine) == ALL  # whoever tries again
+
+
+def test_one_that_hangs_is_taken_for_dead_and_one_that_says_it_is_alive_is_not(
+    tmp_path: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.rollouts.engine_vllm._PATIENCE", 0.1)
+    told, silence = tmp_path / "told", {"start": 60.0, "weights": 60.0, "draw": 0.5}
+    engine = VllmEngine(
+        RolloutSettings(max_new=4), 64, "float32", [sys.executable, "-c", STUB, str(told)], silence=silence
+    )
+    made = SimpleNamespace(engine=engine, told=told)
+    told.with_suffix(".hangs").touch()
+    engine.sync(training, 0)
+    told.with_suffix(".deaths").write_text("1")
+    assert drawn(engine) == ALL
+    assert asked(made) == ["start", "draw", "start", "draw"]
+    told.with_suffix(".deaths").write_text("2")
+    with pytest.raises(TrainingStopped, match=r"died twice .*it says nothing for 0.5 s.* is kept"):
+        drawn(engine)
+    engine.close()
+
+
+def test_one_that_reads_nothing_is_no_reason_to_wait(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.rollouts.engine_vllm._PATIENCE", 0.1)
+    deaf = [sys.executable, "-c", "import time; print('{\"done\": true}', flush=True); time.sleep(600)"]
+    silence = {"start": 60.0, "weights": 60.0, "draw": 0.2}
+    engine = VllmEngine(RolloutSettings(max_new=4), 64, "float32", deaf, silence=silence)
+    engine.sync(training, 0)
+    many = [Wanted(Prompt(tuple(range(1000))), seed) for seed in range(40)]  # more than a pipe holds
+    with pytest.raises(TrainingStopped, match=r"it takes nothing for 0.2 s"):
+        engine.draw(many, lambda number, one: None)
+    engine.close()
 
 
 def test_one_that_died_between_two_steps_starts_with_the_new_weights(made: Any, training: Training) -> None:

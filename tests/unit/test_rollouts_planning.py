@@ -109,6 +109,15 @@ def test_an_engine_that_is_not_installed_is_said_at_once(
         plan(student, tmp_path, rollout={"engine": "vllm"})
 
 
+def test_one_vllm_for_each_of_several_processes_is_refused(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.rollouts.planning.require_vllm", lambda: None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"2 of them would share its device.*rollout.engine=hf"):
+        plan(student, tmp_path, rollout={"engine": "vllm"})
+
+
 @pytest.mark.parametrize("key", ["rollout", "reward"])
 def test_a_method_that_draws_nothing_refuses_how_to_draw(key: str, student: Path, tmp_path: Path) -> None:
     told = {"rollout": {"group": 4}} if key == "rollout" else {"rollout": {}, "reward": {"letters.chosen": "a"}}

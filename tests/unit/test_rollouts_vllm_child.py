@@ -10,9 +10,11 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from backends.rollouts.vllm_child import VllmDraws
-from backends.rollouts.vllm_worker import Weights
+from backends.rollouts.vllm_worker import Weights, stale_layers
 
 PLAYED = """
 from backends.rollouts import vllm_child
@@ -109,18 +111,13 @@ def played(monkeypatch: pytest.MonkeyPatch) -> None:
     modules["vllm"].SamplingParams = SimpleNamespace
     modules["vllm.platforms"].current_platform = SimpleNamespace(is_cpu=lambda: True)
     modules["vllm.sampling_params"].RequestOutputKind = SimpleNamespace(FINAL_ONLY="final")
-    modules[head].ParallelLMHead = Head
+    modules[head].ParallelLMHead = PackedHead
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     for name in ("STREAM", "LEVEL"):
         monkeypatch.setenv(f"VLLM_LOGGING_{name}", "x")
     for name in ("VLLM_NO_USAGE_STATS", "VLLM_CPU_KVCACHE_SPACE", "VLLM_ENABLE_V1_MULTIPROCESSING"):
         monkeypatch.setenv(name, "1")
-
-
-class Head:
-    def __init__(self, done: list[str]) -> None:
-        self.quant_method = SimpleNamespace(process_weights_after_loading=lambda layer: done.append("head"))
 
 
 def draws(context: int = 64) -> Any:
@@ -151,6 +148,12 @@ def test_each_completion_has_its_seed_its_number_and_its_own_log_probabilities(p
         list(made.draw([([1], 99)]))
 
 
+def test_one_that_draws_for_long_says_that_it_is_alive(played: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.rollouts.vllm_child.BEAT", -1.0)
+    said = list(draws().draw([([1], 11), ([2], 12)]))
+    assert {"alive": True} in said and [row["number"] for row in said if "number" in row] == [1, 0]
+
+
 def test_nothing_of_the_weights_before_is_used_again(played: None) -> None:
     made = draws()
     made.take("w/1")
@@ -160,12 +163,96 @@ def test_nothing_of_the_weights_before_is_used_again(played: None) -> None:
         made.take("w/2")
 
 
-def test_the_output_layer_is_processed_once_more(played: None) -> None:
-    done: list[str] = []
+class Packed(torch.nn.Module):
+    """A layer that computes with a copy of its weight, as vLLM's do on a CPU."""
+
+    def __init__(self, weight: torch.Tensor, **more: Any) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(weight.clone(), requires_grad=False)
+        self.packed = self.weight.clone()
+        self.quant_method = SimpleNamespace(process_weights_after_loading=self.pack, apply=self.apply_to)
+        for name, value in more.items():
+            setattr(self, name, value)
+
+    def pack(self, layer: Any) -> None:
+        self.packed = self.weight.clone()
+
+    def apply_to(self, layer: Any, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.packed.T
+
+
+class PackedHead(Packed):
+    pass
+
+
+VOCABULARY, WIDTH, INNER = 12, 16, 20
+
+
+def weights(seed: int) -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    shapes = {"lm_head.weight": (VOCABULARY, WIDTH), "model.layers.0.mlp.down_proj.weight": (WIDTH, INNER)}
+    return {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()}
+
+
+def worker_with(told: dict[str, torch.Tensor], dtype: torch.dtype, rank: int = 0, ranks: int = 1) -> Weights:
+    """One of several workers, each with some rows of the output layer and some inputs of the projection."""
+    rows, inputs = VOCABULARY // ranks, INNER // ranks
+    parts = (slice(rank * rows, (rank + 1) * rows), slice(rank * inputs, (rank + 1) * inputs))
+
+    def cut(told: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        head, down = told.values()
+        padding = torch.zeros(4, WIDTH, dtype=dtype)
+        return torch.cat([head[parts[0]].to(dtype), padding]), down[:, parts[1]].to(dtype)
+
+    first_head, first_down = cut(told)
+    shards = SimpleNamespace(org_vocab_start_index=parts[0].start, org_vocab_end_index=parts[0].stop)
+    model = torch.nn.Module()
+    model.lm_head = PackedHead(first_head, shard_indices=shards)
+    mlp = torch.nn.Module()
+    mlp.down_proj = Packed(first_down, input_size_per_partition=inputs, tp_rank=rank)
+    layer, model.model = torch.nn.Module(), torch.nn.Module()
+    layer.mlp, model.model.layers = mlp, torch.nn.ModuleList([layer])
+
+    def reload_weights(weights_path: str) -> None:
+        head, down = cut(load_file(f"{weights_path}/model.safetensors"))
+        model.lm_head.weight.data, mlp.down_proj.weight.data = head, down
+        mlp.down_proj.pack(None)
+
     worker = Weights()
-    worker.model_runner = SimpleNamespace(
-        reload_weights=lambda weights_path: done.append(weights_path),
-        get_model=lambda: SimpleNamespace(modules=lambda: [object(), Head(done)]),
-    )
-    worker.take_weights("w/1")
-    assert done == ["w/1", "head"]
+    worker.model_runner = SimpleNamespace(reload_weights=reload_weights, get_model=lambda: model)
+    return worker
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_layers_must_be_those_of_the_folder_to_the_bit(
+    dtype: torch.dtype, played: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+    first, second = weights(1), weights(2)
+    near = {name: weight.clone() for name, weight in second.items()}
+    near["lm_head.weight"][:, 0] *= 1 + 2**-7  # one place of a bfloat16
+    for number, told in enumerate((first, second, near)):
+        save_file(told, tmp_path / str(number) / "model.safetensors")
+    for rank in range(2):
+        worker = worker_with(first, dtype, rank, 2)
+        model = worker.model_runner.get_model()
+        assert stale_layers(model, str(tmp_path / "0")) == []
+        assert stale_layers(model, str(tmp_path / "1")) == ["the output layer", "the first layer"]
+        worker.take_weights(str(tmp_path / "1"))  # the output layer is processed once more
+        assert worker.harness_folder == str(tmp_path / "1")
+        assert stale_layers(model, str(tmp_path / "2")) == ["the output layer"]
+        monkeypatch.setattr(model.lm_head.quant_method, "process_weights_after_loading", lambda layer: None)
+        with pytest.raises(RuntimeError, match="the output layer of vLLM did not take the weights"):
+            worker.take_weights(str(tmp_path / "2"))
+        assert worker.harness_folder is None
+        assert "RuntimeError: the output layer" in str(worker.harness_take(str(tmp_path / "2"))["error"])
+    assert worker.harness_take(str(tmp_path / "0"))["error"] is not None
+    assert "no folder" in str(worker.harness_take(str(tmp_path / "3"))["error"])
+
+
+def test_layers_of_other_names_are_not_looked_at(tmp_path: Path) -> None:
+    save_file({"transformer.wte.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
+    assert stale_layers(worker_with(weights(1), torch.float32).model_runner.get_model(), str(tmp_path)) == []
+    save_file(weights(2), tmp_path / "model.safetensors")
+    assert stale_layers(torch.nn.Linear(2, 2), str(tmp_path)) == []
