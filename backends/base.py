@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from backends.records.segments import Encoder, Example, Tokenised
     from backends.rollouts.settings import RolloutSettings
     from backends.rollouts.types import Context, Credited, RolloutGroup
+    from backends.teachers.local import LocalTeacher
     from backends.trainers.batch import Batch
 
 Need = Literal["teacher text", "teacher logits", "rewards", "models"]
@@ -87,7 +88,8 @@ class Training:
     examples: int
     """Size of the data set."""
     spend: Callable[..., None] = lambda **tokens: None
-    """Tells of tokens beside those of passes: `spend(generated=9, prefilled=4, judge_in=7, judge_out=1)`."""
+    """Tells of tokens beside those of passes: `spend(generated=9, prefilled=4, judge_in=7, judge_out=1)`; with
+    `teacher=13, of=model` those that another model read."""
     rollout: RolloutSettings | None = None
     """How completions are drawn, `max_new` resolved; None where the responses are those of the records."""
     batch: Callable[[Sequence[Example]], Batch] = _no_batch
@@ -147,6 +149,16 @@ class TokenTeacher(Protocol):
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """Each token is drawn from the student's distribution and a teacher's, mixed."""
+
+    share: float
+    """Of the teacher, above 0 and below 1."""
+    teacher: Callable[[Training], LocalTeacher]
+    """Loads it."""
+
+
+@dataclass(frozen=True)
 class Rolling:
     """What a stage needs whose responses the student writes while it is trained (`backends.rollouts`)."""
 
@@ -165,6 +177,8 @@ class Rolling:
     """What stands before a group's completions from the second on, once its first one is marked: they revise it."""
     begun: Callable[[TrainRecord], str] | None = None
     """What every completion of a prompt begins with: the end of its prompt, learnt where credit says so."""
+    mixture: Mixture | None = None
+    """Set where the student does not draw alone."""
     ratio: bool = True
     """Whether its loss compares the student with the policy that drew: then nothing may differ between the two."""
     compares: bool = True

@@ -3,25 +3,27 @@
     A_t = sum_k gamma^k d_{t+k} / sum_k gamma^k
     L = alpha1 policy(A) + alpha2 mean over tokens of KL(pi || pi_T)
 
-The second term is the exact KL of each position: the part of the gradient that needs no sampling. gamma 0 and alpha2 0
-is `opd`; alpha1 0 is `gkd` with lam 1 and beta 1.
+The second term is the exact KL of each position: the part of the gradient that needs no sampling. Tokens are drawn from
+(1 - a) pi + a pi_T, and the first term weighs each by pi over that. With a = 0, gamma 0 and alpha2 0 is `opd`; alpha1 0
+is `gkd` with lam 1 and beta 1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from backends.base import Rolling, Stage, TrainMethod, must_be
+from backends.base import Mixture, Rolling, Stage, TrainMethod, must_be
 from backends.losses.policy import Clip, Norm
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._on_policy import OnPolicyObjective, PolicyTerm, Rule, Seen, Term
-from backends.methods._policy_options import keep_all
+from backends.methods._policy_options import Surrogates, keep_all
 from backends.methods._teacher_rl import TeacherOptions
 from backends.rollouts.prompts import prompts
+from backends.teachers.local import LocalTeacher
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 5e-6, "batch_size": 64, "epochs": 1}
@@ -44,10 +46,14 @@ class MinillmOptions(TeacherOptions):
     """Weight of what comes later, the policy gradient."""
     alpha2: float = 1.0
     """Weight of each position's exact reverse KL."""
+    teacher_mix: float = 0.2
+    """Share of the teacher in what each token is drawn from; 0: the student draws alone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         must_be(self, "from 0 to 1", "gamma")
+        if not 0 <= self.teacher_mix < 1:
+            raise ValueError(f"teacher_mix must be from 0 to below 1, not {self.teacher_mix}")
         must_be(self, "0 or more", "alpha1", "alpha2")
         if not self.alpha1 + self.alpha2 > 0:
             raise ValueError("alpha1 and alpha2 are both 0: nothing is left to train on")
@@ -75,15 +81,24 @@ def later(gamma: float, coefficient: float) -> Rule:
     return rule
 
 
+def _surrogates(options: MinillmOptions) -> Surrogates:
+    """What is drawn from a mixture is always weighed."""
+    found = options.surrogates()
+    return replace(found, correction="token_truncate") if options.teacher_mix and found.correction == "none" else found
+
+
 def stages(options: MinillmOptions) -> tuple[Stage, ...]:
     """One, on prompts alone."""
     terms: list[Term] = []
     if options.alpha1:
-        terms.append(PolicyTerm(options.surrogates(), later(options.gamma, options.alpha1), ("teacher",)))
+        terms.append(PolicyTerm(_surrogates(options), later(options.gamma, options.alpha1), ("teacher",)))
     if options.alpha2:
         terms.append(DivergenceTerm("reverse_kl", coefficient=options.alpha2))
     objective = partial(OnPolicyObjective, "minillm", options, terms, end=options.end)
-    rolling = Rolling(keep_all, options.weights, ROLLOUT, ratio=bool(options.alpha1), compares=False)
+    mixture = None
+    if options.teacher_mix:
+        mixture = Mixture(options.teacher_mix, partial(LocalTeacher, method="minillm", end=options.end))
+    rolling = Rolling(keep_all, options.weights, ROLLOUT, mixture=mixture, ratio=bool(options.alpha1), compares=False)
     return (Stage("train", ("prompt",), prompts, objective, SETTINGS, rolling=rolling),)
 
 
@@ -97,6 +112,8 @@ METHOD = TrainMethod(
     reads_teacher=lambda options: True,
     deviations=(
         "A token's worth counts the token itself, as in TRL; the paper's starts behind it, the exact KL has the rest.",
-        "Nothing is drawn from a mixture with the teacher, and no pretraining loss is added. Settings are ours.",
+        "A token drawn from the mixture is weighed by itself, as in paper and code, not with those before it; the "
+        "weight stands outside the clip, where the code has it in the ratio, and is at most cap.",
+        "Advantages are not whitened, and no pretraining loss is added. Settings are ours.",
     ),
 )

@@ -68,8 +68,6 @@ class HfEngine:
         """See `Engine`."""
         policy = self._policy
         assert policy is not None
-        peft = hasattr(policy.model, "get_base_model")
-        model = policy.model.get_base_model() if peft else policy.model
         failed: list[str | BaseException] = []
 
         def ask(decoder: Decoder) -> None:
@@ -79,8 +77,19 @@ class HfEngine:
                 decoder.add(row)
 
         _give_back()  # what the training pass keeps is not free for keys and values otherwise
-        with _decoding(policy.model, model), policy.autocast():
-            decoder = Decoder(
+        with self._decoder(policy) as decoder:
+            decoder.run(deque([ask]))
+        _give_back()  # the pass that comes wants the room of keys and values
+        for one in failed:
+            if isinstance(one, BaseException):
+                raise one
+            raise ModelError(f"{len(failed)} of {len(wanted)} completions could not be drawn: {one}")
+
+    @contextmanager
+    def _decoder(self, policy: Training) -> Iterator[Decoder]:
+        model = student_of(policy)
+        with decoding(policy.model, model), policy.autocast():
+            yield Decoder(
                 model,
                 PromptRenderer(policy.tokenizer, None, False, None),
                 end_tokens(model, policy.tokenizer),
@@ -88,12 +97,6 @@ class HfEngine:
                 columns_in_memory(model.config.get_text_config(), model),
                 None,
             )
-            decoder.run(deque([ask]))
-        _give_back()  # the pass that comes wants the room of keys and values
-        for one in failed:
-            if isinstance(one, BaseException):
-                raise one
-            raise ModelError(f"{len(failed)} of {len(wanted)} completions could not be drawn: {one}")
 
     def close(self) -> None:
         """Let the student go."""
@@ -137,8 +140,13 @@ def _handed(
     return hand
 
 
+def student_of(policy: Training) -> Any:
+    """The student as transformers has it; an adapter's layers are in it."""
+    return policy.model.get_base_model() if hasattr(policy.model, "get_base_model") else policy.model
+
+
 @contextmanager
-def _decoding(trained: Any, model: Any) -> Iterator[None]:
+def decoding(trained: Any, model: Any) -> Iterator[None]:
     """Within, the student is in evaluation mode, with the attention of the decode loop."""
     was_training = trained.training
     trained.eval()

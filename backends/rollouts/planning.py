@@ -210,6 +210,11 @@ def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSe
             f"{method} weighs the student against the policy that drew, and lora_dropout={settings.lora_dropout} makes "
             "that another one than the student that is trained: set lora_dropout=0"
         )
+    if rolling.mixture is not None and rollout.engine != "hf":
+        raise ConfigError(
+            f"{method} draws each token from student and teacher together, which only the training process can: set "
+            "rollout.engine=hf, or teacher_mix=0 for the student alone"
+        )
     if rollout.engine == "vllm":
         if rollout.top_p < 1:
             raise ConfigError(

@@ -64,10 +64,11 @@ class Rolls:
         mark: Mark,
         journal: Journal,
         judged: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        beside: Callable[[Training], Any] | None = None,
     ) -> None:
-        """`judged`: tokens that judges have read and written until now."""
+        """`judged`: tokens that judges have read and written until now; `beside`: a model that reads what is drawn."""
         self.source, self.engine, self._mark, self.journal = source, engine, mark, journal
-        self._judged = judged
+        self._judged, self._beside = judged, beside
         self._aside = source.rolling.context is not None
         teacher = source.rolling.teacher
         self._taught = None if teacher is None else Taught(teacher, source.settings.temperature, source.at_once)
@@ -94,6 +95,8 @@ class Rolls:
             policy.spend(
                 generated=written + wasted[0], prefilled=read + wasted[1], judge_in=judged[0], judge_out=judged[1]
             )
+            if self._beside is not None:
+                policy.spend(teacher=written + read + sum(wasted), of=self._beside(policy))
         if self._taught is not None and (replayed is None or not begun):
             # Again after a kill, although the journal has it: the process that asked did not live to count it.
             groups = self._taught.tell(groups, policy)

@@ -46,7 +46,8 @@ class LocalTeacher:
         self.tokens = len(training.tokenizer)
         """Rows of an output layer that are tokens; the rest is padding, of another number in each model."""
         ends = {training.tokenizer.eos_token_id, tokenizer.eos_token_id} if end == "mask" else set()
-        self._left_out = sorted(token for token in ends if token is not None)
+        self.left_out = sorted(token for token in ends if token is not None)
+        """Tokens whose probability here says nothing to the student."""
 
     def states(self, batch: Batch) -> HeadLogits:
         """Its hidden states and output layer, of which a loss makes scores a few positions at a time."""
@@ -64,5 +65,5 @@ class LocalTeacher:
 
     def compared(self, batch: Batch) -> Tensor:
         """Where the two are compared, (R, T) bool: on the learnt tokens, with `end="mask"` without the ends."""
-        left_out = torch.tensor(self._left_out, dtype=torch.int64, device=batch.labels_RT.device)
+        left_out = torch.tensor(self.left_out, dtype=torch.int64, device=batch.labels_RT.device)
         return batch.mask_RT & ~torch.isin(batch.labels_RT, left_out)

@@ -34,11 +34,22 @@ class Account:
         own = model is self._student
         self._passes.append(("prefilled" if own else "teacher", self._size if own else parameters(model), tokens))
 
-    def add(self, generated: int = 0, prefilled: int = 0, judge_in: int = 0, judge_out: int = 0) -> None:
-        """The student wrote, and read prompts before; judges were asked."""
+    def add(
+        self,
+        generated: int = 0,
+        prefilled: int = 0,
+        judge_in: int = 0,
+        judge_out: int = 0,
+        teacher: int = 0,
+        of: Any = None,
+    ) -> None:
+        """The student wrote, and read prompts before; judges were asked; a `teacher` (`of`: its model) read."""
         for name, tokens in (("generated", generated), ("prefilled", prefilled)):
             self._new[name] += tokens
             self._new["flops"] += _PASS * self._size * tokens
+        if of is not None:
+            self._new["teacher"] += teacher
+            self._new["flops"] += _PASS * parameters(of) * teacher
         self._new["judge_in"] += judge_in
         self._new["judge_out"] += judge_out
 

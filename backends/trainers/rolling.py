@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from backends.rollouts.held_out import HeldOut
 from backends.rollouts.journal import Journal, Keep, fingerprint
 from backends.rollouts.rolls import Generation, Rolls
 from backends.rollouts.source import RolloutSource
+from backends.rollouts.types import RolloutGroup, RolloutMark
 from harness.models.budget import Budget
 
 
@@ -31,10 +32,12 @@ def rolling_feed(
     size: int,
     runtime: Runtime,
     results: Path,
-    graded: tuple[Totals, Sequence[TrainRecord]] | None = None,
+    graded: tuple[Totals, Sequence[TrainRecord], Engine] | None = None,
+    beside: Callable[[Training], Any] | None = None,
 ) -> RollingFeed:
-    """The feed of a stage, with its graders; `size`: completions of the whole stage; `graded`: what is looked at.
+    """The feed of a stage, with its graders; `size`: completions of the whole stage.
 
+    `graded`: what is looked at, and who draws for that; `beside`: a model that reads what is drawn for training.
     Records that a reward could never mark are not drawn for. Raises `DataError` if that is all of them, and what
     opening the scorers raises.
     """
@@ -55,12 +58,15 @@ def rolling_feed(
     def judged() -> tuple[int, int]:
         return scorers.spent.tokens_in, scorers.spent.tokens_out
 
-    rolls = Rolls(replace(source, records=kept), engine, lambda group: totals.mark(group, scorers), journal, judged)
+    def mark(group: RolloutGroup) -> tuple[RolloutMark, ...]:
+        return totals.mark(group, scorers)
+
+    rolls = Rolls(replace(source, records=kept), engine, mark, journal, judged, beside)
     feed = RollingFeed(rolls, size, runtime.keep_rollouts, held, len(left_out))
     if graded is not None:
-        accuracy, records = graded
+        accuracy, records, looks = graded
         place = journal.folder / "checkpoints" / source.stage
-        feed.held_out = HeldOut(source, records, engine, lambda group: accuracy.mark(group, scorers), place)
+        feed.held_out = HeldOut(source, records, looks, lambda group: accuracy.mark(group, scorers), place)
     return feed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from backends.plan import Plan, StagePlan
 from backends.rollouts.alarms import Alarms
 from backends.rollouts.engine import Engine
 from backends.rollouts.engine_hf import HfEngine
+from backends.rollouts.engine_mixed import MixedEngine
 from backends.rollouts.engine_vllm import VllmEngine
 from backends.rollouts.journal import Journal
 from backends.rollouts.planning import accuracy_of
@@ -70,6 +72,7 @@ def make_trainer(
     _check_tokens(model, stage)
     tokenizer.chat_template = plan.encoder.template  # the trainer saves it too
 
+    @cache  # one that draws and teaches is in memory once
     def load(spec: str) -> tuple[Any, Any]:
         refuse_zero3("a teacher")
         with whole_weights():
@@ -104,6 +107,8 @@ def _alarms(plan: Plan, stage: StagePlan, bf16: bool) -> Alarms | None:
     noise = BF16_LEAST if bf16 else LEAST
     if stage.settings.lora_rank is not None and stage.settings.lora_dropout > 0:
         noise = math.inf  # the student that is trained is another than the one that drew, at every step
+    if rolling.mixture is not None:
+        noise = math.inf  # and so it is where a teacher drew, too
     privileged = rolling.context is not None
     return Alarms(stage.steps, plan.config.stop_on, privileged=privileged, compares=rolling.compares, noise=noise)
 
@@ -129,9 +134,13 @@ def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results:
     )
     journal = Journal(folder, stage.stage.name, plan.model_id, args.process_index, args.world_size)
     size = stage.steps * stage.settings.batch_size
-    graded = (accuracy_of(plan.config), rolled.held_out) if rolled.held_out else None
     engine = _engine(rolled.settings, plan.encoder.max_length, args)
-    return rolling_feed(source, engine, rolled.totals, journal, size, runtime, results, graded)
+    looks, beside = engine, None
+    if rolling.mixture is not None:  # held-out prompts are the student's alone
+        mixed = engine = MixedEngine(rolled.settings, rolling.mixture)
+        looks, beside = HfEngine(rolled.settings), lambda policy: mixed.teacher(policy).model
+    graded = (accuracy_of(plan.config), rolled.held_out, looks) if rolled.held_out else None
+    return rolling_feed(source, engine, rolled.totals, journal, size, runtime, results, graded, beside)
 
 
 def _engine(settings: RolloutSettings, context: int, args: TrainingArguments) -> Engine:

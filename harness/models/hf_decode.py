@@ -76,15 +76,17 @@ class Decoder:
         max_rows: int,
         max_columns: int,
         context: int | None,
+        slot_layers: int | None = None,
     ) -> None:
         """`model`: of transformers; `max_columns` bounds slots x (prompt + new tokens).
 
-        `context`: most tokens of prompt and reply together; None if the model has no limit.
+        `context`: most tokens of prompt and reply together; None if the model has no limit. `slot_layers`: of the
+        cache, where the model is several in one; None: as its config says.
         """
         self.model, self.prompts, self.end_tokens, self.context = model, prompts, end_tokens, context
         self.max_rows, self._max_columns = max_rows, max_columns
         self.device: torch.device = model.get_input_embeddings().weight.device
-        self._slot_layers = SlotCache.fits(model.config)
+        self._slot_layers = SlotCache.fits(model.config) if slot_layers is None else slot_layers
         self._keeps_last = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._numbers = itertools.count()
         self._waiting: list[Row] = []

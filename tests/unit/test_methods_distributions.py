@@ -101,6 +101,22 @@ def test_minillm_reduces_to_opd_and_to_gkd_to_the_byte(student: Student, teacher
     exactly(step(student, teacher, "minillm", alpha1=0.0), step(student, teacher, "gkd", lam=1.0, beta=1.0))
 
 
+def test_what_minillm_draws_from_a_mixture_is_weighed(student: Student, teacher: Student) -> None:
+    """The policy's share by pi over the mixture, here 1.1 at every token; the exact KL as it is."""
+    mixed = [logps.detach() - math.log(1.1) for logps in student.logps(completions(), 0)]
+    drawn = with_extra(completions(), "sampler_logps", mixed)
+
+    def taken(**options: Any) -> Taken:
+        return student.step(made(student, teacher, "minillm", **options), drawn)
+
+    plain, weighed = taken(alpha2=0.0, teacher_mix=0.0), taken(alpha2=0.0)
+    assert weighed.loss == pytest.approx(1.1 * plain.loss) and weighed.log["sampler_weight"] == pytest.approx(1.1)
+    exact = taken(alpha1=0.0, teacher_mix=0.0)
+    assert taken().loss == pytest.approx(weighed.loss + exact.loss) and taken(alpha1=0.0).loss == exact.loss
+    with pytest.raises(ValueError, match="below 1"):
+        minillm.MinillmOptions(teacher_mix=1.0)
+
+
 def test_what_comes_of_a_token() -> None:
     d = torch.tensor([[9.0, 1.0, 2.0, 4.0, 9.0]])
     mask = torch.tensor([[False, True, True, True, False]])

@@ -36,6 +36,10 @@ REFUSED: dict[str, tuple[dict[str, Any], type[HarnessError], str]] = {
     "one of a group": ({"rollout": {"group": 1}}, ConfigError, r"nothing to compare, set it to 2 or more"),
     "no temperature": ({"rollout": {"temperature": 0.0}}, ConfigError, r"rollout.*temperature must be above 0"),
     "a nucleus": ({"rollout": {"top_p": 0.9}}, ConfigError, r"set rollout.top_p=1"),
+    "a mixture in vLLM": (
+        {"method": "minillm", "teacher": "tiny", "rollout": {"engine": "vllm"}}, ConfigError,
+        r"minillm draws each token from student and teacher together.*teacher_mix=0",
+    ),
     "a nucleus in vLLM": (
         {"method": "rft", "rollout": {"top_p": 0.9, "engine": "vllm"}}, ConfigError,
         r"within the nucleus.*set rollout.engine=hf",

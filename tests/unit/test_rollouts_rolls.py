@@ -67,7 +67,7 @@ def value(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
     ]  # fmt: skip
 
 
-def source(student: Student, folder: Path | None = None, **told: Any) -> RolloutSource:
+def source(student: Student, folder: Path | None = None, more: Any = None, **told: Any) -> RolloutSource:
     settings = RolloutSettings(**{"group": 2, "max_new": 50, **told.pop("settings", {})})
     values = {"credit": value, **told.pop("rolling", {})}
     return RolloutSource(
@@ -81,7 +81,7 @@ def make(student: Student, engine: Any = None, mark: Any = by_length, generation
     with tempfile.TemporaryDirectory() as fresh:
         made_from = source(student, **told)
         journal = Journal(told.get("folder", Path(fresh)), "train", "s", made_from.rank, made_from.processes)
-        rolls = Rolls(made_from, engine or Told(), mark, journal)
+        rolls = Rolls(made_from, engine or Told(), mark, journal, **told.get("more", {}))
         return rolls.make(generation, STEP, policy, "w", begun=begun)
 
 
@@ -234,6 +234,17 @@ def shown(made: Generation) -> list[Any]:
          {name: (values.dtype.str, values.tobytes()) for name, values in one.sequences[0].extras.items()})
         for update in made.steps for batch in update for one in batch
     ]  # fmt: skip
+
+
+def test_what_a_second_model_reads_while_it_is_drawn_is_counted(student: Student, tmp_path: Path) -> None:
+    spent: list[dict[str, Any]] = []
+    how = {"folder": tmp_path, "policy": spending(student.training(()), spent), "more": {"beside": lambda _: "other"}}
+    make(student, **how)
+    own, others = spent
+    assert others == {"teacher": own["generated"] + own["prefilled"], "of": "other"}
+    spent.clear()
+    make(student, **how)
+    assert spent == [own, others]
 
 
 def spending(training: Training, told: list[dict[str, int]]) -> Training:
