@@ -56,6 +56,8 @@ class Loss:
     """Scalar. Already divided by the step's `counts`, so that the shares of micro-batches and processes add up."""
     log: Mapping[str, Tensor | float] = field(default_factory=dict)
     """Shares of numbers to log, which add up in the same way; without gradient."""
+    largest: Mapping[str, Tensor] = field(default_factory=dict)
+    """Numbers "…_max" to log of which the largest counts, of all micro-batches and processes; without gradient."""
 
 
 class Pass(Protocol):

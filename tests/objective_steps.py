@@ -122,6 +122,8 @@ class Student:
             total += found.value.item()
             for name, value in found.log.items():
                 log[name] = log.get(name, 0.0) + float(value)
+            for name, value in found.largest.items():
+                log[name] = max(log.get(name, float(value)), float(value))
         grads = {name: weight.grad.clone() for name, weight in self.model.named_parameters()}
         objective.after_step(log, step)
         return Taken(total, log, grads)

@@ -346,7 +346,9 @@ class OnPolicyObjective(Objective):
         log |= sampler_gap(batch, logps_RT, counts)
         if prepared.teacher_RT is not None:
             log["teacher_k1"] = _mean(-seen.d_RT, batch.mask_RT, counts["tokens"])
+            log["teacher_k3"] = _mean(seen.d_RT.exp() - 1 - seen.d_RT, batch.mask_RT, counts["tokens"])
         shares: list[Tensor] = []
+        largest: dict[str, Tensor] = {}
         for term in self.terms:
             mask_RT, tokens, rows = term.mask(batch), counts[f"{term.name}.tokens"], counts[f"{term.name}.rows"]
             if not int(tokens):  # of the whole step: there is nothing that it could be about
@@ -357,7 +359,9 @@ class OnPolicyObjective(Objective):
             shares.append(at(term.weight, step) * share)
             log |= {term.name: share.detach()}
             log |= {name: _mean(found, mask_RT, tokens) for name, found in more.items()}
-        return Loss(sum(shares) if shares else logps_RT.sum() * 0.0, log)
+            if "ratio" in more and bool(mask_RT.any()):
+                largest["ratio_max"] = more["ratio"][mask_RT].max()
+        return Loss(sum(shares) if shares else logps_RT.sum() * 0.0, log, largest)
 
     def state_dict(self) -> dict[str, Any]:
         """A moving teacher's."""

@@ -36,6 +36,8 @@ REPETITION, DISTINCT, SHUFFLED, DEV_GAP = 0.2, 1.2, 0.2, 0.1
 ENTROPY, CUT, CUT_LEAST, LONGER, SHORTER = 0.3, 3.0, 0.1, 2.0, 0.7
 UNSCORED, UNSCORED_TIMES, FLAT_WARN, FLAT_STOP = 0.2, 5, 10, 50
 LEAK_LEAST, _CRITICAL = 0.02, 1.96
+LEAK_JUDGE = "leak"
+"""The reward that a judge of it gives (`backends.rewards.leak`)."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,7 @@ class Alarms:
         yield from unscored(numbers)
         if self._compares:
             yield from useless(numbers)
-        if self._privileged:
-            yield from leak(seen)
+        yield from leak(seen, self._privileged)
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ def hacking(seen: SeriesByName) -> Iterator[Sign]:
     """The reward goes up by what nobody wanted."""
     for name in [name for name in seen if name.startswith("reward/") and "." not in name]:
         part = name.removeprefix("reward/")
-        if part != ACCURACY and (found := seen.of(name, ACCURACY)):
+        if part not in (ACCURACY, LEAK_JUDGE) and (found := seen.of(name, ACCURACY)):
             rises, falls = found
             yield Sign(
                 f"hacking/{part}",
@@ -329,18 +330,24 @@ def hockey_stick(seen: SeriesByName, dipped: bool) -> Iterator[Sign]:
         )
 
 
-def leak(seen: SeriesByName) -> Iterator[Sign]:
-    """The student appeals to a solution that only its teacher was shown (2604.03128)."""
-    if found := seen.of("leak", "completions"):
-        share, many = found
-        low, high = wilson(share.now, _EDGE * many.now, _CRITICAL)
-        before = wilson(share.start, _EDGE * many.start, _CRITICAL)[1]
+def leak(seen: SeriesByName, privileged: bool) -> Iterator[Sign]:
+    """The student appeals to a solution that only its teacher was shown (2604.03128): by its words, and by a judge."""
+    for name, sign, by in (("leak", 1, ""), (f"reward/{LEAK_JUDGE}", -1, "the judge says that ")):
+        found = seen.of(name, "completions", *([f"none/{name}"] if by else []))
+        if found is None or not (privileged or by):
+            continue
+        share, many, *none = found
+        now, start = (min(1.0, max(0.0, sign * value)) for value in (share.now, share.start))
+        judged = many.now * (1 - none[0].now if none else 1), many.start * (1 - none[0].start if none else 1)
+        low, high = wilson(now, _EDGE * judged[0], _CRITICAL)
+        before = wilson(start, _EDGE * judged[1], _CRITICAL)[1]
         yield Sign(
-            "leak",
+            f"leak/{LEAK_JUDGE}" if by else "leak",
             "leak",
             share.known >= 2 * _EDGE and low > max(LEAK_LEAST, before),
-            f"leak: {share.now:.1%} [{low:.1%}, {high:.1%}] of the completions appeal to a solution that their prompt "
-            f"does not hold, {share.start:.1%} at first",
+            f"leak: {by}{now:.1%} [{low:.1%}, {high:.1%}] of the completions appeal to a solution that their prompt "
+            f"does not hold, {start:.1%} at first",
+            _AGAIN,
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backends.base import Rolling, Stage
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised
+from backends.rewards.leak import watched
 from backends.rewards.total import Totals, parse_weights
 from backends.rollouts.settings import RolloutSettings, prompts_per_generation, rollout_settings
 from harness.errors import ConfigError, DataError
@@ -100,10 +101,9 @@ def plan_rolling(
     assert rolling is not None
     refuse_sharded()
     rollout = rollout_settings(rolling.settings, config.rollout)
-    own = parse_weights(rolling.weights)  # of several stages each may have rewards of its own
-    totals = Totals(
-        rolling.weights, {key: value for key, value in config.reward.items() if key.partition(".")[0] in own}
-    )
+    weights = watched(rolling.weights, config.reward, rolling.context is not None)
+    own = parse_weights(weights)  # of several stages each may have rewards of its own
+    totals = Totals(weights, {key: value for key, value in config.reward.items() if key.partition(".")[0] in own})
     _check(config.method, rolling, settings, rollout, config)
     if rollout.engine == "vllm" and processes > 1:
         raise ConfigError(

@@ -41,6 +41,8 @@ from harness.spent import Spent
 
 OBJECTIVE_FILE = "objective.pt"
 """State of the objective, in a checkpoint."""
+LARGEST = "_max"
+"""End of the names of numbers of which the largest is logged, not the mean."""
 
 
 class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
@@ -102,6 +104,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         )
         self._counts: dict[str, Tensor] = {}
         self._step_log: dict[str, Tensor] = {}
+        self._largest: dict[str, Tensor] = {}
         self.last_numbers: dict[str, float] = {}
         """What was logged last: means over the steps since the time before."""
         self._window: list[dict[str, float]] = []
@@ -181,11 +184,17 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         def objective(logits: HeadLogits) -> dict[str, Any]:
             found = self.objective.loss(batch, logits, self._counts, step, prepared)
             log = {name: torch.as_tensor(value, device=logits.hidden_BTD.device) for name, value in found.log.items()}
-            return {"loss": found.value, "log": {name: value.detach().float() for name, value in log.items()}}
+            return {
+                "loss": found.value,
+                "log": {name: value.detach().float() for name, value in log.items()},
+                "largest": {name: value.detach().float() for name, value in found.largest.items()},
+            }
 
         found = score(model, batch, objective)
         for name, value in {**found["log"], "loss": found["loss"].detach().float()}.items():
             self._step_log[name] = self._step_log[name] + value if name in self._step_log else value
+        for name, value in found["largest"].items():
+            self._largest[name] = torch.maximum(self._largest[name], value) if name in self._largest else value
         loss: Tensor = found["loss"] * self.args.world_size
         return loss
 
@@ -201,8 +210,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         own = torch.stack([self._step_log[name].double() for name in names])
         values = self._over_processes(torch.cat([own, self.account.take().to(own.device)])).tolist()
         numbers = {**self.feed.numbers, **dict(zip(names, values[: len(names)], strict=True))}
-        numbers |= effective_share(numbers)
-        self._step_log = {}
+        numbers |= effective_share(numbers) | self._largest_of_all()
+        self._step_log, self._largest = {}, {}
         finite = torch.isfinite(torch.as_tensor(numbers["loss"])) and (norm is None or torch.isfinite(_local(norm)))
         if not finite:
             raise TrainingStopped(
@@ -220,7 +229,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the objective's numbers, as means over the steps since the last time."""
         if self._window and "loss" in logs:
-            own = {name: _mean(self._window, name) for name in dict.fromkeys(chain.from_iterable(self._window))}
+            names = dict.fromkeys(chain.from_iterable(self._window))
+            own = {name: (_most if name.endswith(LARGEST) else _mean)(self._window, name) for name in names}
             logs = {**logs, **own}
             self._window = []
             self.last_numbers = dict(own)
@@ -245,6 +255,15 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             return values
         total: Tensor = self.accelerator.reduce(values, reduction="sum")
         return total
+
+    def _largest_of_all(self) -> dict[str, float]:
+        """Over processes, of which each may have seen other numbers; only those that draw have any."""
+        found: dict[str, float] = {}
+        if self.alarms is None:
+            return found
+        for own in self._gather({name: float(value) for name, value in self._largest.items()}):
+            found |= {name: max(value, found.get(name, value)) for name, value in own.items()}
+        return found
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """A checkpoint of transformers with the objective's state."""
@@ -315,6 +334,10 @@ def _mean(steps: Sequence[Mapping[str, float]], name: str) -> float:
     """Over the steps that have it: a generation's numbers stand at the first step that is made with it."""
     values = [step[name] for step in steps if name in step]
     return sum(values) / len(values)
+
+
+def _most(steps: Sequence[Mapping[str, float]], name: str) -> float:
+    return max(step[name] for step in steps if name in step)
 
 
 def _local(norm: Any) -> Tensor:

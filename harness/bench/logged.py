@@ -38,7 +38,7 @@ PICTURES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "Entropy of a token": ("nats", _is("entropy")),
     "Distance from reference, teacher and sampler": (
         "nats",
-        _is("kl_reference", "teacher_k1", "kl_teacher", "sampler_gap"),
+        _is("kl_reference", "teacher_k1", "teacher_k3", "kl_teacher", "sampler_gap"),
     ),
     "Ratio's clipped shares": ("share", _is("clip_low", "clip_high")),
     "Gradient": ("norm", _is("grad_norm")),

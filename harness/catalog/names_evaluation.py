@@ -86,6 +86,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "pairwise_5": ("rubrics:pairwise_5.toml", "two answers, five verdicts from A>>B to B>>A"),
         "pairwise_2": ("rubrics:pairwise_2.toml", "two answers, one token: for log-probability preferences"),
         "pairwise_verdict": ("rubrics:pairwise_verdict.toml", "two answers, reasons, then VERDICT: 1 or 2 (`rjudge`)"),
+        "leak": ("rubrics:leak.toml", "whether an answer appeals to what its question does not hold: yes or no"),
         "match_step": ("rubrics:match_step.toml", "whether two steps are taken for the same purpose: yes or no"),
         "match_question": ("rubrics:match_question.toml", "whether two sub-problems ask the same thing: yes or no"),
         "match_result": ("rubrics:match_result.toml", "whether two results are equal: yes or no"),

@@ -37,6 +37,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "vote": ("backends.rewards.vote:GroupVote", "1 for the answer of the group's own majority; no gold needed"),
         "verdict": ("backends.rewards.verdict:RightVerdict", "1 for a judge's right verdict on two answers, else -1"),
         "judge": ("backends.rewards.judge:Judge", "what a judge gives by any rubric, from 0 to 1"),
+        "leak": ("backends.rewards.leak:Leak", "-1 for an appeal to what the prompt does not hold, by a judge"),
         "structure": ("backends.rewards.structure:Structure", "how far a path goes the teacher's way (RLKD)"),
         "process": ("backends.rewards.process:Process", "what a process reward model says of the steps (Fin-PRM)"),
         "letters": ("backends.rewards.letters:Letters", "share of chosen characters: a dense reward for tests"),

@@ -232,6 +232,12 @@ def test_it_ends_the_same_wherever_it_is_killed(
     assert dataclasses.asdict(card)["spent"] == whole["spent"]
 
 
+def test_the_largest_ratio_is_that_of_a_generations_second_update(twice: Path) -> None:
+    logged = [(row["ratio"], row["ratio_max"]) for row in rows(twice)]
+    assert logged[::2] == [(1.0, 1.0)] * 3 and all(most >= mean for mean, most in logged)
+    assert max(most for _, most in logged[1::2]) > 1.1
+
+
 ALONE = """
 import sys
 from pathlib import Path

@@ -11,6 +11,7 @@ import pytest
 
 from backends.records.record import TrainRecord
 from backends.rewards import asked as asked_module
+from backends.rewards.leak import watched
 from backends.rewards.scorers import Scorers, open_scorers
 from backends.rewards.total import Totals
 from harness.errors import BudgetReached, ConfigError, DataError, UnknownName
@@ -167,6 +168,30 @@ def test_a_judge_rates_answers_and_is_not_asked_about_none(judge: ScriptedModel,
         assert "t</think>" not in judge.asked[1].messages[-1].content and "42" in judge.asked[0].messages[-1].content
     with open_scorers(tmp_path / "r.sqlite", tmp_path) as one:
         assert judged(one, ["a"]) == [0.7] and one.spent.requests == 0
+
+
+def test_a_judge_of_leaks_sees_what_the_student_saw_and_all_that_it_wrote(judge: ScriptedModel, tmp_path: Path) -> None:
+    judge._reply = lambda request: "yes" if "the reference says" in request.messages[-1].content else "no"
+    of = record(response="the reference says 6 * 7 = 42", privileged="SECRET 42")
+    totals = Totals("leak=1", {"leak.model": "m"})
+    totals.check([of])
+    texts = ["<think>the reference says 42</think>42", "<think>6 * 7 is 42</think>42", ""]
+    with open_scorers(None, tmp_path) as one:
+        assert [mark.value for mark in totals.mark(group(texts, of), one)] == [-1.0, 0.0, 0.0]
+        shown = "".join(message.content for request in judge.asked for message in request.messages)
+        assert "6 * 7?" in shown and "SECRET" not in shown and "the reference says 6" not in shown
+        judge._reply = lambda request: "perhaps"
+        (mark,) = totals.mark(group(["another"], of), one)
+        assert mark.value is None and mark.why.startswith("leak: ")
+
+
+def test_naming_a_judge_of_leaks_is_enough_where_a_teacher_is_told_more() -> None:
+    told = {"leak.model": "m"}
+    assert watched("", told, True) == "leak=0" and watched("accuracy=1", told, True) == "accuracy=1+leak=0"
+    for weights, options, more in (("leak=2", told, True), ("accuracy=1", told, False), ("accuracy=1", {}, True)):
+        assert watched(weights, options, more) == weights
+    with pytest.raises(ConfigError, match=r"reward.leak.model=openai:NAME"):
+        Totals("leak=0", {})
 
 
 def test_an_unreadable_judge_is_asked_once_more_and_then_is_no_low_reward(judge: ScriptedModel, tmp_path: Path) -> None:

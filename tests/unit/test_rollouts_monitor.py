@@ -185,6 +185,8 @@ def clean(step: int, rng: np.random.Generator) -> dict[str, float]:
         "flat": 0.2 + rng.normal(0, 0.05),
         "unscored": rng.binomial(COMPLETIONS, 0.02) / COMPLETIONS,
         "leak": rng.binomial(COMPLETIONS, 0.01) / COMPLETIONS,
+        "reward/leak": -rng.spawn(1)[0].binomial(COMPLETIONS // 2, 0.03) / (COMPLETIONS // 2),
+        "none/reward/leak": 0.5,
         "sampler_gap": 4e-3 * float(np.exp(rng.normal(0, 0.1))),
         "dev/accuracy": rng.binomial(200, 0.3 + 0.12 * learnt) / 200,
         "reward/structure.shuffled": 0.05,
@@ -270,6 +272,7 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "length/longer": (ramp("length", 40, 200), "tokens a completion"),
     "length/shorter": (ramp("length", 40, 12, by=6), "length collapse"),
     "leak": (ramp("leak", 0.0, 0.3), "appeal to a solution"),
+    "leak/leak": (ramp("reward/leak", -0.01, -0.3), "leak: the judge says that"),
     "dip": (ramp("reward", 0.6, 0.0), "more than a group's own spread"),
     "hockey_stick": (lambda step, numbers, rng: {"reward": 0.6 - 0.6 * np.sin(np.pi * step / 50)}, "hockey stick"),
     "unscored": (lambda step, numbers, rng: {"unscored": 0.4 if step > 9 else 0.0}, "the scorers fail"),
@@ -303,6 +306,21 @@ def test_a_leak_is_nothing_where_the_teacher_is_shown_no_more() -> None:
     assert not [
         s for step in range(40) for s in alarms.see(step, clean(step, rng) | {"leak": step / 40}) if s.kind == "leak"
     ]
+
+
+def test_a_judge_of_leaks_is_heard_wherever_it_is_asked_and_more_of_few_is_no_proof() -> None:
+    """One in twenty at first, and one in ten later: only with many judged is that more than chance."""
+
+    def rises(many: int) -> list[Sign]:
+        alarms, rng = Alarms(60), np.random.default_rng(0)
+        found = []
+        for step in range(40):
+            more = {"completions": many, "none/reward/leak": 0.75, "reward/leak": -0.05 - 0.05 * min(1, step / 10)}
+            found += [sign for sign in alarms.see(step, clean(step, rng) | more) if sign.kind == "leak"]
+        return found
+
+    assert rises(32) == [] and [sign.key for sign in rises(3200)] == ["leak/leak"]
+    assert "judge says that 9.9% [9.0%, 10.9%] of the completions" in rises(3200)[0].line
 
 
 def test_flat_groups_are_nothing_where_rewards_are_only_looked_at() -> None:

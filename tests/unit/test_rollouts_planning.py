@@ -82,6 +82,19 @@ def test_it_is_refused_before_anything_is_drawn(name: str, student: Path, tmp_pa
     assert raised.value.exit_code == 2
 
 
+def test_a_judge_of_leaks_is_asked_where_a_teacher_is_told_more(tmp_path: Path) -> None:
+    student = write_model(tmp_path / "student", context=600)
+    told: dict[str, Any] = {"reward": {"leak.model": "mock:judge"}, "settings": {"lora_rank": None}}
+    plain, watched = (
+        plan(student, tmp_path, "opsd", settings={"lora_rank": None}),
+        plan(student, tmp_path, "opsd", **told),
+    )
+    assert [dict(one.stages[0].rolled.totals.weights) for one in (plain, watched)] == [{}, {"leak": 0.0}]
+    assert watched.stages[0].rolled.totals.models == ("mock:judge",) and plain.model_id != watched.model_id
+    with pytest.raises(ConfigError, match="for no reward of this training"):
+        plan(student, tmp_path, "grpo", reward=told["reward"])
+
+
 def test_records_without_gold_are_named(student: Path, tmp_path: Path) -> None:
     first, second = synth_records(0, 2, (1,))
     write_records(tmp_path / "d.jsonl", [first, replace(second, gold=None)])
