@@ -57,13 +57,14 @@ class Taken:
 class Student:
     """A tiny random causal language model in float64 with a byte-level tokenizer."""
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
-        write_tokenizer(folder)
+    def __init__(self, folder: Path, seed: int = 0, merges: Sequence[str] = (), **tokenizer: str) -> None:
+        write_tokenizer(folder, merges=merges, **tokenizer)
         self.tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
         torch.manual_seed(seed)
         config = transformers.LlamaConfig(
-            vocab_size=259, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-            max_position_embeddings=512, initializer_range=0.4, eos_token_id=256, bos_token_id=258, pad_token_id=PAD,
+            vocab_size=259 + len(merges), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+            num_attention_heads=2, max_position_embeddings=512, initializer_range=0.4, eos_token_id=256,
+            bos_token_id=258, pad_token_id=PAD,
         )  # fmt: skip
         self.model: Any = transformers.LlamaForCausalLM(config).double()
         add_objective_head(self.model)

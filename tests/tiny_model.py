@@ -20,27 +20,30 @@ CHAT = (
 )
 
 
-def write_tokenizer(folder: Path, template: str | None = CHAT) -> None:
-    """A byte-level tokenizer of 259 tokens: 256 bytes, end, pad, start."""
+def write_tokenizer(folder: Path, template: str | None = CHAT, merges: Sequence[str] = (), end: str = END) -> None:
+    """A byte-level tokenizer of 259 tokens and one for each merge ("t h"): 256 bytes, end, pad, start, merged ones."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate([*alphabet, END, "<|pad|>", "<|start|>"])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    pairs = [(first, second) for first, second in map(str.split, merges)]
+    tokens = [*alphabet, end, "<|pad|>", "<|start|>", *map("".join, pairs)]
+    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=END, pad_token="<|pad|>", bos_token="<|start|>"
+        tokenizer_object=tokenizer, eos_token=end, pad_token="<|pad|>", bos_token="<|start|>"
     )
     fast.chat_template = template
     fast.save_pretrained(folder)
 
 
-def write_model(folder: Path, seed: int = 0, context: int = 256, **more: object) -> Path:
+def write_model(
+    folder: Path, seed: int = 0, context: int = 256, merges: Sequence[str] = (), end: str = END, **more: object
+) -> Path:
     """A random 2-layer model with grouped heads; the flat start makes its samples varied."""
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
-        vocab_size=259,
+        vocab_size=259 + len(merges),
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -54,7 +57,7 @@ def write_model(folder: Path, seed: int = 0, context: int = 256, **more: object)
         **more,
     )
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    write_tokenizer(folder)
+    write_tokenizer(folder, merges=merges, end=end)
     return folder
 
 

@@ -175,6 +175,10 @@ class Encoder:
         self.control_prompts: dict[str, str] = {}
         """Record -> the first control token that the text of its turns holds: read as such, whoever wrote it."""
 
+    def of(self, tokenizer: Any) -> Encoder:
+        """Another tokenizer's, which asks in the same way by its own template."""
+        return Encoder(tokenizer, self.max_length, plain=self._renderer[1], enable_thinking=self._renderer[2])
+
     def prompt(self, record: TrainRecord) -> Prompt:
         """The record's prompt as ids. Raises `DataError` if the chat template refuses it."""
         # One renderer a record: it remembers what it rendered, which over a large data set is a leak.
@@ -197,6 +201,10 @@ class Encoder:
         prompt = self.prompt(record)
         if never_closes(text, prompt.opened_think):
             raise Unusable("unclosed_think")
+        return self.continued(prompt, text)
+
+    def continued(self, prompt: Prompt, text: str) -> Prompt:
+        """The prompt with the beginning of a response, cut anywhere. Raises `Unusable` for control tokens."""
         text = self._continued(prompt, text) if prompt.opened_think else text
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         if not self._control.keys().isdisjoint(ids):
@@ -363,7 +371,8 @@ def left_out_lines(data: Tokenised) -> list[str]:
 # --- tokenizers -------------------------------------------------------------------------------------------------------
 
 
-_PROBE = "Let x = 12,345.67 – naïve “quotes”,\n\n\tif n>=0: return 数学   # \U0001f600 <think>\r\n"
+PROBE = "Let x = 12,345.67 – naïve “quotes”,\n\n\tif n>=0: return 数学   # \U0001f600 <think>\r\n"
+"""A text in which tokenizers that look alike show that they are not."""
 
 
 def tokenizer_difference(student: Any, teacher: Any, *, end: bool = True) -> str | None:
@@ -384,6 +393,6 @@ def tokenizer_difference(student: Any, teacher: Any, *, end: bool = True) -> str
     for name in ("eos_token_id", "bos_token_id") if end else ("bos_token_id",):
         if getattr(student, name) != getattr(teacher, name):
             return f"{name} is {getattr(student, name)} in the student's, {getattr(teacher, name)} in the teacher's"
-    if student(_PROBE, add_special_tokens=False)["input_ids"] != teacher(_PROBE, add_special_tokens=False)["input_ids"]:
+    if student(PROBE, add_special_tokens=False)["input_ids"] != teacher(PROBE, add_special_tokens=False)["input_ids"]:
         return "the vocabularies agree, but the same text becomes other tokens: merges or normalisation differ"
     return None

@@ -81,6 +81,18 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "teacher text with and without exemplars, with and without a chain, and its top five tokens",
         ),
         "kd": ("backends.methods.kd:METHOD", "the teacher's next-token distributions: forward or reverse KL, JSD"),
+        "uld": (
+            "backends.methods.cross_tokenizer:ULD",
+            "a teacher of any vocabulary: the likelihood, and the distance of sorted probabilities",
+        ),
+        "gold": (
+            "backends.methods.cross_tokenizer:GOLD",
+            "a teacher of any vocabulary: divergence on tokens that both have, the rest sorted (GKD for any two)",
+        ),
+        "gld": (
+            "backends.methods.cross_tokenizer:GLD",
+            "uld, and how a teacher's highest scores go together over a response (InfiGFusion; a reconstruction)",
+        ),
         "gsrm": (
             "backends.methods.gsrm:METHOD",
             "a model that cuts reasoning into steps: why, what is asked, what comes out, learnt in turn (RLKD)",

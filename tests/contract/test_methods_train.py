@@ -31,7 +31,8 @@ OPTIONS: dict[str, dict[str, str]] = {}
 """What a method needs to be told on these data."""
 DATA = {"gsrm": "synth:levels=1,per_level=8,style=long", "prm": "synth:levels=1,per_level=8"}
 """Of a method that the data of the others do not fit."""
-TEACHERS = {"kd"}
+TEACHERS = {"kd": "teacher", "uld": "other", "gld": "other"}
+"""Of a method that reads a teacher's weights; "other" has another tokenizer."""
 
 
 class _Killed(Exception):
@@ -42,6 +43,9 @@ class _Killed(Exception):
 def student(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder / "teacher", seed=1, context=1024)  # one that is the student would have nothing to teach
+    write_model(
+        folder / "other", seed=1, context=1024, merges=("Ġ =", "Ġ 1", "t h", "i n", "in k", "th ink"), end="</s>"
+    )
     yield write_model(folder / "student", context=1024)
 
 
@@ -55,7 +59,7 @@ def config(student: Path, method: str, **more: object) -> TrainConfig:
         method=method,
         student=f"hf:{student}",
         data=DATA.get(method, "synth:levels=1,per_level=8,positives=2,candidates=3"),
-        teacher=f"hf:{student.with_name('teacher')}" if method in TEACHERS else None,
+        teacher=f"hf:{student.with_name(TEACHERS[method])}" if method in TEACHERS else None,
         options=OPTIONS.get(method, {}),
         settings=settings,  # type: ignore[arg-type]
         max_length=1024,
