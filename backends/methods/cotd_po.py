@@ -121,10 +121,10 @@ class CotdPoObjective(Objective):
         """Under "answers" the term's loss for each prompt; the rest is for the logs, without gradient."""
         options = self.options
         assert batch.rewards_R is not None  # candidates come with rewards
-        mean_BK, valid_BK = _table(batch, row_means(logps_RT, answer_RT))
+        mean_BK, valid_BK = batch.table(row_means(logps_RT, answer_RT))
         scores_R = answer_scores(logps_RT, answer_RT, _positions(batch), norm=options.score_norm)
-        score_BK, _ = _table(batch, scores_R)
-        rewards_BK, _ = _table(batch, batch.rewards_R.to(logps_RT.dtype))
+        score_BK, _ = batch.table(scores_R)
+        rewards_BK, _ = batch.table(batch.rewards_R.to(logps_RT.dtype))
         apa = apa_loss(score_BK, rewards_BK, lam=options.lam, reward_norm=options.reward_norm, valid_BK=valid_BK)
         found = {
             "answers": apa.loss_B,
@@ -143,15 +143,6 @@ def _positions(batch: Batch) -> Tensor:
     lengths_R = batch.inputs["attention_mask"].sum(-1)
     longest_B = lengths_R.new_zeros(batch.examples).scatter_reduce(0, batch.example_R, lengths_R, "amax")
     return longest_B[batch.example_R] - 1
-
-
-def _table(batch: Batch, values_R: Tensor) -> tuple[Tensor, Tensor]:
-    """Values of rows as (prompts, answers), 0 where a prompt has fewer, and which are there; differentiable."""
-    shape = (batch.examples, int(batch.slot_R.max()) + 1)
-    where = (batch.example_R, batch.slot_R)
-    valid_BK = torch.zeros(shape, dtype=torch.bool, device=values_R.device)
-    valid_BK[where] = True
-    return values_R.new_zeros(shape).index_put(where, values_R), valid_BK
 
 
 METHOD = TrainMethod(

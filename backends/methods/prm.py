@@ -19,7 +19,7 @@ from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stag
 from backends.losses.positions import HeadLogits, over_positions
 from backends.records.record import TrainRecord
 from backends.records.segments import CODE, Encoded, Encoder, Example, Tokenised, Unusable, encode_or_count
-from backends.structure.judged import BAD, GOOD, end_prompt, labelled_ends
+from backends.structure.judged import BAD, GOOD, End, end_prompt, labelled_ends
 from backends.structure.paths import question_of
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError
@@ -44,20 +44,24 @@ def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
     def rows(record: TrainRecord) -> list[Example]:
         found = []
         for number, one in enumerate(labelled_ends(record)):
-            asked = TrainRecord(record.id, end_prompt(question_of(record), one.end))
-            tokens = encoder.prompt(asked).tokens
-            if len(tokens) + 1 > encoder.max_length:
-                raise Unusable("too_long")
-            ids_T = np.array([*tokens, good if one.good >= 0.5 else bad], np.int32)
-            segments_T = np.array([CODE["prompt"]] * len(tokens) + [CODE["answer"]], np.int8)
+            row = end_row(encoder, record, one.end, good if one.good >= 0.5 else bad)
             name = record.id if number == 0 else f"{record.id}/{number + 1}"
             of = {"good": one.good, "end": float(one.end.kind == "end")}
-            found.append(Example(name, (Encoded(ids_T, segments_T),), numbers=of))
+            found.append(Example(name, (row,), numbers=of))
         if not found:
             raise Unusable("empty")
         return found
 
     return encode_or_count(rows, records)
+
+
+def end_row(encoder: Encoder, record: TrainRecord, end: End, label: int) -> Encoded:
+    """The prompt that asks about an end, and the token of a label. Raises `Unusable` for one that is too long."""
+    tokens = encoder.prompt(TrainRecord(record.id, end_prompt(question_of(record), end))).tokens
+    if len(tokens) + 1 > encoder.max_length:
+        raise Unusable("too_long")
+    segments_T = np.array([CODE["prompt"]] * len(tokens) + [CODE["answer"]], np.int8)
+    return Encoded(np.array([*tokens, label], np.int32), segments_T)
 
 
 class LabelObjective(Objective):

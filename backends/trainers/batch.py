@@ -61,6 +61,14 @@ class Batch:
         """Row numbers of a slot, in the order of the examples that have it."""
         return (self.slot_R == slot).nonzero()[:, 0]
 
+    def table(self, values_R: Tensor) -> tuple[Tensor, Tensor]:
+        """Values of rows as (examples, slots), 0 where an example has fewer, and which are there; differentiable."""
+        shape = (self.examples, int(self.slot_R.max()) + 1)
+        where = (self.example_R, self.slot_R)
+        valid_BK = torch.zeros(shape, dtype=torch.bool, device=values_R.device)
+        valid_BK[where] = True
+        return values_R.new_zeros(shape).index_put(where, values_R), valid_BK
+
 
 _INPUTS = ("input_ids", "attention_mask")
 _KNOWN = {*_INPUTS, "labels", "segments", "example", "slot", "index", "rewards", "numbers", "aside"}

@@ -99,6 +99,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "prm": ("backends.methods.prm:METHOD", "a process reward model: whether each step, and all, is good (Fin-PRM)"),
         "rm": ("backends.methods.rm:METHOD", "a reward model, from pairs of a better and a worse answer (CoTD-PO)"),
+        "dear": (
+            "backends.methods.dear:METHOD",
+            "a judge or reward model whose scores of a list follow a teacher's (DeAR: RankNet, list-wise KL)",
+        ),
         "dpo": ("backends.methods.preference:DPO", "prefer a response over another, relative to the untrained student"),
         "zephyr": (
             "backends.methods.preference:ZEPHYR",
