@@ -116,8 +116,28 @@ class Completion:
     error: str | None = None
     """Why there is no usable text (finish == "error"): redacted, one line."""
     alternatives: Mapping[str, float] | None = None
-    """Token text -> log-probability (nats) of the first generated token's most likely alternatives, where asked for
-    (`Request.top_logprobs`) and where the engine gives them."""
+    """Token text -> log-probability (nats) of the likeliest first tokens, where asked for (`Request.top_logprobs`)."""
+    composed: Composed | None = None
+    """How a system of models came to this answer; None for a model that answers by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """How a system of models (`harness.systems`) came to its answer: nothing that was generated for it is lost."""
+
+    replies: tuple[tuple[str, Completion], ...]
+    """(role, reply) of each request to its models, as they were made; a role is "model", "teacher"."""
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    """What the system decided by: the sizes of a vote, a confidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one of a system's models took for one answer of the system; None where the engine does not say."""
+
+    calls: int
+    tokens_in: int | None
+    tokens_out: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +192,9 @@ class Graded:
     tokens_in: int | None = None
     tokens_out: int | None = None
     formats: Mapping[str, bool] = field(default_factory=dict)
-    """Checks of this completion by name: the suite's format checks ("think", "boxed", "json"), and what a grader of
-    several fields says of each ("labels", "em:coherence")."""
+    """Checks of this completion by name: the suite's ("think", "json"), a grader's own ("labels", "em:coherence")."""
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    """Of a system's answer: what each of its models took, by role ("teacher", "model.model"); else empty."""
 
 
 @dataclass(frozen=True, slots=True)

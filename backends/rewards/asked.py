@@ -8,8 +8,6 @@ change it: nothing is asked twice, not after a kill either. Two who ask the same
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,7 +20,7 @@ from harness.hashing import canonical_json
 from harness.models import load_model
 from harness.models.budget import Budget, Meter
 from harness.models.replies import Replies
-from harness.models.reply_cache import Cache
+from harness.models.reply_cache import Cache, request_key
 from harness.options import options_of
 from harness.types import Completion, Json, Message, Model, Request, TokenScores
 from judges.ask import judge_tasks
@@ -174,7 +172,7 @@ async def ask_once(
     Raises as `Replies`, for whose budget's message `option` is, and as `Replies.ask_all`.
     """
     identity = canonical_json(model.describe())
-    keyed = [replace(request, id=_key(identity, request)) for request in requests]
+    keyed = [replace(request, id=request_key(identity, request)) for request in requests]
     found = cache.get_many(request.id for request in keyed)
     missing = {request.id: request for request in keyed if request.id not in found}
     replies = Replies(model, cache, budget, option)
@@ -189,20 +187,6 @@ async def ask_once(
 async def _open(path: Path | None) -> Cache:
     """In the loop's thread, to which sqlite's connection belongs."""
     return Cache(path, what="file of reward replies", elsewhere="train into another --results-dir")
-
-
-def _key(model: str, request: Request) -> str:
-    """64 hex digits over all that can change the reply; `model`: canonical JSON of `Model.describe()`."""
-    content = {
-        "messages": [[message.role, message.content] for message in request.messages],
-        "sampling": [float(request.temperature), float(request.top_p), request.max_tokens, list(request.stop)],
-        "draw": [request.seed, request.attempt],
-        # As text: the order of its properties is the order in which they are written.
-        "schema": json.dumps(request.schema) if request.schema is not None else None,
-        "top_logprobs": request.top_logprobs,
-        "problem": [request.problem.id, request.problem.target] if request.problem is not None else None,
-    }
-    return hashlib.sha256(f"{model}\n{canonical_json(content)}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class _Shared:

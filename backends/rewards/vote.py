@@ -19,6 +19,7 @@ from harness.types import Completion, Problem, Score
 if TYPE_CHECKING:
     from backends.records.record import TrainRecord
     from backends.rewards.scorers import Scorers
+    from harness.grading.pool import GradingPool
 
 _ROUNDING = 1e-9
 
@@ -59,7 +60,7 @@ class GroupVote(Reward):
         """The majority's answer stands in for the gold."""
         problem = replace(problem_of(group.record), grader=named_grader(group.record) or "exact")
         completions = [rollout.completion() for rollout in group.rollouts]
-        votes, failed = count_votes(problem, completions, scorers)
+        votes, failed = count_votes(problem, completions, scorers.pool)
         asked = len(completions) - len(failed)
         sizes = sorted((len(voters) for voters in votes), reverse=True)
         share = sizes[0] / asked if sizes else 0.0
@@ -76,7 +77,7 @@ class GroupVote(Reward):
 
 
 def count_votes(
-    problem: Problem, completions: Sequence[Completion], scorers: Scorers
+    problem: Problem, completions: Sequence[Completion], pool: GradingPool
 ) -> tuple[list[set[int]], dict[int, str]]:
     """The completions of each different answer, in the order in which these came; and why the others could not be read.
 
@@ -91,16 +92,16 @@ def count_votes(
     votes: dict[str, set[int]] = {}
     failed: dict[int, str] = {}
     for answer, numbers in by_answer.items():
-        scores = _against(problem, answer, [completions[number] for number in numbers], scorers)
+        scores = _against(problem, answer, [completions[number] for number in numbers], pool)
         voters = {number for number, score in zip(numbers, scores, strict=False) if score.value == 1.0}
         failed |= {n: one.why or one.status for n, one in zip(numbers, scores, strict=False) if one.value is None}
         if voters:
-            same = next((first for first in votes if _same(problem.grader, first, answer, scorers)), answer)
+            same = next((first for first in votes if _same(problem.grader, first, answer, pool)), answer)
             votes.setdefault(same, set()).update(voters)
     return list(votes.values()), failed
 
 
-def _same(name: str, first: str, answer: str, scorers: Scorers) -> bool:
+def _same(name: str, first: str, answer: str, pool: GradingPool) -> bool:
     """Whether the grader takes an answer for right where another is the gold."""
     grader = get_grader(name)
     score = None
@@ -111,7 +112,7 @@ def _same(name: str, first: str, answer: str, scorers: Scorers) -> bool:
             raise
         except Exception:  # the worker will run into it again, and say so
             score = None
-    return (score or scorers.pool.submit(name, first, answer).result()).value == 1.0
+    return (score or pool.submit(name, first, answer).result()).value == 1.0
 
 
 def _answer(problem: Problem, completion: Completion) -> str | None:
@@ -127,9 +128,9 @@ def _answer(problem: Problem, completion: Completion) -> str | None:
     return None if found is None else found.answer
 
 
-def _against(problem: Problem, answer: str, completions: Sequence[Completion], scorers: Scorers) -> list[Score]:
+def _against(problem: Problem, answer: str, completions: Sequence[Completion], pool: GradingPool) -> list[Score]:
     """The scores of completions if this were the gold; none if it cannot be one."""
     try:
-        return grade_all(replace(problem, target=answer), completions, scorers.pool)
+        return grade_all(replace(problem, target=answer), completions, pool)
     except DataError:  # the grader cannot read it as a gold
         return []

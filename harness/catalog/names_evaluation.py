@@ -36,6 +36,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "trained": ("harness.models.trained:build", "trained:<id>: a model of the registry (`harness models list`)"),
         "smollm2": ("harness.models.smollm2:build", "SmolLM2-135M-Instruct from an installed package, no download"),
         "tiny": ("harness.models.tiny:build", "3.5M parameters, trained on the embedded world at the first use"),
+        "vote": ("harness.systems.vote:build", "vote:<n>:<model>: the majority's answer over n samples of a model"),
     },
     "grader": {
         "integer": ("harness.grading.integer:GRADER", "whole numbers: leading zeros, `42.`, boxed, dollars in prose"),

@@ -13,9 +13,10 @@ from harness.models import load_model
 from harness.models.budget import Prices
 from harness.report.table import Column, Format, Table, column
 from harness.run.folder import RunFolder
-from harness.run.plan import PlannedRun, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures
+from harness.run.plan import PlannedRun, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures, refuse_unfit
 from harness.run.sent import sent_sampling
 from harness.run.turns import count_stored, count_turns
+from harness.systems.base import calls_of
 from harness.types import Json, Model
 
 
@@ -27,6 +28,7 @@ def show_plan(config: RunConfig, form: Format) -> None:
     prompt: list[dict[str, Json]] = []
     for spec in config.model:
         model = load_model(spec, config.options_of(spec), config.results_dir)
+        refuse_unfit(model, plans)
         jobs = make_jobs(plans, model.name, model.describe(), config)
         prompt = prompt or first_prompt(jobs[0])
         rows += [_row(job, model, Path(config.results_dir)) for job in jobs]
@@ -70,7 +72,7 @@ def _row(job: PlannedRun, model: Model, results_dir: Path) -> dict[str, Json]:
     if job.suite.follow_up is not None:
         stored = count_stored(job)
     requests = count_turns(job) - stored
-    expected = expect(job, requests, results_dir)
+    expected = expect(job, requests, results_dir, calls_of(model))
     hours, tokens = expected.pop("hours"), (cast(int, expected["tokens_in"]), cast(int, expected["tokens_out"]))
     prices = Prices.of(model.environment())
     return {

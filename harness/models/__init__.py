@@ -15,16 +15,20 @@ from harness.types import Model
 
 __all__ = ["load_model"]
 
+_LOOK_UP = ("trained", "vote")
+"""Engines that are told the results folder: they look models up there, or keep replies."""
+
 
 def load_model(spec: str, options: Mapping[str, str], results_dir: str | Path | None = None) -> Model:
     """The model behind a spec "scheme:rest" ("mock:gold", "openai:gpt-x", "hf:./checkpoint", "smollm2").
 
-    `options` are the engine's own, as strings. `results_dir` is where "trained:<id>" looks its model up. Raises
+    `options` are the engine's own, as strings. `results_dir` is where "trained:<id>" looks its model up, and
+    where systems of models keep replies. Raises
     `UnknownName` for an unknown scheme, `ConfigError` for an option that does not fit, `MissingExtra` or `MissingKey`
     for what is not installed or set, `ModelError` if it cannot load.
     """
     scheme, _, rest = spec.partition(":")
     build = cast("Callable[[str, Mapping[str, str]], Model]", load("model", scheme))
-    if scheme == "trained" and results_dir is not None:
+    if scheme in _LOOK_UP and results_dir is not None:
         options = {"results_dir": str(results_dir), **options}
     return build(rest, options)

@@ -10,6 +10,7 @@ a `kill -9` loses only what was in flight, and several processes may use the fil
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import time
@@ -21,8 +22,9 @@ from types import TracebackType
 
 from harness.errors import StoreError
 from harness.files import check_regular
+from harness.hashing import canonical_json
 from harness.redact import redact
-from harness.types import Completion
+from harness.types import Completion, Request
 
 SCHEMA = 1
 _APPLICATION = 0x4A554447  # "JUDG": tells this file from any other sqlite database
@@ -41,10 +43,13 @@ CREATE TABLE replies (
     opened_think INTEGER NOT NULL,
     tokens_in INTEGER,
     tokens_out INTEGER,
-    alternatives TEXT
+    alternatives TEXT,
+    logprob REAL
 )
 """
-_COLUMNS = "text, finish, reasoning, opened_think, tokens_in, tokens_out, alternatives"
+_COLUMNS = "text, finish, reasoning, opened_think, tokens_in, tokens_out, alternatives, logprob"
+_ADDED = "logprob"
+"""The column that older files lack: it is added to them, and older versions of this program go on without it."""
 
 
 def storable(completion: Completion) -> Completion:
@@ -62,6 +67,20 @@ def storable(completion: Completion) -> Completion:
 def _clean(text: str) -> str:
     text = redact(text)
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def request_key(model: str, request: Request) -> str:
+    """64 hex digits over all that can change the reply; `model`: canonical JSON of `Model.describe()`."""
+    content = {
+        "messages": [[message.role, message.content] for message in request.messages],
+        "sampling": [float(request.temperature), float(request.top_p), request.max_tokens, list(request.stop)],
+        "draw": [request.seed, request.attempt],
+        # As text: the order of its properties is the order in which they are written.
+        "schema": json.dumps(request.schema) if request.schema is not None else None,
+        "top_logprobs": request.top_logprobs,
+        "problem": [request.problem.id, request.problem.target] if request.problem is not None else None,
+    }
+    return hashlib.sha256(f"{model}\n{canonical_json(content)}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Cache:
@@ -108,6 +127,8 @@ class Cache:
                 f"{self._name} has schema {version}, this version of harness reads {SCHEMA}: "
                 "move it away, or use the version that wrote it"
             )
+        elif _ADDED not in {row[1] for row in self._db.execute("PRAGMA table_info(replies)")}:
+            self._db.execute(f"ALTER TABLE replies ADD COLUMN {_ADDED} REAL")
         self._db.execute("COMMIT")
         self._use_wal()
 
@@ -159,11 +180,11 @@ class Cache:
             alternatives = json.dumps({_clean(token): value for token, value in stored.alternatives.items()})
         row = (
             *(key, judge, time.time(), stored.text, stored.finish, stored.reasoning, int(stored.opened_think)),
-            *(stored.tokens_in, stored.tokens_out, alternatives),
+            *(stored.tokens_in, stored.tokens_out, alternatives, stored.logprob),
         )
         with self._explained():
             self._db.execute(
-                f"INSERT OR IGNORE INTO replies (key, judge, created, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", row
+                f"INSERT OR IGNORE INTO replies (key, judge, created, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", row
             )
         return stored
 
@@ -187,13 +208,14 @@ class Cache:
         self.close()
 
     def _completion(self, row: list[object]) -> Completion:
-        text, finish, reasoning, opened_think, tokens_in, tokens_out, alternatives = row
+        text, finish, reasoning, opened_think, tokens_in, tokens_out, alternatives, logprob = row
         if not (
             isinstance(text, str)
             and (finish == "stop" or finish == "length")
             and isinstance(reasoning, str | None)
             and isinstance(tokens_in, int | None)
             and isinstance(tokens_out, int | None)
+            and isinstance(logprob, float | None)
         ):
             raise sqlite3.DatabaseError("a stored reply has a field of the wrong type")
         return Completion(
@@ -204,6 +226,7 @@ class Cache:
             tokens_in=tokens_in,
             tokens_out=tokens_out,
             alternatives=_alternatives(alternatives),
+            logprob=logprob,
         )
 
     @contextmanager

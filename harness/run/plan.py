@@ -18,7 +18,8 @@ from harness.run.result import RunResult
 from harness.run.sent import changed_by_options
 from harness.run.spec import RunSpec, prompt_hash
 from harness.suites import load_problems, load_suite, parse_suite_arg
-from harness.types import Json, Problem, Sampling, Suite
+from harness.systems.base import System
+from harness.types import Json, Model, Problem, Sampling, Suite
 
 _CHARS_PER_TOKEN = 3.5  # English and LaTeX under common tokenizers; only for estimates, never for a stored number
 
@@ -130,6 +131,13 @@ def refuse_temperatures(plans: Sequence[PlannedRun], config: RunConfig) -> None:
             )
 
 
+def refuse_unfit(model: Model, plans: Sequence[PlannedRun]) -> None:
+    """Raise `ConfigError` for suites that a system of models could not answer as it is asked."""
+    if isinstance(model, System):
+        for plan in plans:
+            model.check({problem.grader for problem in plan.problems}, plan.spec.sampling)
+
+
 def check_metrics(suite: Suite, n: int, asked: tuple[str, ...]) -> None:
     """Refuse what a run could not report in the end, before anything is spent.
 
@@ -169,14 +177,15 @@ def make_jobs(
     ]
 
 
-def expect(job: PlannedRun, requests: int, results_dir: Path) -> dict[str, Json]:
+def expect(job: PlannedRun, requests: int, results_dir: Path, calls: int = 1) -> dict[str, Json]:
     """What so many requests will probably take, from what the store knows of this model; nothing is loaded or asked.
 
+    `calls`: requests to models that one answer takes at most, of a system. Comes back with
     tokens_in, tokens_out, tokens_source (the store's past, or the limit as an upper bound) and hours, at the throughput
     last seen for this model: None if it never ran here.
     """
     characters = sum(len(message.content) for problem in job.problems for message in problem.messages)
-    each, source, tokens_per_second = float(job.spec.sampling.max_tokens), "max_tokens (upper bound)", None
+    each, source, tokens_per_second = float(job.spec.sampling.max_tokens * calls), "max_tokens (upper bound)", None
     for result in _results_of(job.spec.model, results_dir):
         made, seconds = result.totals.get("tokens_out"), result.totals.get("seconds")
         if isinstance(made, int | float) and isinstance(seconds, int | float) and seconds > 0:
@@ -184,7 +193,7 @@ def expect(job: PlannedRun, requests: int, results_dir: Path) -> dict[str, Json]
         if result.suite == job.suite.name and "tokens_out" in result.estimates:
             each, source = result.estimates["tokens_out"].value, "mean of an earlier run"
     return {
-        "tokens_in": round(characters / len(job.problems) / _CHARS_PER_TOKEN * requests),
+        "tokens_in": round(characters / len(job.problems) / _CHARS_PER_TOKEN * requests * calls),
         "tokens_out": round(each * requests),
         "tokens_source": source,
         "hours": each / tokens_per_second * requests / 3600 if tokens_per_second else None,

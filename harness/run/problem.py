@@ -15,7 +15,7 @@ from harness.run.folder import SCORES, VERDICTS, RunFolder
 from harness.run.replan import stored_job
 from harness.run.turns import walk
 from harness.suites import load_suite
-from harness.types import Completion, Problem
+from harness.types import Completion, Composed, Problem
 from judges.types import Judgment
 
 _LISTED = 12
@@ -107,12 +107,23 @@ def _problem(folder: RunFolder, wanted: str, data_dir: Path | None) -> Problem |
 
 def _reply(completion: Completion) -> dict[str, Any]:
     """The reply as it is read: the thought, wherever the server or the text had it, and the answer."""
+    parts = _parts(completion.composed) if completion.composed is not None else {}
     if completion.finish == "error":
-        return {"error": completion.error}
+        return {"error": completion.error} | parts
     read = with_answer(completion)
     if read.reasoning is None:
-        return {"text": completion.text}
-    return {"thought": read.reasoning, "answer": read.answer_text if read.answer_text is not None else "(never given)"}
+        return {"text": completion.text} | parts
+    answer = read.answer_text if read.answer_text is not None else "(never given)"
+    return {"thought": read.reasoning, "answer": answer} | parts
+
+
+def _parts(composed: Composed) -> dict[str, Any]:
+    """What a system decided by, and every reply of its models."""
+    replies = {
+        f"{number}, {role}": {"finish": reply.finish, "tokens": reply.tokens_out, **_reply(reply)}
+        for number, (role, reply) in enumerate(composed.replies, start=1)
+    }
+    return {"decided by": composed.facts, "requests": replies}
 
 
 def _judged(folder: RunFolder, rows: Sequence[Judgment], data_dir: Path | None) -> dict[str, Any]:

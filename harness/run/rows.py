@@ -9,18 +9,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from harness.files import is_number
+from harness.files import is_number, parse_json
 from harness.markup import named
 from harness.redact import redact
-from harness.types import STATUSES, Completion, Graded, Json, Message, Problem, Record, Score
+from harness.types import (
+    STATUSES,
+    Completion,
+    Composed,
+    Graded,
+    Json,
+    Message,
+    Problem,
+    Record,
+    Score,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from judges.types import Judgment
 
 RECORD_SCHEMA = 1
+MOST_NESTED = 8
+"""How deep a system of models may hold systems."""
 _KEPT = ("id", "messages", "target", "grader", "choices", "reference", "cluster")
 
 
@@ -34,24 +47,43 @@ def as_line(row: object) -> str:
 
 def record_to_json(record: Record) -> dict[str, Json]:
     """The line on disk: the completion exactly as the model gave it (what is derived from it is never stored)."""
-    row = {key: value for key, value in asdict(record.completion).items() if value is not None and value is not False}
-    if not row["markup"]:
-        del row["markup"]
-    row.pop("answer_text", None)
     return {
         "v": RECORD_SCHEMA,
         "problem_id": record.problem_id,
         "attempt": record.attempt,
         "seed": record.seed,
         "prompt_hash": record.prompt_hash,
-        **row,
+        **_completion_to_json(record.completion),
     }
 
 
+def _completion_to_json(completion: Completion) -> dict[str, Json]:
+    composed = completion.composed
+    alone = completion if composed is None else replace(completion, composed=None)
+    row = {key: value for key, value in asdict(alone).items() if value is not None and value is not False}
+    if not row["markup"]:
+        del row["markup"]
+    row.pop("answer_text", None)
+    if composed is not None:
+        replies = [{"role": role, **_completion_to_json(reply)} for role, reply in composed.replies]
+        row["composed"] = {"facts": dict(composed.facts), "replies": replies}
+    return row
+
+
 def record_from_json(row: dict[str, Any]) -> Record:
-    """Inverse of `record_to_json`."""
+    """Inverse of `record_to_json`; the parts of a system's answer may be JSON in a text, as in a table's column."""
     if row["v"] != RECORD_SCHEMA:
         raise ValueError(f"record schema {row['v']!r}, this version reads {RECORD_SCHEMA}")
+    completion = _completion_from_json(row)
+    record = Record(row["problem_id"], row["attempt"], row["seed"], row["prompt_hash"], completion)
+    if not all(type(text) is str for text in (record.problem_id, record.prompt_hash)) or not all(
+        type(number) is int for number in (record.attempt, record.seed)
+    ):
+        raise ValueError("a field has the wrong type")
+    return record
+
+
+def _completion_from_json(row: dict[str, Any], depth: int = 0) -> Completion:
     completion = Completion(
         text=row["text"],
         finish=row["finish"],
@@ -63,21 +95,30 @@ def record_from_json(row: dict[str, Any]) -> Record:
         seconds=row.get("seconds"),
         logprob=row.get("logprob"),
         error=row.get("error"),
+        composed=_composed_from_json(row["composed"], depth) if row.get("composed") is not None else None,
     )
-    record = Record(row["problem_id"], row["attempt"], row["seed"], row["prompt_hash"], completion)
-    texts = (completion.text, completion.markup, record.problem_id, record.prompt_hash)
     counts = (completion.tokens_in, completion.tokens_out)
     if (
         completion.finish not in ("stop", "length", "error")
-        or not all(type(text) is str for text in texts)
+        or not all(type(text) is str for text in (completion.text, completion.markup))
         or not all(isinstance(text, str | None) for text in (completion.reasoning, completion.error))
-        or not all(type(number) is int for number in (record.attempt, record.seed))
         or not all(count is None or type(count) is int for count in counts)
         or not all(isinstance(number, int | float | None) for number in (completion.seconds, completion.logprob))
     ):
         raise ValueError("a field has the wrong type")
     named(completion.markup)
-    return record
+    return completion
+
+
+def _composed_from_json(raw: Any, depth: int) -> Composed:
+    """The parts of a system's answer."""
+    if depth == MOST_NESTED:
+        raise ValueError(f"systems in systems, more than {MOST_NESTED} deep")
+    raw = parse_json(raw) if isinstance(raw, str) else raw
+    replies = tuple((one["role"], _completion_from_json(one, depth + 1)) for one in raw["replies"])
+    if not isinstance(raw["facts"], Mapping) or not all(type(role) is str for role, _ in replies):
+        raise ValueError("a part of a system's answer has the wrong type")
+    return Composed(replies, raw["facts"])
 
 
 def record_line(record: Record) -> bytes:
@@ -94,11 +135,22 @@ def as_stored(record: Record) -> Record:
 # --- graded attempts, judgments, problems ----------------------------------------------------------------------------
 
 
+def graded_to_json(graded: Graded) -> dict[str, Json]:
+    """One line of scores.jsonl."""
+    row = asdict(graded)
+    if not graded.usage:  # of a model that answers by itself
+        del row["usage"]
+    return row
+
+
 def graded_from_json(row: dict[str, Any]) -> Graded:
-    """One line of scores.jsonl, which is written by `asdict`."""
+    """Inverse of `graded_to_json`."""
     score = Score(**row["score"])
-    graded = Graded(**{**row, "score": score})
-    counts = (graded.tokens_in, graded.tokens_out)
+    usage = {role: Usage(**one) for role, one in row.get("usage", {}).items()}
+    graded = Graded(**{**row, "score": score, "usage": usage})
+    counts = [graded.tokens_in, graded.tokens_out]
+    for one in usage.values():
+        counts += [one.calls, one.tokens_in, one.tokens_out]
     if not (
         all(type(text) is str for text in (graded.problem_id, graded.cluster, score.why))
         and isinstance(score.answer, str | None)

@@ -9,6 +9,7 @@ from harness import formats
 from harness.grading import Pending, field_checks, get_grader, score_completion
 from harness.grading.pool import GradingPool
 from harness.reasoning import Unread, with_answer
+from harness.run.components import usage_of
 from harness.run.plan import PlannedRun
 from harness.types import Completion, Graded, Problem, Record, Score
 
@@ -51,6 +52,7 @@ class Scorer:
                 **formats.check(self._job.suite.formats, self._job.suite.reply_schema, completion),
                 **field_checks(problem, completion, verdict),
             },
+            usage=usage_of(completion),
         )
         self._graded[problem.id, attempt] = (graded, future)
 

@@ -14,6 +14,8 @@ from harness.types import Json, Problem
 
 SERVERS_OWN = "server's own"
 """Stands for a value that the server chose."""
+BY_MODEL = "by model"
+"""Stands for a value that differs between the models of a system."""
 _NAMES = ("temperature", "top_p", "max_tokens", "stop")
 
 
@@ -28,7 +30,17 @@ def changed_sampling(identity: Mapping[str, Json]) -> dict[str, Json]:
             if value is not None:
                 number = isinstance(value, int | float) and not isinstance(value, bool)
                 found[name] = float(value) if number and name != "max_tokens" else value  # type: ignore[arg-type]
-    return found
+    return found | _changed_in_parts(identity.get("parts"))
+
+
+def _changed_in_parts(parts: Json) -> dict[str, Json]:
+    """The same of a system's models: "by model" where they differ."""
+    if not isinstance(parts, Mapping):
+        return {}
+    changes = [changed_sampling(part) for part in parts.values() if isinstance(part, Mapping)]
+    names = [name for name in _NAMES if any(name in change for change in changes)]
+    same = {name: all(change.get(name) == changes[0].get(name) for change in changes) for name in names}
+    return {name: changes[0][name] if same[name] else BY_MODEL for name in names}
 
 
 def changed_by_options(options: Mapping[str, str]) -> dict[str, Json]:

@@ -50,9 +50,9 @@ from harness.run.folder import (
     read_lines,
 )
 from harness.run.result import RunResult, result_to_json
-from harness.run.rows import as_line, problem_to_json, record_line, record_to_json
+from harness.run.rows import as_line, graded_to_json, problem_to_json, record_line, record_to_json
 from harness.run.spec import RunSpec
-from harness.types import Finish, Graded, Problem, Record
+from harness.types import Finish, Graded, Json, Problem, Record
 
 if TYPE_CHECKING:
     from judges.types import Judgment
@@ -74,7 +74,7 @@ def write_result(directory: Path, result: RunResult) -> None:
 def write_graded(directory: Path, graded: Iterable[Graded]) -> None:
     """Write scores.jsonl, one line per attempt in key order, atomically."""
     rows = sorted(graded, key=lambda g: (g.problem_id, g.attempt))
-    write_atomically(directory / SCORES, "".join(f"{as_line(asdict(row))}\n" for row in rows))
+    write_atomically(directory / SCORES, "".join(f"{as_line(graded_to_json(row))}\n" for row in rows))
 
 
 def write_judgments(directory: Path, judgments: Iterable[Judgment]) -> None:
@@ -93,6 +93,12 @@ def write_records(directory: Path, records: Iterable[Record]) -> None:
     with replacing(directory / RECORDS) as stream:
         for record in records:
             stream.write(record_line(record))
+
+
+def _table_row(record: Record) -> dict[str, Json]:
+    """A record as a row of the table, whose columns are flat."""
+    row = record_to_json(record)
+    return row if "composed" not in row else {**row, "composed": as_line(row["composed"])}
 
 
 class _Place(NamedTuple):
@@ -115,6 +121,8 @@ class RunStore:
         self.spec = spec
         self._index: dict[Key, _Place] = {}
         self._written = 0
+        self._composed = False
+        """Whether a system of models answered, whose records have one column more."""
         self._lock: IO[bytes] | None = None
         self._stream: FileIO | None = None
         self._last_sync = 0.0
@@ -159,6 +167,7 @@ class RunStore:
         key = (record.problem_id, record.attempt)
         self._index[key] = _Place(self._written, record.completion.finish, record.prompt_hash)
         self._written += 1
+        self._composed |= record.completion.composed is not None
 
     def done(self, key: Key, prompt: str) -> bool:
         """True if this attempt has a completion for this very prompt; a failed attempt is made again."""
@@ -219,6 +228,7 @@ class RunStore:
         columns += [("prompt_hash", "string"), ("text", "string"), ("finish", "string"), ("reasoning", "string")]
         columns += [("opened_think", "bool_"), ("tokens_in", "int32"), ("tokens_out", "int32"), ("seconds", "float64")]
         columns += [("logprob", "float64"), ("error", "string"), ("markup", "string")]
+        columns += [("composed", "string")] if self._composed else []
         schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in columns])
         index: dict[Key, _Place] = {}
         rows = self.current()
@@ -227,7 +237,7 @@ class RunStore:
             pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer,
         ):
             while batch := list(islice(rows, PARQUET_BATCH)):
-                writer.write_table(pyarrow.Table.from_pylist([record_to_json(r) for r in batch], schema=schema))
+                writer.write_table(pyarrow.Table.from_pylist([_table_row(r) for r in batch], schema=schema))
                 for record in batch:
                     place = self._index[record.problem_id, record.attempt]
                     index[record.problem_id, record.attempt] = place._replace(ordinal=len(index))

@@ -10,6 +10,7 @@ from harness.clock import utc_now
 from harness.errors import DataError, NotMeasured
 from harness.metrics import estimate
 from harness.models.base import NO_ROOM
+from harness.run.components import component_totals, total_cost
 from harness.run.plan import PlannedRun, choose_metrics
 from harness.run.result import Item, RunResult, count_warnings
 from harness.run.score import grader_versions
@@ -37,6 +38,8 @@ def summarise(
     estimates, unsupported = _estimates(metrics, graded, job.metrics)
     tokens_in = [row.tokens_in for row in graded if row.tokens_in is not None]
     tokens_out = [row.tokens_out for row in graded if row.tokens_out is not None]
+    components = component_totals(graded, environment)
+    own_cost = _cost(sum(tokens_in), sum(tokens_out), environment)
     return RunResult(
         run_id=job.spec.run_id,
         suite=job.suite.name,
@@ -57,7 +60,8 @@ def summarise(
             "tokens_in": sum(tokens_in) if tokens_in else None,
             "tokens_out": sum(tokens_out) if tokens_out else None,
             "seconds": round(seconds, 3) if seconds is not None else None,
-            "cost": _cost(sum(tokens_in), sum(tokens_out), environment),
+            "cost": total_cost(components) if components else own_cost,
+            **({"components": components} if components else {}),
         },
         finished=utc_now(),
         protocol=job.spec.protocol,

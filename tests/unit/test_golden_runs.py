@@ -22,7 +22,7 @@ from harness.distribution import install_command
 from harness.errors import HarnessError, StoreError
 from harness.run.folder import PROBLEMS, RESULT, SCORES, SPEC, VERDICTS, RunFolder
 from harness.run.result import result_to_json
-from harness.run.rows import problem_to_json
+from harness.run.rows import graded_to_json, problem_to_json
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 EXPECTED: dict[str, Any] = json.loads((GOLDEN / "runs.json").read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def test_every_file_is_read_into_its_type_and_nothing_is_lost(name: str) -> None
     assert list(folder.spec.to_json().items()) == list(folder.spec_json.items())
     if folder.has(RESULT):
         assert plain(result_to_json(folder.result)) == json.loads((folder.path / RESULT).read_text(encoding="utf-8"))
-        assert [plain(asdict(row)) for row in folder.graded] == rows(folder.path / SCORES)
+        assert [plain(graded_to_json(row)) for row in folder.graded] == rows(folder.path / SCORES)
     if folder.has(VERDICTS):
         assert [plain(asdict(row)) for row in folder.judgments] == rows(folder.path / VERDICTS)
     assert [plain(problem_to_json(one)) for one in folder.problems] == rows(folder.path / PROBLEMS)

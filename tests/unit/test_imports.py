@@ -48,7 +48,7 @@ TIERS: list[tuple[str, ...]] = [
     ("judges", "rubrics"),
     ("backends",),
     ("harness.suites",),
-    ("backends.makers",),
+    ("backends.makers", "harness.systems"),
     ("harness.config", "harness.run"),
     (
         "harness.ranking",

@@ -9,7 +9,7 @@ server's name, in any case, at any address, with or without the owner before it;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -47,6 +47,22 @@ def same_model(one: tuple[str, Identity], two: tuple[str, Identity]) -> bool:
     if ("/" in mine) != ("/" in theirs):  # "gpt-4o" and "openai/gpt-4o"
         return mine.rpartition("/")[2] == theirs.rpartition("/")[2]
     return mine == theirs
+
+
+def _share_a_model(one: tuple[str, Identity], two: tuple[str, Identity]) -> bool:
+    """True if a model of the one is a model of the other: a system of models is each of them."""
+    return any(same_model(mine, theirs) for mine in _models_of(*one) for theirs in _models_of(*two))
+
+
+def _models_of(name: str, identity: Identity) -> Iterator[tuple[str, Identity]]:
+    """The model; of a system all of its models, which have no name of their own there."""
+    parts = identity.get("parts")
+    if not isinstance(parts, Mapping):
+        yield name, identity
+        return
+    for role, part in parts.items():
+        if isinstance(part, Mapping):
+            yield from _models_of(f"{name}.{role}", part)
 
 
 def _base(identity: Identity) -> str | None:
@@ -167,7 +183,7 @@ def refuse_self(judges: Sequence[Model], judged: Sequence[tuple[str, Mapping[str
     """Raise `UsageError` if a judge is one of the models (name, identity) it is to judge: it would prefer itself."""
     for judge in judges:
         for name, identity in judged:
-            if not allowed and same_model((judge.name, judge.describe()), (name, identity)):
+            if not allowed and _share_a_model((judge.name, judge.describe()), (name, identity)):
                 raise UsageError(
                     f"the judge {judge.name!r} is the model being judged, and models prefer their own answers: "
                     "name another judge, or say --allow-self"

@@ -1,0 +1,60 @@
+"""Which answers of a model are the same one, by the problem's grader and never by its gold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from backends.rewards.vote import count_votes
+from harness.errors import ConfigError
+from harness.grading import get_grader
+from harness.grading.base import InProcessGrader
+from harness.grading.pool import GradingPool
+from harness.types import Completion, Problem, Request
+
+_APART = ("gym", "lighteval")
+"""Graders whose target is more than an answer: they cannot hold one answer against another."""
+
+
+def refuse_graders(name: str, graders: Collection[str]) -> None:
+    """Raise `ConfigError` for problems whose answers cannot be compared with each other."""
+    for grader in graders:
+        if not grader:
+            raise ConfigError(f"{name} compares answers, and only a judge can read those of this suite")
+        if grader in _APART:
+            raise ConfigError(f"{name} compares answers, and the grader {grader!r} holds them only against the gold")
+
+
+class Voting:
+    """Counts votes; its workers start when a grader first needs them."""
+
+    def __init__(self) -> None:
+        self._pool = GradingPool()
+
+    async def count(self, request: Request, completions: Sequence[Completion]) -> list[set[int]]:
+        """The completions of each different answer, in the order in which the answers came.
+
+        A completion without an answer, one that is cut before it and one that the grader cannot read are in none.
+        Raises `ConfigError` for a request about no problem that has a grader.
+        """
+        problem = request.problem
+        if problem is None or not problem.grader:
+            raise ConfigError("answers can be compared where a problem says by which grader: ask problems of a suite")
+        blind = replace(problem, target="")
+        if isinstance(get_grader(problem.grader), InProcessGrader):
+            return self._count(blind, completions)
+        return await asyncio.to_thread(self._count, blind, completions)
+
+    def _count(self, problem: Problem, completions: Sequence[Completion]) -> list[set[int]]:
+        return count_votes(problem, completions, self._pool)[0]
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self._pool.close(cancel=True)
+
+
+def first_of_largest(votes: Sequence[set[int]]) -> int:
+    """The first completion of the answer with most votes, of equals of the one that came first; 0 without any vote."""
+    sizes = [len(voters) for voters in votes]
+    return min(votes[sizes.index(max(sizes))]) if votes else 0
