@@ -4,8 +4,9 @@
 
 Seconds are CPU seconds of one thread (of all threads with --threads), so that other work on the machine counts little;
 each measurement is a process of its own and rounds take turns. A step's time goes from the end of one step to the end
-of the next, drawing included, and is the median over the steps after the second. "The same rows" are the completions
-of the first generation.
+of the next, drawing included, and is the median over the steps after the second. "The same rows" are, for a pass,
+the completions of the first generation, and for the peak of memory those that GRPO was trained on, step by step, in a
+process that has drawn nothing: what drawing leaves to the process is held before in any other.
 
 | bar | wanted |
 |---|---|
@@ -15,6 +16,7 @@ of the first generation.
 | policy pass against SFT pass on the same rows | at most 1.1 |
 | OPD against GRPO, per token read, teacher of the same size | at most 1.4 |
 | marking, credit and cutting; with journal and collating: share of a step | at most 1 %; 3 % |
+| drawing: share of a step | at most 40 % |
 | peak memory above what is held before, against SFT of the same rows | at most 1.15 |
 | journal of 64 x 4,096 tokens with four arrays: MB, seconds | at most 5; .1 |
 """
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import statistics
 import subprocess
 import sys
@@ -35,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_training import peak_mib, resident_mib
-from on_policy_pieces import decode, journal, passes, same_rows, trainer_of
+from on_policy_pieces import decode, journal, passes, trainer_of
 
 BARS = ("journal", "decode", "grpo", "trl", "opd", "sft", "passes")
 
@@ -52,6 +55,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default=",".join(BARS))
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--kept", type=Path, help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.one:
         import torch
@@ -60,15 +64,17 @@ def main() -> None:
         print(json.dumps(MEASURES[parsed.one](parsed)))
         return
     found: dict[str, list[dict[str, float]]] = {}
-    for _ in range(parsed.rounds):
-        for name in parsed.only.split(","):
-            found.setdefault(name, []).append(in_its_own_process(name))
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(parsed.rounds):
+            for name in parsed.only.split(","):
+                found.setdefault(name, []).append(in_its_own_process(name, Path(folder) / "rows"))
     for line in report({name: best(runs) for name, runs in found.items()}):
         print(line)
 
 
-def in_its_own_process(name: str) -> dict[str, float]:
-    done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", name], capture_output=True, text=True)
+def in_its_own_process(name: str, kept: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, *sys.argv[1:], "--one", name, "--kept", str(kept)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -158,6 +164,13 @@ def rolled(method: str, parsed: argparse.Namespace) -> dict[str, float]:
 
     spent = dict.fromkeys(("make", "draw", "journal", "collate"), 0.0)
     trainer = trainer_of(method, parsed, parsed.steps)
+    of_feed, rows = trainer.feed.batch, []
+
+    def noted(*words: Any) -> Any:
+        rows.append([list(part) for part in of_feed(*words)])
+        return rows[-1]
+
+    trainer.feed.batch = noted
     with (
         timed(Rolls, "make", spent, "make"),
         timed(HfEngine, "draw", spent, "draw"),
@@ -167,6 +180,8 @@ def rolled(method: str, parsed: argparse.Namespace) -> dict[str, float]:
     ):
         found = clocked(trainer)
     trainer.feed.close()
+    if method == "grpo":
+        parsed.kept.write_bytes(pickle.dumps(rows))
     each = {name: seconds / parsed.steps for name, seconds in spent.items()}
     read = trainer.account.total.read / parsed.steps
     each["scoring"] = each["make"] - each["draw"] - each["journal"]
@@ -222,20 +237,18 @@ def stock(parsed: argparse.Namespace) -> dict[str, float]:
 
 
 def supervised(parsed: argparse.Namespace) -> dict[str, float]:
-    """SFT on the completions of the first generation, in the same micro-batches."""
+    """SFT on the completions that GRPO was trained on, in the same micro-batches."""
     from backends.methods.sft import LikelihoodObjective
     from backends.trainers.feed import Fixed
 
-    drawn, parts = same_rows(parsed)
-    drawn.feed.close()
+    steps = pickle.loads(parsed.kept.read_bytes())  # of `grpo`, which goes before
     trainer = trainer_of("sft", parsed, parsed.steps)
-    rows = [example for part in parts for example in part]
 
     class Again(Fixed):
         def batch(self, step: Any, indices: Any, policy: Any) -> Any:
-            return parts
+            return steps[step.number]
 
-    trainer.feed, trainer.objective = Again(rows), LikelihoodObjective()
+    trainer.feed, trainer.objective = Again([one for part in steps[0] for one in part]), LikelihoodObjective()
     return clocked(trainer)
 
 

@@ -161,11 +161,12 @@ def context_of(architecture: Any) -> int | None:
 def _cache_bytes(config: TrainConfig, architecture: Any, columns: int, completions: int) -> int:
     import torch
 
-    from harness.models.hf_load import cached_numbers, default_rows
+    from backends.rollouts.engine_hf import rows_at_once
+    from harness.models.hf_load import cached_numbers
 
     gpu = torch.cuda.is_available()
     width = 2 if config.precision == "bf16" or (config.precision == "auto" and gpu) else 4
-    rows = min(completions, default_rows("cuda" if gpu else "cpu"))
+    rows = min(completions, rows_at_once("cuda" if gpu else "cpu"))
     return rows * columns * cached_numbers(architecture.get_text_config()) * width
 
 

@@ -35,8 +35,9 @@ def choose(
     (Holtzman et al. 2020); among equal probabilities the lower token id comes first.
     """
     logits_BV = logits_BV.float()
-    token_B = logits_BV.argmax(-1)
     drawn = [row for row, temperature in enumerate(temperature_B) if temperature > 0]
+    greedy = len(drawn) < len(temperature_B)
+    token_B = logits_BV.argmax(-1) if greedy else torch.zeros(len(drawn), dtype=torch.long, device=logits_BV.device)
     if drawn:
         token_B = _draw(logits_BV, token_B, drawn, temperature_B, top_p_B, uniform_B)
     logprob_B = _logprobs(logits_BV, token_B)
@@ -69,9 +70,10 @@ def _draw(
             continue
         index = torch.tensor(rows, device=device)
         chosen_BV = logits_BV if len(rows) == logits_BV.shape[0] else logits_BV[index]
-        temperature = torch.tensor([temperature_B[row] for row in rows], device=device)
         uniform = torch.tensor([uniform_B[row] for row in rows], device=device, dtype=torch.float64)
-        probability_BV = (chosen_BV / temperature[:, None]).softmax(-1)
+        if any(temperature_B[row] != 1.0 for row in rows):  # a pass over the vocabulary that would change nothing
+            chosen_BV = chosen_BV / torch.tensor([temperature_B[row] for row in rows], device=device)[:, None]
+        probability_BV = chosen_BV.softmax(-1)
         if nucleus:
             top_p = torch.tensor([top_p_B[row] for row in rows], device=device, dtype=torch.float64)
             token_B[index] = _from_nucleus(probability_BV, top_p, uniform)
