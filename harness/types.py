@@ -123,12 +123,11 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """How a system of models (`harness.systems`) came to its answer: nothing that was generated for it is lost."""
+    """How a system of models (`harness.systems`) came to its answer, and facts that it decided by: nothing is lost."""
 
     replies: tuple[tuple[str, Completion], ...]
     """(role, reply) of each request to its models, as they were made; a role is "model", "teacher"."""
     facts: Mapping[str, Json] = field(default_factory=dict)
-    """What the system decided by: the sizes of a vote, a confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ class Usage:
 class TokenScores:
     """How likely a model finds the tokens of a continuation, given the prompt before it (`Model.score`).
 
-    The prompt is rendered by the model's chat template as it is for an answer, and is not scored itself.
+    The prompt is rendered by the model's chat template as for an answer, and is not scored. `read`: tokens read for it.
     """
 
     ids: tuple[int, ...]
@@ -153,6 +152,7 @@ class TokenScores:
     """Log-probability (nats) of each token, given the prompt and the tokens before it."""
     top: tuple[Mapping[int, float], ...] | None = None
     """At each position the likeliest tokens, id -> log-probability (nats), likeliest first; None if not asked for."""
+    read: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,4 +261,7 @@ class Likelihoods:
         if len({one.ids[0] for one in found}) < len(found):
             return Completion("", "error", error=f"{', '.join(self._words)} begin with the same token")
         told = {word: one.logprobs[0] for word, one in zip(self._words, found, strict=True)}
-        return Completion("", "stop", alternatives=told)
+        read = [one.read for one in found]
+        known = [count for count in read if count is not None]
+        tokens_in, tokens_out = (sum(known), 0) if len(known) == len(read) else (None, None)
+        return Completion("", "stop", alternatives=told, tokens_in=tokens_in, tokens_out=tokens_out)

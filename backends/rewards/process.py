@@ -68,20 +68,26 @@ class Process(Reward):
 
     def score(self, group: RolloutGroup, scorers: Scorers) -> Sequence[Part]:
         """One asking about all ends of all completions."""
-        asked = [self._ends(ends_of(one.text, one.opened_think)) for one in group.rollouts]
+        asked = [self.ends(one.text, one.opened_think) for one in group.rollouts]
         question = question_of(group.record)
         requests = [end_request(question, end) for ends in asked for end in ends]
         replies = iter(scorers.likelihoods(self.prm, requests, (GOOD, BAD)) if requests else ())
-        parts = [self._part(ends, [next(replies) for _ in ends]) if ends else None for ends in asked]
-        told = [part.value for part in parts if part is not None and part.value is not None]
-        least = 0.0 if self.scale == "p" else min(told, default=0.0)
-        return [Part(least) if part is None else part for part in parts]
+        return self.parts(asked, [[next(replies) for _ in ends] for ends in asked])
 
-    def _ends(self, ends: Sequence[End]) -> list[End]:
+    def ends(self, text: str, opened_think: bool = False) -> list[End]:
+        """What of a completion the model is asked about."""
+        ends = ends_of(text, opened_think)
         steps, whole = ends[:-1], ends[-1:]
         if len(steps) > MOST:
             steps = [steps[(place + 1) * len(steps) // MOST - 1] for place in range(MOST)]
         return [*(steps if self.trajectory < 1 else ()), *(whole if self.trajectory > 0 else ())]
+
+    def parts(self, asked: Sequence[Sequence[End]], replies: Sequence[Sequence[Completion]]) -> list[Part]:
+        """What each completion is worth, from its ends and what was said of them."""
+        parts = [self._part(ends, said) if ends else None for ends, said in zip(asked, replies, strict=True)]
+        told = [part.value for part in parts if part is not None and part.value is not None]
+        least = 0.0 if self.scale == "p" else min(told, default=0.0)
+        return [Part(least) if part is None else part for part in parts]
 
     def _part(self, ends: Sequence[End], replies: Sequence[Completion]) -> Part:
         value_of = p_good if self.scale == "p" else log_odds

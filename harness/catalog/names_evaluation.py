@@ -37,6 +37,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "smollm2": ("harness.models.smollm2:build", "SmolLM2-135M-Instruct from an installed package, no download"),
         "tiny": ("harness.models.tiny:build", "3.5M parameters, trained on the embedded world at the first use"),
         "vote": ("harness.systems.vote:build", "vote:<n>:<model>: the majority's answer over n samples of a model"),
+        "bestof": (
+            "harness.systems.bestof:build",
+            "bestof:<n>:<model>: the best of n samples by a reward model (by=trained:<id>)",
+        ),
     },
     "grader": {
         "integer": ("harness.grading.integer:GRADER", "whole numbers: leading zeros, `42.`, boxed, dollars in prose"),

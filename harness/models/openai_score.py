@@ -56,7 +56,7 @@ async def score(
     asked: Mapping[str, Json] = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": max(top, 0)}
     whole: list[Json] = [*prompt, *ids]
     reply = _object(await ask(COMPLETIONS, {"prompt": whole, **asked}, len(whole) + 1))
-    return from_tables(ids, _tables(reply)[len(prompt) :], top)
+    return from_tables(ids, _tables(reply)[len(prompt) :], top, len(whole))
 
 
 def _unusable(message: str) -> Failure:

@@ -21,8 +21,12 @@ def check_continuation(ids: Sequence[int], prompt: int, context: int | None, voc
         raise DataError(f"the continuation holds ids from {min(ids)} to {max(ids)}; the model has {vocabulary} tokens")
 
 
-def from_tables(ids: Sequence[int], tables: Sequence[Mapping[int, float]], top: int) -> TokenScores:
+def from_tables(
+    ids: Sequence[int], tables: Sequence[Mapping[int, float]], top: int, read: int | None = None
+) -> TokenScores:
     """Scores from one table for each token, id -> log-probability: of the token itself and the `top` likeliest.
+
+    `read`: tokens that were read for them.
 
     Raises `ModelError` where a table lacks its token.
     """
@@ -30,9 +34,9 @@ def from_tables(ids: Sequence[int], tables: Sequence[Mapping[int, float]], top: 
         raise ModelError("the log-probabilities that came back are not of the tokens that were asked for")
     logprobs = tuple(table[token] for token, table in zip(ids, tables, strict=True))
     if top <= 0:
-        return TokenScores(tuple(ids), logprobs)
+        return TokenScores(tuple(ids), logprobs, read=read)
     ranked = (sorted(table.items(), key=lambda entry: (-entry[1], entry[0])) for table in tables)
-    return TokenScores(tuple(ids), logprobs, tuple(dict(rank[:top]) for rank in ranked))
+    return TokenScores(tuple(ids), logprobs, tuple(dict(rank[:top]) for rank in ranked), read)
 
 
 class CannotScore:

@@ -178,7 +178,7 @@ class VllmModel:
         except ValueError as error:
             raise DataError(one_line(error, 400)) from error
         tables = [{token: entry.logprob for token, entry in at.items()} for at in final.prompt_logprobs[len(tokens) :]]
-        return from_tables(ids, tables, top)
+        return from_tables(ids, tables, top, len(tokens) + len(ids))
 
     async def close(self) -> None:
         """Stop the engine's process, once it has started; callers that wait for that raise `ModelError`."""

@@ -10,34 +10,17 @@ options of the model.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from harness.errors import ConfigError
 from harness.systems.base import MAIN, Asking, Assembly, System, assemble, calls_of
+from harness.systems.samples import SampleOptions
 from harness.systems.votes import Voting, first_of_largest, refuse_graders
 from harness.types import Completion, Sampling
 
 
-@dataclass(frozen=True, slots=True)
-class VoteOptions:
+@dataclass(frozen=True)
+class VoteOptions(SampleOptions):
     """How the samples of a vote are drawn."""
-
-    temperature: float | None = None
-    """Of the samples; None is the run's."""
-    top_p: float | None = None
-    """Of the samples; None is the run's."""
-
-    def __post_init__(self) -> None:
-        if self.temperature is not None and not 0 < self.temperature <= 10:
-            raise ValueError(f"temperature must be above 0, not {self.temperature:g}: else all samples are one answer")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p:g}")
-
-    def drawn(self, temperature: float, top_p: float) -> dict[str, Any]:
-        """Temperature and top-p of the samples, where the system is asked with these."""
-        own = {"temperature": self.temperature, "top_p": self.top_p}
-        return {"temperature": temperature, "top_p": top_p} | {key: one for key, one in own.items() if one is not None}
 
 
 def build(rest: str, options: Mapping[str, str]) -> Vote:
@@ -62,15 +45,11 @@ class Vote(System[VoteOptions]):
     def check(self, graders: Collection[str], sampling: Sampling) -> None:
         """Answers that can be compared, and samples that differ."""
         refuse_graders(self.name, graders)
-        drawn = replace(sampling, **self.options.drawn(sampling.temperature, sampling.top_p))
-        refuse_greedy(self.name, self.number, drawn.temperature)
-        super().check(graders, drawn)
+        super().check(graders, self.options.of(sampling, self.name, self.number))
 
     async def compose(self, asking: Asking) -> Completion:
         """Draw all samples at once, and count."""
-        drawn = self.options.drawn(asking.request.temperature, asking.request.top_p)
-        refuse_greedy(self.name, self.number, drawn["temperature"])
-        samples = await asking.draw(MAIN, self.number, **drawn)
+        samples = await asking.draw(MAIN, self.number, **self.options.drawn(asking.request, self.name, self.number))
         votes = await self._voting.count(asking.request, samples)
         asking.facts["votes"] = [len(voters) for voters in votes]
         return samples[first_of_largest(votes)]
@@ -79,12 +58,3 @@ class Vote(System[VoteOptions]):
         """Stop what counts, then close the model."""
         self._voting.close()
         await super().close()
-
-
-def refuse_greedy(name: str, samples: int, temperature: float) -> None:
-    """Raise `ConfigError` for samples that would all be the same."""
-    if temperature == 0:
-        raise ConfigError(
-            f"{name}: {samples} samples at temperature 0 are {samples} copies of one answer; say --model-arg "
-            "temperature=0.7, of the samples alone, or --temperature 0.7"
-        )
