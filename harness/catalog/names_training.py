@@ -13,6 +13,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.makers.perspectives:Perspectives",
             "Add right rationales from several perspectives.",
         ),
+        "flip": (
+            "backends.makers.flip:FlippedLabels",
+            "Reasoning for the right label and for a wrong one: pairs for orpo.",
+        ),
         "rationales": ("backends.makers.cotd:Rationales", "Let a teacher think, and not answer (CoTD-PO)."),
         "candidates": ("backends.makers.cotd:Candidates", "Let a student answer given those thoughts, with rewards."),
         "structure": ("backends.makers.structure:StepLists", "Cut paths of reasoning into steps, checked (RLKD)."),
