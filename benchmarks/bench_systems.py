@@ -99,7 +99,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     told = parser.parse_args()
     parts = {f"model.{key}": value for key, value in _stub(told.latency).items()}
-    rows = [measured("vote", "vote:5:mock:gold", {"temperature": "0.7", **parts}, [5], told)]
+    teacher = {"teacher": "mock:gold", **{key.replace("model", "teacher"): value for key, value in parts.items()}}
+    drawn = {"temperature": "0.7", **parts}
+    rows = [
+        measured("vote", "vote:5:mock:gold", drawn, [5], told),
+        measured("cascade", "cascade:3:mock:silent", {**drawn, **teacher}, [3, 1], told),
+    ]
     print(json.dumps(rows, indent=1))
 
 

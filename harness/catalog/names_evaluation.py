@@ -41,6 +41,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "harness.systems.bestof:build",
             "bestof:<n>:<model>: the best of n samples by a reward model (by=trained:<id>)",
         ),
+        "cascade": (
+            "harness.systems.cascade:build",
+            "cascade:<n>:<model>: the teacher (teacher=<model>) is asked where n samples disagree, or one is unsure",
+        ),
     },
     "grader": {
         "integer": ("harness.grading.integer:GRADER", "whole numbers: leading zeros, `42.`, boxed, dollars in prose"),

@@ -89,7 +89,7 @@ def standing_row(standing: Standing) -> Row:
         "tokens_out": result.totals.get("tokens_out"),
         "seconds": result.totals.get("seconds"),
         "cost": result.totals.get("cost"),
-        **({"components": components} if (components := result.totals.get("components")) else {}),
+        **{name: found for name in ("components", "break_even") if (found := result.totals.get(name))},
         "finished": result.finished,
         "warnings": list(warnings_of(result)),
         "run_id": result.run_id,
@@ -200,6 +200,15 @@ def _takes(row: Row) -> str:
     return "; ".join(f"{role}: {_each(row, role)}" for role in components) if isinstance(components, Mapping) else "-"
 
 
+def _breaks_even(row: Row) -> str:
+    """After how many answers a cascade has paid for what its student is shown."""
+    even = row.get("break_even")
+    if not isinstance(even, Mapping):
+        return "-"
+    answers = number(row, "break_even", "answers")
+    return f"no: {even.get('why')}" if answers is None else f"after {count(answers)}"
+
+
 def _each(row: Row, role: str) -> str:
     answers, shown = number(row, "components", role, "answers") or 1.0, []
     for name, unit in (("calls", "calls"), ("tokens_in", "in"), ("tokens_out", "out"), ("cost", "cost")):
@@ -225,6 +234,7 @@ COLUMNS = (
     *(_status(status) for status in STATUSES if status != "scored"),
     Column("warnings", _warned, right=True),
     Column("an answer takes", _takes),
+    Column("breaks even", _breaks_even, right=True),
     Column("tokens total", lambda row: count(number(row, "tokens_out")), right=True),
     Column("cost", lambda row: count(number(row, "cost")), right=True),
 )

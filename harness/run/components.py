@@ -6,6 +6,7 @@ here they are told apart. A model within a system within a system has the role "
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -78,3 +79,30 @@ def total_cost(components: Mapping[str, Mapping[str, Json]]) -> float | None:
     """Cost of all components; None unless each has one."""
     costs = [one["cost"] for one in components.values()]
     return None if any(cost is None for cost in costs) else sum(float(str(cost)) for cost in costs)
+
+
+def break_even(graded: Sequence[Graded], environment: Mapping[str, Json]) -> dict[str, Json]:
+    """After how many answers a system with a teacher has paid for what it was shown; {} where nobody said its cost.
+
+    demo_cost / (cost of a teacher's answer - cost of an answer); the teacher's is the mean over those it gave here.
+    `answers` is None where it never pays, and where the teacher gave none or a price is missing; `why` says which.
+    """
+    demo, components = environment.get("demo_cost"), component_totals(graded, environment)
+    if not isinstance(demo, int | float) or not components:
+        return {}
+    taught = sum(any(_is_teacher(role) for role in row.usage) for row in graded)
+    if not taught:
+        return {"demo_cost": demo, "answers": None, "why": "the teacher was never asked: nothing tells what it costs"}
+    cost = total_cost(components)
+    paid = total_cost({role: one for role, one in components.items() if _is_teacher(role)})
+    if cost is None or paid is None:
+        return {"demo_cost": demo, "answers": None, "why": "a price is missing"}
+    alone, own = paid / taught, cost / len(graded)
+    found: dict[str, Json] = {"demo_cost": demo, "teacher_cost": alone, "cost": own}
+    if own >= alone:
+        return {**found, "answers": None, "why": "an answer costs no less than the teacher's"}
+    return {**found, "answers": math.ceil(demo / (alone - own) - 1e-9)}
+
+
+def _is_teacher(role: str) -> bool:
+    return role.partition(".")[0] == "teacher"

@@ -10,7 +10,7 @@ from harness.clock import utc_now
 from harness.errors import DataError, NotMeasured
 from harness.metrics import estimate
 from harness.models.base import NO_ROOM
-from harness.run.components import component_totals, total_cost
+from harness.run.components import break_even, component_totals, total_cost
 from harness.run.plan import PlannedRun, choose_metrics
 from harness.run.result import Item, RunResult, count_warnings
 from harness.run.score import grader_versions
@@ -62,6 +62,7 @@ def summarise(
             "seconds": round(seconds, 3) if seconds is not None else None,
             "cost": total_cost(components) if components else own_cost,
             **({"components": components} if components else {}),
+            **({"break_even": even} if (even := break_even(graded, environment)) else {}),
         },
         finished=utc_now(),
         protocol=job.spec.protocol,
