@@ -16,93 +16,38 @@ of processes reads the shares of all of them. The jsonl alone is what `harness m
 from __future__ import annotations
 
 import hashlib
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.rollouts.arrays import Arrays, pack, unpack
-from backends.rollouts.rows import field, group_row, line, marks_row, read_group, read_marks, rollouts
-from backends.rollouts.types import RolloutGroup, TeacherRow
+from backends.rollouts.arrays import Arrays, pack
+from backends.rollouts.journal_file import (
+    NAME,
+    SCHEMA,
+    TEACHER,
+    JournalFile,
+    Marked,
+    PartName,
+    file_name,
+    groups_of,
+    marked_of,
+    read_journal,
+)
+from backends.rollouts.rows import field, group_row, line, marks_row
+from backends.rollouts.types import RolloutGroup
 from harness.errors import StoreError
-from harness.files import check_folder, delete, parse_json, read_bytes, replacing
+from harness.files import check_folder, delete, replacing
 
 FOLDER, ASIDE = "rollouts", "aside"
 Keep = Literal["all", "text", "none"]
 """What stays of generations that no checkpoint needs any more: everything, the jsonl, nothing."""
-PartName = Literal["drawn", "marked"]
-
-_SCHEMA = 1
-_NAME = re.compile(r"(\d{6,12})\.(\d{1,6})of(\d{1,6})\.(drawn|marked)\.(jsonl|npz)")
-_DRAWN = ("prompts", "tokens", "logps")
-_TEACHER = ("logps_T", "ids_TK", "topk_TK")
-
-
-class FileName(NamedTuple):
-    """What the name of a journal's file tells."""
-
-    generation: int
-    rank: int
-    processes: int
-    part: PartName
-
-
-def file_name(path: Path) -> FileName | None:
-    """None for a file of another name, such as one that is being written."""
-    found = _NAME.fullmatch(path.name)
-    return None if found is None else FileName(int(found[1]), int(found[2]), int(found[3]), found[4])  # type: ignore[arg-type]
-
-
-class Marked(NamedTuple):
-    """A generation as it was before it was trained on."""
-
-    groups: list[RolloutGroup]
-    """With marks and teacher rows."""
-    extras: dict[str, list[NDArray[Any] | None]]
-    """Further arrays, one for each completion in the groups' order."""
-    judged: tuple[int, int] = (0, 0)
-    """Tokens that judges read and wrote for it."""
-
-
-@dataclass(frozen=True)
-class JournalFile:
-    """One process's share of one part, as it lies on disk; nothing but its header has been checked."""
-
-    path: Path
-    header: Mapping[str, Any]
-    lines: Sequence[Any]
-
-    @property
-    def generation(self) -> int:
-        """Number of the generation."""
-        return field(self.header, "generation", int)
-
-    def beside(self, part: PartName) -> Path:
-        """Where that part of the same share lies."""
-        return self.path.with_name(re.sub(r"\.(drawn|marked)\.", f".{part}.", self.path.name))
-
-
-def read_journal(path: Path) -> JournalFile:
-    """Read a jsonl of a journal; raises `StoreError` for one that is damaged, `OSError` where there is none."""
-    try:
-        lines = [parse_json(row) for row in read_bytes(path).splitlines()]
-        header: Any = lines[0] if lines else None
-        if field(header, "schema", int) != _SCHEMA:
-            raise ValueError(f"schema {header['schema']}, this version reads {_SCHEMA}")
-        for name in ("part", "stage", "fingerprint", "settings", "arrays"):
-            field(header, name, str)
-        if field(header, "groups", int) != len(lines) - 1 or field(header, "generation", int) < 0:
-            raise ValueError(f"{len(lines) - 1} groups where its header tells of {header['groups']}")
-    except ValueError as error:
-        raise _damaged(path, error) from error
-    return JournalFile(path, header, lines[1:])
 
 
 def fingerprint(model: Any) -> str:
@@ -172,7 +117,7 @@ class Journal:
         rows = [row for group in groups for row in group.teacher or (None,) * len(group.rollouts)]
         arrays: dict[str, Sequence[NDArray[Any] | None]] = {}
         if any(row is not None for row in rows):
-            arrays = {f"teacher.{name}": [getattr(row, name, None) for row in rows] for name in _TEACHER}
+            arrays = {f"teacher.{name}": [getattr(row, name, None) for row in rows] for name in TEACHER}
         arrays |= {f"extra.{name}": items for name, items in (extras or {}).items()}
         drawn = read_journal(self._path(generation, "drawn", self.rank, self.processes))
         told = {"fingerprint": fingerprint, "drawn": drawn.header["arrays"], "judged": list(judged)}
@@ -181,20 +126,20 @@ class Journal:
     def drawn(self, generation: int, fingerprint: str) -> list[RolloutGroup] | None:
         """What these weights drew for this process; None: draw. Raises `StoreError` for damaged files."""
         found = self._own(generation, "drawn", fingerprint) or self._take_over(generation, fingerprint)
-        return None if found is None else _groups(found)
+        return None if found is None else groups_of(found)
 
     def marked(self, generation: int, fingerprint: str) -> Marked | None:
         """What was made of it, if that was written down too; None: mark. Raises `StoreError` for damaged files."""
         found = self._own(generation, "marked", fingerprint) or self._take_over(generation, fingerprint, marked=True)
         groups = self.drawn(generation, fingerprint)
-        return None if groups is None or found is None else _marked(found, groups)
+        return None if groups is None or found is None else marked_of(found, groups)
 
     def prune(self, before_generation: int, keep: Keep) -> None:
         """Let go of what no checkpoint needs: the arrays, or everything, of generations before this one."""
         if keep == "all" or not self.place.is_dir():
             return
         for path in [*self.place.iterdir(), *(self.place / ASIDE).glob("*")]:
-            name = _NAME.match(path.name)
+            name = NAME.match(path.name)
             if name and int(name[1]) < before_generation and (keep == "none" or name[5] == "npz"):
                 with suppress(FileNotFoundError):  # another process prunes the same folder
                     delete(path)
@@ -214,7 +159,7 @@ class Journal:
     ) -> None:
         path = self._path(generation, part, self.rank, self.processes)
         packed = pack(arrays)
-        header = {"schema": _SCHEMA, "part": part, "stage": self.stage, "generation": generation, **told}
+        header = {"schema": SCHEMA, "part": part, "stage": self.stage, "generation": generation, **told}
         header |= {"settings": self.settings, "groups": len(lines), "arrays": hashlib.sha256(packed).hexdigest()}
         text = "".join(map(line, (header, *lines)))
         try:
@@ -287,10 +232,10 @@ class Journal:
             marks = self._whole(generation, "marked", processes, fingerprint) if drawn and marked else None
             if not drawn or (marked and not marks):
                 continue
-            groups = [_groups(share) for share in drawn]
+            groups = [groups_of(share) for share in drawn]
             self.write_drawn(generation, field(drawn[0].header, "version", int), fingerprint, self._mine(groups))
             if marks is not None:
-                told = [_marked(share, of) for share, of in zip(marks, groups, strict=True)]
+                told = [marked_of(share, of) for share, of in zip(marks, groups, strict=True)]
                 mine = self._mine([_by_group(one) for one in told])
                 extras = {name: [array for _, arrays in mine for array in arrays[name]] for name in told[0].extras}
                 own = told[self.rank :: self.processes]  # so that all processes together tell what all had told
@@ -318,73 +263,6 @@ class Journal:
 
 def _ids(values: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.ascontiguousarray(values, np.int32)
-
-
-def _damaged(path: Path, why: object) -> StoreError:
-    return StoreError(
-        f"{path} is damaged ({why}): delete it and run the same command again, which draws and marks that generation "
-        "once more"
-    )
-
-
-def _arrays(share: JournalFile) -> dict[str, list[NDArray[Any] | None]]:
-    path = share.path.with_suffix(".npz")
-    try:
-        packed = read_bytes(path)
-        if hashlib.sha256(packed).hexdigest() != share.header["arrays"]:
-            raise ValueError("not the arrays that were written")
-        return unpack(packed)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise _damaged(path, error) from error
-
-
-def _groups(share: JournalFile) -> list[RolloutGroup]:
-    """What a drawn part holds."""
-    arrays = _arrays(share)
-    try:
-        present = {name: [item for item in arrays.get(name, []) if item is not None] for name in _DRAWN}
-        groups, start = [], 0
-        for row in share.lines:
-            end = start + len(rollouts(row))
-            own = {name: items[start:end] for name, items in present.items() if name != "prompts"}
-            if any(len(items) != end - start for items in own.values()):
-                raise ValueError("fewer arrays than completions")
-            groups.append(read_group(row, present["prompts"], own))
-            start = end
-        return groups
-    except ValueError as error:
-        raise _damaged(share.path, error) from error
-
-
-def _marked(share: JournalFile, groups: Sequence[RolloutGroup]) -> Marked:
-    """What a marked part says of the groups that were drawn."""
-    arrays = _arrays(share)
-    try:
-        total = sum(len(group.rollouts) for group in groups)
-        if len(share.lines) != len(groups) or any(len(items) != total for items in arrays.values()):
-            raise ValueError("its marks are of other completions than those drawn")
-        teacher = _teacher(arrays, total)
-        whole, start = [], 0
-        for row, group in zip(share.lines, groups, strict=True):
-            end = start + len(group.rollouts)
-            marks = read_marks(row, group.record.id, end - start)
-            whole.append(replace(group, marks=marks, teacher=tuple(teacher[start:end])))
-            start = end
-        extras = {name.removeprefix("extra."): items for name, items in arrays.items() if name.startswith("extra.")}
-        read, wrote = (int(tokens) for tokens in field(share.header, "judged", list))
-        return Marked(whole, extras, (read, wrote))
-    except (ValueError, TypeError) as error:
-        raise _damaged(share.path, error) from error
-
-
-def _teacher(arrays: Mapping[str, Sequence[NDArray[Any] | None]], total: int) -> list[TeacherRow | None]:
-    """A row for each completion; none at all where no teacher was asked."""
-    if f"teacher.{_TEACHER[0]}" not in arrays:
-        return []
-    columns = [arrays.get(f"teacher.{name}", [None] * total) for name in _TEACHER]
-    return [None if logps is None else TeacherRow(logps, ids, top) for logps, ids, top in zip(*columns, strict=True)]
 
 
 def _by_group(marked: Marked) -> list[tuple[RolloutGroup, dict[str, list[NDArray[Any] | None]]]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from backends.rollouts.journal import FOLDER, JournalFile, file_name, read_journal
+from backends.rollouts.journal import FOLDER
+from backends.rollouts.journal_file import JournalFile, file_name, read_journal
 from backends.rollouts.rows import field, finish_of, read_marks, read_record, rollouts
 from backends.rollouts.types import RolloutMark
 from harness.errors import StoreError
