@@ -14,7 +14,7 @@ from backends.losses.divergence import Kind, token_divergence
 from backends.losses.entropy import token_entropy
 from backends.losses.policy import Norm
 from backends.losses.selection import entropy_gate, most_uncertain, opener, ranking_nll
-from backends.methods._on_policy import Seen, Term, Want, Weight
+from backends.methods._terms import Seen, Term, Want, Weight
 
 
 @dataclass(frozen=True)

@@ -25,22 +25,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from backends.base import Rolling, Stage
-from backends.methods._on_policy import (
-    EntropyTerm,
-    KlTerm,
-    OnPolicyObjective,
-    PolicyTerm,
-    Rule,
-    Seen,
-    Term,
-    Weight,
-    at,
-)
+from backends.base import ExampleMaker, Rolling, Stage
+from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, group_credit, keep_all
+from backends.methods._terms import EntropyTerm, KlTerm, PolicyTerm, Rule, Seen, Term, Weight, at
 from backends.rewards.total import parse_weights
 from backends.rollouts.prompts import prompts
+from backends.rollouts.types import Context
 from backends.teachers.local import End
+from backends.teachers.moving import SelfTeacherOptions
 from harness.types import Json
 
 Among = Literal["none", "response", "group"]
@@ -117,11 +110,14 @@ def policy_stage(
     verified: bool = False,
     marked: bool = True,
     more: Sequence[Term] = (),
+    own: SelfTeacherOptions | None = None,
+    context: Context | None = None,
+    examples: ExampleMaker = prompts,
 ) -> Stage:
     """A stage on completions that the student draws, with a policy term and what the options add to it.
 
     `rule` reads the `teacher`; `verified` methods must know what is right; a method that is not `marked` credits every
-    completion alike.
+    completion alike. `own`: the teacher is the student itself, which reads completions behind what `context` tells.
     """
     surrogates, end = options.surrogates(), getattr(options, "end", None)
     terms: list[Term] = [PolicyTerm(surrogates, rule, ("teacher",) if teacher else ()), *more]
@@ -129,8 +125,8 @@ def policy_stage(
         terms.append(KlTerm(options.kl, options.kl_coef))
     if options.entropy_coef:
         terms.append(EntropyTerm(options.entropy_coef))
-    objective: Callable[[], OnPolicyObjective] = partial(OnPolicyObjective, method, options, terms, end=end)
+    objective: Callable[[], OnPolicyObjective] = partial(OnPolicyObjective, method, options, terms, end=end, own=own)
     parts = parse_weights(options.weights) if options.total == "normalise_then_sum" else None
     credit = group_credit(surrogates.scale, verified=verified, parts=parts) if marked else keep_all
-    rolling = Rolling(credit, options.weights, rollout or {}, compares=marked)
-    return Stage("train", ("prompt",), prompts, objective, settings, rolling=rolling)
+    rolling = Rolling(credit, options.weights, rollout or {}, compares=marked, context=context)
+    return Stage("train", ("prompt",), examples, objective, settings, rolling=rolling)

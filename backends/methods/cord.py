@@ -18,10 +18,9 @@ from backends.losses.credit import Scale
 from backends.losses.selection import early_and_far
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._policy_options import PolicyOptions
-from backends.methods._self_teacher import told_more
 from backends.methods._teacher_rl import policy_stage
 from backends.teachers.contexts import CLEAN
-from backends.teachers.moving import Own
+from backends.teachers.moving import SelfTeacherOptions
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {
@@ -55,8 +54,12 @@ def stages(options: CordOptions) -> tuple[Stage, ...]:
     """One, on prompts alone."""
     by_value = partial(early_and_far, alpha=options.alpha, top=options.top, beta=options.beta)
     term = DivergenceTerm("reverse_kl", coefficient=options.distill, by_value=by_value)
-    stage = policy_stage("cord", options, SETTINGS, ROLLOUT, more=[term])
-    return (told_more(stage, Own(), CLEAN, CLEAN.prompts("cord")),)
+    return (
+        policy_stage(
+            "cord", options, SETTINGS, ROLLOUT,
+            more=[term], own=SelfTeacherOptions(), context=CLEAN, examples=CLEAN.prompts("cord"),
+        ),
+    )  # fmt: skip
 
 
 METHOD = TrainMethod(

@@ -21,8 +21,9 @@ from torch import Tensor
 from backends.base import Rolling, Stage, Step, TrainMethod, must_be
 from backends.losses.apa import RewardNorm, ScoreNorm, apa_loss
 from backends.losses.policy import Norm
-from backends.methods._on_policy import NllTerm, OnPolicyObjective, PolicyTerm
+from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions
+from backends.methods._terms import NllTerm, PolicyTerm
 from backends.records.record import TrainRecord
 from backends.records.spans import together
 from backends.rollouts.prompts import prompts

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backends.base import Stage, Step, TrainMethod, must_be, refuse_unused
-from backends.methods._on_policy import TeacherKlTerm
 from backends.methods._teacher_rl import Among, TeacherOptions, d_added, policy_stage
+from backends.methods._terms import TeacherKlTerm
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {

@@ -10,12 +10,15 @@ that nobody showed them: the number "leak" and its alarm watch for that, and val
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from backends.base import Stage, TrainMethod, must_be, refuse_unused
+from backends.base import Rolling, Stage, TrainMethod, must_be, refuse_unused
 from backends.methods._distributions import DivergenceTerm
-from backends.methods._self_teacher import SelfTeacherOptions, self_stage
+from backends.methods._on_policy import OnPolicyObjective
+from backends.methods._policy_options import PolicyOptions, keep_all
 from backends.teachers.contexts import SOLUTION
+from backends.teachers.moving import SelfTeacherOptions
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {
@@ -47,9 +50,9 @@ class OpsdOptions(SelfTeacherOptions):
 def stages(options: OpsdOptions) -> tuple[Stage, ...]:
     """One, on prompts alone."""
     term = DivergenceTerm(options.divergence, options.beta, most=options.clip_tau)
-    return (
-        self_stage("opsd", options.own, [term], SOLUTION, SETTINGS, ROLLOUT, examples=SOLUTION.prompts("opsd")),
-    )  # fmt: skip
+    objective = partial(OnPolicyObjective, "opsd", PolicyOptions(weights=""), [term], own=options)
+    rolling = Rolling(keep_all, "", ROLLOUT, context=SOLUTION, ratio=False, compares=False)
+    return (Stage("train", ("prompt",), SOLUTION.prompts("opsd"), objective, SETTINGS, rolling=rolling),)
 
 
 METHOD = TrainMethod(

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from backends.base import Rolling, Stage, Step, TrainMethod, must_be
-from backends.methods._on_policy import NllTerm, OnPolicyObjective
+from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, group_credit
+from backends.methods._terms import NllTerm
 from backends.rollouts.prompts import prompts
 from backends.rollouts.types import Credited, RolloutGroup
 from harness.types import Json

@@ -21,15 +21,15 @@ from torch import Tensor
 from backends.base import ExampleMaker, Rolling, Stage, Step, TrainMethod, must_be
 from backends.losses.nll import token_logps
 from backends.methods._distributions import DivergenceTerm
-from backends.methods._on_policy import OnPolicyObjective, Seen, Term
-from backends.methods._policy_options import PolicyOptions, group_credit
-from backends.methods._self_teacher import self_stage
+from backends.methods._on_policy import OnPolicyObjective
+from backends.methods._policy_options import PolicyOptions, group_credit, keep_all
+from backends.methods._terms import Seen, Term
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised
 from backends.rollouts.prompts import prompts
 from backends.rollouts.types import Credited, RolloutGroup
 from backends.teachers.contexts import Revision
-from backends.teachers.moving import Own
+from backends.teachers.moving import SelfTeacherOptions
 from harness.errors import DataError
 from harness.types import Json
 
@@ -105,16 +105,16 @@ def part(share: float, first: bool) -> ExampleMaker:
 def stages(options: SdZeroOptions) -> tuple[Stage, ...]:
     """Learning to revise, then to need no revision; on different records."""
     rewards = PolicyOptions(weights=options.weights)
-    objective = partial(OnPolicyObjective, "sd_zero", rewards, [TraceTerm()])
-    rolling = Rolling(traces, options.weights, REVISED, revise=Revision(), ratio=False)
+    learning = partial(OnPolicyObjective, "sd_zero", rewards, [TraceTerm()])
+    revised = Rolling(traces, options.weights, REVISED, revise=Revision(), ratio=False)
     term = DivergenceTerm("reverse_kl", top_k=options.top_k)
+    without = partial(OnPolicyObjective, "sd_zero", rewards, [term], own=SelfTeacherOptions())
+    told = Rolling(keep_all, options.weights, ROLLOUT, context=Revision(), ratio=False, compares=False)
+    first, second = (part(options.srt_share, first) for first in (True, False))
     return (
-        Stage("srt", ("prompt",), part(options.srt_share, True), objective, SRT, share=0.5, rolling=rolling),
-        self_stage(
-            "sd_zero", Own(), [term], Revision(), DISTILL, ROLLOUT,
-            name="distill", share=0.5, examples=part(options.srt_share, False), options=rewards,
-        ),
-    )  # fmt: skip
+        Stage("srt", ("prompt",), first, learning, SRT, share=0.5, rolling=revised),
+        Stage("distill", ("prompt",), second, without, DISTILL, share=0.5, rolling=told),
+    )
 
 
 METHOD = TrainMethod(

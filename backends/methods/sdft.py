@@ -9,11 +9,14 @@ of its own replies, and forgets less of the rest than by likelihood of the exper
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from backends.base import Stage, TrainMethod, must_be
+from backends.base import Rolling, Stage, TrainMethod, must_be
 from backends.methods._distributions import DivergenceTerm
-from backends.methods._self_teacher import SelfTeacherOptions, self_stage
+from backends.methods._on_policy import OnPolicyObjective
+from backends.methods._policy_options import PolicyOptions, keep_all
 from backends.teachers.contexts import DEMONSTRATION
+from backends.teachers.moving import SelfTeacherOptions
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 32, "epochs": 1}
@@ -38,8 +41,9 @@ class SdftOptions(SelfTeacherOptions):
 def stages(options: SdftOptions) -> tuple[Stage, ...]:
     """One, on prompts alone."""
     term = DivergenceTerm("jsd", options.alpha, top_k=options.top_k)
-    examples = DEMONSTRATION.prompts("sdft")
-    return (self_stage("sdft", options.own, [term], DEMONSTRATION, SETTINGS, ROLLOUT, examples=examples),)
+    objective = partial(OnPolicyObjective, "sdft", PolicyOptions(weights=""), [term], own=options)
+    rolling = Rolling(keep_all, "", ROLLOUT, context=DEMONSTRATION, ratio=False, compares=False)
+    return (Stage("train", ("prompt",), DEMONSTRATION.prompts("sdft"), objective, SETTINGS, rolling=rolling),)
 
 
 METHOD = TrainMethod(

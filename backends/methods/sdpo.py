@@ -10,16 +10,18 @@ sibling nor feedback is left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
-from backends.base import Stage, TrainMethod, must_be
+from backends.base import Rolling, Stage, TrainMethod, must_be
 from backends.methods._distributions import DivergenceTerm
-from backends.methods._on_policy import Seen
-from backends.methods._policy_options import PolicyOptions
-from backends.methods._self_teacher import SelfTeacherOptions, self_stage
+from backends.methods._on_policy import OnPolicyObjective
+from backends.methods._policy_options import PolicyOptions, keep_all
+from backends.methods._terms import Seen
+from backends.rollouts.prompts import prompts
 from backends.teachers.contexts import Sibling
-from backends.teachers.moving import Which
+from backends.teachers.moving import SelfTeacherOptions, Which
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {
@@ -63,14 +65,9 @@ def stages(options: SdpoOptions) -> tuple[Stage, ...]:
     most = options.is_clip
     gate = None if most is None else lambda seen: bounded_ratio(seen, most)
     term = DivergenceTerm("jsd", options.alpha, gate=gate, top_k=options.top_k)
-    rewards = PolicyOptions(weights=options.weights)
-    context = Sibling(options.success)
-    return (
-        self_stage(
-            "sdpo", options.own, [term], context, SETTINGS, ROLLOUT,
-            options=rewards, ratio=most is not None, compares=True,
-        ),
-    )  # fmt: skip
+    objective = partial(OnPolicyObjective, "sdpo", PolicyOptions(weights=options.weights), [term], own=options)
+    rolling = Rolling(keep_all, options.weights, ROLLOUT, context=Sibling(options.success), ratio=most is not None)
+    return (Stage("train", ("prompt",), prompts, objective, SETTINGS, rolling=rolling),)
 
 
 METHOD = TrainMethod(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backends.base import Stage, TrainMethod, must_be
-from backends.methods._on_policy import Rule
 from backends.methods._teacher_rl import (
     TeacherOptions,
     d_added,
@@ -18,6 +17,7 @@ from backends.methods._teacher_rl import (
     policy_stage,
     scaled_by_d,
 )
+from backends.methods._terms import Rule
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {

@@ -15,8 +15,9 @@ from typing import Literal
 
 from backends.base import Rolling, Stage, TrainMethod, must_be, refuse_unused
 from backends.methods._distributions import DivergenceTerm, OpenerTerm, UncertainTerm, certainty_gate
-from backends.methods._on_policy import OnPolicyObjective, Term
+from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, keep_all
+from backends.methods._terms import Term
 from backends.rollouts.prompts import prompts
 from harness.types import Json
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.base import Step, Training
+from backends.base import Step, Training, must_be, refuse_unused
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.schedules import ParameterMean
@@ -50,31 +50,36 @@ Which = Literal["initial", "ema", "self"]
 
 
 @dataclass(frozen=True)
-class Own:
-    """Which weights a self-teacher has."""
+class SelfTeacherOptions:
+    """Options of methods whose teacher is the student itself: whose weights it has."""
 
-    which: Which = "initial"
+    teacher: Which = "initial"
+    """The student as it began, a running mean of it, or as it is."""
     rate: float = 0.05
-    """Of "ema": how much of itself the student gives to the mean at each step; the mean keeps the rest."""
+    """Of teacher=ema: how much of itself the student gives to the mean at each step."""
+
+    def __post_init__(self) -> None:
+        must_be(self, "from 0 to 1", "rate")
+        refuse_unused(self, self.teacher == "ema", "teacher=ema", "rate")
 
 
 class SelfTeacher:
     """The student at another time, told more: it reads the rows aside, and what it says is moved to the student's."""
 
-    def __init__(self, training: Training, method: str, own: Own) -> None:
+    def __init__(self, training: Training, method: str, own: SelfTeacherOptions) -> None:
         """Keep the weights as they are. Raises `ConfigError` where each device holds a part of them."""
         self._training, self._own, self._at = training, own, 0
         self._what = f"{method} keeps weights of another time"
         self._mean: ParameterMean | None = None
-        if own.which != "self":
-            rho = 1.0 if own.which == "initial" else 1.0 - own.rate
+        if own.teacher != "self":
+            rho = 1.0 if own.teacher == "initial" else 1.0 - own.rate
             self._mean = ParameterMean(trained_weights(training.model, self._what), rho=rho)
         self.tokens = len(training.tokenizer)
         """Rows of an output layer that are tokens."""
 
     def follow(self, step: Step) -> None:
         """Take in what the step before has made of the student, once a step."""
-        if self._mean is not None and self._own.which == "ema" and step.number != self._at:
+        if self._mean is not None and self._own.teacher == "ema" and step.number != self._at:
             self._mean.update(trained_weights(self._training.model, self._what))
             self._at = step.number
 
@@ -94,7 +99,7 @@ class SelfTeacher:
 
     def state_dict(self) -> dict[str, Any]:
         """The running mean, and the step it was last updated at; what never moves is made again."""
-        return {"mean": self._mean.state_dict(), "at": self._at} if self._mean and self._own.which == "ema" else {}
+        return {"mean": self._mean.state_dict(), "at": self._at} if self._mean and self._own.teacher == "ema" else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the running mean of a checkpoint."""

@@ -15,7 +15,7 @@ from objective_steps import Student, Taken, assert_invariant, assert_same_step
 from backends.base import Step
 from backends.losses.credit import normalised_sum
 from backends.losses.policy import log_ratio_of, over_step, surrogate
-from backends.methods._on_policy import Beside, EntropyTerm, KlTerm, NllTerm, OnPolicyObjective, PolicyTerm
+from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import VARIANTS, PolicyOptions, group_credit, keep_all
 from backends.methods._teacher_rl import (
     TeacherOptions,
@@ -27,6 +27,7 @@ from backends.methods._teacher_rl import (
     scaled_by_d,
     towards_teacher,
 )
+from backends.methods._terms import Beside, EntropyTerm, KlTerm, NllTerm, PolicyTerm
 from backends.methods.gkd import GkdOptions
 from backends.methods.kd import DistillObjective
 from backends.rollouts.types import RolloutGroup, RolloutMark

@@ -64,7 +64,7 @@ def test_each_completion_has_its_groups_clipping() -> None:
 
 
 def test_a_group_may_go_as_far_as_its_number_says(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
-    import backends.methods._on_policy as module
+    import backends.methods._terms as module
 
     seen: list[list[float]] = []
     real = module.surrogate

@@ -27,7 +27,7 @@ from backends.methods.sdpo import SdpoOptions
 from backends.records.segments import CODE, Encoded, Encoder, Example
 from backends.rollouts.cutting import example_of
 from backends.rollouts.types import Credited, Rollout
-from backends.teachers.moving import Own, SelfTeacher, Which, moved, trained_weights
+from backends.teachers.moving import SelfTeacher, SelfTeacherOptions, Which, moved, trained_weights
 from harness.errors import ConfigError, DataError
 
 METHODS = ("opsd", "sdft", "sdpo", "cord", "sd_zero")
@@ -168,7 +168,7 @@ def shifted(student: Student, by: float) -> None:
 @pytest.mark.parametrize(("which", "expected"), [("ema", 0.05), ("initial", 0.0)])
 def test_the_mean_keeps_what_it_does_not_take(student: Student, which: Which, expected: float) -> None:
     before = {name: weight.clone() for name, weight in trained_weights(student.model, "").items()}
-    teacher = SelfTeacher(student.training(()), "opsd", Own(which))
+    teacher = SelfTeacher(student.training(()), "opsd", SelfTeacherOptions(which))
     shifted(student, 1.0)
     for _ in range(3):  # a step's micro-batches take it in once
         teacher.follow(Step(1, 9))
@@ -176,7 +176,7 @@ def test_the_mean_keeps_what_it_does_not_take(student: Student, which: Which, ex
     assert mean is not None
     for name, value in mean.state_dict().items():
         torch.testing.assert_close(value, before[name] + expected)
-    again = SelfTeacher(student.training(()), "opsd", Own(which))
+    again = SelfTeacher(student.training(()), "opsd", SelfTeacherOptions(which))
     again.load_state_dict(teacher.state_dict())
     again.follow(Step(1, 9))
     if which == "ema":
@@ -189,8 +189,8 @@ def test_the_mean_keeps_what_it_does_not_take(student: Student, which: Which, ex
 
 def test_a_frozen_teacher_says_the_same_whatever_the_student_becomes(student: Student) -> None:
     batch = student.batch(aside(completions()))
-    teacher = SelfTeacher(student.training(()), "opsd", Own())
-    live = SelfTeacher(student.training(()), "opsd", Own("self"))
+    teacher = SelfTeacher(student.training(()), "opsd", SelfTeacherOptions())
+    live = SelfTeacher(student.training(()), "opsd", SelfTeacherOptions("self"))
     before, also = teacher.logps(batch, 1.0), live.logps(batch, 1.0)
     assert torch.equal(before, also)
     shifted(student, 0.05)
@@ -208,15 +208,17 @@ def test_with_an_adapter_the_student_as_it_began_is_the_one_without(tmp_path: Pa
 
     student = Student(tmp_path)
     batch = student.batch(aside(completions()))
-    bare = SelfTeacher(student.training(()), "opsd", Own("self")).logps(batch, 1.0)
+    bare = SelfTeacher(student.training(()), "opsd", SelfTeacherOptions("self")).logps(batch, 1.0)
     student.model = peft.get_peft_model(student.model, peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
-    teacher = SelfTeacher(student.training(()), "opsd", Own())
+    teacher = SelfTeacher(student.training(()), "opsd", SelfTeacherOptions())
     weights = trained_weights(student.model, "")
     with torch.no_grad():
         for weight in weights.values():
             weight.add_(0.3)
     assert torch.equal(teacher.logps(batch, 1.0), bare)
-    assert not torch.allclose(SelfTeacher(student.training(()), "opsd", Own("self")).logps(batch, 1.0), bare)
+    assert not torch.allclose(
+        SelfTeacher(student.training(()), "opsd", SelfTeacherOptions("self")).logps(batch, 1.0), bare
+    )
     kept = teacher._mean
     assert kept is not None and len(kept.state_dict()) == len(weights) == 4  # the adapter alone
 
@@ -339,7 +341,7 @@ def test_cord_is_reverse_kl_beside_the_reward(student: Student) -> None:
 def test_a_divergence_term_weighs_by_its_own_values(student: Student) -> None:
     def taken(**told: Any) -> Taken:
         term = DivergenceTerm("reverse_kl", **told)
-        objective = OnPolicyObjective("x", PolicyOptions(weights=""), [term], own=Own())
+        objective = OnPolicyObjective("x", PolicyOptions(weights=""), [term], own=SelfTeacherOptions())
         return student.step(set_up(objective, student, completions()), aside(completions()))
 
     plain = taken()

@@ -11,7 +11,8 @@ import transformers
 from rollout_groups import group, record
 
 from backends.base import Objective, Stage, Step, TrainMethod, load_method
-from backends.methods._on_policy import KlTerm, OnPolicyObjective, PolicyTerm
+from backends.methods._on_policy import OnPolicyObjective
+from backends.methods._terms import KlTerm, PolicyTerm
 from backends.methods.curio_rl import CurioRlOptions
 from backends.methods.curiosft import CurioObjective
 from backends.methods.rjudge import RjudgeOptions

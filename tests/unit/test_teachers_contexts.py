@@ -20,7 +20,6 @@ from backends.rollouts.monitor import text_numbers
 from backends.rollouts.planning import PHRASE
 from backends.rollouts.types import Rollout, RolloutGroup, RolloutMark
 from backends.teachers.contexts import CLEAN, DEMONSTRATION, SOLUTION, Revision, Sibling, solution_of, template
-from backends.teachers.moving import Own
 from harness.errors import DataError
 from harness.types import Finish, Message
 
@@ -142,7 +141,8 @@ def test_what_a_method_tells_and_whom() -> None:
         *_, stage = found.stages(found.options())
         assert stage.rolling is not None and stage.rolling.context == context
         objective = stage.objective()
-        assert isinstance(objective, OnPolicyObjective) and objective.own == Own(which)
+        assert isinstance(objective, OnPolicyObjective) and objective.own is not None
+        assert (objective.own.teacher, objective.own.rate) == (which, 0.05)
 
 
 @pytest.mark.parametrize("method", METHODS)
