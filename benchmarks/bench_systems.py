@@ -103,6 +103,7 @@ def main() -> None:
     drawn = {"temperature": "0.7", **parts}
     rows = [
         measured("vote", "vote:5:mock:gold", drawn, [5], told),
+        measured("budget", "budget:1:mock:gold", parts, [1, 1], told),
         measured("cascade", "cascade:3:mock:silent", {**drawn, **teacher}, [3, 1], told),
     ]
     print(json.dumps(rows, indent=1))

@@ -45,6 +45,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "harness.systems.cascade:build",
             "cascade:<n>:<model>: the teacher (teacher=<model>) is asked where n samples disagree, or one is unsure",
         ),
+        "budget": ("harness.systems.budget:build", "budget:<N>:<model>: think for at most N tokens, then answer"),
     },
     "grader": {
         "integer": ("harness.grading.integer:GRADER", "whole numbers: leading zeros, `42.`, boxed, dollars in prose"),
