@@ -110,9 +110,13 @@ def chain_alone(encoded: Encoded) -> Encoded:
 
 def answer_only(encoder: Encoder, record: TrainRecord) -> Encoded:
     """The answer without any chain, as the whole response."""
-    _, answer = chain_and_answer(record)
+    return in_words(encoder, record, chain_and_answer(record)[1])
+
+
+def in_words(encoder: Encoder, record: TrainRecord, text: str) -> Encoded:
+    """A text that is no chain and answer, as the whole response, behind a think block that the prompt may open."""
     prompt = encoder.prompt(record)
-    return encoder.encode(prompt, f"{prompt.closing}\n{answer}" if prompt.opened_think else answer)
+    return encoder.encode(prompt, f"{prompt.closing}\n{text}" if prompt.opened_think else text)
 
 
 def chain_only(encoder: Encoder, record: TrainRecord) -> Encoded:

@@ -1,9 +1,11 @@
-"""The methods that see a record in two views: CasCoD, MT-CoT, distilling step-by-step and SCOTT.
+"""The methods that see a record in two views: CasCoD, MT-CoT, MT-Re, MT-Ra, distilling step-by-step and SCOTT.
 
 With alpha a method's share, c a chain (rationale), a its answer, q the question, and NLL the token mean of a view,
 
     CasCoD        L = (1 - alpha) * NLL(c | q) + alpha * NLL(a | q, c)
     MT-CoT        L = (1 - alpha) * NLL(c, a | q) + alpha * NLL(a | q, "[Answer Prediction]:")
+    MT-Re         L = (1 - alpha) * NLL(c | q, "[Explanation Generation]:") + alpha * NLL(a | q)
+    MT-Ra         L = (1 - alpha) * NLL(a, c | q, "[Explanation Generation]:") + alpha * NLL(a | q)
     step-by-step  L = (1 - alpha) * NLL(c | "explain:", q) + alpha * NLL(a | q)
     SCOTT         L = (1 - alpha) * NLL(c, a | q) + alpha * NLL(a' | "[Counterfactual]", q, c')
 
@@ -25,8 +27,10 @@ from backends.methods._views import (
     ViewOptions,
     answer_only,
     chain_alone,
+    chain_and_answer,
     chain_given,
     chain_only,
+    in_words,
     tagged,
     view_stages,
     whole,
@@ -45,6 +49,22 @@ def _cascod(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
 def _mt_cot(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
     """The answer to the tagged question; the whole response."""
     return answer_only(encoder, tagged(record, after="[Answer Prediction]:")), whole(encoder, record)
+
+
+_EXPLAIN = "[Explanation Generation]:"
+
+
+def _mt_re(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
+    """The answer; the rationale of the tagged question."""
+    return answer_only(encoder, record), chain_only(encoder, tagged(record, after=_EXPLAIN))
+
+
+def _mt_ra(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
+    """The answer; the answer and then the rationale, to the tagged question."""
+    chain, answer = chain_and_answer(record)
+    return answer_only(encoder, record), in_words(
+        encoder, tagged(record, after=_EXPLAIN), f"{answer}\n\nExplanation: {chain}"
+    )
 
 
 def _step_by_step(encoder: Encoder, record: TrainRecord) -> Sequence[Encoded]:
@@ -124,6 +144,34 @@ MT_COT = _method(
         "only the answer's task has a tag: the other one is asked as evaluation asks it",
         "tag and training settings are those of CasCoD's code, which compares with it; alpha 0.5 is ours",
     ),
+)
+_LI = (
+    "Li et al. 2022, Explanations from Large Language Models Make Small Reasoners Better, arXiv 2210.06726; "
+    "Hase et al. 2020, arXiv 2010.04119"
+)
+_AS_MT_COT = (
+    "the answer's task has no tag: it is the one that is used at test time, and is asked as evaluation asks it",
+    "tag, training settings and alpha 0.5 are those of `mt_cot` here",
+)
+MT_RE = _method(
+    "mt_re",
+    "two tasks: the answer alone; the rationale alone (reasoning)",
+    _LI,
+    _mt_re,
+    {"answer": "alpha", "explanation": "rest"},
+    0.5,
+    CASCOD_SETTINGS,
+    _AS_MT_COT,
+)
+MT_RA = _method(
+    "mt_ra",
+    "two tasks: the answer alone; the answer and then its rationale (rationalisation)",
+    _LI,
+    _mt_ra,
+    {"answer": "alpha", "explanation": "rest"},
+    0.5,
+    CASCOD_SETTINGS,
+    _AS_MT_COT,
 )
 STEP_BY_STEP = _method(
     "step_by_step",

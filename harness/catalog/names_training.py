@@ -8,6 +8,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "synth": ("backends.makers.embedded:Synth", "Write records of the embedded world: no data, no model."),
         "traces": ("backends.makers.traces:Traces", "Let a teacher answer prompts; keep what the grader confirms."),
         "dual": ("backends.makers.dual:Dual", "Rectify wrong chains, corrupt right ones: pairs for krsl."),
+        "corrections": (
+            "backends.makers.corrections:Corrections",
+            "What is wrong in a solution, and it put right (lema, tailored).",
+        ),
         "shorten": ("backends.makers.shorten:Shorten", "Rewrite responses to the length that their problems deserve."),
         "perspectives": (
             "backends.makers.perspectives:Perspectives",
@@ -68,6 +72,19 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "the rationale, then the answer given the rationale, each with its own mean",
         ),
         "mt_cot": ("backends.methods.two_views:MT_COT", "two tasks: the answer alone; the rationale and its answer"),
+        "mt_re": ("backends.methods.two_views:MT_RE", "two tasks: the answer alone; the rationale alone (reasoning)"),
+        "mt_ra": (
+            "backends.methods.two_views:MT_RA",
+            "two tasks: the answer alone; the answer and then its rationale (rationalisation)",
+        ),
+        "lema": (
+            "backends.methods.lema:METHOD",
+            "right solutions, and corrections of wrong ones, of which only the correction is learnt (LEMA)",
+        ),
+        "tailored": (
+            "backends.methods.tailored:METHOD",
+            "right rationales, nearer to each other than to a wrong one, by rounds (Learn-to-Reason)",
+        ),
         "step_by_step": (
             "backends.methods.two_views:STEP_BY_STEP",
             "the label, and the rationale as a second task that is not needed at test time",

@@ -1,4 +1,4 @@
-"""CasCoD, MT-CoT, step-by-step, SCOTT: what each view reads and learns, values by hand, reductions, invariances."""
+"""CasCoD, MT-CoT, MT-Re, MT-Ra, step-by-step, SCOTT: what each view reads and learns, values by hand, reductions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from objective_steps import Student, assert_invariant, record, think
 
 from backends.methods import sft
 from backends.methods._views import ViewOptions
-from backends.methods.two_views import CASCOD, MT_COT, SCOTT, STEP_BY_STEP
+from backends.methods.two_views import CASCOD, MT_COT, MT_RA, MT_RE, SCOTT, STEP_BY_STEP
 from backends.records.segments import Encoder
 from backends.records.synth import synth_records
 from harness.errors import ConfigError, DataError
@@ -19,7 +19,7 @@ RECORDS = [
     record(1, response=think("2 * 2 = 4. 4 - 1 = 3.", "So 3."), rejected=think("2 * 2 = 5.", "5")),
     record(2, response=think("7.", "7"), rejected=think("8. No, 9.", "9")),
 ]
-METHODS = {method.name: method for method in (CASCOD, MT_COT, STEP_BY_STEP, SCOTT)}
+METHODS = {method.name: method for method in (CASCOD, MT_COT, MT_RE, MT_RA, STEP_BY_STEP, SCOTT)}
 
 
 def stage(name, **options):
@@ -51,6 +51,11 @@ def test_views_of_a_synth_record(student):
         [plain, ("answer", f"{answer}<|end|>")],
         [("prompt", f"u:explain: {question}\na:"), ("think", f"{chain}<|end|>")],
     ]
+    explain = ("prompt", f"u:{question}\n\n[Explanation Generation]:\na:")
+    label = [plain, ("answer", f"{answer}<|end|>")]
+    assert shown(student, "mt_re", one) == [label, [explain, ("think", f"{chain}<|end|>")]]
+    (_, (asked, *told)) = shown(student, "mt_ra", one)
+    assert asked == explain and "".join(text for _, text in told) == f"{answer}\n\nExplanation: {chain}<|end|>"
     wrong_start, tag, wrong_end = one.rejected.partition("</think>")
     assert shown(student, "scott", one) == [
         [plain, ("think", start), ("answer", end)],
@@ -101,8 +106,8 @@ def test_by_hand(student, name, alpha):
     chosen = stage(name, alpha=alpha)
     examples = student.examples(chosen.examples, RECORDS)
     means = [-torch.cat(student.logps(examples, slot)).mean() for slot in (0, 1)]
-    own = {"cascod": 0.1, "mt_cot": 0.5, "step_by_step": 0.5, "scott": 0.5}[name] if alpha is None else alpha
-    shares = (own, 1 - own) if name in ("mt_cot", "step_by_step") else (1 - own, own)
+    own = (0.1 if name == "cascod" else 0.5) if alpha is None else alpha
+    shares = (own, 1 - own) if name not in ("cascod", "scott") else (1 - own, own)
     loss = shares[0] * means[0] + shares[1] * means[1]
     taken = student.step(chosen.objective(), examples)
     assert taken.loss == pytest.approx(loss.item(), rel=1e-6)
