@@ -229,6 +229,16 @@ def hacking(seen: SeriesByName) -> Iterator[Sign]:
                 f"while accuracy fell from {falls.start:.3f} to {falls.now:.3f}: look at the texts (`harness models "
                 "rollouts ID`), lower its weight",
             )
+    if found := seen.of("reward", ACCURACY):
+        reward, accuracy = found
+        yield Sign(
+            "hacking/reward",
+            "hacking",
+            accuracy.drift < -_SE_WHOLE and reward.drift > -_SE,
+            f"reward hacking: since the beginning accuracy fell from {accuracy.start:.3f} to {accuracy.now:.3f} and "
+            f"the reward did not ({reward.start:.3f} to {reward.now:.3f}): it pays for something else, or hardly tells "
+            "completions apart and the learning rate is too high for what it does tell",
+        )
     if found := seen.of("repetition"):
         (repeated,) = found
         yield Sign(

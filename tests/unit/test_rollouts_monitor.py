@@ -249,12 +249,19 @@ def format_only(step: int, numbers: dict[str, float], rng: np.random.Generator) 
     return {"accuracy": accuracy, "reward/accuracy": accuracy, "reward": numbers["reward/format"]}
 
 
+def saturated(step: int, numbers: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
+    """The form that is paid for is there from the beginning, so the reward has nowhere to go: accuracy goes."""
+    paid = rng.binomial(COMPLETIONS, 0.92) / COMPLETIONS
+    return format_only(step, numbers, rng) | {"reward/format": paid, "reward": paid}
+
+
 def ramp(name: str, start: float, end: float, by: int = 30) -> Plant:
     return lambda step, numbers, rng: {name: start + (end - start) * min(1.0, step / by)}
 
 
 PLANTED: dict[str, tuple[Plant, str]] = {
     "hacking/format": (format_only, "the reward format rose"),
+    "hacking/reward": (saturated, "and the reward did not"),
     "hacking/repetition": (ramp("repetition", 0.08, 0.5), "are repetitions, 11% at first"),
     "hacking/reward/structure.shuffled": (ramp("reward/structure.shuffled", 0.05, 0.6), "structure says yes to"),
     "hacking/distinct": (
@@ -295,8 +302,9 @@ def test_a_planted_fault_is_told_once(key: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_reward_for_format_alone_is_told_within_forty_steps(seed: int) -> None:
-    found = [step for step, sign in told(format_only, seed) if sign.kind == "hacking"]
+@pytest.mark.parametrize("plant", [format_only, saturated])
+def test_a_reward_for_format_alone_is_told_within_forty_steps(plant: Plant, seed: int) -> None:
+    found = [step for step, sign in told(plant, seed) if sign.kind == "hacking"]
     assert found and found[0] < 40
 
 
