@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -68,16 +68,17 @@ class Recipe:
     seed: int = 0
 
 
-def pretrain(recipe: Recipe, tokenizer: Any) -> Any:
+def pretrain(recipe: Recipe, tokenizer: Any, rows: Sequence[Row] | None = None) -> Any:
     """The trained `LlamaForCausalLM`, in float32, on the CPU; progress goes to stderr.
 
-    The caller's random state is left alone. Raises `PrerequisiteError` if torch has no Muon.
+    `rows` are taught in place of the recipe's own. The caller's random state is left alone. Raises `PrerequisiteError`
+    if torch has no Muon.
     """
     import torch
 
     model = _untrained(recipe, tokenizer)
     optimisers = _optimisers(model, recipe)
-    batches = _batches(sequences(recipe, tokenizer), recipe.batch)
+    batches = _batches(sequences(recipe, tokenizer) if rows is None else rows, recipe.batch)
     total = len(batches)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(
@@ -142,7 +143,7 @@ def _response(problem: SynthProblem, rng: Rng, wrong: float) -> str:
     return render(chain, "plain" if problem.question.startswith(UNTHINKING) else "think", boxed=False)
 
 
-def _batches(rows: list[Row], size: int) -> list[list[Row]]:
+def _batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
     """Rows of like length together, within windows of 16 batches, so that padding is little and the order random."""
     batches = []
     for start in range(0, len(rows), _WINDOW * size):

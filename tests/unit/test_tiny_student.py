@@ -145,6 +145,14 @@ def test_training_lowers_the_loss_of_every_chain() -> None:
     assert loss(pretrain(SMALL, tokenizer())) < loss(pretrain(recipe, tokenizer())) - 0.3
 
 
+def test_other_rows_can_be_taught_in_place_of_its_own() -> None:
+    own = sequences(SMALL, tokenizer())
+    given, other = pretrain(SMALL, tokenizer(), own).state_dict(), pretrain(SMALL, tokenizer(), own[::-1]).state_dict()
+    plain = pretrain(SMALL, tokenizer()).state_dict()
+    assert all(torch.equal(plain[name], given[name]) for name in plain)
+    assert not all(torch.equal(plain[name], other[name]) for name in plain)
+
+
 def test_it_is_made_with_the_same_number_of_threads_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path))
     seen = []
