@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from harness.catalog import load
-from harness.errors import UsageError
+from harness.errors import ConfigError, UsageError
+from harness.options import parse_options
 from harness.types import Json
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from backends.teachers.local import LocalTeacher
     from backends.trainers.batch import Batch
 
+T = TypeVar("T")
 Need = Literal["teacher text", "teacher logits", "rewards", "models"]
 """What a method needs beyond a student and prompts with responses."""
 
@@ -237,12 +239,34 @@ class NoOptions:
     """A method without options of its own."""
 
 
-Range = Literal["from 0 to 1", "above 0", "0 or more", "at least 1"]
+_SMALLEST, _LARGEST, _MOST = 1e-12, 1e9, 2**31 - 1
+"""Sizes of fractions, and of whole numbers, with which float32 and the libraries below still compute."""
+
+
+def parse_settings(cls: type[T], given: Mapping[str, object], owner: str) -> T:
+    """`parse_options` for what training computes with: no number of a size with which nothing can be computed.
+
+    Raises `ConfigError`.
+    """
+    parsed = parse_options(cls, given, owner)
+    for name in (item.name for item in fields(cast(Any, parsed))):
+        value = getattr(parsed, name)
+        if isinstance(value, float) and value and not _SMALLEST <= abs(value) <= _LARGEST:
+            raise ConfigError(
+                f"option {name!r} of {owner} must be 0 or from {_SMALLEST:g} to {_LARGEST:g} in size, not {value!r}"
+            )
+        if isinstance(value, int) and abs(value) > _MOST:
+            raise ConfigError(f"option {name!r} of {owner} must be at most {_MOST}, not {value!r}")
+    return parsed
+
+
+Range = Literal["from 0 to 1", "above 0", "0 or more", "at least 1", "from 0.001 to 1000"]
 _RANGES: Mapping[Range, Callable[[float], bool]] = {
     "from 0 to 1": lambda value: 0 <= value <= 1,
     "above 0": lambda value: value > 0,
     "0 or more": lambda value: value >= 0,
     "at least 1": lambda value: value >= 1,
+    "from 0.001 to 1000": lambda value: 0.001 <= value <= 1000,  # a temperature: scores over it must stay finite
 }
 
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from backends.base import parse_settings
 from harness.errors import ConfigError, UnknownName
 from harness.hashing import canonical_json, short_hash
-from harness.options import parse_options
 from harness.spent import Counted
 from harness.types import Json
 
@@ -180,4 +180,4 @@ class Runtime:
 
 def settings_from(values: Mapping[str, Json]) -> Settings:
     """Settings of plain values. Raises `ConfigError` for an unknown key, a wrong type or a bad value."""
-    return parse_options(Settings, values, "train")
+    return parse_settings(Settings, values, "train")

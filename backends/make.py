@@ -8,13 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from backends.base import MakeMethod
+from backends.base import MakeMethod, parse_settings
 from backends.config import TrainConfig
 from backends.load import canonical, find_weights, finished
 from backends.provenance import provenance
 from harness.hashing import canonical_json, short_hash
 from harness.models.hf_source import fingerprint_of
-from harness.options import parse_options
 from harness.registry import CARD, MODEL, ModelCard, make_id, models_dir, write_card
 from harness.types import Json
 
@@ -24,7 +23,7 @@ def make_model(method: MakeMethod, config: TrainConfig, results_dir: Path) -> Mo
 
     Raises `ConfigError` for options that do not say what to make or models that do not fit, and what loading raises.
     """
-    options: Any = parse_options(method.options, config.options, config.method)
+    options: Any = parse_settings(method.options, config.options, config.method)
     # By their whole ids, before this model's folder is there: a beginning could then mean both.
     named = {spec: canonical(spec, results_dir) for spec in method.reads(options)}
     parents = [named[spec] for spec in method.reads(options)]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from backends.base import Stage, TrainMethod, load_method
+from backends.base import Stage, TrainMethod, load_method, parse_settings
 from backends.config import Settings, TrainConfig
 from backends.load import canonical, check_vocabulary, find_weights, load_tokenizer
 from backends.records.preflight import odd_lines, preflight
@@ -25,7 +25,6 @@ from backends.world import processes
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
 from harness.models.hf_source import Source
-from harness.options import parse_options
 from harness.registry import make_id
 from harness.types import Json
 
@@ -120,7 +119,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     if not isinstance(method, TrainMethod):
         raise ConfigError(f"{config.method} trains nothing and needs no plan")
     config = replace(config, student=canonical(config.student, results_dir))
-    options: Any = parse_options(method.options, weighed(method.options, config), config.method)
+    options: Any = parse_settings(method.options, weighed(method.options, config), config.method)
     reads = method.reads_teacher is not None and method.reads_teacher(options)
     if reads and config.teacher is None:
         raise ConfigError(

@@ -10,11 +10,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backends.config import Runtime, TrainConfig
 from backends.plan import Plan, plan_training
+from backends.rollouts.settings import MOST
+from backends.train import check_scorers, enough_memory
 from backends.world import processes
 from harness.errors import UsageError
 
@@ -80,8 +83,9 @@ class RolloutProbe:
         return [*lines, *(f"  warning: {line}" for line in self.warnings)]
 
 
-def probe(config: TrainConfig, results_dir: Path, groups: int) -> RolloutProbe:
+def probe(config: TrainConfig, results_dir: Path, groups: int, runtime: Runtime | None = None) -> RolloutProbe:
     """Draw so many groups with the student as it is. Raises what planning and training raise."""
+    runtime = runtime or Runtime()
     plan = plan_training(config, results_dir)
     stage = next((stage for stage in plan.stages if stage.rolled is not None), None)
     if stage is None or stage.rolled is None:
@@ -91,6 +95,11 @@ def probe(config: TrainConfig, results_dir: Path, groups: int) -> RolloutProbe:
     if processes() > 1:
         raise UsageError("--probe is one process: run it without accelerate")
     size = groups * stage.rolled.settings.group
+    if size > MOST:
+        raise UsageError(
+            f"--probe {groups} draws {size:,} completions, which are in memory at once: at most {MOST:,}, say fewer"
+        )
+    check_scorers(plan, runtime, results_dir)
     own = {"max_steps": 1, "batch_size": size, "micro_batch": None, "scheduler": "constant"}
     settings = {key: value for key, value in config.settings.items() if key.rpartition(".")[2] not in own}
     changed = replace(
@@ -102,7 +111,9 @@ def probe(config: TrainConfig, results_dir: Path, groups: int) -> RolloutProbe:
         count="student",
     )
     with tempfile.TemporaryDirectory(prefix="harness-probe-") as folder:
-        numbers, seconds = _one_step(plan_training(changed, results_dir), stage.stage.name, Path(folder), results_dir)
+        alone = plan_training(changed, results_dir)
+        runtime = replace(runtime, logging_steps=1, save_steps=None, report_to=())
+        numbers, seconds = _one_step(alone, stage.stage.name, Path(folder), results_dir, runtime)
     if stage.stage.rolling is None or not stage.stage.rolling.compares:
         numbers.pop("flat", None)  # its rewards are looked at and train nothing
     return RolloutProbe(
@@ -115,20 +126,19 @@ def probe(config: TrainConfig, results_dir: Path, groups: int) -> RolloutProbe:
     )
 
 
-def _one_step(plan: Plan, name: str, folder: Path, results_dir: Path) -> tuple[dict[str, float], float]:
+def _one_step(
+    plan: Plan, name: str, folder: Path, results_dir: Path, runtime: Runtime
+) -> tuple[dict[str, float], float]:
     """(numbers, seconds) of the first step of a stage."""
     from backends.trainers.callbacks import Watch
     from backends.trainers.setup import make_trainer
 
     stage = next(stage for stage in plan.stages if stage.stage.name == name)
     watch = Watch(name, folder / "metrics.jsonl", None, None, None, None)
-    trainer = make_trainer(
-        plan, stage, Runtime(logging_steps=1), watch, folder / "checkpoints" / name, None, results_dir
-    )
-    try:
-        trainer.begin()
-        began = time.monotonic()
-        trainer.train()
-        return dict(trainer.last_numbers), time.monotonic() - began
-    finally:
-        trainer.feed.close()
+    with enough_memory(stage):
+        trainer = make_trainer(plan, stage, runtime, watch, folder / "checkpoints" / name, None, results_dir)
+        with closing(trainer.feed):
+            trainer.begin()
+            began = time.monotonic()
+            trainer.train()
+            return dict(trainer.last_numbers), time.monotonic() - began

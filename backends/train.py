@@ -25,11 +25,13 @@ from backends.config import Runtime, TrainConfig
 from backends.load import finished
 from backends.plan import Plan, StagePlan, plan_training
 from backends.provenance import check_reporters, provenance
+from backends.rewards.asked import AskedModels
 from backends.rewards.scorers import refuse_unasked
 from backends.world import is_first
 from harness.errors import Interrupted, StoreError, TrainingStopped
 from harness.files import check_folder, open_lock, read_json, write_atomically
 from harness.models.base import import_extra
+from harness.models.budget import Budget
 from harness.models.hf_source import fingerprint_of
 from harness.registry import CARD, MODEL, ModelCard, models_dir, write_card
 from harness.spent import Spent, read_spent
@@ -60,17 +62,29 @@ def train(
     runtime = runtime or Runtime()
     check_reporters(runtime.report_to)
     plan = plan or plan_training(config, results_dir)
-    asked = [spec for stage in plan.stages if stage.rolled is not None for spec in stage.rolled.totals.models]
-    refuse_unasked(asked, runtime.judge_options, runtime.judge_budget)
+    check_scorers(plan, runtime, results_dir)
     folder = models_dir(results_dir) / plan.model_id
     if (folder / CARD).is_file():
         return finished(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with _alone(folder), _nothing_left(folder):
         if (folder / CARD).is_file():  # written since, by who had the lock
             return finished(folder)
         run = _Run(plan, folder, runtime, watch)
         return run.finish(run.stages())
+
+
+def check_scorers(plan: Plan, runtime: Runtime, results_dir: Path) -> None:
+    """Make the models that the rewards ask and let them go, before anything is written: a card or a key may be missing.
+
+    Raises what `load_model` raises, and `ConfigError` for options and a budget that do not fit them.
+    """
+    asked = [spec for stage in plan.stages if stage.rolled is not None for spec in stage.rolled.totals.models]
+    refuse_unasked(asked, runtime.judge_options, runtime.judge_budget)
+    if asked:
+        budget = None if runtime.judge_budget is None else Budget.parse(runtime.judge_budget)
+        with closing(AskedModels(None, results_dir, runtime.judge_options, budget)) as models:
+            models.open(asked)
 
 
 @contextmanager
@@ -89,6 +103,17 @@ def _alone(folder: Path) -> Iterator[None]:
         raise StoreError(f"cannot write to {folder} ({error.strerror}): name another --results-dir") from error
     with lock:
         yield
+
+
+@contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Remove the folder of a training that was refused before it began: `harness models` would count it."""
+    try:
+        yield
+    except BaseException:
+        if is_first() and all(path.is_dir() or path.name == _LOCK for path in folder.rglob("*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 class _Run:
@@ -132,7 +157,7 @@ class _Run:
             if stage.stage.name not in self.state["done"]:
                 if self.first:  # killed before its numbers were written: its checkpoint is still there
                     shutil.rmtree(folder, ignore_errors=True)
-                with _enough_memory(stage):
+                with enough_memory(stage):
                     self._stage(stage, folder, done)
                 gc.collect()
             done = folder
@@ -259,7 +284,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _enough_memory(stage: StagePlan) -> Iterator[None]:
+def enough_memory(stage: StagePlan) -> Iterator[None]:
     """One line for the two ways in which torch says that memory ran out."""
     try:
         yield

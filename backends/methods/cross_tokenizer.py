@@ -59,7 +59,7 @@ class UldOptions:
 
     def __post_init__(self) -> None:
         must_be(self, "0 or more", "weight", "nll_weight")
-        must_be(self, "above 0", "temperature")
+        must_be(self, "from 0.001 to 1000", "temperature")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class GoldOptions:
 
     def __post_init__(self) -> None:
         must_be(self, "from 0 to 1", "lam", "beta", "matched")
-        must_be(self, "above 0", "temperature")
+        must_be(self, "from 0.001 to 1000", "temperature")
         must_be(self, "0 or more", "nll_weight")
 
 

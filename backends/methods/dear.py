@@ -46,7 +46,7 @@ class DearOptions:
 
     def __post_init__(self) -> None:
         must_be(self, "from 0 to 1", "alpha")
-        must_be(self, "above 0", "temperature")
+        must_be(self, "from 0.001 to 1000", "temperature")
 
 
 def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:

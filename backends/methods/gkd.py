@@ -40,7 +40,7 @@ class GkdOptions:
 
     def __post_init__(self) -> None:
         must_be(self, "from 0 to 1", "lam", "beta")
-        must_be(self, "above 0", "temperature")
+        must_be(self, "from 0.001 to 1000", "temperature")
         must_be(self, "at least 1", "top_k")
         refuse_unused(self, self.top_k is not None, "top_k=…", "mass")
 

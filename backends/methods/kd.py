@@ -57,7 +57,7 @@ class KdOptions:
 
     def __post_init__(self) -> None:
         must_be(self, "from 0 to 1", "beta")
-        must_be(self, "above 0", "temperature")
+        must_be(self, "from 0.001 to 1000", "temperature")
         must_be(self, "at least 1", "top_k")
         must_be(self, "0 or more", "nll_weight")
         if self.source == "stored" and self.mass == "tail" and self.temperature != 1:

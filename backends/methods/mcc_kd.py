@@ -46,7 +46,7 @@ class MccKdOptions:
 
     def __post_init__(self) -> None:
         must_be(self, "0 or more", "alpha")
-        must_be(self, "above 0", "temperature")
+        must_be(self, "from 0.001 to 1000", "temperature")
         must_be(self, "from 0 to 1", "jaccard")
 
 

@@ -117,8 +117,8 @@ def named_grader(record: TrainRecord) -> str | None:
         return None
     if not isinstance(name, str) or name not in catalog.entries("grader"):
         raise DataError(
-            f"record {record.id!r} names the grader {name!r}, which does not exist: say --grader with one of "
-            f"{', '.join(catalog.entries('grader'))}"
+            f"record {record.id!r} names the grader {name!r}, which does not exist: say 'grader' in its meta (of "
+            f"`harness data`: --grader), one of {', '.join(catalog.entries('grader'))}"
         )
     return name
 
@@ -148,6 +148,6 @@ def require_checkable(records: Iterable[TrainRecord], what: str) -> None:
     if bad:
         raise DataError(
             f"{what} keeps only what a grader confirms, and {len(bad)} of {len(records)} records have no 'gold' or "
-            f"no grader, the first {bad[0]!r}: add 'gold', and say --grader (integer, number, math, …) or "
-            "put 'grader' in their meta"
+            f"no grader, the first {bad[0]!r}: add 'gold', and say 'grader' (integer, number, math, …) "
+            "in their meta, or --grader where a command has it"
         )

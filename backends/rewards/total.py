@@ -15,12 +15,12 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from backends.base import parse_settings
 from backends.records.record import TrainRecord, require
 from backends.rewards.base import Reward, load_reward
 from backends.rewards.scorers import Scorers
 from backends.rollouts.types import Part, RolloutGroup, RolloutMark
 from harness.errors import ConfigError, DataError, HarnessError, UsageError
-from harness.options import parse_options
 from harness.redact import one_line
 from harness.types import Json
 
@@ -71,7 +71,7 @@ class Totals:
             name, _, option = key.partition(".")
             own[name][option] = value
         self.rewards: Mapping[str, Reward] = {
-            name: parse_options(load_reward(name), told, f"reward.{name}") for name, told in own.items()
+            name: parse_settings(load_reward(name), told, f"reward.{name}") for name, told in own.items()
         }
 
     @property

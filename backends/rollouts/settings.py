@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
+from backends.base import must_be, parse_settings
 from harness.errors import ConfigError
-from harness.options import parse_options
 from harness.types import Json
 
 Truncated = Literal["keep", "mask", "drop"]
 EngineName = Literal["hf", "vllm"]
 ALL = 2**40
 """More optimiser steps than any stage has."""
-COLDEST = 0.001
 MOST = 10_000_000
 """Completions of a generation, which lies in memory as a whole."""
 
@@ -65,8 +64,7 @@ class RolloutSettings:
             raise ValueError(
                 f"temperature must be above 0, not {self.temperature}: at 0 all completions of a prompt are the same"
             )
-        if not COLDEST <= self.temperature <= 1 / COLDEST:  # scores over it must stay finite in float32
-            raise ValueError(f"temperature must be from {COLDEST} to {1 / COLDEST:g}, not {self.temperature}")
+        must_be(self, "from 0.001 to 1000", "temperature")
         if not 0 <= self.mix <= 1:
             raise ValueError(f"mix must be from 0 to 1, not {self.mix}")
         if not 0 < self.top_p <= 1:
@@ -84,7 +82,7 @@ class RolloutSettings:
 
 def rollout_settings(paper: Mapping[str, Json], given: Mapping[str, Json]) -> RolloutSettings:
     """The user's before the paper's. Raises `ConfigError` for an unknown key or a bad value."""
-    return parse_options(RolloutSettings, {**paper, **given}, "rollout")
+    return parse_settings(RolloutSettings, {**paper, **given}, "rollout")
 
 
 def prompts_per_generation(settings: RolloutSettings, batch: int, processes: int) -> int:

@@ -214,9 +214,14 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         self._step_log, self._largest = {}, {}
         finite = torch.isfinite(torch.as_tensor(numbers["loss"])) and (norm is None or torch.isfinite(_local(norm)))
         if not finite:
+            told = (
+                "the last checkpoint is kept; try a lower learning rate"
+                if self.state.global_step
+                else "no step was made, so look at the method's options, the student and its teacher"
+            )
             raise TrainingStopped(
                 f"the loss or its gradient is no finite number at step {self.state.global_step + 1} "
-                f"(loss {numbers['loss']}): the last checkpoint is kept; try a lower learning rate"
+                f"(loss {numbers['loss']}): {told}"
             )
         for sign in self.alarms.see(self.state.global_step, numbers) if self.alarms is not None else ():
             if sign.fatal:

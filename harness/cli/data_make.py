@@ -45,7 +45,7 @@ _LIMIT = click.option("--limit", type=click.IntRange(min=1), help="Only the firs
 
 def _asking(role: str) -> list[Option]:
     """The options of a maker that asks a model; `role` is what that is called: teacher, student."""
-    share, failed = click.FloatRange(0, 1), "Share of failed requests that is tolerated (exit 0)."
+    share, failed = options.FiniteRange(0, 1), "Share of failed requests that is tolerated (exit 0)."
     usual = "[default: the maker's]"
     who = "Model that is asked." if role == "model" else f"Model that is the {role}."
     return [
@@ -59,8 +59,8 @@ def _asking(role: str) -> list[Option]:
             help=f"Option of the {role}'s engine, e.g. base_url=….",
         ),
         _OUT,
-        click.option("--temperature", type=click.FloatRange(0, 10), help=f"Sampling temperature. {usual}"),
-        click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help=f"Nucleus. {usual}"),
+        click.option("--temperature", type=options.FiniteRange(0, 10), help=f"Sampling temperature. {usual}"),
+        click.option("--top-p", type=options.FiniteRange(0, 1, min_open=True), help=f"Nucleus. {usual}"),
         click.option("--max-tokens", type=click.IntRange(min=1), default=4096, show_default=True, help="Of a reply."),
         click.option("--seed", type=int, default=0, show_default=True, help="Of sampling."),
         _LIMIT,
@@ -145,8 +145,8 @@ def _option(field: dataclasses.Field[Any], hint: Any, doc: str | None) -> Option
         said |= {"type": options.FilePath(dir_okay=False, path_type=Path), "metavar": said["metavar"] or "FILE"}
     elif hint in (int, float):
         bounded = any(bound is not None for bound in bounds.values())
-        ranged = (click.IntRange if hint is int else click.FloatRange)(**bounds)
-        said["type"] = ranged if bounded else hint
+        ranged = (click.IntRange if hint is int else options.FiniteRange)(**bounds)
+        said["type"] = ranged if bounded else options.NUMBER if hint is float else hint
     elif hint is not str:
         raise UsageError(f"the field {field.name!r} of a maker has the type {hint}, which no option has")
     return click.option(flag, field.name, **said)

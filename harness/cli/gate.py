@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     help="What must be shown: not worse, better, or the same, each by the margin.",
 )
 @click.option(
-    "--alpha", type=float, default=0.05, show_default=True, help="One-sided level: chance of a wrong verdict."
+    "--alpha", type=options.NUMBER, default=0.05, show_default=True, help="One-sided level: chance of a wrong verdict."
 )
-@click.option("--power", type=float, default=0.8, show_default=True, help="Power that the plan of samples aims at.")
+@click.option(
+    "--power", type=options.NUMBER, default=0.8, show_default=True, help="Power that the plan of samples aims at."
+)
 @click.option(
     "--max-failures",
-    type=float,
+    type=options.NUMBER,
     default=0.02,
     show_default=True,
     help="Share of samples without a score that is tolerated on either side.",

@@ -46,7 +46,9 @@ def command() -> None:
 @click.option("--against", metavar="RUN", help="Pairwise rubrics: the run whose answers these are held against.")
 @options.some(options.JUDGING)
 @click.option("--limit", type=int, help="Judge only that many problems, the same for every run.")
-@click.option("--max-failures", type=float, help="Share of answers without a score that is tolerated. [default: 0.02]")
+@click.option(
+    "--max-failures", type=options.NUMBER, help="Share of answers without a score that is tolerated. [default: 0.02]"
+)
 @options.data_dir
 @options.results_dir
 @click.option("--dry-run", is_flag=True, help="Show how much there is to judge and the first prompt; ask nothing.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import shlex
 import sys
@@ -30,6 +31,24 @@ class FilePath(click.Path):
         if value == "":
             self.fail("it is empty; leave it out or name a path.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class _Finite(click.types.FloatParamType):
+    """What nan is compared with is never reached, and inf is no size of anything."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType`."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
+
+
+class FiniteRange(_Finite, click.FloatRange):
+    """A finite number between bounds."""
+
+
+NUMBER = _Finite()
 
 
 results_dir = click.option(
@@ -73,8 +92,8 @@ SAMPLING: dict[str, Callable[[F], F]] = {
     "n": click.option("--n", type=int, help="Samples per problem (default: the protocol's, else the suite's own)."),
     "limit": click.option("--limit", type=int, help="Only that many problems per suite, the same for every model."),
     "seed": click.option("--seed", type=int, help="Root seed of sampling, choice order and --limit. [default: 0]"),
-    "temperature": click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy."),
-    "top_p": click.option("--top-p", type=float, help="Nucleus sampling threshold."),
+    "temperature": click.option("--temperature", type=NUMBER, help="Sampling temperature; 0 is greedy."),
+    "top_p": click.option("--top-p", type=NUMBER, help="Nucleus sampling threshold."),
     "max_tokens": click.option("--max-tokens", type=int, help="New tokens per completion, reasoning included."),
     "protocol": click.option("--protocol", metavar="NAME", help="Sampling preset, e.g. r1 (`harness list protocols`)."),
 }
@@ -141,7 +160,7 @@ JUDGING: dict[str, Callable[[F], F]] = {
         help="Which answer is shown first in pairwise judgments. [default: both, or the protocol's]",
     ),
     "judge_temperature": click.option(
-        "--judge-temperature", type=float, help="Sampling temperature of the judge. [default: 0, or the protocol's]"
+        "--judge-temperature", type=NUMBER, help="Sampling temperature of the judge. [default: 0, or the protocol's]"
     ),
     "aggregate": click.option(
         "--aggregate", type=click.Choice(get_args(Aggregate)), help="How a panel decides. [default: mean]"

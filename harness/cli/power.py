@@ -27,8 +27,12 @@ _USUAL = "aime,gpqa,math500"
 @click.option("--limit", type=click.IntRange(min=2), help="Only the first problems of every suite.")
 @click.option("--run", "runs", multiple=True, help="Measure the noise on this stored run; two of a suite are better.")
 @click.option("--model", "models", multiple=True, help="Measure it on the newest stored run of this model.")
-@click.option("--power", type=float, default=0.8, show_default=True, help="Chance of finding it if it is there.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="Chance of finding it if it is not.")
+@click.option(
+    "--power", type=options.NUMBER, default=0.8, show_default=True, help="Chance of finding it if it is there."
+)
+@click.option(
+    "--alpha", type=options.NUMBER, default=0.05, show_default=True, help="Chance of finding it if it is not."
+)
 @options.results_dir
 @options.output_format
 def command(

@@ -25,7 +25,7 @@ from harness.report.table import Format
     multiple=True,
     metavar="KEY=VALUE",
     callback=options.pairs,
-    help="Option of the engine, e.g. dtype=float32; of one of several models: MODEL:dtype=float32.",
+    help="Option of the engine, e.g. dtype=options.NUMBER32; of one of several models: MODEL:dtype=options.NUMBER32.",
 )
 @options.some(options.JUDGING)
 @click.option(
@@ -33,7 +33,9 @@ from harness.report.table import Format
 )
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one setting of the file.")
 @click.option(
-    "--max-failures", type=float, help="Share of samples without a score that is tolerated (exit 0). [default: 0.02]"
+    "--max-failures",
+    type=options.NUMBER,
+    help="Share of samples without a score that is tolerated (exit 0). [default: 0.02]",
 )
 @options.data_dir
 @click.option(

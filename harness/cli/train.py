@@ -12,7 +12,7 @@ import click
 from harness.cli import options
 
 if TYPE_CHECKING:
-    from backends.config import TrainConfig
+    from backends.config import Runtime, TrainConfig
     from harness.registry import ModelCard
 
 
@@ -100,10 +100,10 @@ def command(
     if isinstance(method, MakeMethod):
         card = make_model(method, config, results_dir)
     elif dry_run:
-        _dry_run(config, recipe, results_dir, as_json)
+        _dry_run(config, runtime, recipe, results_dir, as_json)
         return
     elif probe is not None:
-        _probe(config, results_dir, probe, as_json)
+        _probe(config, runtime, results_dir, probe, as_json)
         return
     else:
         from harness.cli.progress import TrainProgress
@@ -157,16 +157,17 @@ def _config(recipe: str | None, assignments: dict[str, str], budget: str | None,
     return TrainConfig(**assigned, **given)
 
 
-def _probe(config: TrainConfig, results_dir: Path, groups: int, as_json: bool) -> None:
+def _probe(config: TrainConfig, runtime: Runtime, results_dir: Path, groups: int, as_json: bool) -> None:
     from backends.probe import probe
 
-    found = probe(config, results_dir, groups)
+    found = probe(config, results_dir, groups, runtime)
     told = {**dataclasses.asdict(found), "step_seconds": found.step_seconds, "warnings": found.warnings}
     click.echo(json.dumps(told, indent=1) if as_json else "\n".join(found.lines()))
 
 
-def _dry_run(config: TrainConfig, recipe: str | None, results_dir: Path, as_json: bool) -> None:
+def _dry_run(config: TrainConfig, runtime: Runtime, recipe: str | None, results_dir: Path, as_json: bool) -> None:
     from backends.plan import describe, plan_training
+    from backends.train import check_scorers
 
     if recipe is not None and not as_json:
         from backends.recipe import load_recipe
@@ -175,6 +176,7 @@ def _dry_run(config: TrainConfig, recipe: str | None, results_dir: Path, as_json
         # First, as it needs neither student nor data: both may be out of reach.
         click.echo("\n".join([*describe_recipe(load_recipe(recipe), config), ""]))
     plan = plan_training(config, results_dir)
+    check_scorers(plan, runtime, results_dir)
     if as_json:
         click.echo(json.dumps({"id": plan.model_id, "data_hash": plan.data_hash, **plan.resolved()}, indent=1))
     else:

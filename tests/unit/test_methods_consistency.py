@@ -232,7 +232,7 @@ def test_sharded_weights_are_refused(tmp_path):
     ("method", "options", "message"),
     [
         (mcc_kd, {"alpha": "-1"}, "alpha must be 0 or more"),
-        (mcc_kd, {"temperature": "0"}, "temperature must be above 0"),
+        (mcc_kd, {"temperature": "0"}, "temperature must be from 0.001 to 1000"),
         (mcc_kd, {"jaccard": "1.1"}, "jaccard must be from 0 to 1"),
         (curiosft, {"lam": "-1"}, "lam must be 0 or more"),
         (curiosft, {"tau_low": "2"}, "tau_low 2.0"),

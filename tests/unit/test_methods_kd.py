@@ -205,7 +205,7 @@ def test_micro_batches_add_up_and_padding_does_nothing(student, teacher, options
     [
         ({"divergence": "tvd"}, "one of forward_kl"),
         ({"beta": "2"}, "beta must be from 0 to 1"),
-        ({"temperature": "0"}, "temperature must be above 0"),
+        ({"temperature": "0"}, "temperature must be from 0.001 to 1000"),
         ({"top_k": "0"}, "top_k must be at least 1"),
         ({"nll_weight": "-1"}, "0 or more"),
         ({"source": "stored", "mass": "tail", "temperature": "2"}, "needs temperature 1"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -75,7 +76,6 @@ def test_the_table_shows_rewards_by_part_and_means_by_generation(results: Path) 
         (("--least", "0.6"), ["it is 7, 0", "it is 7, 1"]),
         (("--most", "0", "--generation", "0"), ["x"]),
         (("--part", "format", "--least", "1", "--generation", "1:"), ["six \x1b[2J"]),
-        (("--part", "nothing", "--least", "0"), []),
         (("--contains", "7, 2"), ["it is 7, 2"]),
         (("--record", "r2", "--generation", ":1"), ["x", "x"]),
         (("--generation", "2", "--limit", "1"), ["six \x1b[2J"]),
@@ -115,11 +115,20 @@ def test_the_newest_training_is_shown_where_the_number_of_processes_changed(tmp_
     [
         (("--generation", "x"), "FIRST:LAST"),
         (("--generation", "7"), "no completions are kept of these generations"),
+        (
+            ("--part", "formt", "--least", "0"),
+            r"unknown reward .* 'formt'. Did you mean 'format'\? Known: accuracy, format",
+        ),
+        (("--part", "format"), "say one of them too"),
+        (("--record", "r9"), "no completion here answers a record whose id begins with 'r9'"),
+        (("--least", "nan"), "'nan' is no finite number"),
+        (("--most", "-inf"), "no finite number"),
     ],
 )
 def test_what_is_not_there_is_said(results: Path, arguments: tuple[str, ...], why: str) -> None:
-    with pytest.raises(HarnessError, match=why):
+    with pytest.raises((HarnessError, click.ClickException), match=why) as raised:
         rollouts(results, *arguments)
+    assert raised.value.exit_code == 2
 
 
 def test_a_model_without_a_journal_and_a_damaged_one(results: Path) -> None:

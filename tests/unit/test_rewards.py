@@ -196,7 +196,7 @@ def test_accuracy_refuses_what_it_cannot_check_before_anything_is_drawn() -> Non
     totals.check([record()])
     with pytest.raises(DataError, match="needs the field 'gold'"):
         totals.check([record(gold=None)])
-    with pytest.raises(DataError, match="'r1': add 'gold', and say --grader"):
+    with pytest.raises(DataError, match="'r1': add 'gold', and say 'grader'"):
         totals.check([record(grader=None)])
     with pytest.raises(DataError, match="record 'r1' cannot be graded"):
         totals.check([record(gold="forty-two apples")])

@@ -205,12 +205,16 @@ def test_numbers_that_are_not_finite_stop_it_and_the_last_checkpoint_stays(
 ) -> None:
     from backends.methods.sft import LikelihoodObjective
 
-    whole = LikelihoodObjective.loss
+    whole, bad = LikelihoodObjective.loss, 0
 
     def poisoned(self: Any, batch: Any, logits: Any, counts: Any, step: Any, prepared: Any) -> Any:
         found = whole(self, batch, logits, counts, step, prepared)
-        return replace(found, value=found.value * (float("nan") if step.number == 4 else 1.0))
+        return replace(found, value=found.value * (float("nan") if step.number == bad else 1.0))
 
+    monkeypatch.setattr(LikelihoodObjective, "loss", poisoned)
+    with pytest.raises(TrainingStopped, match=r"at step 1 .*no step was made, so look at the method's options"):
+        train(config(student), tmp_path, EACH)  # the learning rate has not been used yet
+    bad = 4
     monkeypatch.setattr(LikelihoodObjective, "loss", poisoned)
     with pytest.raises(TrainingStopped, match=r"no finite number at step 5 .*last checkpoint is kept"):
         train(config(student), tmp_path, EACH)
