@@ -123,10 +123,9 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """How a system of models (`harness.systems`) came to its answer, and facts that it decided by: nothing is lost."""
+    """How a system of models (`harness.systems`) came to its answer: (role, reply) of each request, and facts."""
 
     replies: tuple[tuple[str, Completion], ...]
-    """(role, reply) of each request to its models, as they were made; a role is "model", "teacher"."""
     facts: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -194,7 +193,8 @@ class Graded:
     formats: Mapping[str, bool] = field(default_factory=dict)
     """Checks of this completion by name: the suite's ("think", "json"), a grader's own ("labels", "em:coherence")."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
-    """Of a system's answer: what each of its models took, by role ("teacher", "model.model"); else empty."""
+    """Of a system's answer: what each of its models took, by role ("teacher", "model.model"); of a gate's its facts."""
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.makers.verdicts:RightVerdicts",
             "Ask which answer of a pair is better; keep right reasons.",
         ),
+        "confident": ("backends.makers.confident:Confident", "Keep traces that are right and state it (PRISM)."),
         "select": ("backends.makers.select:Select", "Keep what is farthest from a benchmark's questions (RLKD)."),
         "decontaminate": (
             "backends.makers.decontaminate:Decontaminate",

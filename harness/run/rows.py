@@ -138,8 +138,9 @@ def as_stored(record: Record) -> Record:
 def graded_to_json(graded: Graded) -> dict[str, Json]:
     """One line of scores.jsonl."""
     row = asdict(graded)
-    if not graded.usage:  # of a model that answers by itself
-        del row["usage"]
+    for name in ("usage", "facts"):  # of a model that answers by itself
+        if not row[name]:
+            del row[name]
     return row
 
 
@@ -159,6 +160,8 @@ def graded_from_json(row: dict[str, Any]) -> Graded:
         and type(graded.attempt) is int
         and all(count is None or type(count) is int for count in counts)
         and isinstance(graded.formats, Mapping)
+        and isinstance(graded.facts, Mapping)
+        and all(is_number(value) for value in graded.facts.values())
     ):
         raise ValueError("a field has the wrong type")
     return graded

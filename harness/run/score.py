@@ -10,6 +10,7 @@ from harness.grading import Pending, field_checks, get_grader, score_completion
 from harness.grading.pool import GradingPool
 from harness.reasoning import Unread, with_answer
 from harness.run.components import usage_of
+from harness.run.gated import gate_facts, withheld_reply
 from harness.run.plan import PlannedRun
 from harness.types import Completion, Graded, Problem, Record, Score
 
@@ -24,6 +25,8 @@ class Scorer:
         self._pool = pool
         self._problems = {problem.id: problem for problem in job.problems}
         self._graded: dict[tuple[str, int], tuple[Graded, Future[Score] | None]] = {}
+        self._withheld: dict[tuple[str, int], Score | Future[Score] | None] = {}
+        """Of answers that a gate did not give, what they would have scored."""
         self.unread = Unread()
         self.right = 0.0
         self.scored = 0
@@ -35,12 +38,15 @@ class Scorer:
         if self._job.suite.judging:
             return
         verdict = score_completion(problem, completion)
-        future = None
-        if isinstance(verdict, Pending):
-            future = self._pool.submit(verdict.grader, verdict.target, verdict.answer)
+        future = self._submit(verdict)
+        if future is not None:
             future.add_done_callback(self._count)
-        else:
+        elif isinstance(verdict, Score):
             self._tally(verdict)
+        withheld = withheld_reply(completion)
+        if withheld is not None:
+            judged = score_completion(problem, with_answer(withheld))
+            self._withheld[problem.id, attempt] = judged if isinstance(judged, Score) else self._submit(judged)
         graded = Graded(
             problem_id=problem.id,
             attempt=attempt,
@@ -53,8 +59,14 @@ class Scorer:
                 **field_checks(problem, completion, verdict),
             },
             usage=usage_of(completion),
+            facts=gate_facts(problem, completion),
         )
         self._graded[problem.id, attempt] = (graded, future)
+
+    def _submit(self, verdict: Score | Pending) -> Future[Score] | None:
+        if isinstance(verdict, Score):
+            return None
+        return self._pool.submit(verdict.grader, verdict.target, verdict.answer)
 
     def add_record(self, record: Record) -> bool:
         """Grade a stored completion. False if it is of another problem set or was made from another prompt."""
@@ -80,7 +92,16 @@ class Scorer:
             replace(graded, score=future.result()) if future is not None else graded
             for graded, future in self._graded.values()
         ]
-        return sorted(done, key=lambda graded: (graded.problem_id, graded.attempt))
+        told = [self._with_truth(graded) if graded.facts else graded for graded in done]
+        return sorted(told, key=lambda graded: (graded.problem_id, graded.attempt))
+
+    def _with_truth(self, graded: Graded) -> Graded:
+        """Whether the answer that a gate gave or withheld is right, where that can be told."""
+        judged = self._withheld.get((graded.problem_id, graded.attempt), graded.score)
+        score = judged.result() if isinstance(judged, Future) else judged
+        if score is None or score.value is None:
+            return graded
+        return replace(graded, facts={**graded.facts, "right": float(score.value == 1.0)})
 
 
 def grader_versions(job: PlannedRun) -> dict[str, str]:

@@ -55,7 +55,7 @@ def assemble(
     options: Mapping[str, str],
     kind: type[O],
     *,
-    number: tuple[str, int, int],
+    number: tuple[str, int, int] | None = None,
     others: Sequence[str] = (),
 ) -> Assembly[O]:
     """Read a spec's rest and options, and make the models.
@@ -64,14 +64,10 @@ def assemble(
     `others`: options that name further models; one that is empty names none.
     Raises `ConfigError`, and what making a model raises.
     """
-    what, usual, least = number
-    head, colon, spec = rest.partition(":")
-    if not (colon and head.isascii() and head.isdigit() and len(head) < 10):
-        head, spec = str(usual), rest
+    head, spec = _number_of(engine, rest, number) if number is not None else (0, rest)
     if not spec:
-        raise ConfigError(f"{engine} needs a model: {engine}:{usual}:openai:qwen, or another spec after {engine}:")
-    if int(head) < least:
-        raise ConfigError(f"{engine}:{head}: at least {least} {what}, or nothing is different from {spec} alone")
+        shown = f"{engine}:{number[1]}" if number is not None else engine
+        raise ConfigError(f"{engine} needs a model: {shown}:openai:qwen, or another spec after {engine}:")
     own = {key: value for key, value in options.items() if "." not in key and key != "results_dir"}
     told = parse_options(kind, own, engine)
     specs = {MAIN: spec} | {role: getattr(told, role) for role in others if getattr(told, role)}
@@ -87,7 +83,18 @@ def assemble(
     models = {role: load_model(one, passed[role], results_dir) for role, one in specs.items()}
     if _depth(models.values()) > MOST_NESTED:
         raise ConfigError(f"{engine}:{rest}: at most {MOST_NESTED} systems may stand one in another")
-    return Assembly(int(head), told, models, results_dir)
+    return Assembly(head, told, models, results_dir)
+
+
+def _number_of(engine: str, rest: str, number: tuple[str, int, int]) -> tuple[int, str]:
+    """The number and the spec behind it."""
+    what, usual, least = number
+    head, colon, spec = rest.partition(":")
+    if not (colon and head.isascii() and head.isdigit() and len(head) < 10):
+        return usual, rest
+    if int(head) < least:
+        raise ConfigError(f"{engine}:{head}: at least {least} {what}, or nothing is different from {spec} alone")
+    return int(head), spec
 
 
 def _depth(models: Iterable[Model]) -> int:
@@ -104,14 +111,15 @@ class System(CannotScore, Generic[O]):
 
     continues = False
     engine: ClassVar[str]
-    counted: ClassVar[str]
-    """What the number of the spec counts, as its identity calls it."""
+    counted: ClassVar[str] = ""
+    """What the number of the spec counts, as its identity calls it; empty for a system without one."""
     roles: ClassVar[tuple[str, ...]] = ()
     """Options that name models."""
 
     def __init__(self, parts: Assembly[O]) -> None:
         self.number, self.options, self.models = parts.number, parts.options, parts.models
-        self.name = f"{self.engine}:{parts.number}:{parts.models[MAIN].name}"
+        self._numbered: dict[str, Json] = {self.counted: parts.number} if self.counted else {}
+        self.name = ":".join([self.engine, *map(str, self._numbered.values()), parts.models[MAIN].name])
         self._level = _depth(parts.models.values())
         self._results_dir = parts.results_dir
         self._file: Cache | None = None
@@ -141,7 +149,7 @@ class System(CannotScore, Generic[O]):
 
     def describe(self) -> Mapping[str, Json]:
         """The system's own settings, and what identifies each of its models."""
-        return {"engine": self.engine, self.counted: self.number, **self.settings(), "parts": self._identities}
+        return {"engine": self.engine, **self._numbered, **self.settings(), "parts": self._identities}
 
     def environment(self) -> Mapping[str, Json]:
         """Name, versions and prices of each of its models, by role."""

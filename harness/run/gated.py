@@ -1,0 +1,112 @@
+"""How well a gate decides (`harness.systems.gate`): what it gives and withholds, and what its probabilities are worth.
+
+An answer is worth giving if it is right and its problem needs one (`needs_answer` in the problem's meta; without that
+it does). F1, precision and recall are of giving what is worth giving; false alarms are the share of given answers that
+are not, 1 - precision, as ProactiveBench counts them. ECE: ten bins of equal width over p_accept, the mean distance
+between p_accept and the share that is right. Brier: the mean of (p_accept - right)^2. Intervals: 95 % of resamples of
+problems.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.files import is_number
+from harness.types import Completion, Graded, Json, Problem
+
+_BINS = 10
+_RESAMPLES = 1000
+_SHARES = ("p_need", "p_accept", "acts", "slow")
+Array = npt.NDArray[np.float64]
+
+
+def withheld_reply(completion: Completion) -> Completion | None:
+    """The answer that a gate did not give."""
+    if completion.composed is None:
+        return None
+    place, replies = completion.composed.facts.get("withheld"), completion.composed.replies
+    return replies[place][1] if type(place) is int and 0 <= place < len(replies) else None
+
+
+def gate_facts(problem: Problem, completion: Completion) -> dict[str, float]:
+    """What a gate decided by, as numbers; empty for any other model."""
+    facts = completion.composed.facts if completion.composed is not None else {}
+    found = {name: float(value) for name in _SHARES if isinstance(value := facts.get(name), bool | int | float)}
+    if completion.finish == "error" or len(found) < len(_SHARES):
+        return {}
+    return {**found, "need": float(problem.meta.get("needs_answer", True) is not False)}
+
+
+def gate_report(graded: Sequence[Graded]) -> dict[str, Json]:
+    """Name -> value, low, high of each measure; how many answers that is of; fitted temperatures. {} for no gate."""
+    rows = [row for row in graded if "p_accept" in row.facts and "right" in row.facts]
+    if not rows:
+        return {}
+    columns = {name: np.array([row.facts[name] for row in rows]) for name in (*_SHARES, "need", "right")}
+    clusters = {name: place for place, name in enumerate(dict.fromkeys(row.cluster or row.problem_id for row in rows))}
+    of = np.array([clusters[row.cluster or row.problem_id] for row in rows])
+    rng = np.random.default_rng(0)
+    drawn = [rng.multinomial(len(clusters), np.full(len(clusters), 1 / len(clusters)))[of] for _ in range(_RESAMPLES)]
+    exact = _measures(columns, np.ones(len(rows)))
+    samples = [_measures(columns, weights.astype(np.float64)) for weights in drawn]
+    found: dict[str, Json] = {"answers": len(rows), "of": len(graded)}
+    for name, value in exact.items():
+        known = [sample[name] for sample in samples if not math.isnan(sample[name])]
+        low, high = np.percentile(known, (2.5, 97.5)) if known else (math.nan, math.nan)
+        found[name] = {key: _number(one) for key, one in (("value", value), ("low", low), ("high", high))}
+    found["temperature_accept"] = fitted_temperature(columns["p_accept"], columns["right"])
+    found["temperature_need"] = fitted_temperature(columns["p_need"], columns["need"])
+    return found
+
+
+def _measures(columns: Mapping[str, Array], weights: Array) -> dict[str, float]:
+    """Every measure of weighted answers; NaN where there is nothing to divide by."""
+    acts, worth = columns["acts"], columns["right"] * columns["need"]
+    hits, given, worthy = float(weights @ (acts * worth)), float(weights @ acts), float(weights @ worth)
+    total = float(weights.sum())
+    p, right = columns["p_accept"], columns["right"]
+    bins = np.minimum((p * _BINS).astype(int), _BINS - 1)
+    gaps = np.abs(np.bincount(bins, weights * (p - right), _BINS)).sum()
+    return {
+        "acts": _ratio(given, total),
+        "f1": _ratio(2 * hits, given + worthy),
+        "precision": _ratio(hits, given),
+        "recall": _ratio(hits, worthy),
+        "false_alarms": _ratio(given - hits, given),
+        "ece": _ratio(float(gaps), total),
+        "brier": _ratio(float(weights @ (p - right) ** 2), total),
+        "slow": _ratio(float(weights @ columns["slow"]), total),
+    }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else math.nan
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if is_number(float(value)) else None
+
+
+def fitted_temperature(p: Array, truth: Array) -> float | None:
+    """By what to divide the log odds of p so that they are likeliest, beside what divided them already.
+
+    Between 1/20 and 20; None where all truths are the same, which no temperature fits.
+    """
+    if truth.min() == truth.max():
+        return None
+    clipped = np.clip(p, 1e-6, 1 - 1e-6)
+    odds = np.log(clipped / (1 - clipped)) * (2 * truth - 1)
+
+    def loss(log_temperature: float) -> float:
+        return float(np.logaddexp(0.0, -odds / math.exp(log_temperature)).sum())
+
+    low, high, golden = -math.log(20), math.log(20), (math.sqrt(5) - 1) / 2
+    while high - low > 1e-6:  # convex in the inverse temperature, so it has one minimum here too
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        low, high = (low, right) if loss(left) <= loss(right) else (left, high)
+    return round(math.exp((low + high) / 2), 4)
