@@ -23,12 +23,12 @@ class VoteOptions(SampleOptions):
     """How the samples of a vote are drawn."""
 
 
-def build(rest: str, options: Mapping[str, str]) -> Vote:
+def build(rest: str, options: Mapping[str, str]) -> MajorityVote:
     """The engine's entry; asks nothing. Raises `ConfigError`, and what making the model raises."""
-    return Vote(assemble("vote", rest, options, VoteOptions, number=("samples", 5, 2)))
+    return MajorityVote(assemble("vote", rest, options, VoteOptions, number=("samples", 5, 2)))
 
 
-class Vote(System[VoteOptions]):
+class MajorityVote(System[VoteOptions]):
     """See the module's docstring."""
 
     engine = "vote"

@@ -14,7 +14,7 @@ import pytest
 
 from harness.cli.main import entry
 from harness.systems.base import Assembly
-from harness.systems.vote import Vote, VoteOptions
+from harness.systems.vote import MajorityVote, VoteOptions
 from harness.types import Completion, Problem, Request
 
 PROBLEM = Problem("p", (), "7", "integer")
@@ -42,9 +42,9 @@ def sample(asked: Request) -> int:
     return asked_of(asked)[1]
 
 
-def vote(model: Any, samples: int = 5, results_dir: Path | None = None) -> Vote:
+def vote(model: Any, samples: int = 5, results_dir: Path | None = None) -> MajorityVote:
     """A vote over a model's samples."""
-    return Vote(Assembly(samples, VoteOptions(), {"model": model}, results_dir))
+    return MajorityVote(Assembly(samples, VoteOptions(), {"model": model}, results_dir))
 
 
 async def answered(system: Any, asked: Request) -> Completion:

@@ -23,7 +23,7 @@ from harness.run.folder import RunFolder
 from harness.run.rows import record_from_json, record_to_json
 from harness.run.sent import changed_sampling
 from harness.systems.base import Assembly
-from harness.systems.vote import Vote, VoteOptions
+from harness.systems.vote import MajorityVote, VoteOptions
 from harness.types import Completion, Graded, Problem, Record, Request
 from tests.scripted_model import ScriptedModel
 
@@ -144,7 +144,7 @@ def test_a_reply_that_was_paid_for_is_not_asked_again(tmp_path: Path) -> None:
     fails.clear()
     second = asyncio.run(answered(vote(script, results_dir=tmp_path), request()))
     assert second.finish == "stop" and [sample(one) for one in script.asked[5:]] == [1, 3]
-    nested = Vote(Assembly(2, VoteOptions(), {"model": vote(script, results_dir=tmp_path)}, tmp_path))
+    nested = MajorityVote(Assembly(2, VoteOptions(), {"model": vote(script, results_dir=tmp_path)}, tmp_path))
     third = asyncio.run(answered(nested, request()))
     assert len(script.asked) == 7 + 5  # the first of the outer samples is the answer that is there
     assert third.composed is not None
@@ -209,7 +209,7 @@ def test_replies_kept_by_an_older_version_are_read(tmp_path: Path) -> None:
 
 def test_a_record_holds_the_parts_answers_at_any_depth() -> None:
     inner = vote(ScriptedModel(lambda one: Completion(boxed(sample(one)), "stop", reasoning="why", tokens_in=2)), 2)
-    found = asyncio.run(answered(Vote(Assembly(2, VoteOptions(), {"model": inner}, None)), request()))
+    found = asyncio.run(answered(MajorityVote(Assembly(2, VoteOptions(), {"model": inner}, None)), request()))
     record = Record("p", 0, 5, "0" * 16, found)
     row = json.loads(json.dumps(record_to_json(record)))
     assert record_from_json(row) == record
