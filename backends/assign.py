@@ -25,28 +25,30 @@ DRAWING = ("rollout", "reward")
 
 def sort_assignments(method: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Fields of `TrainConfig`: settings ("learning_rate", "<stage>.learning_rate"), how the student draws
-    ("rollout.group"), what that is worth ("reward.<reward>.<option>"); all else is the method's own options.
+    ("rollout.group", "rollout.<stage>.group"), what that is worth ("reward.<reward>.<option>").
 
-    Raises `UnknownName` for the method, `ConfigError` for a key that is none of these, with a suggestion.
+    All else is the method's own options. Raises `UnknownName` for the method, `ConfigError` for a key that is none of
+    these, with a suggestion.
     """
-    own = {field.name for field in fields(load_method(method).options)}
+    options = {field.name for field in fields(load_method(method).options)}
     general = {field.name for field in fields(Settings)}
     found: dict[str, dict[str, Any]] = {"settings": {}, "options": {}, "rollout": {}, "reward": {}}
     for key, value in values.items():
         prefix, _, name = key.partition(".")
         if prefix == "rollout":
-            found["rollout"][name] = getattr(rollout_settings({}, {name: value}), name)
+            own = name.rpartition(".")[2]
+            found["rollout"][name] = getattr(rollout_settings({}, {own: value}), own)
         elif prefix == "reward":
             found["reward"][name] = value
         elif key.rpartition(".")[2] in general:
             name = key.rpartition(".")[2]
             found["settings"][key] = getattr(settings_from({name: value}), name)
-        elif key in own:
+        elif key in options:
             found["options"][key] = value
         else:
             raise ConfigError(
-                f"{key!r} is no setting and no option of {method}.{did_you_mean(key, own | general)} "
-                f"Options: {', '.join(sorted(own)) or 'none'}; settings: {', '.join(sorted(general))}"
+                f"{key!r} is no setting and no option of {method}.{did_you_mean(key, options | general)} "
+                f"Options: {', '.join(sorted(options)) or 'none'}; settings: {', '.join(sorted(general))}"
             )
     return found
 

@@ -271,6 +271,12 @@ def _no_strays(config: TrainConfig, stages: Sequence[StagePlan]) -> None:
                 f"{part}.{next(iter(told))} has no effect: the student of {config.method} draws nothing while it is "
                 "trained"
             )
+    drawing = [plan.stage.name for plan in stages if plan.rolled is not None]
+    for key in config.rollout:
+        if (stage := key.rpartition(".")[0]) and stage not in drawing:
+            raise ConfigError(
+                f"rollout.{key} names no stage of {config.method} whose student draws: {', '.join(drawing)}"
+            )
     refuse_others(config.reward, {name: None for plan in stages if plan.rolled for name in plan.rolled.totals.weights})
 
 

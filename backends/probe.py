@@ -102,10 +102,12 @@ def probe(config: TrainConfig, results_dir: Path, groups: int, runtime: Runtime 
     check_scorers(plan, runtime, results_dir)
     own = {"max_steps": 1, "batch_size": size, "micro_batch": None, "scheduler": "constant"}
     settings = {key: value for key, value in config.settings.items() if key.rpartition(".")[2] not in own}
+    cut = ("updates", "passes")
+    rollout = {key: value for key, value in config.rollout.items() if key.rpartition(".")[2] not in cut}
     changed = replace(
         config,
         settings={**settings, **own},
-        rollout={**config.rollout, "updates": 1, "passes": 1},
+        rollout={**rollout, "updates": 1, "passes": 1},
         budget_tokens=None,
         budget_seconds=None,
         count="student",

@@ -5,8 +5,8 @@
 
 A file has a table `[about]` and any of four tables of values, named after their source: `[paper]`, `[code]` (the
 authors' published code), `[ours]`, and `[config]` where it does not matter. Their keys are the fields of `TrainConfig`;
-`settings.learning_rate`, `settings.<stage>.learning_rate`, `options.<option>`, `rollout.<setting>` and
-`reward.<reward>.<option>` go deeper.
+`settings.learning_rate`, `settings.<stage>.learning_rate`, `options.<option>`, `rollout.<setting>`,
+`rollout.<stage>.<setting>` and `reward.<reward>.<option>` go deeper.
 `[variants.<name>]` holds such tables again, which win; `extends` names a packaged recipe to start from. Files are
 untrusted: their size is bounded, and an unknown key, a wrong type or a value that is given twice is an error.
 """
@@ -101,8 +101,8 @@ def apply(recipe: TrainRecipe, changes: Mapping[str, object]) -> TrainConfig:
             continue
         if key in _NESTED:
             for name, item in _mapping(value, f"recipe {recipe.name!r}: {key}").items():
-                if key == "settings" and "." not in name:
-                    values = {k: v for k, v in values.items() if not _is_stage_setting(k, name)}
+                if key in ("settings", "rollout") and "." not in name:
+                    values = {k: v for k, v in values.items() if not _is_stage_setting(k, key, name)}
                 values[f"{key}.{name}"] = cast(Json, item)
         else:
             values[key] = cast(Json, value)
@@ -246,9 +246,12 @@ def _flat(table: Mapping[str, Any], where: str) -> Iterator[tuple[str, Json]]:
             for name, item in _mapping(value, f"{where}.options").items():
                 yield f"options.{name}", _plain(item, f"{where}.options.{name}")
         elif key == "rollout":
-            table = {name: _plain(item, f"{where}.rollout.{name}") for name, item in _mapping(value, where).items()}
-            _checked(partial(rollout_settings, {}, table), f"{where}.rollout")
-            yield from ((f"rollout.{name}", item) for name, item in table.items())
+            for name, item in _mapping(value, where).items():
+                own = item if isinstance(item, Mapping) else {name: item}
+                prefix = f"rollout.{name}." if isinstance(item, Mapping) else "rollout."
+                table = {key: _plain(one, f"{where}.{prefix}{key}") for key, one in own.items()}
+                _checked(partial(rollout_settings, {}, table), f"{where}.rollout")
+                yield from ((f"{prefix}{key}", one) for key, one in table.items())
         elif key == "reward":
             for name, options in _mapping(value, f"{where}.reward").items():
                 for option, item in _mapping(options, f"{where}.reward.{name}").items():
@@ -319,5 +322,5 @@ def _part(values: Mapping[str, Json], part: str) -> dict[str, Json]:
     return {key.removeprefix(f"{part}."): value for key, value in values.items() if key.startswith(f"{part}.")}
 
 
-def _is_stage_setting(key: str, name: str) -> bool:
-    return key.startswith("settings.") and key.count(".") == 2 and key.rpartition(".")[2] == name
+def _is_stage_setting(key: str, part: str, name: str) -> bool:
+    return key.startswith(f"{part}.") and key.count(".") == 2 and key.rpartition(".")[2] == name

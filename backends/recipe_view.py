@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from backends.base import Rolling, Stage, TrainMethod, load_method
+from backends.base import Stage, TrainMethod, load_method
 from backends.config import Settings, TrainConfig
 from backends.memory import GIB, Work, model_config, table
 from backends.plan import micro_batches
@@ -45,15 +45,16 @@ def describe_recipe(recipe: TrainRecipe, config: TrainConfig) -> list[str]:
         lines[-1] += f" {work.length} tokens at a time (micro_batch {_micro(settings)}):"
         lines += [f"  {line}" for line in table(work)]
         if stage.rolling is not None:
-            lines.append(f"  {_drawn(config, stage.rolling, settings, work)}")
+            lines.append(f"  {_drawn(config, stage, settings, work)}")
     return lines
 
 
-def _drawn(config: TrainConfig, rolling: Rolling, settings: Settings, work: Work) -> str:
+def _drawn(config: TrainConfig, stage: Stage, settings: Settings, work: Work) -> str:
     """What drawing needs of a device; nothing of it is there during the pass."""
     from harness.models.hf_load import cached_numbers, default_rows
 
-    how = rollout_settings(rolling.settings, config.rollout)
+    assert stage.rolling is not None
+    how = rollout_settings(stage.rolling.settings, config.rollout, stage.name)
     rows = min(settings.batch_size * how.updates, default_rows("cuda"))
     size = rows * work.length * cached_numbers(work.config.get_text_config()) * (2 if work.bf16 else 4)
     return (

@@ -100,7 +100,11 @@ def credit(options: CotdRlOptions, groups: Sequence[RolloutGroup], step: Step) -
         [n for n, mark in enumerate(one.marks) if mark.value is not None and not one.rollouts[n].given]
         for one in groups
     ]
-    answers = sum(map(len, rows)) / max(1, sum(map(bool, rows)))
+    learnt = [
+        sum(not (one.masks_cut and one.rollouts[n].finish == "length") for n in kept)
+        for one, kept in zip(groups, rows, strict=True)
+    ]
+    answers = sum(learnt) / max(1, sum(map(bool, learnt)))
     return [_credit(options, group, kept, answers) for group, kept in zip(groups, rows, strict=True)]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from backends.config import Stoppable
 from backends.rollouts.monitor import ACCURACY
-from backends.rollouts.sampler_gap import LEAST, SamplerGap
+from backends.rollouts.sampler_gap import GAP, LEAST, SamplerGap
 from harness.stats.standard_errors import wilson
 
 AlarmKind = Literal["hacking", "collapse", "length", "hockey_stick", "leak", "flat", "unscored", "sampler"]
@@ -150,7 +150,7 @@ class Alarms:
     def see(self, step: int, numbers: Mapping[str, float]) -> list[Sign]:
         """The alarms that are new at a step; a step that draws nothing has no numbers of a generation."""
         found: list[Sign] = []
-        if (gap := numbers.get("sampler_gap")) is not None and (wrong := self._gap.see(gap)) is not None:
+        if (gap := numbers.get(GAP)) is not None and (wrong := self._gap.see(gap)) is not None:
             found.append(Sign("sampler", "sampler", True, wrong, fatal=True))
         if "completions" in numbers:
             for name, value in numbers.items():

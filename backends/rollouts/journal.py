@@ -40,7 +40,7 @@ from backends.rollouts.journal_file import (
     marked_of,
     read_journal,
 )
-from backends.rollouts.rows import field, group_row, line, marks_row
+from backends.rollouts.rows import field, group_row, line, marks_row, summed, tokens
 from backends.rollouts.types import RolloutGroup
 from harness.errors import StoreError
 from harness.files import check_folder, delete, replacing
@@ -48,23 +48,6 @@ from harness.files import check_folder, delete, replacing
 FOLDER, ASIDE = "rollouts", "aside"
 Keep = Literal["all", "text", "none"]
 """What stays of generations that no checkpoint needs any more: everything, the jsonl, nothing."""
-
-
-def fingerprint(model: Any) -> str:
-    """sha256 over the sum of each parameter's bits: tells weights apart, and takes one pass over them.
-
-    Sums of whole numbers do not depend on their order, so that another number of threads gives the same.
-    """
-    import torch
-
-    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    told = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        values = parameter.detach()
-        local = values.to_local() if hasattr(values, "to_local") else values  # FSDP2: this process's share
-        bits = int(local.contiguous().view(whole[local.element_size()]).sum(dtype=torch.int64))
-        told.update(f"{name} {tuple(local.shape)} {bits}\n".encode())
-    return told.hexdigest()
 
 
 def _to_stderr(told: str) -> None:
@@ -90,8 +73,18 @@ class Journal:
         """Its files' folder."""
         return self.folder / FOLDER / self.stage
 
-    def write_drawn(self, generation: int, version: int, fingerprint: str, groups: Sequence[RolloutGroup]) -> None:
-        """Write down what these weights drew; raises `StoreError` where that cannot be."""
+    def write_drawn(
+        self,
+        generation: int,
+        version: int,
+        fingerprint: str,
+        groups: Sequence[RolloutGroup],
+        given_up: tuple[int, int] = (0, 0),
+    ) -> None:
+        """Write down what these weights drew; raises `StoreError` where that cannot be.
+
+        `given_up`: tokens written and read for groups in whose place others were drawn.
+        """
         prompts: dict[bytes, int] = {}
         lines = []
         for group in groups:  # the completions of a group share their prompt
@@ -103,7 +96,8 @@ class Journal:
             "tokens": [_ids(rollout.tokens_T) for rollout in drawn],
             "logps": [rollout.logps_T.astype(np.float32, copy=False) for rollout in drawn],
         }
-        self._write("drawn", generation, {"version": version, "fingerprint": fingerprint}, lines, arrays)
+        told = {"version": version, "fingerprint": fingerprint, **({"given_up": [*given_up]} if any(given_up) else {})}
+        self._write("drawn", generation, told, lines, arrays)
 
     def write_marked(
         self,
@@ -127,6 +121,10 @@ class Journal:
         """What these weights drew for this process; None: draw. Raises `StoreError` for damaged files."""
         found = self._own(generation, "drawn", fingerprint) or self._take_over(generation, fingerprint)
         return None if found is None else groups_of(found)
+
+    def given_up(self, generation: int) -> tuple[int, int]:
+        """As `write_drawn` was told, of what it wrote."""
+        return tokens(read_journal(self._path(generation, "drawn", self.rank, self.processes)).header, "given_up")
 
     def marked(self, generation: int, fingerprint: str) -> Marked | None:
         """What was made of it, if that was written down too; None: mark. Raises `StoreError` for damaged files."""
@@ -233,13 +231,14 @@ class Journal:
             if not drawn or (marked and not marks):
                 continue
             groups = [groups_of(share) for share in drawn]
-            self.write_drawn(generation, field(drawn[0].header, "version", int), fingerprint, self._mine(groups))
+            version, spent = field(drawn[0].header, "version", int), [tokens(one.header, "given_up") for one in drawn]
+            given_up = summed(spent[self.rank :: self.processes])  # so that all together tell what all had told
+            self.write_drawn(generation, version, fingerprint, self._mine(groups), given_up)
             if marks is not None:
                 told = [marked_of(share, of) for share, of in zip(marks, groups, strict=True)]
                 mine = self._mine([_by_group(one) for one in told])
                 extras = {name: [array for _, arrays in mine for array in arrays[name]] for name in told[0].extras}
-                own = told[self.rank :: self.processes]  # so that all processes together tell what all had told
-                judged = sum(one.judged[0] for one in own), sum(one.judged[1] for one in own)
+                judged = summed([one.judged for one in told[self.rank :: self.processes]])
                 self.write_marked(generation, fingerprint, [group for group, _ in mine], extras, judged)
             return self._own(generation, "marked" if marked else "drawn", fingerprint)
         return None

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from numpy.typing import NDArray
 
 from backends.rollouts.arrays import unpack
-from backends.rollouts.rows import field, read_group, read_marks, rollouts
+from backends.rollouts.rows import field, read_group, read_marks, rollouts, tokens
 from backends.rollouts.types import RolloutGroup, TeacherRow
 from harness.errors import StoreError
 from harness.files import parse_json, read_bytes
@@ -70,6 +70,8 @@ def read_journal(path: Path) -> JournalFile:
             raise ValueError(f"schema {header['schema']}, this version reads {SCHEMA}")
         for name in ("part", "stage", "fingerprint", "settings", "arrays"):
             field(header, name, str)
+        for name in ("given_up", "judged"):
+            tokens(header, name)
         if field(header, "groups", int) != len(lines) - 1 or field(header, "generation", int) < 0:
             raise ValueError(f"{len(lines) - 1} groups where its header tells of {header['groups']}")
     except ValueError as error:
@@ -141,8 +143,7 @@ def marked_of(share: JournalFile, groups: Sequence[RolloutGroup]) -> Marked:
             whole.append(replace(group, marks=marks, teacher=tuple(teacher[start:end])))
             start = end
         extras = {name.removeprefix("extra."): items for name, items in arrays.items() if name.startswith("extra.")}
-        read, wrote = (int(tokens) for tokens in field(share.header, "judged", list))
-        return Marked(whole, extras, (read, wrote))
+        return Marked(whole, extras, tokens(share.header, "judged"))
     except (ValueError, TypeError) as error:
         raise _damaged(share.path, error) from error
 

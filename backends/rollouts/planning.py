@@ -100,7 +100,7 @@ def plan_rolling(
     rolling = stage.rolling
     assert rolling is not None
     refuse_sharded()
-    rollout = rollout_settings(rolling.settings, config.rollout)
+    rollout = rollout_settings(rolling.settings, config.rollout, stage.name)
     weights = watched(rolling.weights, config.reward, rolling.context is not None)
     own = parse_weights(weights)  # of several stages each may have rewards of its own
     totals = Totals(weights, {key: value for key, value in config.reward.items() if key.partition(".")[0] in own})
@@ -175,7 +175,8 @@ def weighed(options: type, config: TrainConfig) -> Mapping[str, str]:
 
     The weight is the student's probability over the sampler's, at most `cap`.
     """
-    if config.rollout.get("engine", "hf") == "hf" or "correction" not in {item.name for item in fields(options)}:
+    engines = [value for key, value in config.rollout.items() if key.rpartition(".")[2] == "engine"]
+    if all(engine == "hf" for engine in engines) or "correction" not in {item.name for item in fields(options)}:
         return config.options
     return {"correction": "token_truncate", **config.options}
 

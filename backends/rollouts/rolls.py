@@ -18,7 +18,6 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from backends.base import Step, Training
@@ -36,8 +35,6 @@ from backends.rollouts.taught import Taught
 from backends.rollouts.types import Credited, RolloutGroup
 from harness.errors import StoreError
 
-WASTED = "wasted"
-"""What the journal calls the tokens that were spent on groups in whose place others were drawn."""
 OLD = "old_logps"
 """What the journal and the examples call the student's log-probabilities before the first update."""
 
@@ -73,6 +70,11 @@ class Rolls:
         teacher = source.rolling.teacher
         self._taught = None if teacher is None else Taught(teacher, source.settings.temperature, source.at_once)
 
+    @property
+    def keeps_old(self) -> bool:
+        """Whether the student is read before the first update: only a loss that weighs it by itself needs that."""
+        return self.source.settings.steps > 1 and self.source.rolling.ratio
+
     def make(self, generation: int, step: Step, policy: Training, weights: str, *, begun: bool = False) -> Generation:
         """Draw, mark and credit with the student as it is, or take up what the journal has of these weights.
 
@@ -84,14 +86,15 @@ class Rolls:
         replayed = self.journal.marked(generation, weights)
         seconds: dict[str, float] = {}
         if replayed is not None:
-            groups, judged, wasted = replayed.groups, replayed.judged, wasted_of(replayed.extras.get(WASTED, ()))
+            groups, judged = replayed.groups, replayed.judged
         else:
             before = self._judged()
-            groups, seconds, wasted = self._groups(generation, step, policy, weights, begun)
+            groups, seconds = self._groups(generation, step, policy, weights, begun)
             judged = self._judged()[0] - before[0], self._judged()[1] - before[1]
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         if not begun:  # a training that goes on within a generation has counted it
             written, read = written_and_read(groups)
+            wasted = self.journal.given_up(generation) if settings.flat == "resample" else (0, 0)
             policy.spend(
                 generated=written + wasted[0], prefilled=read + wasted[1], judge_in=judged[0], judge_out=judged[1]
             )
@@ -107,16 +110,14 @@ class Rolls:
         ]
         fates, told = asides_of(everything, fates, self.source.rolling.context, self.source.encoder)
         examples = self._examples(groups, credited, fates, told)
-        if settings.steps > 1 and replayed is not None:
+        if self.keeps_old and replayed is not None:
             examples = with_old(examples, replayed.extras[OLD])
             if not begun:  # the pass that gave them was made by a process that did not live to count it
                 policy.spend(prefilled=sum(len(one.sequences[0].ids_T) for one in examples if one is not None))
-        elif settings.steps > 1:
+        elif self.keeps_old:
             examples = self._read_by(policy, examples)
         if replayed is None:
-            extras: dict[str, list[NDArray[Any] | None]] = {OLD: old_of(examples)} if settings.steps > 1 else {}
-            if any(wasted):  # with the first completion, as it is of none
-                extras[WASTED] = [np.array(wasted, np.int32), *[None] * (len(rollouts) - 1)]
+            extras: dict[str, list[NDArray[Any] | None]] = {OLD: old_of(examples)} if self.keeps_old else {}
             self.journal.write_marked(generation, weights, groups, extras, judged)
         numbers = self._numbers(everything, credited, fates, step) | seconds
         steps = steps_of(examples, settings, self.source.accumulation, rollouts[0], self._aside)
@@ -124,8 +125,8 @@ class Rolls:
 
     def _groups(
         self, generation: int, step: Step, policy: Training, weights: str, begun: bool
-    ) -> tuple[list[RolloutGroup], dict[str, float], tuple[int, int]]:
-        """The groups of this process, marked; how long that took; tokens written and read for what was given up."""
+    ) -> tuple[list[RolloutGroup], dict[str, float]]:
+        """The groups of this process, marked, and how long that took."""
         drawn = self.journal.drawn(generation, weights)
         if drawn is None and begun:
             raise StoreError(
@@ -136,13 +137,14 @@ class Rolls:
         with drawing(self._mark, self.source.settings.truncated) as under_way:
             if drawn is None:
                 drawn = under_way.draw(self.engine, policy, self.source, generation, step.number)
-                self.journal.write_drawn(generation, step.number, weights, drawn)
+                given_up = written_and_read(under_way.given_up)
+                self.journal.write_drawn(generation, step.number, weights, drawn, given_up)
             else:
                 under_way.again(drawn)
             waits = time.monotonic()
             groups = under_way.marked()
         seconds = {"seconds/draw": under_way.seconds, "seconds/mark": time.monotonic() - waits}
-        return groups, seconds, written_and_read(under_way.given_up)
+        return groups, seconds
 
     def _of_all(self, gathered: Sequence[Sequence[RolloutGroup]]) -> list[RolloutGroup]:
         """The groups of all processes in the prompts' order."""
@@ -197,9 +199,3 @@ def written_and_read(groups: Sequence[RolloutGroup]) -> tuple[int, int]:
     written = sum(len(rollout.tokens_T) for group in drawn for rollout in group.rollouts)
     prompts = ({rollout.prompt_T.tobytes(): len(rollout.prompt_T) for rollout in group.rollouts} for group in drawn)
     return written, sum(sum(lengths.values()) for lengths in prompts)
-
-
-def wasted_of(kept: Sequence[NDArray[Any] | None]) -> tuple[int, int]:
-    """What the journal has of the groups that were given up."""
-    found = next((array for array in kept if array is not None), None)
-    return (0, 0) if found is None else (int(found[0]), int(found[1]))

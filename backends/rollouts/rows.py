@@ -141,6 +141,19 @@ def _number(told: Any, name: str) -> float | None:
     return float(value)
 
 
+def tokens(header: Mapping[str, Any], name: str) -> tuple[int, int]:
+    """Two counts of tokens; none are 0."""
+    found = header.get(name, [0, 0])
+    if not isinstance(found, list) or len(found) != 2 or not all(type(count) is int and count >= 0 for count in found):
+        raise ValueError(f"{name!r} is not two counts")
+    return found[0], found[1]
+
+
+def summed(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Of several such."""
+    return sum(one for one, _ in pairs), sum(other for _, other in pairs)
+
+
 def field(row: Any, name: str, kind: type[_T]) -> _T:
     """A field that must be there and of this kind."""
     if not isinstance(row, dict) or name not in row:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+GAP = "sampler_gap"
+"""The number that it is about."""
 TIMES = 3.0
 LEAST = 1e-4
 """In nats. Below it no distance matters: float32 on both sides is at 1e-7."""

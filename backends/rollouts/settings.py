@@ -80,9 +80,14 @@ class RolloutSettings:
         return {item.name: value for item in fields(self) if (value := asdict(self)[item.name]) != item.default}
 
 
-def rollout_settings(paper: Mapping[str, Json], given: Mapping[str, Json]) -> RolloutSettings:
-    """The user's before the paper's. Raises `ConfigError` for an unknown key or a bad value."""
-    return parse_settings(RolloutSettings, {**paper, **given}, "rollout")
+def rollout_settings(paper: Mapping[str, Json], given: Mapping[str, Json], stage: str = "") -> RolloutSettings:
+    """The user's before the paper's; "<stage>.<key>" is for that stage alone, and before what is for all.
+
+    Raises `ConfigError` for an unknown key or a bad value.
+    """
+    general = {key: value for key, value in given.items() if "." not in key}
+    own = {key.rpartition(".")[2]: value for key, value in given.items() if key.rpartition(".")[0] == stage != ""}
+    return parse_settings(RolloutSettings, {**paper, **general, **own}, "rollout")
 
 
 def prompts_per_generation(settings: RolloutSettings, batch: int, processes: int) -> int:

@@ -71,10 +71,11 @@ class RolloutSource:
         return replace(wanted, prompt=prompt, seeds=wanted.seeds[1:])
 
     def measured(self, group: RolloutGroup) -> RolloutGroup:
-        """The group with the length of what its completions began with."""
+        """The group with the length of what its completions began with, and what becomes of those cut off."""
         if self.rolling.begun is None or group.rollouts[0].given:
             return group
-        return replace(group, begun=len(group.rollouts[0].prompt_T) - len(self.encoder.prompt(group.record).tokens))
+        begun = len(group.rollouts[0].prompt_T) - len(self.encoder.prompt(group.record).tokens)
+        return replace(group, begun=begun, masks_cut=self.settings.truncated == "mask")
 
     def given(self, group: WantedGroup, version: int) -> RolloutGroup:
         """The record's response in place of each completion."""

@@ -111,6 +111,8 @@ class RolloutGroup:
     teacher: tuple[TeacherRow | None, ...] = ()
     begun: int = 0
     """Tokens at the end of their prompt that completions began with (`Rolling.begun`), once they are credited."""
+    masks_cut: bool = False
+    """Of such a group: what was cut off counts in it and is not trained on."""
 
     @property
     def values(self) -> list[float]:

@@ -34,6 +34,10 @@ class Feed(Protocol):
     def numbers(self) -> Mapping[str, float]:
         """What is to be logged of the step whose examples were given last, beside the objective's own."""
 
+    @property
+    def gap_means(self) -> bool:
+        """Whether the sampler's gap says anything of this step: not where the student has changed since, unread."""
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must keep: texts and numbers."""
 
@@ -61,7 +65,7 @@ class Fixed:
     """The same examples in every epoch, each under its number."""
 
     numbers: Mapping[str, float] = MappingProxyType({})
-    stopped = False
+    stopped, gap_means = False, True
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self.examples = tuple(replace(example, index=number) for number, example in enumerate(examples))

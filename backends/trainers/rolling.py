@@ -17,9 +17,10 @@ from backends.rewards.scorers import REPLIES, open_scorers
 from backends.rewards.total import Totals
 from backends.rollouts.engine import Engine
 from backends.rollouts.held_out import HeldOut
-from backends.rollouts.journal import Journal, Keep, fingerprint
+from backends.rollouts.journal import Journal, Keep
 from backends.rollouts.rolls import Generation, Rolls
 from backends.rollouts.source import RolloutSource
+from backends.rollouts.student_weights import fingerprint
 from backends.rollouts.types import RolloutGroup, RolloutMark
 from harness.models.budget import Budget
 
@@ -86,6 +87,7 @@ class RollingFeed:
         self._saved = 0
         """Generation of the newest checkpoint: the one before it may still be needed."""
         self.numbers: Mapping[str, float] = {}
+        self.gap_means = True
         self.held_out: HeldOut | None = None
         """What is looked at beside training."""
 
@@ -109,6 +111,7 @@ class RollingFeed:
             weights = self._begun["weights"] if part else fingerprint(policy.model)
             first = Step(step.number - part, step.total)  # in which it was made, also where training goes on within it
             self._made = self._rolls.make(generation, first, policy, weights, begun=part > 0)
+        self.gap_means = part == 0 or self._rolls.keeps_old
         unmarkable = {"records/unmarkable": float(self._unmarkable)} if self._unmarkable else {}
         self.numbers = ({**self._made.numbers, **unmarkable} if part == 0 else {}) | looked
         micro_batches = self._made.steps[part % settings.updates]

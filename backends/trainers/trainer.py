@@ -29,6 +29,7 @@ from backends.records.collate import collate, padding
 from backends.records.segments import Example
 from backends.rollouts.alarms import Alarms
 from backends.rollouts.monitor import effective_share
+from backends.rollouts.sampler_gap import GAP
 from backends.rollouts.settings import RolloutSettings
 from backends.trainers.account import Account
 from backends.trainers.batch import Batch, as_batch
@@ -210,6 +211,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         own = torch.stack([self._step_log[name].double() for name in names])
         values = self._over_processes(torch.cat([own, self.account.take().to(own.device)])).tolist()
         numbers = {**self.feed.numbers, **dict(zip(names, values[: len(names)], strict=True))}
+        if not self.feed.gap_means:
+            numbers.pop(GAP, None)
         numbers |= effective_share(numbers) | self._largest_of_all()
         self._step_log, self._largest = {}, {}
         finite = torch.isfinite(torch.as_tensor(numbers["loss"])) and (norm is None or torch.isfinite(_local(norm)))

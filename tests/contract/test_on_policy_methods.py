@@ -235,6 +235,12 @@ def test_it_ends_the_same_wherever_it_is_killed(
     assert dataclasses.asdict(card)["spent"] == whole["spent"]
 
 
+def test_a_sampler_is_held_against_the_student_that_drew_alone(student: Path, tmp_path: Path) -> None:
+    """Without a ratio nobody reads what the student was, and a second update is no gap."""
+    train(replace(config(student, "gkd", rollout=TWICE), options={"lam": "1"}), tmp_path, EACH)
+    assert ["sampler_gap" in row for row in rows(tmp_path)] == [True, False] * 3
+
+
 def test_the_largest_ratio_is_that_of_a_generations_second_update(twice: Path) -> None:
     logged = [(row["ratio"], row["ratio_max"]) for row in rows(twice)]
     assert logged[::2] == [(1.0, 1.0)] * 3 and all(most >= mean for mean, most in logged)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -64,12 +64,14 @@ def drawn(student: Student, stored: Example, record: TrainRecord) -> RolloutGrou
     return made_from.measured(RolloutGroup(record, tuple(rollouts), marks))
 
 
-def trained(groups: list[RolloutGroup], options: CotdRlOptions) -> list[Example]:
+def trained(
+    groups: list[RolloutGroup], options: CotdRlOptions, truncated: Literal["keep", "mask"] = "keep"
+) -> list[Example]:
     rows = zip(groups, credit(options, groups, STEP), strict=True)
     found = [
         example_of(rollout, one, fate, 0)
         for group, credits in rows
-        for rollout, one, fate in zip(group.rollouts, credits, fates_of(group, credits, "keep"), strict=True)
+        for rollout, one, fate in zip(group.rollouts, credits, fates_of(group, credits, truncated), strict=True)
     ]
     return [one for one in found if one is not None]
 
@@ -85,6 +87,21 @@ def test_its_gradient_is_that_of_cotd_po(student: Student, told: dict[str, Any])
     theirs = student.step(CotdPoObjective(CotdPoOptions(**told)), stored)
     torch.testing.assert_close(ours.grads, theirs.grads, rtol=1e-4, atol=1e-6)
     assert ours.log["rationale_nll"] == pytest.approx(theirs.log["rationale_nll"], rel=1e-6)
+
+
+def test_an_answer_that_is_cut_off_and_masked_weighs_nothing_and_the_others_as_much_as_before(student: Student) -> None:
+    stored = student.examples(examples, RECORDS)
+    groups = [drawn(student, one, record) for one, record in zip(stored, RECORDS, strict=True)]
+    first, cut, last = groups[0].rollouts
+    groups[0] = replace(groups[0], rollouts=(first, replace(cut, finish="length"), last))
+    masking = [replace(one, masks_cut=True) for one in groups]
+    objective = load_method("cotd_rl").stages(CotdRlOptions())[0].objective  # type: ignore[union-attr]
+    kept, masked = trained(groups, CotdRlOptions()), trained(masking, CotdRlOptions(), "mask")
+    whole, without = (student.step(objective(), one).grads for one in (kept, masked))
+    alone = student.step(objective(), [kept[1]]).grads  # a mean over one answer, where it was one of six
+    for name, gradient in without.items():
+        torch.testing.assert_close(gradient, whole[name] - alone[name] / 6, rtol=1e-4, atol=1e-6)
+    assert source(student, RECORDS).measured(groups[1]).masks_cut is False
 
 
 def test_an_answer_without_a_value_is_left_out_and_another_brings_the_rationale(student: Student) -> None:

@@ -109,6 +109,16 @@ def test_emo_and_mle_differ_in_the_method_alone() -> None:
     assert emo.settings == mle.settings and emo.student == mle.student and emo.max_length == mle.max_length == 4096
 
 
+def test_a_recipe_says_how_one_stage_draws_and_what_is_said_for_all_takes_its_place(tmp_path: Path) -> None:
+    text = '[config]\nmethod = "sd_zero"\nstudent = "tiny"\n'
+    text += "rollout.max_new = 64\nrollout.srt = {group = 4, max_new = 32}\n"
+    recipe = load_recipe(write(tmp_path, text))
+    assert apply(recipe, {"data": "x"}).rollout == {"max_new": 64, "srt.group": 4, "srt.max_new": 32}
+    assert apply(recipe, {"data": "x", "rollout": {"max_new": 9}}).rollout == {"max_new": 9, "srt.group": 4}
+    with pytest.raises(ConfigError, match="grup"):
+        load_recipe(write(tmp_path, text.replace("group", "grup")))
+
+
 def test_changes_win_and_are_converted(tmp_path: Path) -> None:
     name = write(
         tmp_path,

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.rollouts.arrays import pack, unpack
-from backends.rollouts.journal import Journal, fingerprint
+from backends.rollouts.journal import Journal
+from backends.rollouts.student_weights import fingerprint
 from backends.rollouts.types import Rollout, RolloutGroup
 from harness.errors import StoreError
 from tests.drawn_groups import group, marked, rollout, same
@@ -130,6 +131,18 @@ def test_what_judges_took_comes_back_and_is_shared_out_once(tmp_path):
     assert [sum(one) for one in zip(*taken, strict=True)] == [3 * 7, 6]
 
 
+def test_what_was_given_up_comes_back_and_is_shared_out_once(tmp_path):
+    for rank in range(3):
+        journal(tmp_path, rank=rank, processes=3).write_drawn(5, 10, "w", [group(f"r{rank}")], (4 + rank, 9))
+    taken = []
+    for rank in range(2):
+        made = journal(tmp_path, rank=rank, processes=2)
+        assert made.drawn(5, "w") is not None
+        taken.append(made.given_up(5))
+    assert [sum(one) for one in zip(*taken, strict=True)] == [4 + 5 + 6, 27]
+    assert "given_up" not in written(tmp_path / "none", [group()])._path(5, "drawn", 0, 1).read_text()
+
+
 def test_a_share_that_is_missing_makes_nothing_whole(tmp_path):
     groups = [group(f"r{at}") for at in range(4)]
     written(tmp_path, groups[0::2], rank=0, processes=2)
@@ -167,6 +180,7 @@ def test_prune(tmp_path, keep):
         lambda text: text.partition("\n")[0] + '\n{"record": "zz", "completions": 1, "marks": [1], "rollouts": 3}\n',
         lambda text: text.replace('"value": 0.0', '"value": "0"').replace('"sample": 1', '"sample": true'),
         lambda text: text.replace('"correct": false', '"correct": 0').replace('"stop"', '"ended"'),
+        lambda text: text.replace('"version": 10', '"version": 10, "given_up": [1, "2"]').replace("[7, 1]", "[7, -1]"),
         lambda text: text.replace('"judged": [7, 1]', '"judged": [7]').replace('"groups": 1', '"groups": "1"'),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backends.assign import sort_assignments
 from backends.config import TrainConfig
 from backends.plan import Plan, describe, plan_training
 from backends.records.record import write_records
@@ -80,6 +81,27 @@ def test_it_is_refused_before_anything_is_drawn(name: str, student: Path, tmp_pa
     with pytest.raises(error, match=message) as raised:
         plan(student, tmp_path, **told)
     assert raised.value.exit_code == 2
+
+
+def test_a_stage_may_draw_otherwise_than_the_next(tmp_path: Path) -> None:
+    """The stage's own before what is for all, whatever the order; a stage that draws nothing is told nothing."""
+    student = write_model(tmp_path / "student", context=600)
+    told = {
+        "rollout": {"srt.temperature": 0.5, "temperature": 0.9, "distill.max_new": 9},
+        "settings": {"batch_size": 6},
+    }
+    how = [one.rolled.settings for one in plan(student, tmp_path, "sd_zero", **told).stages if one.rolled is not None]
+    assert [(one.temperature, one.max_new) for one in how] == [(0.5, 20), (0.9, 9)]
+    with pytest.raises(
+        ConfigError, match=r"rollout.srd.group names no stage of sd_zero whose student draws: srt, dist"
+    ):
+        plan(student, tmp_path, "sd_zero", rollout={"srd.group": 4}, settings={"batch_size": 6})
+    with pytest.raises(ConfigError, match=r"rollout.curiosft.group names no stage of curio_rl whose student draws: rl"):
+        plan(student, tmp_path, "curio_rl", rollout={"curiosft.group": 4})
+    found = sort_assignments("sd_zero", {"rollout.srt.group": "4", "rollout.top_p": "0.9"})["rollout"]
+    assert found == {"srt.group": 4, "top_p": 0.9}
+    with pytest.raises(ConfigError, match="grup"):
+        sort_assignments("sd_zero", {"rollout.srt.grup": "4"})
 
 
 def test_a_judge_of_leaks_is_asked_where_a_teacher_is_told_more(tmp_path: Path) -> None:

@@ -236,6 +236,15 @@ def shown(made: Generation) -> list[Any]:
     ]  # fmt: skip
 
 
+def test_nothing_is_read_before_the_first_update_where_no_loss_weighs_the_student_by_it(student: Student) -> None:
+    def nobody(*_: Any) -> Any:
+        raise AssertionError("read")
+
+    silent = replace(student.training(()), forward=nobody)
+    made = make(student, settings={"updates": 2}, rolling={"ratio": False}, accumulation=1, policy=silent)
+    assert all("old_logps" not in one.sequences[0].extras for (part,) in made.steps for one in part)
+
+
 def test_what_a_second_model_reads_while_it_is_drawn_is_counted(student: Student, tmp_path: Path) -> None:
     spent: list[dict[str, Any]] = []
     how = {"folder": tmp_path, "policy": spending(student.training(()), spent), "more": {"beside": lambda _: "other"}}
@@ -371,6 +380,9 @@ def test_another_prompt_takes_the_place_of_a_flat_group(student: Student, tmp_pa
         raise AssertionError("asked again")
 
     assert shown(make(student, Told(), nobody, **how)) == shown(made) and spent[1] == spent[0]
+    for path in tmp_path.glob("rollouts/train/*.marked.*"):  # killed before it was marked
+        path.unlink()
+    assert shown(make(student, nobody, equal_at_first, **how)) == shown(made) and spent[2] == spent[0]
 
 
 def test_what_stays_flat_is_given_up_after_three_tries_and_what_failed_is_not_drawn_again(student: Student) -> None:
