@@ -11,6 +11,8 @@ Shapes: P pairs, T positions (each side has its own), V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from backends.losses.chunks import map_rows
@@ -40,6 +42,30 @@ def consistency(
     """
     if not temperature > 0:
         raise ConfigError(f"a temperature must be above 0, not {temperature!r}")
+
+    def symmetric_kl(log_p_nV: Tensor, log_q_nV: Tensor) -> Tensor:
+        return ((log_p_nV.exp() - log_q_nV.exp()) * (log_p_nV - log_q_nV)).sum(-1) / 2
+
+    found_N, _, aligned_P = over_aligned(
+        symmetric_kl, logits_a, logits_b, answer_a_PT, answer_b_PT, temperature=temperature, chunk=chunk
+    )
+    return found_N.sum(), aligned_P
+
+
+def over_aligned(
+    function: Callable[[Tensor, Tensor], Tensor],
+    logits_a: Logits,
+    logits_b: Logits,
+    answer_a_PT: Tensor,
+    answer_b_PT: Tensor,
+    *,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`function` of both sides' log-probabilities (n, V) at the aligned positions of the answers of pairs of rows.
+
+    Gives (values N, the pair of each (N,), which pairs are aligned (P,)); see `consistency`.
+    """
     check_shape("the first answers' mask", answer_a_PT, like=positions_shape(logits_a))
     check_shape("the second answers' mask", answer_b_PT, like=positions_shape(logits_b))
     check_shape("the second answers", answer_b_PT[:, 0], like=answer_a_PT[:, 0])
@@ -47,12 +73,13 @@ def consistency(
     check_shape("the second side", states_b_NX[:0], like=states_a_NX[:0])
     length_a_P, length_b_P = answer_a_PT.bool().sum(1), answer_b_PT.bool().sum(1)
     aligned_P1 = ((length_a_P == length_b_P) & (length_a_P > 0))[:, None]
-    a_NX = states_a_NX[(answer_a_PT.bool() & aligned_P1).flatten()]
+    first_PT = answer_a_PT.bool() & aligned_P1
+    a_NX = states_a_NX[first_PT.flatten()]
     b_NX = states_b_NX[(answer_b_PT.bool() & aligned_P1).flatten()]
 
-    def symmetric_kl(a_nX: Tensor, b_nX: Tensor, *head: Tensor) -> Tensor:
+    def compare(a_nX: Tensor, b_nX: Tensor, *head: Tensor) -> Tensor:
         log_p_nV, log_q_nV = ((row_scores(side, head) / temperature).log_softmax(-1) for side in (a_nX, b_nX))
-        return ((log_p_nV.exp() - log_q_nV.exp()) * (log_p_nV - log_q_nV)).sum(-1) / 2
+        return function(log_p_nV, log_q_nV)
 
-    found_N = map_rows(symmetric_kl, (a_NX, b_NX), head, chunk=chunk_of(logits_a, chunk))
-    return found_N.sum(), aligned_P1[:, 0]
+    found_N = map_rows(compare, (a_NX, b_NX), head, chunk=chunk_of(logits_a, chunk))
+    return found_N, first_PT.nonzero()[:, 0], aligned_P1[:, 0]

@@ -20,6 +20,7 @@ from torch import Tensor
 from backends.base import Rolling, Stage, Step, Training, TrainMethod, must_be
 from backends.losses.gae import gae
 from backends.losses.policy import Norm
+from backends.methods._assistant import step_together
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions
 from backends.methods._terms import PolicyTerm, Seen, Term
@@ -71,12 +72,7 @@ class Critic:
 
     def step(self, training: Training) -> None:
         """Learn from the step's gradients, those of all processes."""
-        for parameter in (self.weight, self.bias):
-            own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            grads = [grad.to(parameter.device) for grad in training.gather(own.detach().cpu())]
-            parameter.grad = torch.stack(grads).mean(0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        step_together([self.weight, self.bias], self.optimizer, training)
 
     def state_dict(self) -> dict[str, Any]:
         """Of a checkpoint."""

@@ -98,6 +98,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.methods.mcc_kd:METHOD",
             "two rationales of a question, and the same answer distribution after both",
         ),
+        "mind": (
+            "backends.methods.mind:METHOD",
+            "perspectives on a question, weighed by a scorer of what the student can learn from now (MIND)",
+        ),
         "specialized_kd": (
             "backends.methods.specialized_kd:METHOD",
             "teacher text with and without exemplars, with and without a chain, and its top five tokens",
