@@ -19,4 +19,4 @@ def triplet_loss(anchor_MD: Tensor, positive_MD: Tensor, negative_MD: Tensor, *,
     check_shape("the positives", positive_MD, like=anchor_MD)
     check_shape("the negatives", negative_MD, like=anchor_MD)
     near_M, far_M = (functional.cosine_similarity(anchor_MD, side, dim=-1) for side in (positive_MD, negative_MD))
-    return (margin - near_M + far_M).clamp(min=0)
+    return functional.relu(margin - near_M + far_M)

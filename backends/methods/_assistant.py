@@ -42,8 +42,11 @@ class Assistant:
             found: Tensor = self.network(*inputs)
         return found
 
-    def step(self) -> None:
-        """Learn from the gradients of this step."""
+    def step(self, learning_rate: float | None = None) -> None:
+        """Learn from the gradients of this step; None: at the rate that it was made with."""
+        if learning_rate is not None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate
         step_together(list(self.network.parameters()), self.optimizer, self._training)
 
     def learn(self, loss: Tensor) -> None:

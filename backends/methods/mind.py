@@ -164,8 +164,8 @@ class MindObjective(Objective):
         if not pairs or not self.options.lam:
             return logits.hidden_BTD.sum() * 0.0
         first, second = torch.tensor(pairs, device=answer_RT.device).T
-        sides = [replace(logits, hidden_BTD=logits.hidden_BTD[rows]) for rows in (first, second)]
-        found_P = answer_jsd(*sides, answer_RT[first], answer_RT[second])
+        one, other = (replace(logits, hidden_BTD=logits.hidden_BTD[rows]) for rows in (first, second))
+        found_P = answer_jsd(one, other, answer_RT[first], answer_RT[second])
         return (weight_R[first] * weight_R[second] * found_P).sum()
 
     def after_step(self, logged: Mapping[str, float], step: Step) -> None:

@@ -102,6 +102,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.methods.mind:METHOD",
             "perspectives on a question, weighed by a scorer of what the student can learn from now (MIND)",
         ),
+        "qcrd": (
+            "backends.methods.qcrd:METHOD",
+            "the label, right rationales up and likely wrong ones down, weighed by a discriminator (QCRD)",
+        ),
         "specialized_kd": (
             "backends.methods.specialized_kd:METHOD",
             "teacher text with and without exemplars, with and without a chain, and its top five tokens",
