@@ -19,7 +19,7 @@ from types import TracebackType
 
 from harness.hashing import canonical_json
 from harness.models.budget import Budget
-from harness.models.replies import Progress, Replies
+from harness.models.replies import Asked, Progress, Replies
 from harness.models.reply_cache import Cache
 from harness.types import Completion, Model, Problem, Request, Sampling
 
@@ -76,21 +76,6 @@ class Query:
 
 Ask = Callable[[Sequence[Query]], list[Completion]]
 """What a maker needs of an `Asker`: completions in the order of the queries."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """What an `Asker` has done so far."""
-
-    requests: int = 0
-    cached: int = 0
-    """Replies found in the cache."""
-    failed: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    """Of the requests made, where the engine says."""
-    why: str = ""
-    """Of the first failure."""
 
 
 class Asker:
@@ -154,21 +139,12 @@ class Asker:
 
         async def ask(request: Request) -> None:
             heard[request.id] = await self._replies.ask(request)
-            self._count(heard[request.id])
+            self.done.count(heard[request.id])
+            if self._progress is not None:
+                self._progress.advance(heard[request.id])
 
         def done() -> str:
             return f"{len(heard):,} of {len(missing):,} requests to {self.model.name} made"
 
         await self._replies.ask_all(missing, ask, done)
         return heard
-
-    def _count(self, completion: Completion) -> None:
-        done = self.done
-        done.requests += 1
-        done.tokens_in += completion.tokens_in or 0
-        done.tokens_out += completion.tokens_out or 0
-        if completion.finish == "error":
-            done.failed += 1
-            done.why = done.why or completion.error or "no reason given"
-        if self._progress is not None:
-            self._progress.advance(completion)

@@ -14,12 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from backends.makers.asking import Asked
 from backends.makers.base import Made, Maker
 from backends.records.record import data_hash, write_records
 from harness import __version__
 from harness.errors import UsageError
 from harness.files import parse_json, write_output
+from harness.models.replies import Asked
 from harness.models.reply_cache import Cache
 from harness.types import Json
 

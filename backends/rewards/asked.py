@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,24 +19,12 @@ from harness.errors import BudgetReached, DataError, ModelError
 from harness.hashing import canonical_json
 from harness.models import load_model
 from harness.models.budget import Budget, Meter
-from harness.models.replies import Replies
+from harness.models.replies import Asked, Replies
 from harness.models.reply_cache import Cache, request_key
 from harness.options import options_of
 from harness.types import Completion, Json, Message, Model, Request, TokenScores
 from judges.ask import judge_tasks
 from judges.types import Judging, Judgment, Task
-
-
-@dataclass(slots=True)
-class Spending:
-    """What was asked of a training's reward models, of the requests that were made now."""
-
-    requests: int = 0
-    failed: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    """Where the engine says."""
-
 
 T = TypeVar("T")
 DEADLINE = 1800.0
@@ -58,7 +46,7 @@ class AskedModels:
 
         `budget` is that of all models together. Raises `StoreError` for a file that cannot be used.
         """
-        self.spent = Spending()
+        self.spent = Asked()
         self._results_dir, self._arguments = results_dir, arguments
         self._budget, self._deadline = budget, deadline
         self._models: dict[str, _Shared] = {}
@@ -192,7 +180,7 @@ async def _open(path: Path | None) -> Cache:
 class _Shared:
     """A model whose equal requests at one time are one request, within budget and deadline."""
 
-    def __init__(self, model: Model, meter: Meter | None, deadline: float, spent: Spending) -> None:
+    def __init__(self, model: Model, meter: Meter | None, deadline: float, spent: Asked) -> None:
         self._model, self._meter, self._deadline, self._spent = model, meter, deadline, spent
         self._open: dict[str, asyncio.Task[Completion]] = {}
         self.name = model.name
@@ -226,10 +214,7 @@ class _Shared:
             completion = await asyncio.wait_for(self._model.answer(request), self._deadline)
         except TimeoutError:
             completion = Completion("", "error", error=f"no reply within {self._deadline:g} s")
-        self._spent.requests += 1
-        self._spent.failed += completion.finish == "error"
-        self._spent.tokens_in += completion.tokens_in or 0
-        self._spent.tokens_out += completion.tokens_out or 0
+        self._spent.count(completion)
         return completion
 
     async def close(self) -> None:

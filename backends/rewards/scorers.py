@@ -11,10 +11,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backends.rewards.asked import AskedModels, Spending
+from backends.rewards.asked import AskedModels
 from harness.errors import ConfigError, UsageError
 from harness.grading.pool import GradingPool
 from harness.models.budget import Budget
+from harness.models.replies import Asked
 from harness.options import refuse_strays
 from harness.types import Completion, Request
 from judges.types import Judging, Judgment, Task
@@ -46,7 +47,7 @@ class Scorers:
     """Where `trained:<id>` is looked up."""
     judge: Callable[[str, Judging, Sequence[Task]], list[list[Judgment]]] = _nobody
     """The judgments of a model about each task, as `judges.ask.judge_tasks` makes them; from the same cache."""
-    spent: Spending = field(default_factory=Spending)
+    spent: Asked = field(default_factory=Asked)
     likelihoods: Callable[[str, Sequence[Request], tuple[str, ...]], list[Completion]] = _no_likelihoods
     """How likely each of these words begins the reply of a model, in `Completion.alternatives`; from the same cache."""
 

@@ -15,11 +15,12 @@ from harness.cli import options
 from harness.cli.fields import field_docs
 from harness.errors import DataError, Interrupted, TooManyFailures, UsageError
 from harness.models import load_model
+from harness.models.replies import Asked
 from harness.plain import plural
 from harness.types import Completion, Model
 
 if TYPE_CHECKING:
-    from backends.makers.asking import Asked, Query
+    from backends.makers.asking import Query
     from backends.makers.base import Made, Maker
     from backends.makers.output import Output
 

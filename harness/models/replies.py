@@ -10,6 +10,7 @@ the cache before anything is made of it: whatever stops the asking, the same cal
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from harness.errors import BudgetReached
@@ -33,6 +34,30 @@ class Progress(Protocol[One]):
 
     def finish(self) -> None:
         """Called when this is done, however it ends."""
+
+
+@dataclass
+class Asked:
+    """What was asked of models, of the requests that were made now."""
+
+    requests: int = 0
+    cached: int = 0
+    """Replies that were found instead."""
+    failed: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    """Where the engine says."""
+    why: str = ""
+    """Of the first failure."""
+
+    def count(self, completion: Completion) -> None:
+        """Take in the reply to a request."""
+        self.requests += 1
+        self.tokens_in += completion.tokens_in or 0
+        self.tokens_out += completion.tokens_out or 0
+        if completion.finish == "error":
+            self.failed += 1
+            self.why = self.why or completion.error or "no reason given"
 
 
 class Replies:
