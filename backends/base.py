@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from backends.rollouts.settings import RolloutSettings
     from backends.rollouts.types import Context, Credited, RolloutGroup
     from backends.teachers.local import LocalTeacher
+    from backends.teachers.server import Served
     from backends.trainers.batch import Batch
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class Training:
     """Size of the data set."""
     spend: Callable[..., None] = lambda **tokens: None
     """Tells of tokens beside those of passes: `spend(generated=9, prefilled=4, judge_in=7, judge_out=1)`; with
-    `teacher=13, of=model` those that another model read."""
+    `teacher=13, of=model` those that another model read, or one of so many parameters: `of=1e9`."""
     rollout: RolloutSettings | None = None
     """How completions are drawn, `max_new` resolved; None where the responses are those of the records."""
     batch: Callable[[Sequence[Example]], Batch] = _no_batch
@@ -102,6 +103,8 @@ class Training:
     """The precision that the student is trained in."""
     gather: Callable[[Any], list[Any]] = lambda own: [own]
     """What each process has, in the order of the processes; must be called by all of them."""
+    served: Served | None = None
+    """Where the teacher's weights are, if servers have them."""
 
 
 class Objective:

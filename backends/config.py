@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from backends.base import parse_settings
+from backends.rollouts.settings import lasting_of
 from harness.errors import ConfigError, UnknownName
 from harness.hashing import canonical_json, short_hash
 from harness.spent import Counted
@@ -93,6 +94,8 @@ class TrainConfig:
     """A file of training records, or "synth:levels=1+2,per_level=500" (`backends.records.source`)."""
     teacher: str | None = None
     """Model spec, for methods that need the teacher's weights; else a name for the card."""
+    teacher_server: str | None = None
+    """Addresses of vLLM servers, with commas, that have them: only its tokenizer is loaded here."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The method's own options."""
     settings: Mapping[str, Json] = field(default_factory=dict)
@@ -146,12 +149,13 @@ class TrainConfig:
         return settings_from({**paper, **own})
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result, for the id of the model: everything but the place of the data.
+        """What decides the result, for the id of the model: everything but the place of the data and of servers.
 
         What only methods read whose student writes is there where something is said: ids of others stay what they were.
         """
         found = dataclasses.asdict(self)
-        del found["data"]
+        del found["data"], found["teacher_server"]
+        found["rollout"] = lasting_of(self.rollout)
         if self.count == "student":  # ids are older than the choice
             del found["count"]
         return {name: value for name, value in found.items() if value or name not in ("rollout", "reward", "stop_on")}

@@ -25,6 +25,7 @@ from backends.world import processes
 from harness.errors import ConfigError, HarnessError, PrerequisiteError
 from harness.hashing import short_hash
 from harness.models.hf_source import Source
+from harness.models.openai_servers import addresses_of
 from harness.registry import make_id
 from harness.types import Json
 
@@ -125,6 +126,10 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         raise ConfigError(
             f"{config.method} needs a teacher's weights: --teacher SPEC (options: `harness show {config.method}`)"
         )
+    if config.teacher_server is not None:
+        if not reads:
+            raise ConfigError(f"--teacher-server has no effect: {config.method} reads no teacher's weights")
+        addresses_of(config.teacher_server, "--teacher-server")
     stages = method.stages(options)
     refuse_unrewarded(config.method, method.options, stages)
     names = tuple(stage.name for stage in stages)

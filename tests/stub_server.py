@@ -162,6 +162,9 @@ class StubServer:
             return web.Response(body=self.models)
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
 
+    def add_routes(self, app: web.Application) -> None:
+        """Further paths of a subclass."""
+
     async def start(self, port: int = 0) -> str:
         """Listen; returns the base URL."""
         app = web.Application(client_max_size=2**26)
@@ -169,6 +172,7 @@ class StubServer:
             app.router.add_post(f"{prefix}/chat/completions", self._chat)
             app.router.add_get(f"{prefix}/models", self._models)
         app.router.add_post("/{place:.+}/chat/completions", self._chat)  # a gateway's many paths
+        self.add_routes(app)
         if self.scores:
             app.router.add_post("/tokenize", self._chat)
             app.router.add_post("/v1/completions", self._chat)

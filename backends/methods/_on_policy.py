@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Step, Training
+from backends.base import Loss, Objective, Step, TokenTeacher, Training
 from backends.losses.nll import token_logps, token_logps_and_entropies
 from backends.losses.policy import over_step
 from backends.losses.positions import HeadLogits
@@ -29,6 +29,7 @@ from backends.methods._terms import Beside, Seen, Term, at
 from backends.schedules import ParameterMean
 from backends.teachers.local import End, LocalTeacher
 from backends.teachers.moving import SelfTeacher, SelfTeacherOptions, holding, trained_weights
+from backends.teachers.server import token_teacher
 from backends.trainers.batch import Batch
 
 
@@ -36,7 +37,7 @@ class OnPolicyObjective(Objective):
     """A sum of terms."""
 
     _training: Training | None = None
-    _teacher: LocalTeacher | SelfTeacher | None = None
+    _teacher: TokenTeacher | None = None
     _initial: ParameterMean | None = None
 
     def __init__(
@@ -63,11 +64,12 @@ class OnPolicyObjective(Objective):
         if training.rollout is not None:
             self.temperature = training.rollout.temperature
         if self.wants & {"teacher", "teacher states"}:
-            self._teacher = (
-                LocalTeacher(training, self.method, end=self.end)
-                if self.own is None
-                else SelfTeacher(training, self.method, self.own)
-            )
+            if self.own is not None:
+                self._teacher = SelfTeacher(training, self.method, self.own)
+            elif "teacher states" in self.wants:
+                self._teacher = LocalTeacher(training, self.method, end=self.end)
+            else:
+                self._teacher = token_teacher(training, self.method, end=self.end)
         if self.wants & {"reference", "reference states"}:
             weights = trained_weights(training.model, f"{self.method} keeps the weights that it began with")
             self._initial = ParameterMean(weights, rho=1.0)
@@ -94,7 +96,7 @@ class OnPolicyObjective(Objective):
             self._teacher.follow(step)
         if self._teacher is not None:
             found = replace(found, compared_RT=self._teacher.compared(batch))
-            if "teacher states" in self.wants:
+            if isinstance(self._teacher, LocalTeacher | SelfTeacher) and "teacher states" in self.wants:
                 found = replace(found, teacher=self._teacher.states(batch), tokens=self._teacher.tokens)
             if "teacher" in self.wants:
                 found = replace(found, teacher_RT=self._teacher.logps(batch, self.temperature))

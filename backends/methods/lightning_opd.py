@@ -25,7 +25,7 @@ from backends.methods._terms import PolicyTerm, Rule, Seen
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised
 from backends.rollouts.prompts import prompts
-from backends.teachers.local import LocalTeacher
+from backends.teachers.server import token_teacher
 from harness.errors import ConfigError
 from harness.types import Json
 
@@ -93,7 +93,7 @@ def stages(options: LightningOptions) -> tuple[Stage, ...]:
 
     terms = [PolicyTerm(options.surrogates(), bounded_d(options.tau), ("stored teacher",))]
     objective = partial(LightningObjective, options, teachers, terms, end=options.end)
-    teacher = partial(LocalTeacher, method="lightning_opd", end=options.end)
+    teacher = partial(token_teacher, method="lightning_opd", end=options.end)
     rolling = Rolling(keep_all, options.weights, ROLLOUT, teacher=teacher, compares=False)
     return (Stage("train", ("prompt",), examples, objective, SETTINGS, rolling=rolling),)
 

@@ -26,7 +26,7 @@ from backends.methods._teacher_rl import TeacherOptions
 from backends.methods._terms import PolicyTerm, Seen
 from backends.rollouts.prompts import prompts
 from backends.rollouts.types import Credited, RolloutGroup
-from backends.teachers.local import LocalTeacher
+from backends.teachers.server import token_teacher
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {
@@ -79,7 +79,7 @@ def stages(options: ScopeOptions) -> tuple[Stage, ...]:
     """One, on prompts alone."""
     terms = [PolicyTerm(options.surrogates(), two_paths, ("stored teacher",))]
     objective = partial(OnPolicyObjective, "scope", options, terms, end=options.end)
-    teacher = partial(LocalTeacher, method="scope", end=options.end)
+    teacher = partial(token_teacher, method="scope", end=options.end)
     rolling = Rolling(partial(credit, options), options.weights, ROLLOUT, teacher=teacher, compares=False)
     return (Stage("train", ("prompt",), prompts, objective, SETTINGS, rolling=rolling),)
 

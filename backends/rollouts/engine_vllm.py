@@ -83,6 +83,7 @@ class VllmEngine:
             "dtype": self._dtype,
             "max_new": self._max_new,
             "temperature": self._settings.temperature,
+            "gpu_share": self._settings.gpu_share,
             "ends": sorted(end_tokens(model, policy.tokenizer)),
         }
         if self._child is not None:

@@ -14,6 +14,7 @@ from backends.rewards.leak import watched
 from backends.rewards.total import Totals, parse_weights
 from backends.rollouts.settings import RolloutSettings, prompts_per_generation, rollout_settings
 from harness.errors import ConfigError, DataError
+from harness.models.openai_servers import addresses_of
 from harness.models.vllm import require as require_vllm
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def plan_rolling(
     if rollout.engine == "vllm" and processes > 1:
         raise ConfigError(
             f"rollout.engine=vllm starts one vLLM beside one training process, and {processes} of them would share "
-            "its device: draw with rollout.engine=hf, or train in one process"
+            "its device: start servers and set rollout.engine=server:http://host:8000,…, or set rollout.engine=hf"
         )
     room = encoder.max_length - (PHRASE if rolling.revise else 0)
     turns = 2 if rolling.revise else 1
@@ -212,18 +213,20 @@ def _check(method: str, rolling: Rolling, settings: Settings, rollout: RolloutSe
             f"{method} weighs the student against the policy that drew, and lora_dropout={settings.lora_dropout} makes "
             "that another one than the student that is trained: set lora_dropout=0"
         )
-    if rolling.mixture is not None and rollout.engine != "hf":
+    if rolling.mixture is not None and rollout.kind != "hf":
         raise ConfigError(
             f"{method} draws each token from student and teacher together, which only the training process can: set "
             "rollout.engine=hf, or teacher_mix=0 for the student alone"
         )
-    if rollout.engine == "vllm":
-        if rollout.top_p < 1:
-            raise ConfigError(
-                "vLLM tells log-probabilities within the nucleus, so that nobody sees whether it has the student's "
-                f"weights: with rollout.top_p={rollout.top_p} set rollout.engine=hf"
-            )
+    if rollout.kind != "hf" and rollout.top_p < 1:
+        raise ConfigError(
+            "vLLM tells log-probabilities within the nucleus, so that nobody sees whether it has the student's "
+            f"weights: with rollout.top_p={rollout.top_p} set rollout.engine=hf"
+        )
+    if rollout.kind == "vllm":
         require_vllm()
+    elif rollout.kind == "server":
+        addresses_of(rollout.servers, "rollout.engine=server")
     if config.budget_tokens is not None and settings.max_steps is None and settings.scheduler != "constant":
         raise ConfigError(
             f"how many steps a budget of tokens makes is not known before completions are drawn, and scheduler="

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 from backends.base import must_be, parse_settings
 from harness.errors import ConfigError
+from harness.redact import one_line
 from harness.types import Json
 
 Truncated = Literal["keep", "mask", "drop"]
-EngineName = Literal["hf", "vllm"]
+EngineName = Literal["hf", "vllm", "server"]
 ALL = 2**40
 """More optimiser steps than any stage has."""
 MOST = 10_000_000
@@ -40,8 +41,11 @@ class RolloutSettings:
     where the method has them (gkd's lam)."""
     truncated: Truncated = "keep"
     """Completions cut off by `max_new`: trained on, counted in their group but not trained on, or dropped."""
-    engine: EngineName = "hf"
-    """Who draws: the student itself in the training process, or vLLM in one of its own, with a copy of its weights."""
+    engine: str = "hf"
+    """Who draws: the student itself in the training process (hf); vLLM in one of its own, with a copy of its weights
+    (vllm); or vLLM servers that run already (server:http://host:8000,http://other:8000)."""
+    gpu_share: float = 0.4
+    """Of a GPU's memory for the vLLM that is started beside the training, its copy of the weights included."""
     flat: Literal["keep", "resample"] = "keep"
     """Groups whose completions are all worth the same, which say nothing: kept, or another prompt drawn for in their
     place, three tries at most (DAPO)."""
@@ -60,6 +64,8 @@ class RolloutSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.kind not in get_args(EngineName) or (self.kind == "server") != bool(self.servers):
+            raise ValueError(f"engine is hf, vllm or server:http://host:8000,…, not {one_line(self.engine, 80)!r}")
         if not self.temperature > 0:
             raise ValueError(
                 f"temperature must be above 0, not {self.temperature}: at 0 all completions of a prompt are the same"
@@ -67,8 +73,20 @@ class RolloutSettings:
         must_be(self, "from 0.001 to 1000", "temperature")
         if not 0 <= self.mix <= 1:
             raise ValueError(f"mix must be from 0 to 1, not {self.mix}")
+        if not 0 < self.gpu_share < 1:
+            raise ValueError(f"gpu_share must be between 0 and 1, not {self.gpu_share}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+
+    @property
+    def kind(self) -> str:
+        """Which of the engines it is."""
+        return engine_kind(self.engine)
+
+    @property
+    def servers(self) -> str:
+        """Their addresses, where servers draw."""
+        return self.engine.partition(":")[2]
 
     @property
     def steps(self) -> int:
@@ -76,8 +94,25 @@ class RolloutSettings:
         return ALL if self.every == "stage" else self.updates * self.passes
 
     def lasting(self) -> dict[str, Json]:
-        """What differs from the defaults: so an id does not change when a setting is added."""
-        return {item.name: value for item in fields(self) if (value := asdict(self)[item.name]) != item.default}
+        """What differs from the defaults, so that an id does not change when a setting is added.
+
+        Where servers are, and how much memory there is, decide nothing.
+        """
+        told = lasting_of(asdict(self))
+        return {
+            item.name: told[item.name] for item in fields(self) if told.get(item.name, item.default) != item.default
+        }
+
+
+def engine_kind(engine: str) -> str:
+    """Which of the engines it is, wherever servers are."""
+    return engine.partition(":")[0]
+
+
+def lasting_of(given: Mapping[str, Json]) -> dict[str, Json]:
+    """What the user said, without what decides nothing."""
+    told = {name: value for name, value in given.items() if name != "gpu_share"}
+    return told | ({"engine": engine_kind(str(told["engine"]))} if "engine" in told else {})
 
 
 def rollout_settings(paper: Mapping[str, Json], given: Mapping[str, Json], stage: str = "") -> RolloutSettings:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import ConfigError
+from harness.hashing import short_hash
 
 _MEMORY = Path("/dev/shm")
 """A file system in memory, where there is one."""
@@ -37,9 +38,24 @@ def fingerprint(model: Any) -> str:
 
 def weights_folder(model: Any) -> Path:
     """An empty folder for them, in memory where there is room; whoever asks for it removes it."""
+    return Path(tempfile.mkdtemp(prefix="harness-weights-", dir=_MEMORY if _roomy(model) else None))
+
+
+def shared_folder(model: Any, place: Path, near: bool) -> Path:
+    """An empty folder for them at `place`; in memory, where there is room, if all who read them are `near`.
+
+    A training that was killed removes nothing: its folder has the same name each time, so that the next one does.
+    """
+    if near and _roomy(model):
+        place = _MEMORY / f"harness-weights-{short_hash(str(place.resolve()))}"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    return place.resolve()
+
+
+def _roomy(model: Any) -> bool:
     size = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _COPIES * size
-    return Path(tempfile.mkdtemp(prefix="harness-weights-", dir=_MEMORY if roomy else None))
+    return _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _COPIES * size
 
 
 def write_weights(model: Any, folder: Path) -> None:

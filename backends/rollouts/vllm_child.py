@@ -1,6 +1,6 @@
 """The process in which vLLM draws: lines of JSON in, lines of JSON out. `backends.rollouts.engine_vllm` starts it.
 
-    {"start": {"folder": …, "context": …, "dtype": …, "max_new": …, "temperature": …, "ends": […]}}
+    {"start": {"folder": …, "context": …, "dtype": …, "max_new": …, "temperature": …, "ends": […], "gpu_share": …}}
         ->  {"done": true}
     {"weights": folder}
         ->  {"done": true}
@@ -29,8 +29,6 @@ _PREFILLED = 8192
 """Tokens of prompts that are read in one step, at least."""
 BEAT = 5.0
 """Seconds without a completion after which a draw says that it goes on."""
-_GPU_SHARE = 0.4
-"""Of a GPU's memory: the student that is trained has the rest."""
 
 
 def main() -> None:
@@ -70,9 +68,12 @@ class VllmDraws:
     """vLLM with one student's weights."""
 
     def __init__(
-        self, folder: str, context: int, dtype: str, max_new: int, temperature: float, ends: list[int]
+        self, folder: str, context: int, dtype: str, max_new: int, temperature: float, ends: list[int], gpu_share: float
     ) -> None:
-        """Starts the engine with the weights of a folder; `ends` are the tokens that end a completion."""
+        """Starts the engine with the weights of a folder; `ends` are the tokens that end a completion.
+
+        `gpu_share`: of a GPU's memory; the student that is trained has the rest.
+        """
         for name, value in (
             ("VLLM_LOGGING_STREAM", "ext://sys.stderr"),
             ("VLLM_LOGGING_LEVEL", "WARNING"),
@@ -96,7 +97,7 @@ class VllmDraws:
             # On a CPU a seeded request whose prompt is read in pieces ends the engine: one that does not fit waits.
             enable_chunked_prefill=False if cpu else None,
             enforce_eager=cpu,
-            gpu_memory_utilization=_GPU_SHARE,
+            gpu_memory_utilization=gpu_share,
             logprobs_mode="processed_logprobs",  # at the sampling temperature
             worker_extension_cls="backends.rollouts.vllm_worker.Weights",
             disable_log_stats=True,

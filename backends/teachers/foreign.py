@@ -23,8 +23,9 @@ from backends.records.segments import CODE, Encoded, Encoder, Example, Tokenised
 from backends.records.spans import never_closes
 from backends.records.token_bytes import matching, token_bytes
 from backends.rollouts.planning import context_of
+from backends.teachers.local import teacher_here
 from backends.trainers.batch import Batch, as_batch
-from harness.errors import ConfigError, DataError
+from harness.errors import DataError
 from harness.markup import TABLE
 
 _KEPT = 4096
@@ -81,11 +82,10 @@ class ForeignTeacher:
         Raises `ConfigError` for a teacher that is missing or whose tokens do not add up to their text, and `DataError`
         if it can read none of the data.
         """
-        if training.teacher is None:
-            raise ConfigError(f"{method} needs a teacher's weights: --teacher SPEC")
+        spec = teacher_here(training, method)
         assert asked.encoder is not None
         self._training, self._alignment, self._asked = training, alignment, asked.asked
-        self.model, self.tokenizer = training.load(training.teacher)
+        self.model, self.tokenizer = training.load(spec)
         self._same = tokenizer_difference(training.tokenizer, self.tokenizer) is None
         tokenizers = (training.tokenizer, self.tokenizer)
         self._ours, self._theirs = ([], []) if self._same else map(token_bytes, tokenizers)

@@ -43,13 +43,17 @@ class Account:
         teacher: int = 0,
         of: Any = None,
     ) -> None:
-        """The student wrote, and read prompts before; judges were asked; a `teacher` (`of`: its model) read."""
+        """The student wrote, and read prompts before; judges were asked; a `teacher` read.
+
+        `of`: that teacher's model, or its number of parameters.
+        """
         for name, tokens in (("generated", generated), ("prefilled", prefilled)):
             self._new[name] += tokens
             self._new["flops"] += _PASS * self._size * tokens
         if of is not None:
+            size = of if isinstance(of, int | float) else parameters(of)
             self._new["teacher"] += teacher
-            self._new["flops"] += _PASS * parameters(of) * teacher
+            self._new["flops"] += _PASS * size * teacher
         self._new["judge_in"] += judge_in
         self._new["judge_out"] += judge_out
 

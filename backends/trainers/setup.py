@@ -16,18 +16,21 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from backends.base import Objective
 from backends.config import Runtime, Settings
-from backends.load import find_weights, lora_config
+from backends.load import find_weights, load_tokenizer, lora_config
+from backends.memory import parameters
 from backends.plan import Plan, StagePlan
 from backends.rollouts.alarms import Alarms
 from backends.rollouts.engine import Engine
 from backends.rollouts.engine_hf import HfEngine
 from backends.rollouts.engine_mixed import MixedEngine
+from backends.rollouts.engine_server import ServerEngine
 from backends.rollouts.engine_vllm import VllmEngine
 from backends.rollouts.journal import Journal
 from backends.rollouts.planning import accuracy_of
 from backends.rollouts.sampler_gap import BF16_LEAST, LEAST
 from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.source import RolloutSource
+from backends.teachers.server import Served
 from backends.trainers.callbacks import Watch
 from backends.trainers.feed import Feed, Fixed
 from backends.trainers.head import add_objective_head
@@ -36,7 +39,7 @@ from backends.trainers.sharding import refuse_zero3, whole_weights
 from backends.trainers.trainer import ObjectiveTrainer
 from backends.trainers.writing import writing
 from harness.errors import ConfigError, PrerequisiteError, UnknownName
-from harness.models.hf_load import load_for_training
+from harness.models.hf_load import load_config, load_for_training
 from harness.models.hf_source import is_adapter
 
 _SCHEDULERS = {"epoch_decay": "constant"}  # its own: `ObjectiveTrainer`'s `decay`
@@ -93,10 +96,20 @@ def make_trainer(
         decay=(stage.settings.decay, stage.steps_per_epoch) if decays else None,
         rollout=stage.rolled.settings if stage.rolled is not None else None,
         alarms=_alarms(plan, stage, args.bf16),
+        served=_served(plan, results),
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     watch.trainer = trainer
     return trainer
+
+
+def _served(plan: Plan, results: Path) -> Served | None:
+    """The teacher, where servers have it: tokenizer and size are known without its weights."""
+    if plan.config.teacher_server is None or plan.config.teacher is None:
+        return None
+    source = find_weights(plan.config.teacher, results)
+    location = source.adapter or source.location
+    return Served(plan.config.teacher_server, location, lambda: load_tokenizer(source), parameters(load_config(source)))
 
 
 def _alarms(plan: Plan, stage: StagePlan, bf16: bool) -> Alarms | None:
@@ -134,7 +147,7 @@ def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results:
     )
     journal = Journal(folder, stage.stage.name, plan.model_id, args.process_index, args.world_size)
     size = stage.steps * stage.settings.batch_size
-    engine = _engine(rolled.settings, plan.encoder.max_length, args)
+    engine = _engine(rolled.settings, plan.encoder.max_length, folder, args)
     looks, beside = engine, None
     if rolling.mixture is not None:  # held-out prompts are the student's alone
         mixed = engine = MixedEngine(rolled.settings, rolling.mixture)
@@ -143,11 +156,14 @@ def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results:
     return rolling_feed(source, engine, rolled.totals, journal, size, runtime, results, graded, beside)
 
 
-def _engine(settings: RolloutSettings, context: int, args: TrainingArguments) -> Engine:
-    """Who draws, in the precision that is trained in."""
-    if settings.engine == "hf":
+def _engine(settings: RolloutSettings, context: int, folder: Path, args: TrainingArguments) -> Engine:
+    """Who draws, in the precision that is trained in; `folder` is the model's."""
+    if settings.kind == "hf":
         return HfEngine(settings)
-    return VllmEngine(settings, context, "bfloat16" if args.bf16 else "float32")
+    dtype, rank = "bfloat16" if args.bf16 else "float32", args.process_index
+    if settings.kind == "server":
+        return ServerEngine(settings, context, dtype, folder / f"weights-{rank}", (rank, args.world_size))
+    return VllmEngine(settings, context, dtype)
 
 
 def _student(plan: Plan, settings: Settings, previous: Path | None, args: TrainingArguments) -> tuple[Any, Any]:

@@ -31,6 +31,7 @@ from backends.rollouts.alarms import Alarms
 from backends.rollouts.monitor import effective_share
 from backends.rollouts.sampler_gap import GAP
 from backends.rollouts.settings import RolloutSettings
+from backends.teachers.server import Served
 from backends.trainers.account import Account
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.feed import Feed
@@ -66,6 +67,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         decay: tuple[float, int] | None = None,
         rollout: RolloutSettings | None = None,
         alarms: Alarms | None = None,
+        served: Served | None = None,
     ) -> None:
         """`model` must have gone through `add_objective_head`, and has its adapter if it gets one; `alarms` watch it.
 
@@ -102,6 +104,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             batch=self._batch,
             autocast=self.accelerator.autocast,
             gather=self._gather,
+            served=served,
         )
         self._counts: dict[str, Tensor] = {}
         self._step_log: dict[str, Tensor] = {}

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 @click.option("--method", metavar="NAME", help="Training method (`harness list methods`, `harness show NAME`).")
 @options.some(options.TRAINING, "student", "data")
 @click.option("--teacher", metavar="SPEC", help="Model whose distributions are matched; else its name, for the card.")
+@click.option(
+    "--teacher-server",
+    metavar="URL[,URL]",
+    help="vLLM servers that read for the teacher: only its tokenizer is loaded here.",
+)
 @click.option("--recipe", metavar="NAME|FILE", help="A paper's settings; flags and --set change them.")
 @click.option(
     "--set",

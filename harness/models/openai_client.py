@@ -138,12 +138,17 @@ class Endpoint:
 
     async def models(self) -> list[str]:
         """Names of the models that the server lists, at most 10,000; empty if it does not say."""
+        return sorted(item["id"] for item in await self.listed())
+
+    async def listed(self) -> list[Mapping[str, Any]]:
+        """What the server says of its models, each with an id, at most 10,000; empty if it does not say."""
         # What a request may raise, and what reading JSON of any shape and depth may.
         silent = (TimeoutError, Failure, openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError, OSError)
         with contextlib.suppress(*silent, ValueError, LookupError, TypeError, RecursionError):
             async with asyncio.timeout(10):
                 response = await self._client.get("/models", cast_to=httpx2.Response, options=self._options)
-            return sorted(str(item["id"]) for item in json.loads(response.content)["data"][:_MODELS_MAX])
+            found = json.loads(response.content)["data"][:_MODELS_MAX]
+            return [{**item, "id": str(item["id"])} for item in found]
         return []
 
     def worked(self) -> None:

@@ -44,10 +44,10 @@ async def score(
     continued = bool(messages) and messages[-1].role == "assistant"
     turns: list[Json] = [{"role": message.role, "content": message.content} for message in messages]
     ends: Mapping[str, Json] = {"add_generation_prompt": not continued, "continue_final_message": continued}
-    told = _object(await ask(TOKENIZE, {"messages": turns, **ends}, 0))
+    told = read_object(await ask(TOKENIZE, {"messages": turns, **ends}, 0))
     prompt = _ids(told)
     if isinstance(continuation, str):
-        ids = _ids(_object(await ask(TOKENIZE, {"prompt": continuation, "add_special_tokens": False}, 0)))
+        ids = _ids(read_object(await ask(TOKENIZE, {"prompt": continuation, "add_special_tokens": False}, 0)))
     else:
         ids = [*continuation]
     context = told.get("max_model_len")
@@ -55,15 +55,16 @@ async def score(
     check_continuation(ids, len(prompt), context - 1 if isinstance(context, int) else None, None)
     asked: Mapping[str, Json] = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": max(top, 0)}
     whole: list[Json] = [*prompt, *ids]
-    reply = _object(await ask(COMPLETIONS, {"prompt": whole, **asked}, len(whole) + 1))
-    return from_tables(ids, _tables(reply)[len(prompt) :], top, len(whole))
+    reply = read_object(await ask(COMPLETIONS, {"prompt": whole, **asked}, len(whole) + 1))
+    return from_tables(ids, tables_of(reply)[len(prompt) :], top, len(whole))
 
 
 def _unusable(message: str) -> Failure:
     return Failure("rejected", message, blames_endpoint=False)
 
 
-def _object(body: bytes) -> Mapping[str, Json]:
+def read_object(body: bytes) -> Mapping[str, Json]:
+    """A reply that is a JSON object. Raises `Failure`."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -80,8 +81,8 @@ def _ids(told: Mapping[str, Json]) -> list[int]:
     return [token for token in tokens if isinstance(token, int)]
 
 
-def _tables(reply: Mapping[str, Json]) -> list[dict[int, float]]:
-    """One table for each token of the prompt, id -> log-probability; the first has none."""
+def tables_of(reply: Mapping[str, Json]) -> list[dict[int, float]]:
+    """One table for each token of the prompt, id -> log-probability; the first has none. Raises `Failure`."""
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     rows = choice.get("prompt_logprobs") if isinstance(choice, dict) else None

@@ -54,7 +54,16 @@ REFUSED: dict[str, tuple[dict[str, Any], type[HarnessError], str]] = {
     "a generation that no memory holds": (
         {"rollout": {"updates": 10**9}}, ConfigError, r"16,000,000,000 completions.*set rollout.updates"
     ),
-    "another engine": ({"rollout": {"engine": "sglang"}}, ConfigError, r"engine"),
+    "another engine": ({"rollout": {"engine": "sglang"}}, ConfigError, r"engine is hf, vllm or server:http"),
+    "servers without an address": ({"rollout": {"engine": "server"}}, ConfigError, r"engine is .*server:http"),
+    "an engine at an address": ({"rollout": {"engine": "vllm:http://a:1"}}, ConfigError, r"engine is .*server:http"),
+    "no address of a server": (
+        {"rollout": {"engine": "server:a:1"}}, ConfigError, r"rollout.engine=server: the address of a server must look"
+    ),
+    "a nucleus in a server": (
+        {"method": "rft", "rollout": {"top_p": 0.9, "engine": "server:http://a:1"}}, ConfigError,
+        r"within the nucleus.*set rollout.engine=hf",
+    ),
     "dropout": ({"settings": {"lora_rank": 2, "lora_dropout": 0.1}}, ConfigError, r"set lora_dropout=0"),
     "half a group": ({"settings": {"batch_size": 12}}, ConfigError, r"no whole number of groups of 8"),
     "no room": ({"rollout": {"max_new": 290}}, ConfigError, r"first 'synth-1-.*the student's context has 300"),
@@ -137,6 +146,18 @@ def test_another_engine_is_in_the_id_and_weighs_tokens_unless_told_otherwise(
     assert len({one.model_id for one in (own, vllm, bare, capped)}) == 4
     rft = plan(student, tmp_path, "rft", rollout={"engine": "vllm"})  # has no policy gradient to weigh
     assert not hasattr(rft.options, "correction")
+
+
+def test_where_servers_are_is_not_in_the_id(student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.rollouts.planning.require_vllm", lambda: None)
+    there, elsewhere, vllm = (
+        plan(student, tmp_path, rollout={"engine": engine})
+        for engine in ("server:http://a:1", "server:http://b:2,http://c:3", "vllm")
+    )
+    assert there.model_id == elsewhere.model_id != vllm.model_id
+    assert there.options.correction == "token_truncate"
+    hashes = [one.config.hash(one.data_hash, one.data_order) for one in (there, elsewhere)]
+    assert hashes[0] == hashes[1]
 
 
 def test_an_engine_that_is_not_installed_is_said_at_once(

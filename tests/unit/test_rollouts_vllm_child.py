@@ -121,14 +121,15 @@ def played(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def draws(context: int = 64) -> Any:
-    return VllmDraws("w/0", context, "float32", max_new=5, temperature=0.7, ends=[256, 7])
+    return VllmDraws("w/0", context, "float32", max_new=5, temperature=0.7, ends=[256, 7], gpu_share=0.3)
 
 
 def test_no_prompt_is_read_in_pieces_on_a_cpu(played: None) -> None:
     for context in (64, 100_000):
         arguments = draws(context)._engine.arguments
         assert arguments.enable_chunked_prefill is False and arguments.max_num_batched_tokens >= context
-        assert arguments.max_model_len == context and arguments.logprobs_mode == "processed_logprobs"
+        assert arguments.max_model_len == context and arguments.gpu_memory_utilization == 0.3
+        assert arguments.logprobs_mode == "processed_logprobs"
 
 
 def test_each_completion_has_its_seed_its_number_and_its_own_log_probabilities(played: None) -> None:
