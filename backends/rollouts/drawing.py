@@ -31,6 +31,8 @@ class Drawing:
         self._marked: list[Future[RolloutGroup]] = []
         self.seconds = 0.0
         """That drawing took."""
+        self.synced = 0.0
+        """Seconds that the weights took to the engine."""
         self.given_up: list[RolloutGroup] = []
         """Groups in whose place others were drawn."""
 
@@ -38,7 +40,9 @@ class Drawing:
         self, engine: Engine, policy: Training, source: RolloutSource, generation: int, version: int
     ) -> list[RolloutGroup]:
         """Draw, while what is whole is marked; the groups as drawn. Raises `ModelError`, and what rewards raise."""
+        began = time.monotonic()
         engine.sync(policy, version)
+        self.synced = time.monotonic() - began
         groups, self._marked = self._draw(engine, source, source.wanted(generation), version)
         for tries in range(TRIES if source.settings.flat == "resample" else 0):
             places = [place for place, group in enumerate(self.marked()) if _says_nothing(group)]

@@ -143,7 +143,11 @@ class Rolls:
                 under_way.again(drawn)
             waits = time.monotonic()
             groups = under_way.marked()
-        seconds = {"seconds/draw": under_way.seconds, "seconds/mark": time.monotonic() - waits}
+        seconds = {
+            "seconds/sync": under_way.synced,
+            "seconds/draw": under_way.seconds,
+            "seconds/mark": time.monotonic() - waits,
+        }
         return groups, seconds
 
     def _of_all(self, gathered: Sequence[Sequence[RolloutGroup]]) -> list[RolloutGroup]:

@@ -63,11 +63,27 @@ def hf(place: Place) -> Numbers:
 
 def vllm(place: Place) -> Numbers:
     """In the environment that has vLLM, which need not be this one."""
+    return _beside_vllm(place, "benchmarks.gpu.engines")
+
+
+def rollouts(place: Place) -> Numbers:
+    """Drawn in the training process."""
+    from benchmarks.gpu.rollouts import measure_rollouts
+
+    return measure_rollouts(place, "hf")
+
+
+def rollouts_vllm(place: Place) -> Numbers:
+    """Drawn by vLLM on the device of the training, in the environment that has it."""
+    return _beside_vllm(place, "benchmarks.gpu.rollouts")
+
+
+def _beside_vllm(place: Place, module: str) -> Numbers:
     asked = subprocess.run([place.vllm_python, "-c", "import vllm"], capture_output=True, text=True, check=False)
     if asked.returncode:
         raise Skipped(f"no vLLM in the environment of {Path(place.vllm_python).name}; name another with --vllm-python")
     words = [str(place.folder), place.device, *(["tiny"] if place.tiny else [])]
-    numbers: Numbers = json.loads(_run(place.vllm_python, "-m", "benchmarks.gpu.engines", *words).splitlines()[-1])
+    numbers: Numbers = json.loads(_run(place.vllm_python, "-m", module, *words).splitlines()[-1])
     return numbers
 
 
@@ -114,5 +130,7 @@ PARTS = (
     Part("hf", 120, hf),
     Part("vllm", 200, vllm),
     *_steps(),
+    Part("rollouts", 120, rollouts),
+    Part("rollouts vllm", 240, rollouts_vllm, "rollouts"),
     Part("demo", 240, demo),
 )

@@ -99,7 +99,7 @@ def rows(results: Path) -> list[dict[str, float]]:
 
 def untimed(results: Path) -> list[dict[str, float]]:
     """What is logged, but for what depends on the clock."""
-    timed = {"tokens_per_second", "memory_mb", "seconds/draw", "seconds/mark"}
+    timed = {"tokens_per_second", "memory_mb", "seconds/sync", "seconds/draw", "seconds/mark"}
     return [{name: value for name, value in row.items() if name not in timed} for row in rows(results)]
 
 

@@ -29,7 +29,8 @@ def test_every_part_runs(tmp_path: Path) -> None:
     parts = json.loads(report.read_text())["parts"]
     assert list(parts) == [part.name for part in PARTS]
     statuses = {name: part["status"] for name, part in parts.items()}
-    assert statuses.pop("vllm") in ("ok", "skipped")
+    for name in ("vllm", "rollouts vllm"):
+        assert statuses.pop(name) in ("ok", "skipped")
     assert set(statuses.values()) == {"ok"}
     assert parts["tests"]["numbers"]["skipped"] + parts["tests"]["numbers"]["passed"] > 0
     assert parts["hf"]["numbers"]["seeds decide"] is True
@@ -37,6 +38,9 @@ def test_every_part_runs(tmp_path: Path) -> None:
         assert parts["hf"]["numbers"][side] > 0
     for name in ("trl", "trl pairs", *METHODS):
         assert parts[f"step {name}"]["numbers"]["s/step"] > 0
+    for method in ("grpo", "opd"):
+        assert parts["rollouts"]["numbers"][f"{method} s/step"] > 0
+        assert parts["rollouts"]["numbers"][f"{method} sampler gap"] < 0.1
     assert parts["step krsl"]["against"] == "step trl pairs"
     assert {"sft", "emo", "thinkanswer", "krsl"} < set(parts["demo"]["numbers"])
     assert "vLLM" in done.stdout, "what was skipped says why"
