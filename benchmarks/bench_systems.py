@@ -100,9 +100,12 @@ def main() -> None:
     told = parser.parse_args()
     parts = {f"model.{key}": value for key, value in _stub(told.latency).items()}
     teacher = {"teacher": "mock:gold", **{key.replace("model", "teacher"): value for key, value in parts.items()}}
+    lorid = {"knowledge": "mock:gold", "reason": "mock:gold"}
+    lorid |= {f"{role}.{key}": value for role in ("knowledge", "reason") for key, value in _stub(told.latency).items()}
     drawn = {"temperature": "0.7", **parts}
     rows = [
         measured("vote", "vote:5:mock:gold", drawn, [5], told),
+        measured("lorid", "lorid:20:mock:gold", {**lorid, **parts}, [2, 1], told),
         measured("budget", "budget:1:mock:gold", parts, [1, 1], told),
         measured("cascade", "cascade:3:mock:silent", {**drawn, **teacher}, [3, 1], told),
     ]

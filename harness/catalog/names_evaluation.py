@@ -46,6 +46,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "cascade:<n>:<model>: the teacher (teacher=<model>) is asked where n samples disagree, or one is unsure",
         ),
         "budget": ("harness.systems.budget:build", "budget:<N>:<model>: think for at most N tokens, then answer"),
+        "lorid": (
+            "harness.systems.lorid:build",
+            "lorid:<n>:<model>: answers by intuition, and by knowledge=<model> and reason=<model>, until they meet",
+        ),
         "gate": (
             "harness.systems.gate:build",
             "gate:<model>: answer where that is worth what a mistake costs, else not",

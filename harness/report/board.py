@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from harness.leaderboard import Group, Standing
 from harness.metrics import described
 from harness.report.curve import curve_notes
-from harness.report.gated import gate_notes
+from harness.report.gated import system_notes
 from harness.report.published import Reference
 from harness.report.table import Column, Row, Table, number
 from harness.report.text import count, p_value, signed_interval, with_interval
@@ -34,7 +34,7 @@ def _group_table(group: Group, references: Sequence[Reference]) -> Table:
     headline = first.metric == first.result.headline
     shown = _matching(group, references)
     rows += [reference_row(reference, group.key.suite, first.metric) for reference in shown]
-    notes = [*group.notes, *curve_notes(group.standings), *gate_notes(group.standings)]
+    notes = [*group.notes, *curve_notes(group.standings), *system_notes(group.standings)]
     notes += [f"{s.model} against the baseline: {why}" for s in group.standings if (why := _why(s))]
     if shown:
         sources = sorted({reference.source for reference in shown})

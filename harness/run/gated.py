@@ -1,4 +1,4 @@
-"""How well a gate decides (`harness.systems.gate`): what it gives and withholds, and what its probabilities are worth.
+"""What systems decided by, measured: which answers a gate gives, and what its probabilities are worth; how a loop met.
 
 An answer is worth giving if it is right and its problem needs one (`needs_answer` in the problem's meta; without that
 it does). F1, precision and recall are of giving what is worth giving; false alarms are the share of given answers that
@@ -10,7 +10,7 @@ problems.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,25 +21,49 @@ from harness.types import Completion, Graded, Json, Problem
 
 _BINS = 10
 _RESAMPLES = 1000
-_SHARES = ("p_need", "p_accept", "acts", "slow")
+_GATE = ("p_need", "p_accept", "acts", "slow")
+_LOOP = ("iterations", "agreed")
 Array = npt.NDArray[np.float64]
 
 
-def withheld_reply(completion: Completion) -> Completion | None:
-    """The answer that a gate did not give."""
+def beside_it(completion: Completion) -> list[Completion]:
+    """Replies that are graded beside a system's answer: what a gate withheld, what both ways of `lorid` gave."""
     if completion.composed is None:
-        return None
-    place, replies = completion.composed.facts.get("withheld"), completion.composed.replies
-    return replies[place][1] if type(place) is int and 0 <= place < len(replies) else None
+        return []
+    facts, replies = completion.composed.facts, completion.composed.replies
+    candidates = facts.get("candidates")
+    places = [facts.get("withheld"), *(candidates if isinstance(candidates, list) else ())]
+    return [replies[place][1] for place in places if type(place) is int and 0 <= place < len(replies)]
 
 
-def gate_facts(problem: Problem, completion: Completion) -> dict[str, float]:
-    """What a gate decided by, as numbers; empty for any other model."""
+def system_facts(problem: Problem, completion: Completion) -> dict[str, float]:
+    """What a gate, or `lorid`, decided by, as numbers; empty for any other model."""
     facts = completion.composed.facts if completion.composed is not None else {}
-    found = {name: float(value) for name in _SHARES if isinstance(value := facts.get(name), bool | int | float)}
-    if completion.finish == "error" or len(found) < len(_SHARES):
+    for names in (_GATE, _LOOP):
+        found = {name: float(value) for name in names if isinstance(value := facts.get(name), bool | int | float)}
+        if completion.finish != "error" and len(found) == len(names):
+            return {**found, "need": float(problem.meta.get("needs_answer", True) is not False)}
+    return {}
+
+
+def loop_report(graded: Sequence[Graded]) -> dict[str, Json]:
+    """Name -> value, low, high: rounds, share that agreed, the authors' optimistic scoring; {} for no loop.
+
+    Optimistic: the ways met, in an answer that is right or in several of which one is.
+    """
+    rows = [row for row in graded if "iterations" in row.facts and "right" in row.facts]
+    if not rows:
         return {}
-    return {**found, "need": float(problem.meta.get("needs_answer", True) is not False)}
+
+    def means(columns: Mapping[str, Array], weights: Array) -> dict[str, float]:
+        return {name: _ratio(float(weights @ column), float(weights.sum())) for name, column in columns.items()}
+
+    columns = {
+        "optimistic": np.array([row.facts["right"] * row.facts["agreed"] for row in rows]),
+        "iterations": np.array([row.facts["iterations"] for row in rows]),
+        "agreed": np.array([row.facts["agreed"] for row in rows]),
+    }
+    return {"answers": len(rows), "of": len(graded), **_resampled(rows, columns, means)}
 
 
 def gate_report(graded: Sequence[Graded]) -> dict[str, Json]:
@@ -47,20 +71,29 @@ def gate_report(graded: Sequence[Graded]) -> dict[str, Json]:
     rows = [row for row in graded if "p_accept" in row.facts and "right" in row.facts]
     if not rows:
         return {}
-    columns = {name: np.array([row.facts[name] for row in rows]) for name in (*_SHARES, "need", "right")}
+    columns = {name: np.array([row.facts[name] for row in rows]) for name in (*_GATE, "need", "right")}
+    found: dict[str, Json] = {"answers": len(rows), "of": len(graded), **_resampled(rows, columns, _measures)}
+    found["temperature_accept"] = fitted_temperature(columns["p_accept"], columns["right"])
+    found["temperature_need"] = fitted_temperature(columns["p_need"], columns["need"])
+    return found
+
+
+def _resampled(
+    rows: Sequence[Graded],
+    columns: Mapping[str, Array],
+    measures: Callable[[Mapping[str, Array], Array], dict[str, float]],
+) -> dict[str, Json]:
+    """Each measure with the interval of resampled problems."""
     clusters = {name: place for place, name in enumerate(dict.fromkeys(row.cluster or row.problem_id for row in rows))}
     of = np.array([clusters[row.cluster or row.problem_id] for row in rows])
     rng = np.random.default_rng(0)
     drawn = [rng.multinomial(len(clusters), np.full(len(clusters), 1 / len(clusters)))[of] for _ in range(_RESAMPLES)]
-    exact = _measures(columns, np.ones(len(rows)))
-    samples = [_measures(columns, weights.astype(np.float64)) for weights in drawn]
-    found: dict[str, Json] = {"answers": len(rows), "of": len(graded)}
-    for name, value in exact.items():
+    samples = [measures(columns, weights.astype(np.float64)) for weights in drawn]
+    found: dict[str, Json] = {}
+    for name, value in measures(columns, np.ones(len(rows))).items():
         known = [sample[name] for sample in samples if not math.isnan(sample[name])]
         low, high = np.percentile(known, (2.5, 97.5)) if known else (math.nan, math.nan)
         found[name] = {key: _number(one) for key, one in (("value", value), ("low", low), ("high", high))}
-    found["temperature_accept"] = fitted_temperature(columns["p_accept"], columns["right"])
-    found["temperature_need"] = fitted_temperature(columns["p_need"], columns["need"])
     return found
 
 

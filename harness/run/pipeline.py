@@ -195,7 +195,9 @@ def rescore(folder: RunFolder, config: RunConfig) -> tuple[list[Graded], list[Gr
     environment = old_result.environment if old_result else {}
     result = summarise(job, graded, environment, None, scorer.unread.notes())
     if old_result is not None:
-        anew = {name: result.totals[name] for name in ("gate",) if name in result.totals}  # it rests on the verdicts
+        anew = {
+            name: result.totals[name] for name in ("gate", "lorid") if name in result.totals
+        }  # it rests on the verdicts
         result = replace(result, totals={**old_result.totals, **anew})
     if old_result is not None and old_result.imported_from is not None:
         result = _still_imported(result, old_result)

@@ -10,7 +10,7 @@ from harness.grading import Pending, field_checks, get_grader, score_completion
 from harness.grading.pool import GradingPool
 from harness.reasoning import Unread, with_answer
 from harness.run.components import usage_of
-from harness.run.gated import gate_facts, withheld_reply
+from harness.run.gated import beside_it, system_facts
 from harness.run.plan import PlannedRun
 from harness.types import Completion, Graded, Problem, Record, Score
 
@@ -25,8 +25,8 @@ class Scorer:
         self._pool = pool
         self._problems = {problem.id: problem for problem in job.problems}
         self._graded: dict[tuple[str, int], tuple[Graded, Future[Score] | None]] = {}
-        self._withheld: dict[tuple[str, int], Score | Future[Score] | None] = {}
-        """Of answers that a gate did not give, what they would have scored."""
+        self._beside: dict[tuple[str, int], list[Score | Future[Score] | None]] = {}
+        """Of systems of models, what replies would have scored that are not the answer."""
         self.unread = Unread()
         self.right = 0.0
         self.scored = 0
@@ -43,10 +43,8 @@ class Scorer:
             future.add_done_callback(self._count)
         elif isinstance(verdict, Score):
             self._tally(verdict)
-        withheld = withheld_reply(completion)
-        if withheld is not None:
-            judged = score_completion(problem, with_answer(withheld))
-            self._withheld[problem.id, attempt] = judged if isinstance(judged, Score) else self._submit(judged)
+        beside = [score_completion(problem, with_answer(one)) for one in beside_it(completion)]
+        self._beside[problem.id, attempt] = [one if isinstance(one, Score) else self._submit(one) for one in beside]
         graded = Graded(
             problem_id=problem.id,
             attempt=attempt,
@@ -59,7 +57,7 @@ class Scorer:
                 **field_checks(problem, completion, verdict),
             },
             usage=usage_of(completion),
-            facts=gate_facts(problem, completion),
+            facts=system_facts(problem, completion),
         )
         self._graded[problem.id, attempt] = (graded, future)
 
@@ -96,12 +94,11 @@ class Scorer:
         return sorted(told, key=lambda graded: (graded.problem_id, graded.attempt))
 
     def _with_truth(self, graded: Graded) -> Graded:
-        """Whether the answer that a gate gave or withheld is right, where that can be told."""
-        judged = self._withheld.get((graded.problem_id, graded.attempt), graded.score)
-        score = judged.result() if isinstance(judged, Future) else judged
-        if score is None or score.value is None:
-            return graded
-        return replace(graded, facts={**graded.facts, "right": float(score.value == 1.0)})
+        """Whether one of the replies beside the answer is right, or the answer where there is none; if that is told."""
+        beside = self._beside.get((graded.problem_id, graded.attempt)) or [graded.score]
+        scores = [one.result() if isinstance(one, Future) else one for one in beside]
+        values = [one.value for one in scores if one is not None and one.value is not None]
+        return replace(graded, facts={**graded.facts, "right": float(1.0 in values)}) if values else graded
 
 
 def grader_versions(job: PlannedRun) -> dict[str, str]:

@@ -11,7 +11,7 @@ from harness.errors import DataError, NotMeasured
 from harness.metrics import estimate
 from harness.models.base import NO_ROOM
 from harness.run.components import break_even, component_totals, total_cost
-from harness.run.gated import gate_report
+from harness.run.gated import gate_report, loop_report
 from harness.run.plan import PlannedRun, choose_metrics
 from harness.run.result import Item, RunResult, count_warnings
 from harness.run.score import grader_versions
@@ -63,6 +63,7 @@ def summarise(
             "seconds": round(seconds, 3) if seconds is not None else None,
             "cost": total_cost(components) if components else own_cost,
             **({"components": components} if components else {}),
+            **({"lorid": loop} if (loop := loop_report(graded)) else {}),
             **({"gate": gate} if (gate := gate_report(graded)) else {}),
             **({"break_even": even} if (even := break_even(graded, environment)) else {}),
         },

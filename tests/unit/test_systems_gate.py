@@ -14,7 +14,7 @@ from system_fakes import PROBLEM, answered, asked_of, boxed, command, request
 
 from harness.models import load_model
 from harness.run.folder import RunFolder
-from harness.run.gated import fitted_temperature, gate_facts, gate_report, withheld_reply
+from harness.run.gated import beside_it, fitted_temperature, gate_report, system_facts
 from harness.suites import load_problems, load_suite
 from harness.systems import base
 from harness.systems.base import Assembly
@@ -71,8 +71,7 @@ def test_an_answer_is_given_where_it_is_worth_it(passes: Any, options: Any, acts
     assert found.text == (boxed(7) if acts else "I do not know.") and len(model.asked) == calls
     assert found.composed is not None and found.composed.facts["acts"] is acts
     assert found.composed.facts["slow"] is (calls == 3) and found.tokens_out == 20 * calls
-    kept = withheld_reply(found)
-    assert (kept is None) is acts and (kept is None or kept.text == boxed(7))
+    assert [one.text for one in beside_it(found)] == ([] if acts else [boxed(7)])
     assert model.asked[1].temperature == 0 and "3 + 4?" in model.asked[1].messages[0].content
     assert boxed(7) in model.asked[1].messages[0].content and PROBLEM.target == "7"
 
@@ -103,7 +102,7 @@ def test_a_pass_without_probabilities_is_an_error_that_names_it(reply: str, why:
     assert found.finish == "error" and str(found.error).startswith(
         "model (openai:scripted) gave no probabilities in the f"
     )
-    assert gate_facts(PROBLEM, found) == {}
+    assert system_facts(PROBLEM, found) == {}
 
 
 def test_the_last_object_counts_and_the_reasoning_before_it_does_not() -> None:
@@ -160,10 +159,21 @@ def test_the_temperature_that_made_probabilities_too_sure_is_found_again() -> No
     assert fitted_temperature(np.array([0.2, 0.7]), np.array([1.0, 1.0])) is None
 
 
-@pytest.mark.parametrize("facts", [{"withheld": 5}, {"withheld": "0"}, {"withheld": True}, {"p_accept": "x"}, {}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"withheld": 5},
+        {"withheld": "0"},
+        {"withheld": True},
+        {"candidates": [9, "0", None]},
+        {"candidates": 0},
+        {"p_accept": "x"},
+        {},
+    ],
+)
 def test_facts_of_a_damaged_record_say_nothing(facts: dict[str, Any]) -> None:
     damaged = Completion("x", "stop", composed=Composed((("model", Completion("y", "stop")),), facts))
-    assert withheld_reply(damaged) is None and gate_facts(PROBLEM, damaged) == {}
+    assert beside_it(damaged) == [] and system_facts(PROBLEM, damaged) == {}
 
 
 def test_a_gate_on_the_embedded_world_is_as_good_as_it_was_computed_by_hand(
