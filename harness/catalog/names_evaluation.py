@@ -50,6 +50,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "harness.systems.lorid:build",
             "lorid:<n>:<model>: answers by intuition, and by knowledge=<model> and reason=<model>, until they meet",
         ),
+        "nesycd": (
+            "harness.systems.nesycd:build",
+            "nesycd:<k>:<model>: a teacher's notes on mistakes (notes=FILE) are looked up where the model is unsure",
+        ),
         "gate": (
             "harness.systems.gate:build",
             "gate:<model>: answer where that is worth what a mistake costs, else not",

@@ -15,7 +15,7 @@ from harness.types import Model
 
 __all__ = ["load_model"]
 
-_LOOK_UP = ("trained", "vote", "bestof", "cascade", "budget", "gate", "lorid")
+_LOOK_UP = ("trained", "vote", "bestof", "cascade", "budget", "gate", "lorid", "nesycd")
 """Engines that are told the results folder: they look models up there, or keep replies."""
 
 

@@ -10,7 +10,7 @@ from harness.metrics import described
 from harness.report.text import count, with_interval
 from harness.types import Json
 
-COUNTED = ("samples", "tokens", "iterations")
+COUNTED = ("samples", "tokens", "iterations", "notes")
 """What the identity of a system calls its number."""
 
 
