@@ -29,6 +29,7 @@ from harness.files import delete, open_lock, parse_json, read_bytes, write_atomi
 from harness.hashing import canonical_json, short_hash
 from harness.redact import redact
 from harness.spent import Spent, read_spent
+from harness.threshold import LabelThreshold, read_threshold
 from harness.types import Json
 
 SCHEMA = 1
@@ -92,6 +93,8 @@ class ModelCard:
     for what was merged. An adapter is never put over others."""
     spent: Spent | None = None
     """Tokens of each kind and flops; None on older cards and for what was merged or imported."""
+    calibration: LabelThreshold | None = None
+    """What decides between two labels of its answers (`harness models calibrate`); None is not written."""
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -141,7 +144,8 @@ def write_card(folder: Path, card: ModelCard) -> Path:
     """
     if check_id(card.id) != folder.name:
         raise UsageError(f"the card {card.id!r} belongs in a folder of that name, not in {str(folder)!r}")
-    text = redact(json.dumps(_finite({"schema": SCHEMA, **asdict(card)}), ensure_ascii=False, indent=1)) + "\n"
+    told = {name: value for name, value in asdict(card).items() if name != "calibration" or value is not None}
+    text = redact(json.dumps(_finite({"schema": SCHEMA, **told}), ensure_ascii=False, indent=1)) + "\n"
     path = folder / CARD
     _parse(text, path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -323,7 +327,7 @@ def _finite(value: Json) -> Json:
 
 _TEXTS = ("id", "method", "base", "config_hash", "created", "kind", "stopped")
 _MAYBE_TEXTS = ("teacher", "data", "data_hash", "device", "commit", "fingerprint", "base_fingerprint")
-_LATER = {"base_fingerprint", "spent"}
+_LATER = {"base_fingerprint", "spent", "calibration"}
 """Fields that cards of earlier versions lack."""
 _MAYBE_COUNTS = ("records", "tokens", "steps")
 _TABLES = ("config", "final", "versions")
@@ -339,7 +343,9 @@ def _parse(text: str, path: Path) -> ModelCard:
     if problem:
         raise StoreError(f"{path} is no model card ({problem}): restore it, or remove the folder and train again")
     told = {field.name: raw[field.name] for field in fields(ModelCard) if field.name in raw}
-    return ModelCard(**told | {"spent": None if raw.get("spent") is None else read_spent(raw["spent"])})
+    spent = None if raw.get("spent") is None else read_spent(raw["spent"])
+    calibration = None if raw.get("calibration") is None else read_threshold(raw["calibration"])
+    return ModelCard(**told | {"spent": spent, "calibration": calibration})
 
 
 def _problem(raw: Any) -> str:
@@ -368,11 +374,12 @@ def _problem(raw: Any) -> str:
             return f"{name} is not a table"
     if not all(isinstance(version, str) for version in raw["versions"].values()):
         return "a version is not a text"
-    if raw.get("spent") is not None:
-        try:
-            read_spent(raw["spent"])
-        except ValueError as error:
-            return str(error)
+    for name, read in (("spent", read_spent), ("calibration", read_threshold)):
+        if raw.get(name) is not None:
+            try:
+                read(raw[name])
+            except ValueError as error:
+                return str(error)
     if raw["kind"] not in get_args(Kind):
         return f"kind is {raw['kind']!r}, not full or adapter"
     return "" if _ID.fullmatch(raw["id"]) and ".." not in raw["id"] else f"{raw['id']!r} is no model id"

@@ -11,6 +11,7 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "show": ("harness.cli.models_show:show", "Show a model's card, its lineage and the runs that evaluated it."),
     "diff": ("harness.cli.models_show:diff", "Show in what two cards differ."),
     "rollouts": ("harness.cli.models_rollouts:rollouts", "Show what a student wrote in training, and what it got."),
+    "calibrate": ("harness.cli.models_calibrate:calibrate", "Choose when a model's answer is the positive label."),
     "rm": ("harness.cli.models_change:remove_model", "Remove a model; its runs stay."),
     "add": ("harness.cli.models_change:add", "Import a checkpoint that was trained elsewhere."),
 }

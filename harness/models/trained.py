@@ -24,6 +24,7 @@ from typing import Literal
 from harness.errors import BrokenModel, ConfigError, HarnessError, PrerequisiteError, StoreError
 from harness.models import hf, hf_source, load_model, vllm
 from harness.models.base import import_extra
+from harness.models.calibrated import CalibratedModel
 from harness.models.hf_source import Source
 from harness.options import parse_options
 from harness.registry import MODEL, SCHEME, ModelCard, find_card, read_card
@@ -45,9 +46,11 @@ class TrainedOptions:
     """What generates: transformers or vLLM."""
     results_dir: str = "results"
     """Folder that holds models/; a run looks in its own unless told."""
+    calibrated: bool = True
+    """Whether the threshold of its card, if it has one, decides between its two labels."""
 
 
-def build(rest: str, options: Mapping[str, str]) -> hf.HfModel | vllm.VllmModel:
+def build(rest: str, options: Mapping[str, str]) -> hf.HfModel | vllm.VllmModel | CalibratedModel:
     """The engine's entry; finds card, weights and bases, and checks the options; loads nothing.
 
     Raises `UnknownName`, `UsageError` or `StoreError` for the card, `ConfigError` for an option, `MissingExtra` or
@@ -60,8 +63,16 @@ def build(rest: str, options: Mapping[str, str]) -> hf.HfModel | vllm.VllmModel:
         if option in passed:
             raise ConfigError(f"trained has no option {option!r}: its weights are those that its card describes")
     folder, card = find_model(rest, parsed.results_dir)
-    name, engine = SCHEME + card.id, f"trained (engine {parsed.engine})"
-    if parsed.engine == "vllm":
+    model = _plain(folder, card, parsed.engine, passed)
+    return CalibratedModel(model, card.calibration) if card.calibration and parsed.calibrated else model
+
+
+def _plain(
+    folder: Path, card: ModelCard, chosen: Literal["hf", "vllm"], passed: Mapping[str, str]
+) -> hf.HfModel | vllm.VllmModel:
+    """The model without what its card says of its answers."""
+    name, engine = SCHEME + card.id, f"trained (engine {chosen})"
+    if chosen == "vllm":
         vllm_options = parse_options(vllm.VllmOptions, passed, engine)
         vllm.require()
         source = _described(find_weights(folder, card), card)

@@ -44,6 +44,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.models",
         "harness.registry",
         "harness.spent",
+        "harness.threshold",
     ),
     ("judges", "rubrics"),
     ("backends",),
