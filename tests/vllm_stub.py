@@ -20,6 +20,11 @@ from tests.stub_server import StubServer
 STARTED = 99
 """The first token while it has the weights that it started with."""
 END = 256
+TOLD = {
+    "model": "student", "served": "student", "vocabulary": 259, "width": 32, "dtype": "float32", "context": 64,
+    "logprobs_mode": "processed_logprobs", "generation_config": "vllm", "cpu": True, "in_pieces": False,
+}  # fmt: skip
+"""How it is set up."""
 Change = Callable[[dict[str, Any]], Any]
 
 
@@ -33,11 +38,7 @@ class VllmStub(StubServer):
 
     def __init__(self, **told: Any) -> None:
         super().__init__()
-        self.told = {
-            "model": "student", "served": "student", "vocabulary": 259, "width": 32, "dtype": "float32",
-            "context": 64, "logprobs_mode": "processed_logprobs", "generation_config": "vllm", "cpu": True,
-            "in_pieces": False, **told,
-        }  # fmt: skip
+        self.told: dict[str, Any] = {**TOLD, **told}
         self.folder: str | None = None
         self.calls: list[str] = []
         self.bodies: list[dict[str, Any]] = []

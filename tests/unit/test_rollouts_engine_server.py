@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backends.base import Training
 from backends.rollouts.engine import Drawn, Wanted
 from backends.rollouts.engine_server import Patience, ServerEngine
+from backends.rollouts.server_talk import ServerSampling, ServerSettings
 from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.student_weights import shared_folder
 from backends.trainers.head import add_objective_head
 from harness.errors import ConfigError, ModelError, TrainingStopped
 from harness.models.hf_prompt import Prompt
+from harness.models.openai_reply import Failure
+from harness.models.openai_score import read_object
 from harness.models.openai_servers import addresses_of
 from tests.tiny_model import write_model
-from tests.vllm_stub import VllmStub
+from tests.vllm_stub import TOLD, VllmStub
 
 SHORT = Patience(ask=5.0, load=5.0, draw=0.5, pause=0.0)
 WANTED = [Wanted(Prompt((1, 2, 3)), seed) for seed in range(8)]
@@ -50,8 +57,8 @@ def engines(tmp_path: Path) -> Iterator[Any]:
 
         def make(*stubs: VllmStub, share: tuple[int, int] = (0, 1), max_new: int = 3) -> ServerEngine:
             urls = ",".join(stub.url.removesuffix("/v1") for stub in stubs)
-            settings = RolloutSettings(max_new=max_new, engine=f"server:{urls}")
-            engine = ServerEngine(settings, 64, "float32", tmp_path / "weights", share, SHORT)
+            told = RolloutSettings(max_new=max_new, engine=f"server:{urls}")
+            engine = ServerEngine(told, 64, "float32", tmp_path / "weights", share, SHORT)
             held.callback(engine.close)
             return engine
 
@@ -254,7 +261,8 @@ def test_a_server_that_is_set_up_otherwise_is_refused_with_the_command(
 ) -> None:
     with VllmStub(**told) as stub, pytest.raises(ConfigError, match=why) as raised:
         engines(stub).sync(training, 0)
-    assert "Start it with: VLLM_SERVER_DEV_MODE=1 vllm serve" in str(raised.value)
+    server = "python -m vllm.entrypoints.openai.api_server --model"
+    assert f"Start it with: VLLM_SERVER_DEV_MODE=1 {server}" in str(raised.value)  # the stub is one on a CPU
 
 
 def test_a_server_without_the_extension_or_none_at_all_is_told_with_the_command(
@@ -315,3 +323,60 @@ def test_weights_lie_in_memory_only_where_all_servers_are_near(training: Trainin
     near = [shared_folder(training.model, tmp_path / "near", near=True) for _ in range(2)]
     assert near[0] == near[1]  # one that a killed training left is used again
     near[0].rmdir()
+
+
+# --- whatever a server says -------------------------------------------------------------------------------------------
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 300) | st.floats() | st.sampled_from(["", "stop", "length", "7", "w"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["token_logprobs", "x"]), inner),
+    max_leaves=4,
+)
+
+
+def damaged(data: st.DataObject, whole: Any) -> Any:
+    """The value with something else in one place, or without it."""
+    parts = list(whole) if isinstance(whole, dict) else list(range(len(whole))) if isinstance(whole, list) else []
+    if not parts or data.draw(st.integers(0, 3)) == 0:
+        return data.draw(ANYTHING)
+    part = data.draw(st.sampled_from(parts))
+    found = {**whole} if isinstance(whole, dict) else list(whole)
+    if data.draw(st.booleans()):
+        found[part] = damaged(data, whole[part])
+    else:
+        del found[part]
+    return found
+
+
+def reply_of(value: Any) -> Any:
+    return read_object(json.dumps(value).encode())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_reply_is_whole_or_a_failure(data: st.DataObject) -> None:
+    sampling, wanted = ServerSampling(1.0, 3, (256,), 259), Wanted(Prompt((1, 2)), 5)
+    choice = {
+        "token_ids": [7, 8, 256], "prompt_token_ids": [1, 2], "finish_reason": "stop",
+        "logprobs": {"token_logprobs": [-0.5, -1, -0.25]},
+    }  # fmt: skip
+    try:
+        drawn = sampling.drawn(reply_of(damaged(data, {"choices": [choice], "id": "x"})), wanted, str)
+    except Failure:
+        return
+    tokens = drawn.tokens_T.tolist()
+    assert 0 < len(tokens) == len(drawn.logps_T) <= 3 and all(0 <= token < 259 for token in tokens)
+    assert np.isfinite(drawn.logps_T).all() and (tokens[-1] == 256) == (drawn.finish == "stop")
+    assert drawn.finish == "stop" or len(tokens) == 3
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_settings_are_read_or_a_failure(data: st.DataObject) -> None:
+    asked = ServerSettings("student", "", 259, 32, "float32", 64)
+    try:
+        told = ServerSettings.of(reply_of(damaged(data, {"results": [{**TOLD, "folder": None}] * 2})))
+    except Failure:
+        return
+    assert all(isinstance(line, str) for line in told.differences(asked))
+    assert told.folder is None or isinstance(told.folder, str)
