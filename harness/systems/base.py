@@ -25,6 +25,7 @@ from harness.models.base import NotBegun, named_markup
 from harness.models.reply_cache import Cache, request_key
 from harness.models.scoring import CannotScore
 from harness.options import parse_options
+from harness.redact import contains_secret
 from harness.types import Completion, Composed, Json, Model, Request, Sampling
 
 MAIN = "model"
@@ -70,6 +71,8 @@ def assemble(
         raise ConfigError(f"{engine} needs a model: {shown}:openai:qwen, or another spec after {engine}:")
     own = {key: value for key, value in options.items() if "." not in key and key != "results_dir"}
     told = parse_options(kind, own, engine)
+    if any(contains_secret(one) for one in (spec, *(str(getattr(told, role)) for role in others))):
+        raise ConfigError(f"a part of {engine} looks like a secret: names are stored, keys belong in the environment")
     specs = {MAIN: spec} | {role: getattr(told, role) for role in others if getattr(told, role)}
     passed: dict[str, dict[str, str]] = {role: {} for role in specs}
     for key, value in options.items():

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from system_fakes import PROBLEM, answered, boxed, command, request, sample, vote
 
-from harness.errors import ConfigError, StoreError, UnknownName
+from harness.errors import ConfigError, StoreError, UnknownName, UsageError
 from harness.grading import score_completion
 from harness.models import load_model
 from harness.models.base import NotBegun
 from harness.models.reply_cache import Cache
 from harness.run.components import component_totals, total_cost, usage_of
 from harness.run.folder import RunFolder
+from harness.run.judged.choose import refuse_self
 from harness.run.rows import record_from_json, record_to_json
 from harness.run.sent import changed_sampling
 from harness.systems.base import Assembly
@@ -282,3 +283,24 @@ def test_a_damaged_score_of_a_system_is_refused(tmp_path: Path) -> None:
         path.write_text(whole.replace('"calls":2', f'"calls":{calls}'))
         with pytest.raises(StoreError):
             _ = RunFolder(folder.path).graded
+
+
+def test_a_judge_that_is_a_part_of_what_it_judges_is_refused() -> None:
+    """Whatever stands around it, on either side; another model, or the same with other settings, is not."""
+    system = load_model("vote:3:vote:3:mock:gold", {"model.model.variant": "a"})
+    judged = [(system.name, system.describe())]
+    for spec, options in (("mock:gold", {"variant": "a"}), ("vote:5:mock:gold", {"model.variant": "a"})):
+        with pytest.raises(UsageError, match="is the model being judged"):
+            refuse_self([load_model(spec, options)], judged, False)
+        refuse_self([load_model(spec, options)], judged, True)
+    refuse_self([load_model("mock:gold", {"variant": "b"}), load_model("mock:judge", {})], judged, False)
+
+
+def test_a_secret_in_the_place_of_a_part_is_not_shown() -> None:
+    for spec, options in (("vote:3:openai:" + SECRET, {}), ("cascade:mock:gold", {"teacher": SECRET})):
+        with pytest.raises(ConfigError, match="looks like a secret") as error:
+            load_model(spec, options)
+        assert SECRET not in str(error.value)
+
+
+SECRET = "sk-" + "a1b2c3d4e5f6" * 4
