@@ -116,7 +116,7 @@ class ServerEngine:
     def close(self) -> None:
         """Remove the weights; the servers stay, with those that they have."""
         if self._place is not None:
-            shutil.rmtree(self._place, ignore_errors=True)
+            shutil.rmtree(self._place.parent, ignore_errors=True)
         self._place = self._weights = None
 
     # --- settings and weights -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -42,15 +43,17 @@ def weights_folder(model: Any) -> Path:
 
 
 def shared_folder(model: Any, place: Path, near: bool) -> Path:
-    """An empty folder for them at `place`; in memory, where there is room, if all who read them are `near`.
+    """An empty folder for them in `place`; in memory, where there is room, if all who read them are `near`.
 
-    A training that was killed removes nothing: its folder has the same name each time, so that the next one does.
+    A training that was killed removes nothing: what it left is in the same place, so that the next one does. Its own
+    folder has another name each time, since a disk that several machines share may show one of them what was there.
     """
     if near and _roomy(model):
         place = _MEMORY / f"harness-weights-{short_hash(str(place.resolve()))}"
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    return place.resolve()
+    own = place.resolve() / secrets.token_hex(4)
+    own.mkdir(parents=True)
+    return own
 
 
 def _roomy(model: Any) -> bool:
