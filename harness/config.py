@@ -156,12 +156,20 @@ def _layer(config: RunConfig, values: Mapping[str, object], source: str) -> RunC
         if get_origin(kind) is Mapping:
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{source}: {key} is a table, e.g. {key}.dtype=float32")
-            changes[place] = {**_value(config, key), **{name: to_text(item) for name, item in value.items()}}
+            changes[place] = {**_value(config, key), **_options(value)}
         else:
             changes[place] = _converted(key, value, kind, source)
     judge = {place.removeprefix("judge."): value for place, value in changes.items() if "." in place}
     own = {place: value for place, value in changes.items() if "." not in place}
     return replace(config, **own, judge=replace(config.judge, **judge))
+
+
+def _options(table: Mapping[str, object], above: str = "") -> dict[str, str]:
+    """Options as text; those in a table within are of a system's part, "part.option"."""
+    found: dict[str, str] = {}
+    for name, item in table.items():
+        found |= _options(item, f"{above}{name}.") if isinstance(item, Mapping) else {above + name: to_text(item)}
+    return found
 
 
 def _value(config: RunConfig, key: str) -> Any:

@@ -134,7 +134,7 @@ class Cascade(System[CascadeOptions]):
         return samples[0] if sure else await asking.ask(TEACHER)
 
     async def _agree(self, asking: Asking, samples: list[Completion]) -> bool:
-        votes = await self._voting.count(asking.request, samples)
+        votes = await self._voting.count(asking, samples)
         asking.facts["votes"] = [len(voters) for voters in votes]
         return len(votes) == 1 and len(votes[0]) == len(samples)
 

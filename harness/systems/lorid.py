@@ -93,7 +93,7 @@ class Lorid(System[LoridOptions]):
             told = {"knowledge": fence(with_answer(known).answer_text or "")}
             reasoned = await asking.ask(REASON, number, messages=asked(prompt, self._with, told), **drawn)
             answers += [intuition, reasoned]  # even places are the one way, odd ones the other
-            votes = await self._voting.count(asking.request, answers)
+            votes = await self._voting.count(asking, answers)
             met = [voters for voters in votes if len({place % 2 for place in voters}) == 2]
             if met:
                 chosen = first_of_largest(met)

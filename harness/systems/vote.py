@@ -50,7 +50,7 @@ class MajorityVote(System[VoteOptions]):
     async def compose(self, asking: Asking) -> Completion:
         """Draw all samples at once, and count."""
         samples = await asking.draw(MAIN, self.number, **self.options.drawn(asking.request, self.name, self.number))
-        votes = await self._voting.count(asking.request, samples)
+        votes = await self._voting.count(asking, samples)
         asking.facts["votes"] = [len(voters) for voters in votes]
         return samples[first_of_largest(votes)]
 

@@ -11,7 +11,8 @@ from harness.errors import ConfigError
 from harness.grading import get_grader
 from harness.grading.base import InProcessGrader
 from harness.grading.pool import GradingPool
-from harness.types import Completion, Problem, Request
+from harness.systems.base import Asking
+from harness.types import Completion, Problem
 
 _APART = ("gym", "lighteval")
 """Graders whose target is more than an answer: they cannot hold one answer against another."""
@@ -32,22 +33,28 @@ class Voting:
     def __init__(self) -> None:
         self._pool = GradingPool()
 
-    async def count(self, request: Request, completions: Sequence[Completion]) -> list[set[int]]:
+    async def count(self, asking: Asking, completions: Sequence[Completion]) -> list[set[int]]:
         """The completions of each different answer, in the order in which the answers came.
 
-        A completion without an answer, one that is cut before it and one that the grader cannot read are in none.
-        Raises `ConfigError` for a request about no problem that has a grader.
+        A completion without an answer and one that is cut before it are in none; nor is one that the grader could not
+        read (it crashed, it took too long): how many these are is a fact of the answer, `unread`.
+        Raises `ConfigError` for a request about no problem whose answers can be compared.
         """
-        problem = request.problem
+        problem = asking.request.problem
         if problem is None or not problem.grader:
             raise ConfigError("answers can be compared where a problem says by which grader: ask problems of a suite")
+        refuse_graders("a vote", [problem.grader])
         blind = replace(problem, target="")
         if isinstance(get_grader(problem.grader), InProcessGrader):
-            return self._count(blind, completions)
-        return await asyncio.to_thread(self._count, blind, completions)
+            votes, unread = self._count(blind, completions)
+        else:
+            votes, unread = await asyncio.to_thread(self._count, blind, completions)
+        if unread:
+            asking.facts["unread"] = len(unread)
+        return votes
 
-    def _count(self, problem: Problem, completions: Sequence[Completion]) -> list[set[int]]:
-        return count_votes(problem, completions, self._pool)[0]
+    def _count(self, problem: Problem, completions: Sequence[Completion]) -> tuple[list[set[int]], dict[int, str]]:
+        return count_votes(problem, completions, self._pool)
 
     def close(self) -> None:
         """Stop the workers."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from system_fakes import PROBLEM, answered, boxed, command, request, sample, vote
 
+from harness.config import resolve
 from harness.errors import ConfigError, StoreError, UnknownName, UsageError
 from harness.grading import score_completion
 from harness.models import load_model
@@ -69,6 +70,19 @@ def test_what_a_spec_cannot_mean_is_one_line(spec: str, options: Mapping[str, st
     with pytest.raises((ConfigError, UnknownName)) as error:
         load_model(spec, options)
     assert said in str(error.value) and "\n" not in str(error.value) and error.value.exit_code == 2
+
+
+def test_a_config_file_has_the_options_of_parts_in_tables(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(
+        'model = "vote:3:vote:3:mock:gold"\n[model_options]\ntemperature = 0.5\n'
+        "[model_options.model]\ntop_p = 0.9\n[model_options.model.model]\naccuracy = 0.25\n"
+    )
+    config = resolve(path, ["model_options.model.model.variant=b"], {})
+    told = {"temperature": "0.5", "model.top_p": "0.9", "model.model.accuracy": "0.25", "model.model.variant": "b"}
+    assert config.options_of("vote:3:vote:3:mock:gold") == told
+    own = resolve(None, [], {"model_options": {"vote:3:mock:gold:model.accuracy": "0.5", "model.variant": "c"}})
+    assert own.options_of("vote:3:mock:gold") == {"model.accuracy": "0.5", "model.variant": "c"}
 
 
 def test_the_identity_covers_the_parts() -> None:

@@ -7,6 +7,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from system_fakes import PROBLEM, answered, boxed, command, request, sample, vote
@@ -72,6 +73,18 @@ def right_by_sample(problem: Problem, number: int) -> str:
     numbers = [(gold, gold, -1, -1, -1), (gold, gold, -1, -2, -3), (-1, gold, gold, None, None), (-1, -1, gold, gold)]
     drawn = (*numbers[kind], None)[number]
     return boxed(drawn) if drawn is not None else "I give up."
+
+
+def test_an_answer_that_the_grader_cannot_read_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(problem: Problem, completions: Any, pool: Any) -> Any:
+        assert problem.target == ""  # whatever compares answers does not see the gold
+        return [{0, 2}], {1: "it took too long"}
+
+    monkeypatch.setattr("harness.systems.votes.count_votes", count)
+    found = asyncio.run(answered(vote(ScriptedModel(lambda one: boxed(sample(one))), 3), request()))
+    assert found.composed is not None and found.composed.facts == {"unread": 1, "votes": [2]}
+    with pytest.raises(ConfigError, match="the grader 'gym' holds them only against the gold"):
+        asyncio.run(answered(vote(ScriptedModel(lambda _: "x"), 3), request(replace(PROBLEM, grader="gym"))))
 
 
 PLACES: dict[str, int] = {}
