@@ -15,7 +15,7 @@ from backends.records.source import load_records
 from harness.errors import ConfigError
 from tests.tiny_model import write_model
 
-DATA = {"gsrm": "synth:levels=1+2,per_level=20,style=long"}
+DATA = {"gsrm": "synth:levels=1+2,per_level=20,style=long", "finprm": "synth:levels=1,per_level=8"}
 """Of a recipe that the others' data do not fit."""
 RLKD = [
     f"{name}:{variant}"
@@ -82,6 +82,45 @@ def test_those_that_teach_themselves(name: str, steps: list[int], student: Path,
     plan = plan_training(apply(load_recipe(name), changes(student, name, **own)), tmp_path)
     assert [stage.steps for stage in plan.stages] == steps
     assert plan.stages[-1].stage.rolling is not None and plan.stages[-1].stage.rolling.context is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "planned"),
+    [
+        ("grpo:r1", ["accuracy", "format"], (16, 16, 512, 16)),
+        ("grpo:dapo", ["accuracy", "length"], (16, 16, 512, 16)),
+        ("grpo:dr", ["accuracy"], (8, 8, 128, 48)), ("alphamed:qwen-7b", ["accuracy"], (8, 1, 64, 1)),
+        ("alphamed:llama-8b", ["accuracy"], (8, 1, 64, 1)),
+    ],
+)  # fmt: skip
+def test_those_with_a_verifier(
+    name: str, weights: list[str], planned: tuple[int, ...], student: Path, tmp_path: Path
+) -> None:
+    """Completions of a prompt, steps and prompts of a generation, steps in all."""
+    (stage,) = plan_training(
+        apply(load_recipe(name), changes(student, name, rollout={"max_new": 300})), tmp_path
+    ).stages
+    assert stage.rolled is not None and list(stage.rolled.totals.weights) == weights
+    how = stage.rolled.settings
+    assert (how.group, how.updates, stage.rolled.prompts, stage.steps) == planned
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("gkd", 1), ("minillm", 5000), ("lightning-opd:4b", 150), ("lightning-opd:8b", 150), ("opd:qwen3", 100)],
+)
+def test_those_with_a_teacher_and_no_reward(name: str, steps: int, student: Path, tmp_path: Path) -> None:
+    own: dict[str, Any] = {"rollout": {"max_new": 300}, "teacher": f"hf:{student}"}
+    if name.startswith("lightning"):  # which draws once, for 40 prompts here
+        own["settings"] = {"batch_size": 8}
+    (stage,) = plan_training(apply(load_recipe(name), changes(student, name, **own)), tmp_path).stages
+    assert stage.rolled is not None and stage.steps == steps and not stage.rolled.totals.weights
+    assert (stage.stage.rolling.mixture is not None) == (name == "minillm")  # type: ignore[union-attr]
+
+
+def test_a_process_reward_model(student: Path, tmp_path: Path) -> None:
+    (stage,) = plan_training(apply(load_recipe("finprm"), changes(student, "finprm")), tmp_path).stages
+    assert stage.rolled is None and len(stage.data.examples) > 16
 
 
 @pytest.mark.parametrize("variant", ["zero", "r1-distill"])
