@@ -66,12 +66,12 @@ class Rolled:
         told = ", ".join(f"{name} {value}" for name, value in named.items())
         weights = "+".join(f"{name}={weight:g}" for name, weight in self.totals.weights.items()) or "none"
         times = generations * self.prompts / len(self.records)
+        asked = f", which ask {', '.join(self.totals.models)} about {total:,} completions" if self.totals.models else ""
         return [
             f"draws {how.group} completions of each of {self.prompts} prompts a generation, {how.updates} updates x "
             f"{how.passes} passes: {generations:,} generations, {total:,} completions of at most {how.max_new:,} "
             f"tokens ({told})",
-            f"each of {len(self.records):,} prompts comes {times:.2g} times; rewards {weights}"
-            + (f", which ask {', '.join(self.totals.models)}" if self.totals.models else ""),
+            f"each of {len(self.records):,} prompts comes {times:.2g} times; rewards {weights}{asked}",
             f"keys and values of what is decoded at a time: at most {self.cache_bytes / 2**20:,.0f} MiB per device, "
             "freed before the training pass",
         ]

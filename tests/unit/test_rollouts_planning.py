@@ -239,7 +239,7 @@ def test_a_dry_run_tells_how_much_will_be_drawn(student: Path, tmp_path: Path) -
 def test_a_dry_run_names_the_models_that_rewards_ask(student: Path, tmp_path: Path) -> None:
     told = {"options": {"weights": "judge=1"}, "reward": {"judge.model": "mock:judge", "judge.rubric": "rating_10"}}
     lines = "\n".join(describe(plan(student, tmp_path, settings={"epochs": 1}, **told)))
-    assert "rewards judge=1, which ask mock:judge" in lines
+    assert "rewards judge=1, which ask mock:judge about 96 completions" in lines
 
 
 def test_the_command_line_says_it_in_one_line(
