@@ -58,9 +58,9 @@ venv-full: .venv-full/.stamp
 	.venv-full/bin/pip $(INSTALL) --no-deps -e .
 	touch $@
 
-## test-full: the tests that need vLLM or lighteval
+## test-full: the tests that need vLLM or lighteval, which are end-to-end tests all
 test-full: venv-full
-	.venv-full/bin/python -m pytest -m full
+	.venv-full/bin/python -m pytest $(PARALLEL) -m full tests/e2e
 
 # An environment with vLLM, for that part of `make gpu`: make gpu VLLM_PYTHON=…/bin/python
 VLLM_PYTHON ?= $(BIN)/python

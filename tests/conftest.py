@@ -18,6 +18,8 @@ settings.load_profile("harness")
 
 # Tiny models gain nothing from more threads, two of these processes share two cores, and children inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# vLLM would bind the threads of both to the same core.
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
 # No table depends on the terminal that the tests were started in, nor on what readline takes for its size.
 for _name in ("COLUMNS", "LINES"):

@@ -86,3 +86,10 @@ def test_no_page_and_no_message_asks_an_index_for_this_project() -> None:
         if "llm-harness" in line or ("pip install" in line and distribution.NAME in line and "@ git+" not in line)
     ]
     assert asks == []
+
+
+def test_what_needs_the_second_environment_is_looked_for_where_it_is() -> None:
+    """`make test-full` does not collect the ten thousand others, which that environment does not run."""
+    assert "-m full tests/e2e\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    marked = [path for path in (ROOT / "tests").rglob("*.py") if "mark." + "full" in path.read_text(encoding="utf-8")]
+    assert marked and [path for path in marked if path.parent.name != "e2e"] == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backends import memory
 from backends.memory import estimate, fits
 from backends.recipe import apply, load_recipe, recipes
 from backends.recipe_view import describe_recipe, value_lines, works
@@ -65,7 +66,22 @@ def shallow(config: object) -> object:
     return config
 
 
+@pytest.fixture
+def simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that is asked for twice is simulated once."""
+    simulate, found = memory._simulate, {}
+
+    def once(work: memory.Work, *mode: bool) -> object:
+        key = f"{work.config.to_json_string()} {dataclasses.replace(work, config=None)} {mode}"
+        if key not in found:
+            found[key] = simulate(work, *mode)
+        return found[key]
+
+    monkeypatch.setattr(memory, "_simulate", once)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("simulated_once")
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_the_view_of_a_recipe(name: str) -> None:
     recipe = load_recipe(name)
