@@ -45,10 +45,8 @@ from harness.types import Completion, Request
 
 SETTINGS: Mapping[str, Any] = {"batch_size": 64, "lora_rank": None, "warmup": 0.0, "max_grad_norm": 1.0}
 POLICY: Mapping[str, Any] = {**SETTINGS, "learning_rate": 1.5e-4, "scheduler": "linear", "max_steps": 60}
-"""Of what learns from rewards. Its gradients are mostly noise: at twice this rate the noise in the weights takes away
-what was learnt (docs/LOG.md), a rate that falls to 0 leaves less of it."""
+"""Of what learns from rewards. Their gradients are mostly noise, of which a rate that falls to 0 leaves less."""
 DISTIL: Mapping[str, Any] = {**SETTINGS, "learning_rate": 1e-4, "scheduler": "constant", "max_steps": 20}
-LONGER = {**DISTIL, "max_steps": 40}
 TRAIN = "synth:levels=1+2,per_level=500"
 MAX_NEW = 96
 BEFORE = "before"
@@ -75,14 +73,12 @@ ARMS: Mapping[str, Arm] = {
     "trrd": Arm("trrd", POLICY, teacher=True),
     "opd": Arm("opd", DISTIL, teacher=True),
     "gkd": Arm("gkd", DISTIL, {"lam": "1", "beta": "1"}, teacher=True),
-    "opd long": Arm("opd", LONGER, teacher=True, seeds=1),
     "lightning_opd": Arm(
         "lightning_opd",
-        {**LONGER, "weight_decay": 0.0, "beta2": 0.999},
+        {**DISTIL, "weight_decay": 0.0, "beta2": 0.999},
         teacher=True,
         rollout={"temperature": 1.0},
-        data="synth:levels=1+2,per_level=128",
-        seeds=1,
+        data="synth:levels=1+2,per_level=64",
     ),
     "format": Arm(
         "grpo",
@@ -314,11 +310,9 @@ def falls(name: str, by: float) -> Callable[[Bench], Seen]:
 
 def as_good_for_less(bench: Bench) -> Seen:
     """Lightning OPD beside OPD of as many steps."""
-    found = gain(bench, "lightning_opd", "opd long")
-    read = [
-        sum(card.spent.teacher for card in bench.cards(name) if card.spent) for name in ("lightning_opd", "opd long")
-    ]
-    rises = gain(bench, "opd long", BEFORE)
+    found = gain(bench, "lightning_opd", "opd")
+    read = [sum(card.spent.teacher for card in bench.cards(name) if card.spent) for name in ("lightning_opd", "opd")]
+    rises = gain(bench, "opd", BEFORE)
     seen = f"{points(found)}; teacher's tokens {read[0]:,} of {read[1]:,}; opd less before {points(rises)}"
     return seen, found.value >= -0.02 and read[0] <= 0.11 * read[1]
 
