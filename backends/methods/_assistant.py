@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from backends.base import Training
 from backends.trainers.batch import Batch
+from backends.trainers.sharding import refuse_zero3
 
 Pool = Literal["mean", "max"]
 
@@ -73,7 +74,11 @@ def made_alike(make: type[nn.Module], *args: Any) -> nn.Module:
 
 
 def pooled(training: Training, batch: Batch, how: Pool) -> Tensor:
-    """(R, 2, D): the pooled input embeddings of each row's prompt and of its response, without gradient."""
+    """(R, 2, D): the pooled input embeddings of each row's prompt and of its response, without gradient.
+
+    Raises `ConfigError` under ZeRO-3.
+    """
+    refuse_zero3("reading a student's embeddings")
     ids_RT, seen_RT = batch.inputs["input_ids"], batch.inputs["attention_mask"].bool()
     learnt_RT = torch.zeros_like(seen_RT)
     learnt_RT[:, 1:] = batch.mask_RT[:, :-1]  # the batch's own masks are at the position before

@@ -31,11 +31,14 @@ for words in json.loads(sys.argv[1]):  # one after the other: the imports cost m
             raise
 """
 # KRSL's own settings have dropout, whose masks are drawn by each process for itself.
+# MIND and QCRD have networks beside the student, whose gradients and memory are those of all processes.
 # GRPO draws on each process for half of the prompts, and compares within whole groups.
 METHODS = {
     "sft": {},
     "krsl": {"lora_rank": "8", "lora_dropout": "0"},
     "dpo": {"lora_rank": "8"},
+    "mind": {"scorer_epochs": "1", "beta": "0"},
+    "qcrd": {"quality_steps": "2"},
     "grpo": {
         "weights": "letters=1", "rollout.group": "2", "rollout.max_new": "8", "rollout.updates": "2",
         "reward.letters.chosen": "abcdefghijklmnopqrstuvwxyz",
@@ -113,6 +116,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "prompt": [{"role": "user", "content": f"{number} + {number}?"}],
             "response": "<think>\n" + "so " * (1 + number % 5) + f"\n</think>\n{2 * number}",
             "rejected": "<think>\n" + "no " * (1 + number % 4) + f"\n</think>\n{number}",
+            "positives": ["<think>\n" + "well " * (1 + number % 3) + f"\n</think>\n{2 * number}"],
         }
         for number in range(12)
     ]
