@@ -147,7 +147,7 @@ METHOD = TrainMethod(
     deviations=(
         "Answers are drawn anew at every step, all at temperature 1, which scores are at; the paper samples once an "
         "iteration, from 0.6 to 1.2, top-p 0.95.",
-        "The reward is the records' grader unless told otherwise, the paper's a reward model.",
+        "The reward is the records' grader unless told otherwise; the paper's is a reward model, as `rm` trains one.",
         "A prompt of which no answer has a value teaches no rationale either; equal answers all count.",
         "A look at held-out records is without the rationale, as at test time, within the same max_new.",
         "lam, alpha, the scores' divisor and the rewards' scale are the code's, as in cotd_po.",

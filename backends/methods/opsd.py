@@ -66,6 +66,7 @@ METHOD = TrainMethod(
         "Nothing is clipped by default, as in the authors' code: the paper clips at a value that it does not give.",
         "Teacher and student are prompted in one mode; the paper lets the teacher think and not the student.",
         "A record's response stands in for the solution where it has no `privileged`; the prompt's wording is ours.",
-        "Training does not end early by validation accuracy; --stop-on leak ends it when the student begins to leak.",
+        "Training ends early only where told to: by held-out accuracy (rollout.held_out, rollout.patience), or by "
+        "--stop-on leak when the student begins to leak.",
     ),
 )
