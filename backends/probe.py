@@ -139,6 +139,7 @@ def _one_step(
     watch = Watch(name, folder / "metrics.jsonl", None, None, None, None)
     with enough_memory(stage):
         trainer = make_trainer(plan, stage, runtime, watch, folder / "checkpoints" / name, None, results_dir)
+        trainer.alarms = None  # one generation, in which scorers that fail are a warning
         with closing(trainer.feed):
             trainer.begin()
             began = time.monotonic()

@@ -11,15 +11,16 @@ training's own beginning or with another number of it: a student that repeats it
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from backends.config import Stoppable
-from backends.rollouts.monitor import ACCURACY
+from backends.rollouts.monitor import ACCURACY, unscored_share
 from backends.rollouts.sampler_gap import GAP, LEAST, SamplerGap
+from backends.rollouts.types import RolloutGroup
 from harness.stats.standard_errors import wilson
 
 AlarmKind = Literal["hacking", "collapse", "length", "hockey_stick", "leak", "flat", "unscored", "sampler"]
@@ -35,6 +36,8 @@ chance in every twelfth clean run of 100 generations of 64 completions; five in 
 REPETITION, DISTINCT, SHUFFLED, DEV_GAP = 0.2, 1.2, 0.2, 0.1
 ENTROPY, CUT, CUT_LEAST, LONGER, SHORTER = 0.3, 3.0, 0.1, 2.0, 0.7
 UNSCORED, UNSCORED_TIMES, FLAT_WARN, FLAT_STOP = 0.2, 5, 10, 50
+ASKED_FAILED = "asked/failed"
+"""Of the requests to reward models that were made for a generation: the share that failed."""
 LEAK_LEAST, _CRITICAL = 0.02, 1.96
 LEAK_JUDGE = "leak"
 """The reward that a judge of it gives (`backends.rewards.leak`)."""
@@ -131,12 +134,15 @@ class Alarms:
         privileged: bool = False,
         compares: bool = True,
         noise: float = LEAST,
+        generations: int = UNSCORED_TIMES,
     ) -> None:
         """`total`: optimiser steps planned; `privileged`: a self-teacher is shown more than the student; `compares`:
         what is learnt comes of completions that get more than others of their group; `noise`: distance between sampler
-        and student that means nothing.
+        and student that means nothing; `generations`: planned.
         """
         self._total, self._stop_on, self._privileged, self._compares = total, stop_on, privileged, compares
+        self._few = max(1, min(UNSCORED_TIMES, generations))
+        """A training of fewer generations ends with the last one if all of them are unscored."""
         self._seen = SeriesByName()
         self._held: dict[str, int] = {}
         """Rule -> generations in a row in which it has been true."""
@@ -198,7 +204,7 @@ class Alarms:
         yield from collapse(seen)
         yield from length(seen, early=step < max(self._total / 10, 2 * _EDGE))
         yield from hockey_stick(seen, dipped="dip" in self._told)
-        yield from unscored(numbers)
+        yield from unscored(numbers, self._few)
         if self._compares:
             yield from useless(numbers)
         yield from leak(seen, self._privileged)
@@ -369,15 +375,19 @@ def useless(numbers: Mapping[str, float]) -> Iterator[Sign]:
     yield Sign("flat/stop", "flat", flat, f"in {FLAT_STOP} generations in a row {why}", FLAT_STOP, fatal=True)
 
 
-def unscored(numbers: Mapping[str, float]) -> Iterator[Sign]:
-    """Too many completions have no value."""
+def unscored(numbers: Mapping[str, float], times: int) -> Iterator[Sign]:
+    """Too many completions have no value, or too many questions of those that were asked no answer."""
+    told = (f"in {times} generations in a row" if times > 1 else "in all generations") + f" more than {UNSCORED:.0%} of"
+    why = "the scorers fail, not the student (`harness models rollouts ID` says how); the same command asks them again"
     share = numbers.get("unscored", 0.0)
-    yield Sign(
-        "unscored",
-        "unscored",
-        share > UNSCORED,
-        f"in {UNSCORED_TIMES} generations in a row more than {UNSCORED:.0%} of the completions had no value "
-        f"({share:.0%} now): the scorers fail, not the student (`harness models rollouts ID` has the reasons)",
-        UNSCORED_TIMES,
-        fatal=True,
-    )
+    line = f"{told} the completions had no value ({share:.0%} now): {why}"
+    yield Sign("unscored", "unscored", share > UNSCORED, line, times, fatal=True)
+    if (failed := numbers.get(ASKED_FAILED)) is not None:  # else nobody was asked, which says nothing
+        line = f"{told} the requests to reward models failed ({failed:.0%} now): {why}"
+        yield Sign("asked", "unscored", failed > UNSCORED, line, times, fatal=True)
+
+
+def scorers_failed(groups: Sequence[RolloutGroup]) -> bool:
+    """Whether so many completions have no value that no training goes on with that for long."""
+    marks = [mark for group in groups for mark in group.marks]
+    return bool(marks) and unscored_share(marks) > UNSCORED

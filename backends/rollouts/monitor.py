@@ -13,7 +13,7 @@ import numpy as np
 
 from backends.rollouts.cutting import CUT_OFF, Fate
 from backends.rollouts.order import tries_of
-from backends.rollouts.types import Credited, RolloutGroup
+from backends.rollouts.types import Credited, RolloutGroup, RolloutMark
 from harness.metrics.diversity_text import ngrams
 from harness.reasoning import with_answer
 
@@ -63,8 +63,7 @@ def part_numbers(groups: Sequence[RolloutGroup], weights: Mapping[str, float]) -
     marks = [mark for group in groups for mark in group.marks]
     if not marks:
         return {}
-    failed = sum(mark.value is None and not mark.by_design and mark.why != CUT_OFF for mark in marks)
-    found = {"unscored": failed / len(marks)}
+    found = {"unscored": unscored_share(marks)}
     found |= _summary("reward", [mark.value for mark in marks])
     correct = [None if mark.correct is None else float(mark.correct) for mark in marks]
     found |= {name: value for name, value in _summary(ACCURACY, correct).items() if name == ACCURACY}
@@ -76,6 +75,12 @@ def part_numbers(groups: Sequence[RolloutGroup], weights: Mapping[str, float]) -
             found |= _some(f"variance/{name}", _share(groups, name, weights[name]))
     spreads = [float(np.std(known)) for group in groups if len(known := group.values) > 1]
     return found | ({"group_std": float(np.mean(spreads))} if spreads else {})
+
+
+def unscored_share(marks: Sequence[RolloutMark]) -> float:
+    """How many have no value because a scorer failed."""
+    failed = sum(mark.value is None and not mark.by_design and mark.why != CUT_OFF for mark in marks)
+    return failed / len(marks)
 
 
 def text_numbers(groups: Sequence[RolloutGroup]) -> dict[str, float]:

@@ -24,6 +24,7 @@ from backends.base import Step, Training
 from backends.losses.nll import token_logps
 from backends.records.segments import Example
 from backends.rewards.total import parse_weights
+from backends.rollouts.alarms import ASKED_FAILED, scorers_failed
 from backends.rollouts.asides import Row, asides_of
 from backends.rollouts.cutting import Fate, example_of, fates_of, old_of, passes, steps_of, with_old
 from backends.rollouts.drawing import Mark, drawing
@@ -60,10 +61,13 @@ class Rolls:
         engine: Engine,
         mark: Mark,
         journal: Journal,
-        judged: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        judged: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 0, 0),
         beside: Callable[[Training], Any] | None = None,
     ) -> None:
-        """`judged`: tokens that judges have read and written until now; `beside`: a model that reads what is drawn."""
+        """`judged`: tokens that judges have read and written until now, requests to them, and how many of those failed.
+
+        `beside`: a model that reads what is drawn.
+        """
         self.source, self.engine, self._mark, self.journal = source, engine, mark, journal
         self._judged, self._beside = judged, beside
         self._aside = source.rolling.context is not None
@@ -83,14 +87,19 @@ class Rolls:
         begun.
         """
         settings = self.source.settings
-        replayed = self.journal.marked(generation, weights)
+        kept = self.journal.marked(generation, weights)
+        # Where scorers failed, they are asked once more; what has been trained on stays as it was.
+        replayed = None if kept is not None and not begun and scorers_failed(kept.groups) else kept
+        judged = (0, 0) if kept is None else kept.judged
         seconds: dict[str, float] = {}
+        asked = (0, 0)
         if replayed is not None:
-            groups, judged = replayed.groups, replayed.judged
+            groups = replayed.groups
         else:
             before = self._judged()
             groups, seconds = self._groups(generation, step, policy, weights, begun)
-            judged = self._judged()[0] - before[0], self._judged()[1] - before[1]
+            more = [now - then for now, then in zip(self._judged(), before, strict=True)]
+            judged, asked = (judged[0] + more[0], judged[1] + more[1]), (more[2], more[3])
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         if not begun:  # a training that goes on within a generation has counted it
             written, read = written_and_read(groups)
@@ -119,7 +128,7 @@ class Rolls:
         if replayed is None:
             extras: dict[str, list[NDArray[Any] | None]] = {OLD: old_of(examples)} if self.keeps_old else {}
             self.journal.write_marked(generation, weights, groups, extras, judged)
-        numbers = self._numbers(everything, credited, fates, step) | seconds
+        numbers = self._numbers(everything, credited, fates, step) | seconds | _failing(policy.gather(asked))
         steps = steps_of(examples, settings, self.source.accumulation, rollouts[0], self._aside)
         return Generation(generation, weights, steps, numbers)
 
@@ -195,6 +204,12 @@ class Rolls:
         parts = part_numbers(groups, parse_weights(self.source.rolling.weights))
         found = drawn_numbers(groups, fates, self._aside) | parts | text_numbers(groups)
         return found | advantage_numbers(credited) | staleness(groups, step.number)
+
+
+def _failing(asked: Sequence[Sequence[int]]) -> dict[str, float]:
+    """The share of the requests to reward models of all processes that failed, where any were made now."""
+    requests, failed = (sum(counts) for counts in zip(*asked, strict=True))
+    return {ASKED_FAILED: failed / requests} if requests else {}
 
 
 def written_and_read(groups: Sequence[RolloutGroup]) -> tuple[int, int]:

@@ -56,8 +56,9 @@ def rolling_feed(
         raise
     kept = tuple(record for record in source.records if record.id not in left_out)
 
-    def judged() -> tuple[int, int]:
-        return scorers.spent.tokens_in, scorers.spent.tokens_out
+    def judged() -> tuple[int, int, int, int]:
+        spent = scorers.spent
+        return spent.tokens_in, spent.tokens_out, spent.requests, spent.failed
 
     def mark(group: RolloutGroup) -> tuple[RolloutMark, ...]:
         return totals.mark(group, scorers)

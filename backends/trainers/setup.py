@@ -123,7 +123,14 @@ def _alarms(plan: Plan, stage: StagePlan, bf16: bool) -> Alarms | None:
     if rolling.mixture is not None:
         noise = math.inf  # and so it is where a teacher drew, too
     privileged = rolling.context is not None
-    return Alarms(stage.steps, plan.config.stop_on, privileged=privileged, compares=rolling.compares, noise=noise)
+    return Alarms(
+        stage.steps,
+        plan.config.stop_on,
+        privileged=privileged,
+        compares=rolling.compares,
+        noise=noise,
+        generations=math.ceil(stage.steps / stage.rolled.settings.steps) if stage.rolled is not None else 0,
+    )
 
 
 def _feed(plan: Plan, stage: StagePlan, runtime: Runtime, folder: Path, results: Path, args: TrainingArguments) -> Feed:

@@ -331,6 +331,21 @@ def test_a_judge_of_leaks_is_heard_wherever_it_is_asked_and_more_of_few_is_no_pr
     assert "judge says that 9.9% [9.0%, 10.9%] of the completions" in rises(3200)[0].line
 
 
+def test_requests_that_fail_are_counted_over_the_generations_that_made_any() -> None:
+    """A student most of whose completions have no answer has few of them judged."""
+    alarms, rng = Alarms(60), np.random.default_rng(0)
+    asked = {step: {"asked/failed": 1.0} for step in (3, 9, 10, 17, 30)}
+    found = [(step, s) for step in range(40) for s in alarms.see(step, clean(step, rng) | asked.get(step, {}))]
+    assert [(step, sign.key, sign.fatal) for step, sign in found if sign.kind == "unscored"] == [(30, "asked", True)]
+
+
+@pytest.mark.parametrize(("generations", "ends"), [(1, 0), (3, 2), (60, 4)])
+def test_a_training_of_few_generations_does_not_end_well_without_any_value(generations: int, ends: int) -> None:
+    alarms, rng = Alarms(60, generations=generations), np.random.default_rng(0)
+    found = [s for step in range(6) for s in alarms.see(step, clean(step, rng) | {"unscored": 0.5}) if s.fatal]
+    assert len(found) == 1 and alarms.lines[0].startswith(f"step {ends + 1}: ")
+
+
 def test_flat_groups_are_nothing_where_rewards_are_only_looked_at() -> None:
     alarms = Alarms(60, compares=False)
     rng = np.random.default_rng(0)
