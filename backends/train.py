@@ -224,8 +224,16 @@ class _Run:
         self._write_state()
 
     def _write_state(self) -> None:
-        if self.first:
-            write_atomically(self.folder / _STATE, json.dumps(self.state))
+        if not self.first:
+            return
+        path = self.folder / _STATE
+        try:
+            write_atomically(path, json.dumps(self.state))
+        except OSError as error:  # also while another error is on its way, which is likely to be the same one
+            raise StoreError(
+                f"{path} cannot be written ({error.strerror or error}): make room, and run the same command again, "
+                "which goes on from what was written before"
+            ) from error
 
     def finish(self, done: Path) -> ModelCard:
         """Put the last stage's model in its place and write the card; every process returns it."""

@@ -20,7 +20,7 @@ from backends.rollouts.settings import RolloutSettings
 from backends.train import train
 from harness import catalog
 from harness.cli.train import command
-from harness.errors import ConfigError, HarnessError, UsageError
+from harness.errors import ConfigError, HarnessError, StoreError, UsageError
 from harness.options import required_type
 from tests.tiny_model import write_model
 
@@ -149,3 +149,23 @@ def test_every_temperature_has_the_same_bounds(owner: str, options: Any, name: s
         with pytest.raises(ConfigError, match=r"temperature must be (from 0.001 to 1000|above 0)"):
             parse_settings(options, {name: value}, owner)
     parse_settings(options, {name: "0.001"}, owner)
+
+
+def test_a_full_disk_is_one_line_where_the_state_is_written_too(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen failing: what the journal had said was lost in the state's own error, which named no file (exit 3)."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    config = TrainConfig(
+        "grpo", f"hf:{student}", "synth:levels=1,per_level=8", max_length=512, rollout={"group": 4, "max_new": 8},
+        settings={"batch_size": 8, "max_steps": 1},
+    )  # fmt: skip
+    monkeypatch.setattr("backends.train.write_atomically", full)
+    with pytest.raises(
+        StoreError, match=r"progress.json cannot be written \(No space left on device\): make room"
+    ) as one:
+        train(config, tmp_path)
+    assert one.value.exit_code == 2
