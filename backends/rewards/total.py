@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 
 from backends.base import parse_settings
 from backends.records.record import TrainRecord, require
@@ -142,14 +143,23 @@ def _parts(reward: Reward, group: RolloutGroup, scorers: Scorers) -> Sequence[Pa
         raise
     except Exception as error:  # a third party's code, or a text that nobody thought of: the scorer's fault
         return [Part(None, f"it failed: {type(error).__name__}: {one_line(error)}"[:300])] * len(group.rollouts)
+    if not isinstance(parts, Sequence) or not all(isinstance(part, Part) for part in parts):
+        raise UsageError(f"reward {reward.name} gave something else than one Part for each completion: {parts!r:.100}")
     if len(parts) != len(group.rollouts):
         raise UsageError(f"reward {reward.name} gave {len(parts)} values for {len(group.rollouts)} completions")
     return [_within(reward, part) for part in parts]
 
 
 def _within(reward: Reward, part: Part) -> Part:
-    if part.value is None or reward.low - _SLACK <= part.value <= reward.high + _SLACK:
+    if part.value is None:
         return part
-    if math.isnan(part.value):
-        return dataclasses.replace(part, value=None, why=part.why or "it is no number")
-    raise UsageError(f"reward {reward.name} gave {part.value}, beyond its bounds {reward.low:g} and {reward.high:g}")
+    if isinstance(part.value, bool) or not isinstance(part.value, Real):
+        raise UsageError(
+            f"reward {reward.name} gave {part.value!r:.100}, which is no number: a Part's value is one or None"
+        )
+    value = float(part.value)  # of numpy's numbers too
+    if not math.isfinite(value):
+        return dataclasses.replace(part, value=None, why=part.why or "it is no number that can be computed with")
+    if not reward.low - _SLACK <= value <= reward.high + _SLACK:
+        raise UsageError(f"reward {reward.name} gave {value}, beyond its bounds {reward.low:g} and {reward.high:g}")
+    return dataclasses.replace(part, value=value)

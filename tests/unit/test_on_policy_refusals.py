@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, cast, get_type_hints
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -15,14 +17,18 @@ from backends.base import TrainMethod, load_method, parse_settings
 from backends.config import Settings, TrainConfig
 from backends.plan import plan_training
 from backends.probe import probe
-from backends.rewards.base import load_reward
+from backends.rewards.base import Reward, load_reward
+from backends.rewards.scorers import Scorers
+from backends.rewards.total import Totals
 from backends.rollouts.settings import RolloutSettings
+from backends.rollouts.types import Part, RolloutGroup
 from backends.train import train
 from harness import catalog
 from harness.cli.train import command
 from harness.errors import ConfigError, HarnessError, StoreError, UsageError
 from harness.options import required_type
 from tests.tiny_model import write_model
+from tests.unit.rollout_groups import group
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +175,35 @@ def test_a_full_disk_is_one_line_where_the_state_is_written_too(
     ) as one:
         train(config, tmp_path)
     assert one.value.exit_code == 2
+
+
+SCORERS = cast(Scorers, None)
+"""Nobody is asked."""
+
+
+class _Gives(Reward):
+    """A third party's reward that gives what it was told."""
+
+    name, version, low, high = "gives", 1, 0.0, math.inf
+    found: ClassVar[Any]
+
+    def score(self, group: RolloutGroup, scorers: Scorers) -> Any:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    "found", [None, 1.0, "ab", [1.0, 0.0], iter([Part(1.0)] * 2), [Part("1"), Part(1.0)], [None, None]]
+)
+def test_what_a_reward_gives_that_is_no_part_is_one_line(found: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen failing: each was a traceback in the middle of a training."""
+    monkeypatch.setattr("backends.rewards.total.load_reward", lambda name: _Gives)
+    monkeypatch.setattr(_Gives, "found", found, raising=False)
+    with pytest.raises(UsageError, match="reward gives gave"):
+        Totals("gives=1", {}).mark(group("ab"), SCORERS)
+
+
+def test_numbers_of_numpy_are_numbers_and_infinity_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.rewards.total.load_reward", lambda name: _Gives)
+    monkeypatch.setattr(_Gives, "found", [Part(np.float32(0.5)), Part(math.inf)], raising=False)
+    half, none = Totals("gives=1", {}).mark(group("ab"), SCORERS)
+    assert type(half.parts["gives"]) is float and half.value == 0.5 and none.value is None and "no number" in none.why
