@@ -129,12 +129,19 @@ def _problem(result: RunResult) -> str:
     if bad is not None:
         return f"the estimate of {bad!r} is not made of numbers"
     for key, item in result.items.items():
-        mean = item.mean
-        if mean is not None and (type(mean) is not float or not math.isfinite(mean)) and type(mean) is not int:
+        if item.mean is not None and not _is_value(item.mean):
             return f"the value of problem {key!r} is not a number"
         if type(item.n) is not int or type(item.cluster) is not str:
             return f"problem {key!r} has no count or cluster"
     return ""
+
+
+LARGEST = 1e150
+"""No score is as large; the square of a larger one is no number any more, and a spread is made of squares."""
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _is_estimate(estimate: Estimate) -> bool:
@@ -143,7 +150,7 @@ def _is_estimate(estimate: Estimate) -> bool:
     return (
         (estimate.bounds is None or len(estimate.bounds) == 2)
         and all(isinstance(number, int | float) for number in numbers)
-        and math.isfinite(estimate.value)  # low, high and se may be: another tool did not state them
+        and _is_value(estimate.value)  # low, high and se may be: another tool did not state them
         and all(isinstance(count, int) for count in counts)
     )
 

@@ -190,7 +190,7 @@ def test_structured_damage_is_told_or_left_out(seed: int, pristine: Path, tmp_pa
     shutil.rmtree(results.parents[1])
 
 
-@pytest.mark.parametrize("value", [HUGE, "@@NAN@@", None, [], {"a": 1}, "x"], ids=str)
+@pytest.mark.parametrize("value", [HUGE, "@@NAN@@", -1e308, True, None, [], {"a": 1}, "x"], ids=str)
 def test_a_wrong_value_anywhere_in_a_result_leaves_the_others_on_the_board(
     value: Any, pristine: Path, tmp_path: Path
 ) -> None:
