@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Objective, Step, Training, TrainMethod, must_be, one_stage
-from backends.losses.positions import HeadLogits, over_positions
+from backends.losses.positions import HeadLogits
 from backends.losses.ranking import Rank, listwise_kl, rank_loss
-from backends.methods.prm import end_row, label_ids
+from backends.methods.prm import end_row, label_ids, label_odds
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Example, Tokenised, Unusable, encode_or_count
 from backends.structure.judged import ends_of
@@ -87,14 +87,8 @@ class ListObjective(Objective):
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share; logs both terms and how often the best candidate has the highest score."""
-        good, bad = self._ids
-
-        def score(scores_nV: Tensor, _: Tensor, __: Tensor) -> tuple[Tensor]:
-            return (scores_nV[:, good] - scores_nV[:, bad],)
-
-        (score_RT,) = over_positions(score, logits, batch.mask_RT)
         assert batch.rewards_R is not None  # candidates come with rewards
-        score_BN, valid_BN = batch.table(score_RT.sum(1))
+        score_BN, valid_BN = batch.table(label_odds(logits, batch.mask_RT, self._ids))
         teacher_BN, _ = batch.table(batch.rewards_R.to(score_BN.dtype))
         rank_B = rank_loss(score_BN, teacher_BN, valid_BN, kind=self.options.rank)
         kl_B = listwise_kl(score_BN, teacher_BN, valid_BN, temperature=self.options.temperature)

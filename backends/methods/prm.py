@@ -64,6 +64,17 @@ def end_row(encoder: Encoder, record: TrainRecord, end: End, label: int) -> Enco
     return Encoded(np.array([*tokens, label], np.int32), segments_T)
 
 
+def label_odds(logits: HeadLogits, mask_RT: Tensor, ids: tuple[int, int]) -> Tensor:
+    """By how many nats good is ahead of bad at the one masked position of each row, (R,): a reward, a score."""
+    good, bad = ids
+
+    def odds(scores_nV: Tensor, _row: Tensor, _place: Tensor) -> tuple[Tensor]:
+        return (scores_nV[:, good] - scores_nV[:, bad],)
+
+    (odds_RT,) = over_positions(odds, logits, mask_RT)
+    return odds_RT.sum(1)
+
+
 class LabelObjective(Objective):
     """Cross entropy over two tokens at each end, a mean over the ends of the optimiser step."""
 

@@ -12,18 +12,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from backends.base import Loss, Stage, Step, Training, TrainMethod
-from backends.losses.positions import HeadLogits, over_positions
+from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss, simpo_loss
 from backends.methods._pairs import CHOSEN, REJECTED, PairObjective, PairOptions, paired
-from backends.methods.prm import label_ids
+from backends.methods.prm import end_row, label_ids, label_odds
 from backends.records.record import TrainRecord, response_text
-from backends.records.segments import CODE, Encoded, Encoder, Example, Tokenised, Unusable, encode_or_count
-from backends.structure.judged import end_prompt, ends_of
-from backends.structure.paths import question_of
+from backends.records.segments import Encoded, Encoder, Example, Tokenised, Unusable, encode_or_count
+from backends.structure.judged import ends_of
 from backends.trainers.batch import Batch
 from harness.types import Json
 
@@ -39,12 +37,7 @@ def _examples(options: PairOptions, encoder: Encoder, records: Sequence[TrainRec
         ends = ends_of(text)
         if not ends:
             raise Unusable("empty")
-        tokens = encoder.prompt(TrainRecord(record.id, end_prompt(question_of(record), ends[-1]))).tokens
-        if len(tokens) + 1 > encoder.max_length:
-            raise Unusable("too_long")
-        # The label's place is what is read; the token that stands there is not learnt.
-        segments_T = np.array([CODE["prompt"]] * len(tokens) + [CODE["answer"]], np.int8)
-        return Encoded(np.array([*tokens, good], np.int32), segments_T)
+        return end_row(encoder, record, ends[-1], good)  # its place is read; the token that stands there is not learnt
 
     def rows(record: TrainRecord) -> list[Example]:
         pair = paired(record, options.pairs)
@@ -68,13 +61,7 @@ class RewardObjective(PairObjective):
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
         """The micro-batch's share; logs both rewards, their difference and how often it is right."""
-        good, bad = self._ids
-
-        def log_odds(scores_nV: Tensor, _row: Tensor, _place: Tensor) -> tuple[Tensor]:
-            return (scores_nV[:, good] - scores_nV[:, bad],)
-
-        (rewards_RT,) = over_positions(log_odds, logits, batch.mask_RT)
-        reward_R = rewards_RT.sum(1)
+        reward_R = label_odds(logits, batch.mask_RT, self._ids)
         chosen_P, rejected_P = batch.rows(CHOSEN), batch.rows(REJECTED)
         found = self.pair_loss(reward_R[chosen_P], reward_R[rejected_P], batch.index_R[chosen_P])
         log = {

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backends.rollouts.engine import Emit, Wanted
-from backends.rollouts.engine_hf import refuse_sharded
+from backends.rollouts.engine_hf import refuse_sharded, student_of
 from backends.rollouts.server_talk import ServerSampling, ServerSettings, start_command
 from backends.rollouts.student_weights import shared_folder, write_weights
 from harness.errors import ConfigError, ModelError, TrainingStopped
@@ -92,7 +92,7 @@ class ServerEngine:
         Raises `ConfigError` for servers that are set up otherwise than the student needs, `ModelError` where none
         answers at first, `TrainingStopped` where none does any more.
         """
-        model = policy.model.get_base_model() if hasattr(policy.model, "get_base_model") else policy.model
+        model = student_of(policy)
         first = self._place is None
         if self._place is None:
             self._place = shared_folder(policy.model, self._shared, self._near)

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from backends.rollouts.engine import Drawn, Emit, Wanted
-from backends.rollouts.engine_hf import refuse_sharded
+from backends.rollouts.engine_hf import refuse_sharded, student_of
 from backends.rollouts.student_weights import weights_folder, write_weights
 from harness.errors import ModelError, TrainingStopped
 from harness.models.hf_load import end_tokens
@@ -76,7 +76,7 @@ class VllmEngine:
             self._place = weights_folder(policy.model)
         before, self._weights = self._weights, self._place / str(self._syncs)
         write_weights(policy.model, self._weights)
-        model = policy.model.get_base_model() if hasattr(policy.model, "get_base_model") else policy.model
+        model = student_of(policy)
         self._prompts = PromptRenderer(policy.tokenizer, None, False, None)
         self._started = {
             "context": self._context,
