@@ -68,7 +68,8 @@ def choose_threshold(
         at = bisect_left(known, threshold)
         return 2 * hits[at] / (said[at] + hits[0])
 
-    places = [0.5, *((a + b) / 2 for a, b in pairwise(known) if a < b)]
+    # Half of the smallest: below it every answer is positive, which may be best where the least likely one is.
+    places = [0.5, known[0] / 2, *((a + b) / 2 for a, b in pairwise(known) if a < b)]
     found = [(round(f1(place), 12), -abs(place - 0.5), place) for place in places]
     best = max(found)
     return best[2], best[0], found[0][0]

@@ -69,7 +69,7 @@ class Assistant:
 def made_alike(make: type[nn.Module], *args: Any) -> nn.Module:
     """A network with the same weights on every process and in every run, which moves no other random numbers."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would move those of devices too
         return make(*args)
 
 

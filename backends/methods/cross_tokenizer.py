@@ -37,6 +37,7 @@ from backends.records.segments import tokenise
 from backends.rollouts.prompts import answered_prompts, prompts
 from backends.teachers.foreign import Aligned, ForeignTeacher, Remembered
 from backends.trainers.batch import Batch
+from harness.errors import ConfigError
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 1e-5, "batch_size": 64, "epochs": 3}
@@ -178,6 +179,16 @@ class GldObjective(CrossObjective):
     """ULD's, and the distance of the graphs of ranks, mean over the responses that the teacher can read."""
 
     options: GldOptions
+
+    def setup(self, training: Training) -> None:
+        """Refuse graphs of more nodes than a vocabulary has tokens."""
+        super().setup(training)
+        if self.options.top_k > min(self._teacher.sizes):
+            ours, theirs = self._teacher.sizes
+            raise ConfigError(
+                f"top_k is {self.options.top_k}, and the student has {ours} tokens, the teacher {theirs}: at most the "
+                "fewer of both"
+            )
 
     @property
     def weights(self) -> Mapping[str, float]:

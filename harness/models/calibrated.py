@@ -25,8 +25,8 @@ class LabelSeen:
     start: int
     end: int
     chance: float
-    read: int
-    """Tokens that were read to find out."""
+    read: int | None
+    """Tokens that were read to find out; None where the engine does not say."""
 
 
 async def label_chance(
@@ -49,7 +49,8 @@ async def label_chance(
     shared = _shared(scores[0].ids, scores[1].ids)
     right, wrong = (math.fsum(one.logprobs[shared:]) for one in scores)
     chance = 1 / (1 + math.exp(min(700.0, wrong - right)))
-    return LabelSeen(last.start(), last.end(), chance, sum(one.read or 0 for one in scores))
+    counts = [one.read for one in scores if one.read is not None]
+    return LabelSeen(last.start(), last.end(), chance, sum(counts) if len(counts) == len(scores) else None)
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
@@ -89,7 +90,7 @@ class CalibratedModel:
             return answer
         label = told.positive if found.chance >= told.threshold else told.negative
         text = answer.text[: found.start] + label + answer.text[found.end :]
-        read = None if answer.tokens_in is None else answer.tokens_in + found.read
+        read = None if answer.tokens_in is None or found.read is None else answer.tokens_in + found.read
         return replace(answer, text=text, answer_text=None, tokens_in=read, logprob=None)
 
     async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:

@@ -23,7 +23,7 @@ from backends.records.record import TrainRecord, data_hash, response_text
 from backends.templates import asked, load_template
 from harness.errors import ConfigError, DataError, ModelError
 from harness.models.scoring import CannotScore
-from harness.systems.base import MAIN, Asking, Assembly, System, assemble, calls_of
+from harness.systems.base import MAIN, Asking, Assembly, PartFailed, System, assemble, calls_of
 from harness.systems.retrieval import By, Library
 from harness.types import Completion, Json, Message, Model, Request
 from judges.prompts.fencing import fence
@@ -93,6 +93,8 @@ class Margins:
         except (DataError, ModelError) as error:  # too long for the context; nothing to score
             return Completion("", "error", error=str(error))
         tops = (found.top or ())[: self._steps]
+        if not tops:
+            return Completion("", "error", error="it tells no likeliest tokens")
         margins = [_margin(list(top.values())) for top in tops]
         told = {MARGIN: sum(margins) / len(margins)}
         tokens_out = 0 if found.read is not None else None
@@ -145,7 +147,9 @@ class Nesycd(System[NesycdOptions]):
             messages = (*own.messages, Message("assistant", begun.text))
             fixed: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 1, "seed": 0, "attempt": 0}
             told = await asking.ask(CONFIDENCE, messages=messages, problem=None, **fixed)
-            margin = (told.alternatives or {}).get(MARGIN, 0.0)
+            if MARGIN not in (found := told.alternatives or {}):
+                raise PartFailed(f"{CONFIDENCE} ({self.models[CONFIDENCE].name}) told no margin")
+            margin = found[MARGIN]
         unsure = 100 * margin <= self.options.threshold
         near = await self._library.nearest(own.messages[-1].content, self.number) if unsure else []
         asking.facts |= {MARGIN: margin, "unsure": unsure, "notes": [self._records[place].id for place in near]}

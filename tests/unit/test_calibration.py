@@ -78,6 +78,11 @@ def test_the_best_threshold_by_hand() -> None:
     assert choose_threshold([0.9, 0.1], [True, False])[0] == 0.5  # nothing is better: it stays where it was
 
 
+def test_where_every_answer_is_best_positive_the_threshold_is_below_all() -> None:
+    threshold, best, before = choose_threshold([0.1, 0.2, 0.3], [True, False, True])
+    assert threshold == pytest.approx(0.05) and (best, before) == (pytest.approx(2 * 2 / (3 + 2)), 0.0)
+
+
 def test_the_ratio_moves_it() -> None:
     chances, labels = [0.9, 0.7, 0.6, 0.8, 0.4, 0.3], [True, True, True, False, False, False]
     assert choose_threshold(chances, labels, 0.9)[0] < choose_threshold(chances, labels, 0.01)[0]
@@ -120,6 +125,15 @@ def test_the_threshold_decides(text: str, chance: float, after: str) -> None:
     found = said(text, chance)
     assert (found.text, found.finish) == (after, "stop")
     assert found.tokens_in == (10 if found.logprob is not None else 20)
+
+
+def test_tokens_that_an_engine_does_not_count_are_not_none() -> None:
+    class Silent(Letters):
+        async def score(self, prompt: Sequence[Message], continuation: Any, top: int = 0) -> TokenScores:
+            return dataclasses.replace(await super().score(prompt, continuation, top), read=None)
+
+    found = asyncio.run(CalibratedModel(Silent("YES", 0.9), KEPT).answer(Request("r", ASKED, 0.0, 1.0, 9, (), 0)))
+    assert (found.text, found.tokens_in) == ("YES", None)
 
 
 def test_what_failed_or_was_cut_stays_and_a_failure_is_an_error() -> None:

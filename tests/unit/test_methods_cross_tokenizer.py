@@ -180,6 +180,8 @@ def test_unfit_teachers(student, teacher):
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", eos_token="[UNK]")
     with pytest.raises(ConfigError, match="do not add up to the text"):
         token_bytes(fast)
+    with pytest.raises(ConfigError, match="top_k is 5000, and the student has"):
+        made(student, teacher, GLD, top_k=5000)[0]()
 
 
 @pytest.mark.parametrize(

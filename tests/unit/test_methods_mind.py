@@ -9,7 +9,8 @@ import torch
 from objective_steps import assert_invariant, record, think
 
 from backends.losses.mind import answer_jsd, dynamic_weights, meta_loss
-from backends.methods.mind import KINDS, METHOD, MindOptions, examples
+from backends.methods._assistant import made_alike
+from backends.methods.mind import KINDS, METHOD, MetaNet, MindOptions, examples
 from backends.records.segments import Encoder, Example
 from harness.errors import ConfigError, DataError
 from harness.options import parse_options
@@ -146,6 +147,14 @@ def test_the_scorer_learns_and_is_kept(student):
     with torch.no_grad():
         assert torch.equal(other._scored(torch.arange(3))[0], ready._scored(torch.arange(3))[0])
     assert torch.equal(other._losses, ready._losses)
+
+
+def test_networks_are_made_alike_and_move_no_random_numbers(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a device's random numbers are moved"))
+    before = torch.random.get_rng_state()
+    one, two = made_alike(MetaNet, 8), made_alike(MetaNet, 8)
+    assert torch.equal(one.narrow.weight, two.narrow.weight)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_what_it_refuses(student):

@@ -110,6 +110,13 @@ def test_a_student_that_begins_with_nothing_is_unsure_and_one_that_cannot_be_sco
 
     lost = asyncio.run(answered(nesycd(Student(refuse), path), ASKED))
     assert lost.error == "confidence (trained:s, request 1) failed: too long"
+
+    class Blind(Student):
+        async def score(self, prompt: Sequence[Message], continuation: Any, top: int = 0) -> TokenScores:
+            return TokenScores((5, 5), (-0.1, -0.1))
+
+    lost = asyncio.run(answered(nesycd(Blind(0.9), path), ASKED))
+    assert lost.error == "confidence (trained:s, request 1) failed: it tells no likeliest tokens"
     assert Margins(Student(0.5), 3).describe()["margins"] == 3
 
 
