@@ -2,12 +2,12 @@
 
     .venv/bin/python benchmarks/self_teacher_directions.py --work DIR [--checks stronger,sharper,sdpo,opsd] [--seeds 3]
 
-The world is that of `rlkd_direction.py` (level-3 sums with two right orders). Registered before it was run, seeds 0-2,
-95 % intervals over problems and seeds, sums that nobody trained on, temperature 1:
+The world is that of `rlkd_direction.py` (level-3 sums with two right orders). Signs registered before the first run,
+seeds 0-2, 95 % intervals over problems and seeds, sums that nobody trained on, temperature 1; settings by pilots:
 
 `stronger`: the teacher was taught three times as many chains of one stream. `opd` (32 completions a step), and `sft`
-on replies that the teacher drew to the same prompts, with one learning rate, until as many student tokens (read and
-written) are spent as `opd` spends.
+on replies that the teacher drew to the same prompts, with one learning rate, until as many tokens are trained
+on as by `opd` (what it draws is not counted again).
   + opd less sft: above 0
 `sharper`: the same with the student's own copy, whose scores are doubled, as teacher of the better student.
 
