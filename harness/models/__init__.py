@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
-from harness.catalog import load
+from harness.catalog import entries, load
 from harness.types import Model
 
 __all__ = ["load_model"]
 
-_LOOK_UP = ("trained", "vote", "bestof", "cascade", "budget", "gate", "lorid", "nesycd")
-"""Engines that are told the results folder: they look models up there, or keep replies."""
+_SYSTEMS = "harness.systems."
+"""Where systems of models are: they keep replies in the results folder."""
 
 
 def load_model(spec: str, options: Mapping[str, str], results_dir: str | Path | None = None) -> Model:
@@ -29,6 +29,7 @@ def load_model(spec: str, options: Mapping[str, str], results_dir: str | Path | 
     """
     scheme, _, rest = spec.partition(":")
     build = cast("Callable[[str, Mapping[str, str]], Model]", load("model", scheme))
-    if scheme in _LOOK_UP and results_dir is not None:
+    looks = scheme == "trained" or entries("model")[scheme][0].startswith(_SYSTEMS)
+    if looks and results_dir is not None:
         options = {"results_dir": str(results_dir), **options}
     return build(rest, options)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from system_fakes import PROBLEM, answered, boxed, command, request, sample, vote
 
+from harness import models
+from harness.catalog import entries
 from harness.config import resolve
 from harness.errors import ConfigError, StoreError, UnknownName, UsageError
 from harness.grading import score_completion
@@ -24,6 +26,7 @@ from harness.run.folder import RunFolder
 from harness.run.judged.choose import refuse_self
 from harness.run.rows import record_from_json, record_to_json
 from harness.run.sent import changed_sampling
+from harness.systems import base
 from harness.systems.base import Assembly
 from harness.systems.vote import MajorityVote, VoteOptions
 from harness.types import Completion, Graded, Problem, Record, Request
@@ -70,6 +73,15 @@ def test_what_a_spec_cannot_mean_is_one_line(spec: str, options: Mapping[str, st
     with pytest.raises((ConfigError, UnknownName)) as error:
         load_model(spec, options)
     assert said in str(error.value) and "\n" not in str(error.value) and error.value.exit_code == 2
+
+
+def test_every_system_of_the_catalog_is_told_where_replies_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Mapping[str, str]] = {}
+    monkeypatch.setattr(models, "load", lambda kind, name: lambda rest, options: told.setdefault(name, options))
+    for name in entries("model"):
+        load_model(f"{name}:x", {}, "here")
+    systems = {path.stem for path in Path(base.__file__).parent.glob("*.py") if "\ndef build(" in path.read_text()}
+    assert {name for name, options in told.items() if options.get("results_dir") == "here"} == systems | {"trained"}
 
 
 def test_a_config_file_has_the_options_of_parts_in_tables(tmp_path: Path) -> None:
