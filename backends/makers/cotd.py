@@ -82,7 +82,7 @@ class Candidates(Maker):
     harness data candidates thoughts.jsonl --student hf:./student --k 8 -o candidates.jsonl
     harness data candidates thoughts.jsonl --student hf:./student --reward judge --judge openai:gpt-4.1 \\
         --rubric rating_10 -o candidates.jsonl
-    harness data candidates thoughts.jsonl --student hf:./student --reward model --judge trained:my-rm \
+    harness data candidates thoughts.jsonl --student hf:./student --reward model --judge trained:my-rm \\
         -o candidates.jsonl
     """  # noqa: D301  # a real backspace: it tells click to keep these lines
 

@@ -25,7 +25,7 @@ from harness.report.table import Format
     multiple=True,
     metavar="KEY=VALUE",
     callback=options.pairs,
-    help="Option of the engine, e.g. dtype=options.NUMBER32; of one of several models: MODEL:dtype=options.NUMBER32.",
+    help="Option of the engine, e.g. dtype=float32; of one of several models: MODEL:dtype=float32.",
 )
 @options.some(options.JUDGING)
 @click.option(

@@ -17,11 +17,20 @@ from safetensors.torch import load_file, save_file
 from stored_runs import make_run
 
 from harness.cli.leaderboard import command as leaderboard
-from harness.cli.models import command
+from harness.cli.main import COMMANDS
+from harness.cli.models import SUBCOMMANDS, command
 from harness.errors import HarnessError
 from harness.models import load_model
 from harness.models.trained import fingerprint, lineage_facts
 from harness.registry import MODEL, find_card, list_cards, models_dir, read_card
+
+
+def test_the_list_of_commands_names_every_one_of_these() -> None:
+    assert all(name in COMMANDS["models"][1] for name in SUBCOMMANDS)
+
+
+def test_help_speaks_of_no_code() -> None:
+    assert "options." not in (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
 
 def models(results: Path, *arguments: str, **more: Any) -> Result:
