@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from backends.base import parse_settings
+from backends.options import parse_settings
 from backends.rollouts.settings import lasting_of
 from harness.errors import ConfigError, UnknownName
 from harness.hashing import canonical_json, short_hash
@@ -185,3 +185,17 @@ class Runtime:
 def settings_from(values: Mapping[str, Json]) -> Settings:
     """Settings of plain values. Raises `ConfigError` for an unknown key, a wrong type or a bad value."""
     return parse_settings(Settings, values, "train")
+
+
+def micro_batches(settings: Settings, processes: int) -> tuple[int, int]:
+    """(examples per forward pass, passes per optimiser step) of one device of so many.
+
+    Raises `ConfigError` where the batch cannot be divided so.
+    """
+    here, rest = divmod(settings.batch_size, processes)
+    if rest:
+        raise ConfigError(f"batch_size {settings.batch_size} cannot be divided among {processes} processes")
+    micro = settings.micro_batch or max(size for size in (1, 2, 4, 8) if here % size == 0)
+    if here % micro:
+        raise ConfigError(f"micro_batch {micro} does not divide the {here} examples that a device gets of each step")
+    return micro, here // micro

@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from backends.base import MakeMethod, parse_settings
+from backends.base import MakeMethod
 from backends.config import TrainConfig
 from backends.load import canonical, find_weights, finished
+from backends.options import parse_settings
 from backends.provenance import provenance
 from harness.hashing import canonical_json, short_hash
 from harness.models.hf_source import fingerprint_of

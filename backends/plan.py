@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from backends.base import Stage, TrainMethod, load_method, parse_settings
-from backends.config import Settings, TrainConfig
+from backends.base import Stage, TrainMethod, load_method
+from backends.config import Settings, TrainConfig, micro_batches
 from backends.load import canonical, check_vocabulary, find_weights, load_tokenizer
+from backends.options import parse_settings
 from backends.records.preflight import odd_lines, preflight
 from backends.records.record import TrainRecord, data_hash, data_order, require
 from backends.records.segments import Encoder, Tokenised, left_out_lines
@@ -121,15 +122,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         raise ConfigError(f"{config.method} trains nothing and needs no plan")
     config = replace(config, student=canonical(config.student, results_dir))
     options: Any = parse_settings(method.options, weighed(method.options, config), config.method)
-    reads = method.reads_teacher is not None and method.reads_teacher(options)
-    if reads and config.teacher is None:
-        raise ConfigError(
-            f"{config.method} needs a teacher's weights: --teacher SPEC (options: `harness show {config.method}`)"
-        )
-    if config.teacher_server is not None:
-        if not reads:
-            raise ConfigError(f"--teacher-server has no effect: {config.method} reads no teacher's weights")
-        addresses_of(config.teacher_server, "--teacher-server")
+    reads = _reads_teacher(method, options, config)
     stages = method.stages(options)
     refuse_unrewarded(config.method, method.options, stages)
     names = tuple(stage.name for stage in stages)
@@ -177,6 +170,20 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
             *rehearse_saving(source, tokenizer, whole=any(one.lora_rank is None for one in settings.values())),
         ),
     )
+
+
+def _reads_teacher(method: TrainMethod, options: Any, config: TrainConfig) -> bool:
+    """Raises `ConfigError` if the teacher that it reads is not given, or servers of one that it does not read."""
+    reads = method.reads_teacher is not None and method.reads_teacher(options)
+    if reads and config.teacher is None:
+        raise ConfigError(
+            f"{config.method} needs a teacher's weights: --teacher SPEC (options: `harness show {config.method}`)"
+        )
+    if config.teacher_server is not None:
+        if not reads:
+            raise ConfigError(f"--teacher-server has no effect: {config.method} reads no teacher's weights")
+        addresses_of(config.teacher_server, "--teacher-server")
+    return reads
 
 
 def _architecture(config: TrainConfig, reads_teacher: bool, source: Source, results_dir: Path) -> Any:
@@ -332,20 +339,6 @@ def _plan_stages(
             plan = replace(plan, steps=max(1, steps))
         planned.append(plan)
     return tuple(planned)
-
-
-def micro_batches(settings: Settings, processes: int) -> tuple[int, int]:
-    """(examples per forward pass, passes per optimiser step) of one device of so many.
-
-    Raises `ConfigError` where the batch cannot be divided so.
-    """
-    here, rest = divmod(settings.batch_size, processes)
-    if rest:
-        raise ConfigError(f"batch_size {settings.batch_size} cannot be divided among {processes} processes")
-    micro = settings.micro_batch or max(size for size in (1, 2, 4, 8) if here % size == 0)
-    if here % micro:
-        raise ConfigError(f"micro_batch {micro} does not divide the {here} examples that a device gets of each step")
-    return micro, here // micro
 
 
 def _encoder(tokenizer: Any, config: TrainConfig, max_length: int) -> Encoder:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from backends.base import Stage, TrainMethod, load_method
-from backends.config import Settings, TrainConfig
+from backends.config import Settings, TrainConfig, micro_batches
 from backends.memory import GIB, Work, model_config, table
-from backends.plan import micro_batches
 from backends.recipe import TrainRecipe, architecture
 from backends.rollouts.settings import rollout_settings
 from harness.options import parse_options, to_text

@@ -13,9 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from backends.base import Credit, Step, must_be, refuse_unused
+from backends.base import Credit, Step
 from backends.losses.credit import Scale, advantages, normalised_sum
 from backends.losses.policy import Clip, Correction, Level, Norm
+from backends.options import must_be, refuse_unused
 from backends.rollouts.types import Credited, RolloutGroup
 from harness.errors import DataError
 

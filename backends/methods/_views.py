@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stages, Step, must_be, one_stage
+from backends.base import Loss, Objective, Stages, Step, one_stage
 from backends.losses.cot_family import Views, shares, view_tokens, view_weights
 from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits
+from backends.options import must_be
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import CODE, Encoded, Encoder, Example, Segment, Tokenised, Unusable, encode_or_count
 from backends.records.spans import split_response

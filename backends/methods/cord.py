@@ -13,12 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from backends.base import Stage, TrainMethod, must_be
+from backends.base import Stage, TrainMethod
 from backends.losses.credit import Scale
 from backends.losses.selection import early_and_far
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._policy_options import PolicyOptions
 from backends.methods._teacher_rl import policy_stage
+from backends.options import must_be
 from backends.teachers.contexts import CLEAN
 from backends.teachers.moving import SelfTeacherOptions
 from harness.types import Json

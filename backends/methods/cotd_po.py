@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Step, TrainMethod, one_stage, refuse_unused
+from backends.base import Loss, Objective, Step, TrainMethod, one_stage
 from backends.losses.apa import (
     RewardNorm,
     ScoreNorm,
@@ -30,6 +30,7 @@ from backends.losses.apa import (
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import row_means
+from backends.options import refuse_unused
 from backends.records.record import TrainRecord
 from backends.records.segments import (
     CODE,

@@ -18,12 +18,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from backends.base import Rolling, Stage, Step, TrainMethod, must_be
+from backends.base import Rolling, Stage, Step, TrainMethod
 from backends.losses.apa import RewardNorm, ScoreNorm, apa_loss
 from backends.losses.policy import Norm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions
 from backends.methods._terms import NllTerm, PolicyTerm
+from backends.options import must_be
 from backends.records.record import TrainRecord
 from backends.records.spans import together
 from backends.rollouts.prompts import prompts

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Rolling, Stage, Step, Training, TrainMethod, must_be
+from backends.base import Loss, Objective, Rolling, Stage, Step, Training, TrainMethod
 from backends.losses.alignment import Alignment
 from backends.losses.cross_tokenizer import (
     Distance,
@@ -33,6 +33,7 @@ from backends.losses.reduction import reduce_tokens
 from backends.methods._policy_options import keep_all
 from backends.methods._sampler import sampled_counts, sampler_gap
 from backends.methods.gkd import ROLLOUT
+from backends.options import must_be
 from backends.records.segments import tokenise
 from backends.rollouts.prompts import answered_prompts, prompts
 from backends.teachers.foreign import Aligned, ForeignTeacher, Remembered

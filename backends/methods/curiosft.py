@@ -14,11 +14,12 @@ from typing import Any
 
 from torch import Tensor
 
-from backends.base import Loss, Objective, Step, Training, TrainMethod, must_be, one_stage
+from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage
 from backends.losses.curio import TAU_HIGH, TAU_LOW, curio_temperature, curio_values
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
+from backends.options import must_be
 from backends.records.segments import tokenise
 from backends.schedules import ParameterMean
 from backends.teachers.moving import holding, trained_weights

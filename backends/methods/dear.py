@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Step, Training, TrainMethod, must_be, one_stage
+from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage
 from backends.losses.positions import HeadLogits
 from backends.losses.ranking import Rank, listwise_kl, rank_loss
 from backends.methods.prm import end_row, label_ids, label_odds
+from backends.options import must_be
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Example, Tokenised, Unusable, encode_or_count
 from backends.structure.judged import ends_of

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from backends.base import Rolling, Stage, TrainMethod, must_be, refuse_unused
+from backends.base import Rolling, Stage, TrainMethod
 from backends.losses.divergence import Mass
 from backends.methods._policy_options import keep_all
 from backends.methods.kd import DistillObjective, KdOptions
+from backends.options import must_be, refuse_unused
 from backends.records.segments import tokenise
 from backends.rollouts.prompts import answered_prompts, prompts
 from harness.types import Json

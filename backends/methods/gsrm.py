@@ -18,10 +18,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stage, Step, TrainMethod, must_be, refuse_unused
+from backends.base import Loss, Objective, Stage, Step, TrainMethod
 from backends.losses.nll import IGNORE, token_logps, weighted_nll
 from backends.losses.positions import HeadLogits
 from backends.methods.sft import LikelihoodObjective
+from backends.options import must_be, refuse_unused
 from backends.records.segments import tokenise
 from backends.trainers.batch import Batch
 from harness.types import Json

@@ -18,12 +18,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, must_be, refuse_unused
+from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod
 from backends.losses.divergence import Mass, stored_divergence, token_divergence
 from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits, vocabulary_size
 from backends.losses.reduction import reduce_tokens
 from backends.methods._sampler import sampled_counts, sampler_gap
+from backends.options import must_be, refuse_unused
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised, tokenise
 from backends.records.teacher_top import IDS, LOGPS, same_width, with_topk

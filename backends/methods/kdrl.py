@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from backends.base import Stage, Step, TrainMethod, must_be, refuse_unused
+from backends.base import Stage, Step, TrainMethod
 from backends.methods._teacher_rl import Among, TeacherOptions, d_added, policy_stage
 from backends.methods._terms import TeacherKlTerm
+from backends.options import must_be, refuse_unused
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {

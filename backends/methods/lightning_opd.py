@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from backends.base import Rolling, Stage, Training, TrainMethod, must_be
+from backends.base import Rolling, Stage, Training, TrainMethod
 from backends.losses.policy import Norm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import keep_all
 from backends.methods._teacher_rl import TeacherOptions
 from backends.methods._terms import PolicyTerm, Rule, Seen
+from backends.options import must_be
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised
 from backends.rollouts.prompts import prompts

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Stage, Step, TrainMethod, must_be
+from backends.base import Loss, Stage, Step, TrainMethod
 from backends.losses.cot_family import Views
 from backends.losses.mcc_kd import consistency
 from backends.losses.positions import HeadLogits
 from backends.methods._views import ViewObjective, whole
+from backends.options import must_be
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import Encoder, Example, Tokenised, encode_or_count
 from backends.records.similar import SIMILAR, word_jaccard

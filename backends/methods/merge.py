@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from backends.base import MakeMethod, refuse_unused
+from backends.base import MakeMethod
 from backends.merging import average_weights, balanced_actor
+from backends.options import refuse_unused
 from backends.records.segments import tokenizer_difference
 from backends.trainers.writing import writing
 from harness.errors import ConfigError

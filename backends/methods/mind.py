@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, must_be
+from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod
 from backends.losses.mind import answer_jsd, dynamic_weights, meta_loss
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import row_means
 from backends.methods._assistant import Assistant, made_alike, pooled, row_table
 from backends.methods._views import whole
+from backends.options import must_be
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import Encoded, Encoder, Example, Tokenised, encode_or_count
 from backends.trainers.batch import Batch

@@ -16,13 +16,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from backends.base import Mixture, Rolling, Stage, TrainMethod, must_be
+from backends.base import Mixture, Rolling, Stage, TrainMethod
 from backends.losses.policy import Clip, Norm
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import Surrogates, keep_all
 from backends.methods._teacher_rl import TeacherOptions
 from backends.methods._terms import PolicyTerm, Rule, Seen, Term
+from backends.options import must_be
 from backends.rollouts.prompts import prompts
 from backends.teachers.local import LocalTeacher
 from harness.types import Json

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from backends.base import TrainMethod, must_be, one_stage
+from backends.base import TrainMethod, one_stage
 from backends.losses.mixce import mixce_weights
 from backends.methods.emo import SETTINGS
 from backends.methods.sft import LikelihoodObjective
+from backends.options import must_be
 from backends.records.segments import tokenise
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.base import Stage, TrainMethod, must_be
+from backends.base import Stage, TrainMethod
 from backends.losses.policy import Clip, Norm
 from backends.methods._teacher_rl import TeacherOptions, d_alone, policy_stage
+from backends.options import must_be
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from backends.base import Rolling, Stage, TrainMethod, must_be, refuse_unused
+from backends.base import Rolling, Stage, TrainMethod
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, keep_all
+from backends.options import must_be, refuse_unused
 from backends.teachers.contexts import SOLUTION
 from backends.teachers.moving import SelfTeacherOptions
 from harness.types import Json

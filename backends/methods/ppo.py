@@ -17,13 +17,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from backends.base import Rolling, Stage, Step, Training, TrainMethod, must_be
+from backends.base import Rolling, Stage, Step, Training, TrainMethod
 from backends.losses.gae import gae
 from backends.losses.policy import Norm
 from backends.methods._assistant import step_together
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions
 from backends.methods._terms import PolicyTerm, Seen, Term
+from backends.options import must_be
 from backends.rollouts.prompts import prompts
 from backends.rollouts.types import Credited, RolloutGroup
 from harness.types import Json

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backends.base import Stage, Training, TrainMethod, must_be
+from backends.base import Stage, Training, TrainMethod
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.preference import PreferenceLoss, dpo_loss, orpo_loss, redi_loss, simpo_loss
 from backends.losses.reduction import row_sums
 from backends.methods._pairs import CHOSEN, REJECTED, PairObjective, PairOptions, pair_stage, pair_stages
 from backends.methods.sft import SftFirstOptions, after_sft
+from backends.options import must_be
 from harness.types import Json
 
 _SHORT: dict[str, Json] = {"scheduler": "cosine", "warmup": 0.1, "epochs": 1, "batch_size": 128}

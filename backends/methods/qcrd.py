@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod, must_be
+from backends.base import Loss, Objective, Stage, Step, Training, TrainMethod
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.qcrd import NegSelect, contrast, discriminator_loss
 from backends.losses.reduction import row_means
 from backends.methods._assistant import Assistant, made_alike, pooled, row_table
 from backends.methods._views import answer_only, chain_only, tagged
+from backends.options import must_be
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import Encoded, Encoder, Example, Tokenised, encode_or_count
 from backends.trainers.batch import Batch

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from backends.base import Rolling, Stage, Step, TrainMethod, must_be
+from backends.base import Rolling, Stage, Step, TrainMethod
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, group_credit
 from backends.methods._terms import NllTerm
+from backends.options import must_be
 from backends.rollouts.prompts import prompts
 from backends.rollouts.types import Credited, RolloutGroup
 from harness.types import Json

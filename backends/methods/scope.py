@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.base import Rolling, Stage, Step, TrainMethod, must_be
+from backends.base import Rolling, Stage, Step, TrainMethod
 from backends.losses.credit import perplexity_weights
 from backends.losses.policy import Norm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import group_credit
 from backends.methods._teacher_rl import TeacherOptions
 from backends.methods._terms import PolicyTerm, Seen
+from backends.options import must_be
 from backends.rollouts.prompts import prompts
 from backends.rollouts.types import Credited, RolloutGroup
 from backends.teachers.server import token_teacher

@@ -18,12 +18,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from backends.base import ExampleMaker, Rolling, Stage, Step, TrainMethod, must_be
+from backends.base import ExampleMaker, Rolling, Stage, Step, TrainMethod
 from backends.losses.nll import token_logps
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, group_credit, keep_all
 from backends.methods._terms import Seen, Term
+from backends.options import must_be
 from backends.records.record import TrainRecord
 from backends.records.segments import Encoder, Tokenised
 from backends.rollouts.prompts import prompts

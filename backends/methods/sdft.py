@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from backends.base import Rolling, Stage, TrainMethod, must_be
+from backends.base import Rolling, Stage, TrainMethod
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, keep_all
+from backends.options import must_be
 from backends.teachers.contexts import DEMONSTRATION
 from backends.teachers.moving import SelfTeacherOptions
 from harness.types import Json

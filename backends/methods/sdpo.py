@@ -14,11 +14,12 @@ from functools import partial
 
 from torch import Tensor
 
-from backends.base import Rolling, Stage, TrainMethod, must_be
+from backends.base import Rolling, Stage, TrainMethod
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, keep_all
 from backends.methods._terms import Seen
+from backends.options import must_be
 from backends.rollouts.prompts import prompts
 from backends.teachers.contexts import Sibling
 from backends.teachers.moving import SelfTeacherOptions, Which

@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import Tensor
 
-from backends.base import ExampleMaker, Loss, Objective, Stage, Step, TrainMethod, one_stage, refuse_unused
+from backends.base import ExampleMaker, Loss, Objective, Stage, Step, TrainMethod, one_stage
 from backends.losses.nll import token_logps, weighted_nll
 from backends.losses.positions import HeadLogits
+from backends.options import refuse_unused
 from backends.records.segments import tokenise
 from backends.trainers.batch import Batch
 from harness.types import Json

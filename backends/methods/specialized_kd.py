@@ -16,13 +16,14 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stage, Step, TrainMethod, must_be, refuse_unused
+from backends.base import Loss, Objective, Stage, Step, TrainMethod
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
 from backends.losses.specialized_kd import TOP_K, carry_over, match_distribution
 from backends.methods._views import answer_only, chain_and_answer, tagged, whole
 from backends.methods.sft import LikelihoodObjective
+from backends.options import must_be, refuse_unused
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import IGNORED, Encoded, Encoder, Example, Tokenised, encode_or_count
 from backends.records.teacher_top import IDS, LOGPS, at_tokens, stored_top

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Stage, Step, TrainMethod, must_be
+from backends.base import Loss, Objective, Stage, Step, TrainMethod
 from backends.losses.nll import next_token, token_logps
 from backends.losses.positions import HeadLogits
 from backends.losses.triplet import triplet_loss
+from backends.options import must_be
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import CODE, IGNORED, Encoder, Example, Tokenised, encode_or_count
 from backends.trainers.batch import Batch

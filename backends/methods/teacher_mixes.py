@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.base import Stage, TrainMethod, must_be
+from backends.base import Stage, TrainMethod
 from backends.methods._teacher_rl import (
     TeacherOptions,
     d_added,
@@ -18,6 +18,7 @@ from backends.methods._teacher_rl import (
     scaled_by_d,
 )
 from backends.methods._terms import Rule
+from backends.options import must_be
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {

@@ -16,11 +16,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.base import Loss, Objective, Step, Training, TrainMethod, must_be, one_stage, refuse_unused
+from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage
 from backends.losses.embeddings import mean_embedding
 from backends.losses.positions import HeadLogits
 from backends.losses.thinkanswer import MimMode, think_answer
 from backends.methods._views import CHAIN
+from backends.options import must_be, refuse_unused
 from backends.records.segments import tokenise
 from backends.schedules import BalancedRatio, linear
 from backends.trainers.batch import Batch

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backends.base import Stage, TrainMethod, must_be
+from backends.base import Stage, TrainMethod
 from backends.methods._teacher_rl import TeacherOptions, policy_stage, towards_teacher
+from backends.options import must_be
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from backends.base import Rolling, Stage, TrainMethod, must_be, refuse_unused
+from backends.base import Rolling, Stage, TrainMethod
 from backends.methods._distributions import DivergenceTerm, OpenerTerm, UncertainTerm, certainty_gate
 from backends.methods._on_policy import OnPolicyObjective
 from backends.methods._policy_options import PolicyOptions, keep_all
 from backends.methods._terms import Term
+from backends.options import must_be, refuse_unused
 from backends.rollouts.prompts import prompts
 from harness.types import Json
 

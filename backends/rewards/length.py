@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from backends.base import must_be
+from backends.options import must_be
 from backends.rewards.base import Reward
 from backends.rollouts.types import Part, Rollout, RolloutGroup
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from backends.base import must_be
+from backends.options import must_be
 from backends.rewards.base import Reward
 from backends.rollouts.types import Part, RolloutGroup
 from backends.structure.judged import BAD, GOOD, End, end_request, ends_of, log_odds, p_good

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 
-from backends.base import parse_settings
+from backends.options import parse_settings
 from backends.records.record import TrainRecord, require
 from backends.rewards.base import Reward, load_reward
 from backends.rewards.scorers import Scorers

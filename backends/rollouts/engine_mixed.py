@@ -26,9 +26,8 @@ from harness.models.hf_load import cached_numbers, columns_in_memory, default_ro
 from harness.models.hf_prompt import PromptRenderer
 
 if TYPE_CHECKING:
-    from backends.base import Mixture, Training
+    from backends.base import Mixture, ReadingTeacher, Training
     from backends.rollouts.settings import RolloutSettings
-    from backends.teachers.local import LocalTeacher
 
 
 class MixedEngine(HfEngine):
@@ -38,9 +37,9 @@ class MixedEngine(HfEngine):
         """See `HfEngine`."""
         super().__init__(settings)
         self._mixture = mixture
-        self._teacher: LocalTeacher | None = None
+        self._teacher: ReadingTeacher | None = None
 
-    def teacher(self, policy: Training) -> LocalTeacher:
+    def teacher(self, policy: Training) -> ReadingTeacher:
         """The other model, which reads all that is drawn."""
         if self._teacher is None:
             self._teacher = self._mixture.teacher(policy)
@@ -79,7 +78,7 @@ class _Mixed:
     Its cache has the student's layers first.
     """
 
-    def __init__(self, student: Any, teacher: LocalTeacher, share: float, temperature: float) -> None:
+    def __init__(self, student: Any, teacher: ReadingTeacher, share: float, temperature: float) -> None:
         """Raises `ConfigError` where a model's layers do not attend to the whole past."""
         self.config, self._share, self._temperature = student.config, share, temperature
         self._models = (student, teacher.model)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
-from backends.base import must_be, parse_settings
+from backends.options import must_be, parse_settings
 from harness.errors import ConfigError
 from harness.redact import one_line
 from harness.types import Json

@@ -14,9 +14,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backends.base import Step, Training, must_be, refuse_unused
+from backends.base import Step, Training
 from backends.losses.nll import token_logps
 from backends.losses.positions import HeadLogits
+from backends.options import must_be, refuse_unused
 from backends.schedules import ParameterMean
 from backends.trainers.batch import Batch
 from harness.errors import ConfigError

@@ -8,15 +8,13 @@ weights here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from backends.base import TokenTeacher, Training
+from backends.base import Served, TokenTeacher, Training
 from backends.records.segments import PROBE
 from backends.teachers.local import End, LocalTeacher, Tokens
 from backends.trainers.batch import Batch
@@ -32,18 +30,6 @@ AT_ONCE = 16
 TRIES = 3
 SECONDS, ASK_SECONDS = 600.0, 60.0
 """For one text, and for what takes no model."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """A teacher as a training knows it whose weights are on servers."""
-
-    servers: str
-    """Their addresses, with commas."""
-    location: str
-    """Folder or hub id of the weights."""
-    tokenizer: Callable[[], Any]
-    parameters: int
 
 
 def token_teacher(training: Training, method: str, *, end: End | None = None) -> TokenTeacher:

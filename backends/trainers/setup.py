@@ -14,7 +14,7 @@ import transformers
 from transformers import TrainingArguments
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from backends.base import Objective
+from backends.base import Objective, Served
 from backends.config import Runtime, Settings
 from backends.load import find_weights, load_tokenizer, lora_config
 from backends.memory import parameters
@@ -30,7 +30,6 @@ from backends.rollouts.planning import accuracy_of
 from backends.rollouts.sampler_gap import BF16_LEAST, LEAST
 from backends.rollouts.settings import RolloutSettings
 from backends.rollouts.source import RolloutSource
-from backends.teachers.server import Served
 from backends.trainers.callbacks import Watch
 from backends.trainers.feed import Feed, Fixed
 from backends.trainers.head import add_objective_head

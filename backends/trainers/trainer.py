@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME, TrainerState
 
-from backends.base import Objective, Step, Training
+from backends.base import Objective, Served, Step, Training
 from backends.losses.positions import HeadLogits
 from backends.records.collate import collate, padding
 from backends.records.segments import Example
@@ -31,7 +31,6 @@ from backends.rollouts.alarms import Alarms
 from backends.rollouts.monitor import effective_share
 from backends.rollouts.sampler_gap import GAP
 from backends.rollouts.settings import RolloutSettings
-from backends.teachers.server import Served
 from backends.trainers.account import Account
 from backends.trainers.batch import Batch, as_batch
 from backends.trainers.feed import Feed

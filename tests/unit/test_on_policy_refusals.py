@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from backends.base import TrainMethod, load_method, parse_settings
+from backends.base import TrainMethod, load_method
 from backends.config import Settings, TrainConfig
+from backends.options import parse_settings
 from backends.plan import plan_training
 from backends.probe import probe
 from backends.rewards.base import Reward, load_reward
