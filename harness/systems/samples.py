@@ -37,6 +37,7 @@ class SampleOptions:
         if temperature == 0 and count > 1:
             raise ConfigError(
                 f"{name}: {count} samples at temperature 0 are {count} copies of one answer; say --model-arg "
-                "temperature=0.7, of the samples alone, or --temperature 0.7"
+                "temperature=0.7 (of a judge --judge-arg, of a teacher --teacher-arg), of the samples alone, or "
+                "--temperature 0.7"
             )
         return {"temperature": temperature, "top_p": self.top_p if self.top_p is not None else top_p}

@@ -156,7 +156,7 @@ def test_answers_that_nothing_reads_cannot_be_compared(problem: Problem | None) 
 
 def test_samples_at_temperature_0_are_refused_before_anything_is_asked() -> None:
     model = ScriptedModel(lambda _: boxed(1))
-    with pytest.raises(ConfigError, match="5 copies of one answer"):
+    with pytest.raises(ConfigError, match=r"5 copies of one answer.*--judge-arg"):
         asyncio.run(answered(vote(model), request(temperature=0.0)))
     assert not model.asked
 
