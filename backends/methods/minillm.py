@@ -115,7 +115,8 @@ METHOD = TrainMethod(
     deviations=(
         "A token's worth counts the token itself, as in TRL; the paper's starts behind it, the exact KL has the rest.",
         "A token drawn from the mixture is weighed by itself, as in paper and code, not with those before it; the "
-        "weight stands outside the clip, where the code has it in the ratio, and is at most cap.",
+        "weight stands outside the clip, where the code has it in the ratio, is at most cap, "
+        "and stays where correction=none.",
         "Advantages are not whitened, and no pretraining loss is added. Settings are ours.",
     ),
 )

@@ -27,6 +27,7 @@ from backends.options import must_be
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import Encoded, Encoder, Example, Tokenised, encode_or_count
 from backends.trainers.batch import Batch
+from harness.errors import DataError
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 5e-5, "batch_size": 64, "epochs": 5, "scheduler": "linear", "warmup": 0.0}
@@ -42,8 +43,6 @@ class QcrdOptions:
     """Weight of the label's likelihood (alpha 1)."""
     rationale_weight: float = 0.5
     """Weight of the contrasted rationales (alpha 2)."""
-    quality_weight: float = 0.5
-    """Weight of the discriminator's loss at first (alpha 3)."""
     quality_decay: float = 0.9
     """What that weight is multiplied by after each epoch."""
     beta: float = 0.2
@@ -60,7 +59,7 @@ class QcrdOptions:
     """Steps of the discriminator before the student learns, at most."""
 
     def __post_init__(self) -> None:
-        must_be(self, "0 or more", "label_weight", "rationale_weight", "quality_weight", "beta", "delta")
+        must_be(self, "0 or more", "label_weight", "rationale_weight", "beta", "delta")
         must_be(self, "0 or more", "quality_steps")
         must_be(self, "from 0 to 1", "quality_decay")
         must_be(self, "above 0", "quality_lr")
@@ -140,9 +139,8 @@ class QcrdObjective(Objective):
         label, right, wrong = (side_B.sum() / questions for side_B in (nll_BK[:, 0], found.right_B, found.wrong_B))
         value = o.label_weight * label + o.rationale_weight * (right + o.beta * wrong)
         log |= {"nll_label": label, "right": right, "wrong": wrong, "pushed": found.pushed_B.sum() / questions}
-        total = value + o.quality_weight * self._decay * judged.to(value.dtype)
         self._now = int(questions)
-        return Loss(total, {name: one.detach() for name, one in log.items()})
+        return Loss(value + judged.to(value.dtype), {name: one.detach() for name, one in log.items()})
 
     @property
     def _decay(self) -> float:
@@ -172,7 +170,7 @@ def _sides(batch: Batch) -> tuple[Tensor, Tensor]:
     return (batch.slot_R > 0) & (batch.slot_R <= right_R), batch.slot_R > right_R
 
 
-def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
+def examples(quality: bool, encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
     """The label of each record, its right and its wrong rationales; with one that is unusable it is left out."""
 
     def rationale(record: TrainRecord, text: str) -> Encoded:
@@ -185,12 +183,20 @@ def examples(encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
         rows = [answer_only(encoder, record), *(rationale(record, text) for text in (*right, *wrong))]
         return (Example(record.id, tuple(rows), numbers={_RIGHT: float(len(right))}),)
 
-    return encode_or_count(encode, records)
+    data = encode_or_count(encode, records)
+    if quality and all(len(example.sequences) == 1 + example.numbers[_RIGHT] for example in data.examples):
+        raise DataError(
+            "no record has a wrong rationale (`negatives` or `rejected`), from which qcrd's discriminator learns: "
+            "`harness data corrections` and `dual` make some, or set quality=false"
+        )
+    return data
 
 
 def stages(options: QcrdOptions) -> tuple[Stage, ...]:
     """One stage: a round."""
-    return (Stage("train", ("response",), examples, partial(QcrdObjective, options), SETTINGS),)
+    return (
+        Stage("train", ("response",), partial(examples, options.quality), partial(QcrdObjective, options), SETTINGS),
+    )
 
 
 METHOD = TrainMethod(
@@ -205,7 +211,7 @@ METHOD = TrainMethod(
         "A causal student; the label's task is asked as evaluation asks it, the rationale's with `explain:`.",
         "The discriminator reads the untrained student's input embeddings, max-pooled, without augmentation by masked "
         "words; the paper's is a T5 encoder. It learns in every step; the paper's does at regular epochs.",
-        "Alpha 3 falls after each epoch, and with it the discriminator's rate.",
+        "Alpha 3 is the discriminator's rate, which falls after each epoch: Adam does not see the size of a loss.",
         "One run is one round over stored rationales; the student's own wrong ones are drawn before it.",
     ),
 )

@@ -23,6 +23,7 @@ from backends.options import must_be
 from backends.records.record import TrainRecord, response_text
 from backends.records.segments import CODE, IGNORED, Encoder, Example, Tokenised, encode_or_count
 from backends.trainers.batch import Batch
+from harness.errors import DataError
 from harness.types import Json
 
 SETTINGS: dict[str, Json] = {"learning_rate": 7e-6, "epochs": 10, "batch_size": 16, "weight_decay": 0.01}
@@ -48,7 +49,7 @@ class TailoredOptions:
         must_be(self, "at least 1", "most")
 
 
-def examples(most: int, encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
+def examples(most: int, cl_ratio: float, encoder: Encoder, records: Sequence[TrainRecord]) -> Tokenised:
     """An example for each right rationale; where there are another right one and a wrong one, with both of them."""
 
     def encode(record: TrainRecord) -> list[Example]:
@@ -65,7 +66,13 @@ def examples(most: int, encoder: Encoder, records: Sequence[TrainRecord]) -> Tok
             found.append(Example(record.id if number == 0 else f"{record.id}/{number + 1}", tuple(rows)))
         return found
 
-    return encode_or_count(encode, records)
+    data = encode_or_count(encode, records)
+    if cl_ratio and all(len(example.sequences) == 1 for example in data.examples):
+        raise DataError(
+            "no record has two right rationales (`response`, `positives`) and a wrong one, of which tailored makes its "
+            "triplets: `harness data corrections` makes some, or set cl_ratio=0"
+        )
+    return data
 
 
 class TailoredObjective(Objective):
@@ -111,7 +118,7 @@ class TailoredObjective(Objective):
 
 def stages(options: TailoredOptions) -> tuple[Stage, ...]:
     """One: a round."""
-    maker, objective = partial(examples, options.most), partial(TailoredObjective, options)
+    maker, objective = partial(examples, options.most, options.cl_ratio), partial(TailoredObjective, options)
     return (Stage("train", ("response",), maker, objective, SETTINGS),)
 
 

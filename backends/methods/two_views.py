@@ -161,7 +161,10 @@ MT_RE = _method(
     {"answer": "alpha", "explanation": "rest"},
     0.5,
     CASCOD_SETTINGS,
-    _AS_MT_COT,
+    (
+        *_AS_MT_COT,
+        "The second task is the explanation alone: with the answer behind it, it would be mt_cot.",
+    ),
 )
 MT_RA = _method(
     "mt_ra",
@@ -171,7 +174,7 @@ MT_RA = _method(
     {"answer": "alpha", "explanation": "rest"},
     0.5,
     CASCOD_SETTINGS,
-    _AS_MT_COT,
+    (*_AS_MT_COT, 'The answer stands as the record has it, without "The answer is" before it.'),
 )
 STEP_BY_STEP = _method(
     "step_by_step",

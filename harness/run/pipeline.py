@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from judges.types import Judgment
 
 T = TypeVar("T")
+_OF_VERDICTS = ("gate", "lorid")
+"""Totals that rest on verdicts, and go with them."""
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,9 @@ def rescore(folder: RunFolder, config: RunConfig) -> tuple[list[Graded], list[Gr
     environment = old_result.environment if old_result else {}
     result = summarise(job, graded, environment, None, scorer.unread.notes())
     if old_result is not None:
-        anew = {
-            name: result.totals[name] for name in ("gate", "lorid") if name in result.totals
-        }  # it rests on the verdicts
-        result = replace(result, totals={**old_result.totals, **anew})
+        kept = {name: value for name, value in old_result.totals.items() if name not in _OF_VERDICTS}
+        anew = {name: result.totals[name] for name in _OF_VERDICTS if name in result.totals}
+        result = replace(result, totals={**kept, **anew})
     if old_result is not None and old_result.imported_from is not None:
         result = _still_imported(result, old_result)
     write_graded(folder.path, graded)

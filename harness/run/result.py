@@ -9,6 +9,7 @@ and `import` store their warnings in result.json; leaderboard, compare, gate, be
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -114,6 +115,8 @@ def _problem(result: RunResult) -> str:
     for name in ("sampling", "graders", "totals", "model_identity", "environment", "judging"):
         if not isinstance(getattr(result, name), Mapping):
             return f"{name} is not a table"
+        if not _is_json(getattr(result, name)):
+            return f"{name} holds a number that is none"
     directions = result.higher_is_better
     if not isinstance(directions, Mapping) or not all(isinstance(higher, bool) for higher in directions.values()):
         return "higher_is_better is not a table of yes and no"
@@ -134,6 +137,15 @@ def _problem(result: RunResult) -> str:
         if type(item.n) is not int or type(item.cluster) is not str:
             return f"problem {key!r} has no count or cluster"
     return ""
+
+
+def _is_json(value: object) -> bool:
+    """Whether it can be written as it was read: Python reads NaN and 1e999, which JSON does not have."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 LARGEST = 1e150

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from backends.templates import asked, load_template
 from harness.reasoning import with_answer
-from harness.systems.base import MAIN, Asking, Assembly, System, assemble, calls_of, together
+from harness.systems.base import MAIN, Asking, Assembly, PartFailed, System, assemble, calls_of, together
 from harness.systems.samples import SampleOptions
 from harness.systems.votes import Voting, first_of_largest, refuse_graders
 from harness.types import Completion, Json, Sampling
@@ -90,7 +90,9 @@ class Lorid(System[LoridOptions]):
                     asking.ask(KNOWLEDGE, number, messages=asked(prompt, self._about, {}), **drawn),
                 ]
             )
-            told = {"knowledge": fence(with_answer(known).answer_text or "")}
+            if not (knowledge := with_answer(known).answer_text):
+                raise PartFailed(f"{KNOWLEDGE} ({self.models[KNOWLEDGE].name}, request {number + 1}) gave no knowledge")
+            told = {"knowledge": fence(knowledge)}
             reasoned = await asking.ask(REASON, number, messages=asked(prompt, self._with, told), **drawn)
             answers += [intuition, reasoned]  # even places are the one way, odd ones the other
             votes = await self._voting.count(asking, answers)

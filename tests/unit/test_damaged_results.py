@@ -190,7 +190,7 @@ def test_structured_damage_is_told_or_left_out(seed: int, pristine: Path, tmp_pa
     shutil.rmtree(results.parents[1])
 
 
-@pytest.mark.parametrize("value", [HUGE, "@@NAN@@", -1e308, True, None, [], {"a": 1}, "x"], ids=str)
+@pytest.mark.parametrize("value", [HUGE, "@@NAN@@", -1e308, None, [], {"a": 1}, "x"], ids=str)
 def test_a_wrong_value_anywhere_in_a_result_leaves_the_others_on_the_board(
     value: Any, pristine: Path, tmp_path: Path
 ) -> None:
@@ -203,3 +203,12 @@ def test_a_wrong_value_anywhere_in_a_result_leaves_the_others_on_the_board(
         models = {row["model"] for row in json.loads(outcome.stdout)["rows"]}
         assert "mock:wrong" in models
         assert "mock:gold" in models or "left out" in outcome.stderr or place[:1] in (("model",), ("judge",))
+
+
+def test_a_number_that_is_none_in_a_result_can_be_scored_again(pristine: Path, tmp_path: Path) -> None:
+    results = fresh(pristine, tmp_path, "again")
+    path = results / "runs" / run_of(results, ONE) / "result.json"
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    for place in (place for place in places(tree) if place[:1] in (("totals",), ("environment",), ("sampling",))):
+        path.write_text(written(put(tree, place, "@@NAN@@")), encoding="utf-8")
+        survives(results, ["score", run_of(results, ONE)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
@@ -82,6 +83,13 @@ def made(student, records=RECORDS, **options):
     return stage.objective, student.examples(stage.examples, records)
 
 
+def test_triplets_of_nothing_are_refused(student):
+    alone = [replace(one, positives=(), negatives=(), rejected=None) for one in RECORDS]
+    with pytest.raises(DataError, match="makes its triplets"):
+        made(student, alone)
+    assert len(made(student, alone, cl_ratio=0.0)[1]) == len(alone)
+
+
 def test_each_right_rationale_is_an_anchor(student):
     _, rows = made(student)
     assert [example.id for example in rows] == ["r0", "r0/2", "r0/3", "r1", "r2", "r2/2"]
@@ -130,7 +138,7 @@ def test_without_prompt_and_triplets_it_is_sft(student):
 
 
 def test_a_data_set_without_triplets_is_still_learnt(student):
-    objective, rows = made(student, [record(0, response="yes"), record(1, response="no")])
+    objective, rows = made(student, [record(0, response="yes"), record(1, response="no")], cl_ratio=0.0)
     assert student.step(objective(), rows).log["triplet"] == 0.0
     assert_invariant(student, objective, rows)
     with pytest.raises(ConfigError):

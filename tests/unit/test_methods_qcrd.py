@@ -77,7 +77,7 @@ def test_gradients_and_the_hinge():
 
 def test_rows(student):
     encoder = Encoder(student.tokenizer, 512)
-    data = qcrd.examples(encoder, [*RECORDS, record(5, response="no chain")])
+    data = qcrd.examples(True, encoder, [*RECORDS, record(5, response="no chain")])
     assert data.left_out == {"no_split": ("r5",)}
     shown = [[encoder.runs(row) for row in example.sequences] for example in data.examples]
     assert [len(rows) for rows in shown] == [4, 4, 2] and [e.numbers["right"] for e in data.examples] == [2, 1, 1]
@@ -101,11 +101,17 @@ def test_a_step_by_hand(student):
         scores = torch.logit(quality[n : n + 1, : nll.shape[1]])
         judged += discriminator_loss(scores, right, wrong).item() / 3
     taken = student.step(ready, rows)
-    assert taken.loss == pytest.approx(total.item() + 0.5 * judged, rel=1e-4)
+    assert taken.loss == pytest.approx(total.item() + judged, rel=1e-4)
     assert taken.log["discriminator"] == pytest.approx(judged, rel=1e-4)
     for name, grad in student.gradients(total).items():
         torch.testing.assert_close(taken.grads[name], grad, rtol=1e-4, atol=1e-6)
     assert_invariant(student, objective, rows, atol=1e-7)
+
+
+def test_a_discriminator_without_wrong_rationales_is_refused(student):
+    plain = [record(n, response=think(f"{n} + 1.", f"{n + 1}")) for n in range(3)]
+    with pytest.raises(DataError, match="no record has a wrong rationale"):
+        made(student, plain)
 
 
 def test_without_wrong_ones_and_discriminator_it_is_step_by_step(student):

@@ -34,6 +34,13 @@ def series(*numbers: int | None) -> ScriptedModel:
     return ScriptedModel(lambda one: texts[asked_of(one)[1]])
 
 
+def test_no_knowledge_is_a_failed_part() -> None:
+    silent = ScriptedModel(lambda _: "<think>never ends")
+    found = asyncio.run(answered(lorid(series(1), series(1), knowledge=silent), ASKED))
+    assert found.error is not None and "gave no knowledge" in found.error
+    assert found.composed is not None and len(found.composed.replies) == 2
+
+
 @pytest.mark.parametrize(
     ("intuition", "reason", "answer", "rounds", "agreed", "beside"),
     [
