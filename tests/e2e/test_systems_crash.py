@@ -22,7 +22,7 @@ PARTS = {"model": "0.3", "reason": "0.4"}
 
 
 def start(results: Path, latency: float) -> subprocess.Popen[bytes]:
-    told = ["knowledge=mock:garbled", "reason=mock:gold", "reason.variant=b"]
+    told = ["knowledge=mock:wrong", "reason=mock:gold", "reason.variant=b"]
     told += [f"{role}.accuracy={accuracy}" for role, accuracy in PARTS.items()]
     told += [f"{role}.latency={latency}" for role in PARTS] + [f"{role}.concurrency=2" for role in PARTS]
     command = [sys.executable, "-m", "harness", "run", "--suite", "synth_easy", "--limit", "12", "--quiet"]
