@@ -10,17 +10,17 @@ is `gkd` with lam 1 and beta 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from backends.base import Mixture, Rolling, Stage, TrainMethod
-from backends.losses.policy import Clip, Norm
+from backends.losses.policy import Clip, Correction, Norm
 from backends.methods._distributions import DivergenceTerm
 from backends.methods._on_policy import OnPolicyObjective
-from backends.methods._policy_options import Surrogates, keep_all
+from backends.methods._policy_options import keep_all
 from backends.methods._teacher_rl import TeacherOptions
 from backends.methods._terms import PolicyTerm, Rule, Seen, Term
 from backends.options import must_be
@@ -42,6 +42,8 @@ class MinillmOptions(TeacherOptions):
     """How a large ratio is held back."""
     norm: Norm | None = "token"
     """What the sum over tokens is divided by."""
+    correction: Correction = "token_truncate"
+    """How a token counts by the student's share in what it was drawn from; a mixture cannot do without."""
     gamma: float = 1.0
     """How much a later token counts less than the one before; at 0 each counts for itself."""
     alpha1: float = 1.0
@@ -56,6 +58,8 @@ class MinillmOptions(TeacherOptions):
         must_be(self, "from 0 to 1", "gamma")
         if not 0 <= self.teacher_mix < 1:
             raise ValueError(f"teacher_mix must be from 0 to below 1, not {self.teacher_mix}")
+        if self.teacher_mix and self.correction == "none":
+            raise ValueError("what is drawn from a mixture has to be weighed: correction=none goes with teacher_mix=0")
         must_be(self, "0 or more", "alpha1", "alpha2")
         if not self.alpha1 + self.alpha2 > 0:
             raise ValueError("alpha1 and alpha2 are both 0: nothing is left to train on")
@@ -83,17 +87,11 @@ def later(gamma: float, coefficient: float) -> Rule:
     return rule
 
 
-def _surrogates(options: MinillmOptions) -> Surrogates:
-    """What is drawn from a mixture is always weighed."""
-    found = options.surrogates()
-    return replace(found, correction="token_truncate") if options.teacher_mix and found.correction == "none" else found
-
-
 def stages(options: MinillmOptions) -> tuple[Stage, ...]:
     """One, on prompts alone."""
     terms: list[Term] = []
     if options.alpha1:
-        terms.append(PolicyTerm(_surrogates(options), later(options.gamma, options.alpha1), ("teacher",)))
+        terms.append(PolicyTerm(options.surrogates(), later(options.gamma, options.alpha1), ("teacher",)))
     if options.alpha2:
         terms.append(DivergenceTerm("reverse_kl", coefficient=options.alpha2))
     objective = partial(OnPolicyObjective, "minillm", options, terms, end=options.end)
@@ -115,8 +113,7 @@ METHOD = TrainMethod(
     deviations=(
         "A token's worth counts the token itself, as in TRL; the paper's starts behind it, the exact KL has the rest.",
         "A token drawn from the mixture is weighed by itself, as in paper and code, not with those before it; the "
-        "weight stands outside the clip, where the code has it in the ratio, is at most cap, "
-        "and stays where correction=none.",
+        "weight stands outside the clip, where the code has it in the ratio, and is at most cap.",
         "Advantages are not whitened, and no pretraining loss is added. Settings are ours.",
     ),
 )

@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from backends.options import refuse_unused
 from backends.records.inputs import read_all
 from backends.records.record import TrainRecord, data_hash, has, response_text
 from harness.errors import ConfigError, DataError
@@ -62,6 +63,9 @@ class CascadeOptions(SampleOptions):
             raise ValueError(f"shots must be at least 1, not {self.shots}: leave items out for none")
         if self.demo_cost is not None and self.demo_cost < 0:
             raise ValueError(f"demo_cost must not be negative, not {self.demo_cost:g}")
+        refuse_unused(self, self.by == "confidence", "by=confidence", "threshold")
+        refuse_unused(self, bool(self.items), "items=…", "shots", "retrieve", "demo_cost")
+        refuse_unused(self, self.retrieve == "dense", "retrieve=dense", "embedder")
 
 
 def build(rest: str, options: Mapping[str, str]) -> Cascade:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from backends.options import refuse_unused
 from backends.records.inputs import read_all
 from backends.records.record import TrainRecord, data_hash, response_text
 from backends.templates import asked, load_template
@@ -55,6 +56,7 @@ class NesycdOptions:
             raise ValueError(f"threshold is in per cent, from 0 to 100, not {self.threshold:g}")
         if self.steps < 1:
             raise ValueError(f"steps must be at least 1, not {self.steps}")
+        refuse_unused(self, self.retrieve == "dense", "retrieve=dense", "embedder")
 
 
 def build(rest: str, options: Mapping[str, str]) -> Nesycd:

@@ -18,6 +18,8 @@ from backends.base import TrainMethod, load_method
 from backends.methods import gkd, kd, minillm, opd, tsd_kd
 from backends.methods.minillm import discounted_mean
 from backends.records.segments import tokenise
+from harness.errors import ConfigError
+from harness.options import parse_options
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +98,15 @@ def test_a_teacher_that_is_the_student_teaches_nothing(student: Student, name: s
 
 
 def test_minillm_reduces_to_opd_and_to_gkd_to_the_byte(student: Student, teacher: Student) -> None:
-    near = step(student, teacher, "minillm", gamma=0.0, alpha2=0.0, clip="off")
+    near = step(student, teacher, "minillm", gamma=0.0, alpha2=0.0, clip="off", teacher_mix=0.0, correction="none")
     exactly(near, step(student, teacher, "opd"))
     exactly(step(student, teacher, "minillm", alpha1=0.0), step(student, teacher, "gkd", lam=1.0, beta=1.0))
+
+
+def test_a_mixture_that_is_not_weighed_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has to be weighed"):
+        parse_options(minillm.MinillmOptions, {"correction": "none"}, "minillm")
+    assert parse_options(minillm.MinillmOptions, {"cap": "3"}, "minillm").cap == 3.0
 
 
 def test_what_minillm_draws_from_a_mixture_is_weighed(student: Student, teacher: Student) -> None:
@@ -109,7 +117,8 @@ def test_what_minillm_draws_from_a_mixture_is_weighed(student: Student, teacher:
     def taken(**options: Any) -> Taken:
         return student.step(made(student, teacher, "minillm", **options), drawn)
 
-    plain, weighed = taken(alpha2=0.0, teacher_mix=0.0), taken(alpha2=0.0)
+    plain = taken(alpha2=0.0, teacher_mix=0.0, correction="none")
+    weighed = taken(alpha2=0.0)
     assert weighed.loss == pytest.approx(1.1 * plain.loss) and weighed.log["sampler_weight"] == pytest.approx(1.1)
     exact = taken(alpha1=0.0, teacher_mix=0.0)
     assert taken().loss == pytest.approx(weighed.loss + exact.loss) and taken(alpha1=0.0).loss == exact.loss
