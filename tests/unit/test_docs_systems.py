@@ -101,10 +101,3 @@ def test_a_row_is_consistent(row: Row) -> None:
     assert [str(file) for file in files if not file.is_file()] == []
     texts = "\n".join(file.read_text(encoding="utf-8") for file in files).lower()
     assert not files or any(re.search(rf"\b{re.escape(name)}\b", texts) for _, name in named(row)), "none is about it"
-
-
-def test_the_counts_are_those_of_the_rows() -> None:
-    counts = Counter(row.state for row in ROWS)
-    works, core, missing, out = (counts[state] for state in STATES)
-    told = f"Of {len(ROWS)} rows, {works} work, of {core} the core does, {missing} are open and {out} are out of scope."
-    assert told in PAGE
