@@ -16,12 +16,12 @@ from dataclasses import replace
 from hashlib import sha256
 
 from harness.hashing import canonical_json
-from harness.models.base import AHEAD, named_markup
+from harness.models.base import AHEAD, named_markup, refuse_unfit
 from harness.models.budget import Budget
 from harness.models.replies import Replies
 from harness.models.reply_cache import Cache
 from harness.redact import one_line
-from harness.types import Completion, Message, Model, Request
+from harness.types import Completion, Message, Model, Request, Sampling
 from judges.replies.thought import with_reply
 from judges.types import Ask, Judging, Judgment, Malformed, Task, Verdict
 
@@ -30,6 +30,12 @@ _QUOTED = 2000
 _REASON = 500
 _TOKEN_REPLY = 16
 """A limit this low is meant: the reply is to be one label, and being cut is not what is wrong with it."""
+
+
+def refuse_unfit_judge(judge: Model, judging: Judging) -> None:
+    """Raise `ConfigError` for a judge that could not answer: a vote cannot hold verdicts against each other."""
+    told = judging.identity().get("temperature", 0.0)
+    refuse_unfit(judge, {""}, Sampling(temperature=told if isinstance(told, int | float) else 0.0))
 
 
 def read_verdict(ask: Ask, completion: Completion) -> Verdict:

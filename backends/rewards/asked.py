@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 from harness.errors import BudgetReached, DataError, ModelError
 from harness.hashing import canonical_json
 from harness.models import load_model
+from harness.models.base import refuse_unfit
 from harness.models.budget import Budget, Meter
 from harness.models.replies import Asked, Replies
 from harness.models.reply_cache import Cache, request_key
 from harness.options import options_of
-from harness.types import Completion, Json, Message, Model, Request, TokenScores
+from harness.types import Completion, Json, Message, Model, Request, Sampling, TokenScores
 from judges.ask import judge_tasks
 from judges.types import Judging, Judgment, Task
 
@@ -126,6 +127,7 @@ class AskedModels:
     def _model(self, spec: str) -> _Shared:
         if spec not in self._models:
             engine = load_model(spec, options_of(spec, self._arguments), self._results_dir)
+            refuse_unfit(engine, {""}, Sampling())  # rewards ask greedily, and about no problem
             meter = Meter(self._budget, engine) if self._budget is not None else None
             self._models[spec] = _Shared(engine, meter, self._deadline, self.spent)
         return self._models[spec]

@@ -177,6 +177,8 @@ def make(kind: type[Maker], given: Mapping[str, Any]) -> None:
         if model is not None:
             asking["continues"] = model.continues
         maker = kind(records, **asking, **own, cache=lambda: output.cache)
+        if model is not None:
+            _refuse_unfit(maker, model)
         if model is not None and dry_run:
             _show_plan(maker, model, output)
             return
@@ -197,6 +199,14 @@ def make(kind: type[Maker], given: Mapping[str, Any]) -> None:
     if not made.records:
         why = f": {_counted(made.counts)}" if kind.role else ""
         raise DataError(f"{kind.nothing}, so {output.path} was not written{why}")
+
+
+def _refuse_unfit(maker: Maker, model: Model) -> None:
+    """Raise `ConfigError` for a system of models that could not answer the maker's first requests."""
+    from harness.systems.base import System
+
+    if isinstance(model, System) and (queries := maker.first()):
+        model.check({query.problem.grader for query in queries}, queries[0].draw)
 
 
 def _asking_fields(kind: type[Maker], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from harness.models import load_model
 from harness.models.budget import Prices
 from harness.report.table import Column, Format, Table, column
 from harness.run.folder import RunFolder
-from harness.run.plan import PlannedRun, expect, first_prompt, make_jobs, plan_suites, refuse_temperatures, refuse_unfit
+from harness.run.plan import (
+    PlannedRun,
+    expect,
+    first_prompt,
+    make_jobs,
+    plan_suites,
+    refuse_temperatures,
+    refuse_unfit_suites,
+)
 from harness.run.sent import sent_sampling
 from harness.run.turns import count_stored, count_turns
 from harness.systems.base import calls_of
@@ -28,7 +36,7 @@ def show_plan(config: RunConfig, form: Format) -> None:
     prompt: list[dict[str, Json]] = []
     for spec in config.model:
         model = load_model(spec, config.options_of(spec), config.results_dir)
-        refuse_unfit(model, plans)
+        refuse_unfit_suites(model, plans)
         jobs = make_jobs(plans, model.name, model.describe(), config)
         prompt = prompt or first_prompt(jobs[0])
         rows += [_row(job, model, Path(config.results_dir)) for job in jobs]

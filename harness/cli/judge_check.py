@@ -55,7 +55,7 @@ async def _try(config: RunConfig, count: int, *, quiet: bool) -> list[Finding]:
     from harness.run.judged.ask import CACHE
     from harness.run.judged.choose import rubric_judging
     from judges import canaries
-    from judges.ask import judge_tasks
+    from judges.ask import judge_tasks, refuse_unfit_judge
     from judges.prompts.rubric import load_rubric
 
     told = config.judge
@@ -67,6 +67,7 @@ async def _try(config: RunConfig, count: int, *, quiet: bool) -> list[Finding]:
     tasks = canaries.canary_tasks(rubric, asked)
     budget = Budget.parse(told.budget) if told.budget is not None else None
     judge = load_model(told.names[0], told.options_of(told.names[0]), config.results_dir)
+    refuse_unfit_judge(judge, judging)
     progress = JudgeProgress(quiet=quiet)
     progress.start(judge.name, sum(len(judging.asks(task)) for task in tasks))
     with Cache(Path(config.results_dir) / CACHE) as cache:

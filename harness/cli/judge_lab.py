@@ -99,6 +99,7 @@ def _arms(rubrics: Sequence[str], flags: Mapping[str, Any]) -> tuple[list[JudgeA
     from harness.errors import ConfigError, UsageError
     from harness.models import load_model
     from harness.models.budget import Budget
+    from judges.ask import refuse_unfit_judge
     from judges.lab.arm import JudgeArm
     from judges.prompts.rubric import load_rubric
 
@@ -115,6 +116,8 @@ def _arms(rubrics: Sequence[str], flags: Mapping[str, Any]) -> tuple[list[JudgeA
     arms = [
         JudgeArm.of(model, prompt, repeats=repeats, temperature=temperature) for model in models for prompt in prompts
     ]
+    for arm in arms:
+        refuse_unfit_judge(arm.judge, arm.judging)
     return arms, Budget.parse(told.budget) if told.budget is not None else None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from harness.catalog import entries, load
+from harness.errors import ConfigError
 from harness.types import Model
 
 __all__ = ["load_model"]
@@ -29,7 +30,10 @@ def load_model(spec: str, options: Mapping[str, str], results_dir: str | Path | 
     """
     scheme, _, rest = spec.partition(":")
     build = cast("Callable[[str, Mapping[str, str]], Model]", load("model", scheme))
-    looks = scheme == "trained" or entries("model")[scheme][0].startswith(_SYSTEMS)
+    system = entries("model")[scheme][0].startswith(_SYSTEMS)
+    if system and results_dir is not None and "results_dir" in options:
+        raise ConfigError(f"{scheme} has no option 'results_dir': --results-dir says where replies are kept")
+    looks = scheme == "trained" or system
     if looks and results_dir is not None:
         options = {"results_dir": str(results_dir), **options}
     return build(rest, options)

@@ -6,16 +6,31 @@ import asyncio
 import heapq
 import importlib
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from types import ModuleType
 from typing import TypeVar
 
 from harness.errors import MissingExtra, ModelError
-from harness.types import Completion, Json, Message, Request
+from harness.types import Completion, Json, Message, Model, Request, Sampling
 
 T = TypeVar("T")
 AHEAD = 2048
 """Callers of an engine at once: more than engines answer at once, few enough for memory."""
+
+
+def refuse_unfit(model: Model, graders: Collection[str], sampling: Sampling) -> None:
+    """Refuse what a model could not answer as it is asked, before anything is; a system of models says what that is.
+
+    `graders`: of the problems, "" for prompts of none (a judge's). Raises `ConfigError`.
+    """
+    check = getattr(model, "check", None)
+    if check is not None:
+        check(graders, sampling)
+
+
+def gives_logprob(model: Model) -> bool:
+    """False for a model whose replies come without their log-probability, as far as it can know."""
+    return bool(getattr(model, "gives_logprob", True))
 
 
 class Stopped(asyncio.CancelledError):

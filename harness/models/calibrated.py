@@ -64,6 +64,8 @@ class CalibratedModel:
         self.model, self.threshold = model, threshold
         self.name = model.name
 
+    gives_logprob = False
+
     @property
     def continues(self) -> bool:
         """As the model itself."""

@@ -114,6 +114,11 @@ class OpenAIModel:
         self._mean_out = 256.0
         self._scored = itertools.count()
 
+    @property
+    def gives_logprob(self) -> bool:
+        """Whether replies come with their log-probability, if the server has it."""
+        return self._options.logprobs and "logprobs" not in self._options.omit
+
     def describe(self) -> Mapping[str, Json]:
         """Model, what answers under that name, and what else changes the replies.
 

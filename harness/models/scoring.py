@@ -43,6 +43,8 @@ class CannotScore:
     """`Model.score` of an engine that has no log-probabilities of a given text: refused, with those that can."""
 
     name: str
+    gives_logprob: bool = False
+    """An engine that cannot tell it of a given text does not tell it of its own either."""
 
     async def score(self, prompt: Sequence[Message], continuation: str | Sequence[int], top: int = 0) -> TokenScores:
         """Raises `ModelError`."""

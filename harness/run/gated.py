@@ -83,7 +83,7 @@ def _resampled(
     columns: Mapping[str, Array],
     measures: Callable[[Mapping[str, Array], Array], dict[str, float]],
 ) -> dict[str, Json]:
-    """Each measure with the interval of resampled problems."""
+    """Each measure with the interval of resampled problems; none where these do not differ."""
     clusters = {name: place for place, name in enumerate(dict.fromkeys(row.cluster or row.problem_id for row in rows))}
     of = np.array([clusters[row.cluster or row.problem_id] for row in rows])
     rng = np.random.default_rng(0)
@@ -93,6 +93,8 @@ def _resampled(
     for name, value in measures(columns, np.ones(len(rows))).items():
         known = [sample[name] for sample in samples if not math.isnan(sample[name])]
         low, high = np.percentile(known, (2.5, 97.5)) if known else (math.nan, math.nan)
+        if low == high:  # all problems are alike: resampling them says nothing of others
+            low = high = math.nan
         found[name] = {key: _number(one) for key, one in (("value", value), ("low", low), ("high", high))}
     return found
 

@@ -19,7 +19,7 @@ from harness.models.base import NO_ROOM, Stopped
 from harness.models.replies import Progress
 from harness.run.folder import RunFolder
 from harness.run.generate import OpenJob, generate, open_jobs
-from harness.run.plan import PlannedRun, make_jobs, plan_suites, refuse_temperatures, refuse_unfit
+from harness.run.plan import PlannedRun, make_jobs, plan_suites, refuse_temperatures, refuse_unfit_suites
 from harness.run.replan import stored_job
 from harness.run.result import RunResult
 from harness.run.score import Scorer
@@ -66,7 +66,7 @@ def run(
             refuse_temperatures(plans, config)
             models = [load_model(spec, config.options_of(spec), config.results_dir) for spec in config.model]
             for model in models:
-                refuse_unfit(model, plans)
+                refuse_unfit_suites(model, plans)
             judged = config.judge.asked or any(plan.suite.judging for plan in plans)
             if judged:
                 from harness.run.judged.choose import check_judging  # only here: most runs are graded

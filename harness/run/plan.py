@@ -12,13 +12,13 @@ from harness.config import RunConfig
 from harness.datasets import pinned
 from harness.errors import ConfigError, StoreError
 from harness.metrics import parse_metric
+from harness.models.base import refuse_unfit
 from harness.run.folder import RunFolder, list_runs
 from harness.run.presets import SamplingPreset
 from harness.run.result import RunResult
 from harness.run.sent import changed_by_options
 from harness.run.spec import RunSpec, prompt_hash
 from harness.suites import load_problems, load_suite, parse_suite_arg
-from harness.systems.base import System
 from harness.types import Json, Model, Problem, Sampling, Suite
 
 _CHARS_PER_TOKEN = 3.5  # English and LaTeX under common tokenizers; only for estimates, never for a stored number
@@ -131,11 +131,10 @@ def refuse_temperatures(plans: Sequence[PlannedRun], config: RunConfig) -> None:
             )
 
 
-def refuse_unfit(model: Model, plans: Sequence[PlannedRun]) -> None:
+def refuse_unfit_suites(model: Model, plans: Sequence[PlannedRun]) -> None:
     """Raise `ConfigError` for suites that a system of models could not answer as it is asked."""
-    if isinstance(model, System):
-        for plan in plans:
-            model.check({problem.grader for problem in plan.problems}, plan.spec.sampling)
+    for plan in plans:
+        refuse_unfit(model, {problem.grader for problem in plan.problems}, plan.spec.sampling)
 
 
 def check_metrics(suite: Suite, n: int, asked: tuple[str, ...]) -> None:

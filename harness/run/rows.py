@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from judges.types import Judgment
 
 RECORD_SCHEMA = 1
-MOST_NESTED = 8
+DEEPEST = 8
 """How deep a system of models may hold systems."""
 _KEPT = ("id", "messages", "target", "grader", "choices", "reference", "cluster")
 
@@ -112,8 +112,8 @@ def _completion_from_json(row: dict[str, Any], depth: int = 0) -> Completion:
 
 def _composed_from_json(raw: Any, depth: int) -> Composed:
     """The parts of a system's answer."""
-    if depth == MOST_NESTED:
-        raise ValueError(f"systems in systems, more than {MOST_NESTED} deep")
+    if depth == DEEPEST:
+        raise ValueError(f"systems in systems, more than {DEEPEST} deep")
     raw = parse_json(raw) if isinstance(raw, str) else raw
     replies = tuple((one["role"], _completion_from_json(one, depth + 1)) for one in raw["replies"])
     if not isinstance(raw["facts"], Mapping) or not all(type(role) is str for role, _ in replies):

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from harness.errors import ConfigError
 from harness.hashing import canonical_json
 from harness.models import load_model
-from harness.models.base import NotBegun, named_markup
+from harness.models.base import NotBegun, gives_logprob, named_markup, refuse_unfit
 from harness.models.reply_cache import Cache, request_key
 from harness.models.scoring import CannotScore
 from harness.options import parse_options
@@ -92,8 +92,8 @@ def assemble(
 def _number_of(engine: str, rest: str, number: tuple[str, int, int]) -> tuple[int, str]:
     """The number and the spec behind it."""
     what, usual, least = number
-    head, colon, spec = rest.partition(":")
-    if not (colon and head.isascii() and head.isdigit() and len(head) < 10):
+    head, _, spec = rest.partition(":")
+    if not (head.isascii() and head.isdigit() and len(head) < 10):
         return usual, rest
     if int(head) < least:
         raise ConfigError(f"{engine}:{head}: at least {least} {what}, or nothing is different from {spec} alone")
@@ -129,6 +129,11 @@ class System(CannotScore, Generic[O]):
         self._identities = {role: model.describe() for role, model in self.models.items()}
         self._keys = {role: canonical_json(identity) for role, identity in self._identities.items()}
 
+    @property
+    def gives_logprob(self) -> bool:  # type: ignore[override]
+        """Its answer is a reply of one of its models."""
+        return gives_logprob(self.models[MAIN])
+
     @abstractmethod
     async def compose(self, asking: Asking) -> Completion:
         """Ask what is to be asked and give the reply that is the answer; `asking.facts` keeps what it decided by."""
@@ -143,8 +148,7 @@ class System(CannotScore, Generic[O]):
         `graders`: of the problems; `sampling`: how the system is asked.
         """
         for model in self.models.values():
-            if isinstance(model, System):
-                model.check(graders, sampling)
+            refuse_unfit(model, graders, sampling)
 
     def settings(self) -> dict[str, Json]:
         """The options that change answers, as the identity holds them."""

@@ -42,6 +42,8 @@ class BestOfOptions(SampleOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.by:
+            raise ValueError("by must be the spec of a model, e.g. trained:<id>")
         self.process()
 
     def process(self) -> Process:

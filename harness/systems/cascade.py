@@ -23,6 +23,7 @@ from backends.options import refuse_unused
 from backends.records.inputs import read_all
 from backends.records.record import TrainRecord, data_hash, has, response_text
 from harness.errors import ConfigError, DataError
+from harness.models.base import gives_logprob
 from harness.systems.base import MAIN, Asking, Assembly, System, assemble, calls_of
 from harness.systems.retrieval import By, Library
 from harness.systems.samples import SampleOptions
@@ -115,9 +116,11 @@ class Cascade(System[CascadeOptions]):
         return {**super().environment(), "demo_cost": self.options.demo_cost}
 
     def check(self, graders: Collection[str], sampling: Sampling) -> None:
-        """By agreement answers that can be compared, of samples that differ."""
+        """By agreement answers that can be compared, of samples that differ; by confidence a model that tells it."""
         if self.options.by == "agreement":
             refuse_graders(self.name, graders)
+        elif not gives_logprob(self.models[MAIN]):
+            raise self._no_confidence()
         super().check(graders, self.options.of(sampling, self.name, self.number))
 
     async def compose(self, asking: Asking) -> Completion:
@@ -146,13 +149,16 @@ class Cascade(System[CascadeOptions]):
         if answer.tokens_out == 0:
             asking.facts["confidence"] = 0.0
         elif answer.logprob is None or answer.tokens_out is None:
-            raise ConfigError(
-                f"cascade by confidence needs the log-probabilities of the answer, which {self.models[MAIN].name} does "
-                "not give: of an openai server say --model-arg model.logprobs=true, or cascade by=agreement"
-            )
+            raise self._no_confidence()
         else:
             asking.facts["confidence"] = math.exp(min(0.0, answer.logprob / answer.tokens_out))
         return float(str(asking.facts["confidence"])) >= self.options.threshold
+
+    def _no_confidence(self) -> ConfigError:
+        return ConfigError(
+            f"cascade by confidence needs the log-probabilities of the answer, which {self.models[MAIN].name} does "
+            "not give: of an openai server say --model-arg model.logprobs=true, or cascade by=agreement"
+        )
 
     async def close(self) -> None:
         """Stop what counts votes, then close the models."""

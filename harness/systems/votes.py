@@ -22,7 +22,7 @@ def refuse_graders(name: str, graders: Collection[str]) -> None:
     """Raise `ConfigError` for problems whose answers cannot be compared with each other."""
     for grader in graders:
         if not grader:
-            raise ConfigError(f"{name} compares answers, and only a judge can read those of this suite")
+            raise ConfigError(f"{name} compares answers, and no grader reads what is asked here: only a judge could")
         if grader in _APART:
             raise ConfigError(f"{name} compares answers, and the grader {grader!r} holds them only against the gold")
 

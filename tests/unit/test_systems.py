@@ -53,7 +53,8 @@ def test_what_follows_the_number_is_a_spec_as_everywhere() -> None:
         ("vote:0:mock:gold", {}, "at least 2 samples"),
         ("vote:", {}, "vote needs a model: vote:5:openai:qwen"),
         ("vote:5:", {}, "vote needs a model"),
-        ("vote:5", {}, "unknown model '5'"),
+        ("vote:5", {}, "vote needs a model"),
+        ("vote:5:mock:gold", {"results_dir": "elsewhere"}, "vote has no option 'results_dir'"),
         ("vote:5:gpt:x", {}, "unknown model 'gpt'"),
         ("vote:99999999999:mock:gold", {}, "unknown model '99999999999'"),
         ("vote:5:mock:best", {}, "unknown mock model 'best'"),
@@ -71,7 +72,7 @@ def test_what_follows_the_number_is_a_spec_as_everywhere() -> None:
 )
 def test_what_a_spec_cannot_mean_is_one_line(spec: str, options: Mapping[str, str], said: str) -> None:
     with pytest.raises((ConfigError, UnknownName)) as error:
-        load_model(spec, options)
+        load_model(spec, options, "results")
     assert said in str(error.value) and "\n" not in str(error.value) and error.value.exit_code == 2
 
 

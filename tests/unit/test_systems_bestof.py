@@ -103,7 +103,7 @@ def test_a_reward_model_that_fails_is_named_and_asked_once_more_later(tmp_path: 
         ("bestof:4:mock:gold", {"by": "mock:gold"}, "ranks by the likelihood of a given text, which mock:gold cannot"),
         ("bestof:4:mock:gold", {"by": "trained:none"}, "none"),
         ("bestof:4:mock:gold", {"by": "mock:gold", "trajectory": "2"}, "trajectory must be from 0 to 1"),
-        ("bestof:4:mock:gold", {"by": ""}, "must say whom to ask"),
+        ("bestof:4:mock:gold", {"by": ""}, "by must be the spec of a model"),
     ],
 )
 def test_what_cannot_rank_is_one_line(spec: str, options: Any, said: str, tmp_path: Path) -> None:

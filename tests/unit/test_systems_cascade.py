@@ -124,6 +124,9 @@ def test_by_confidence_the_mean_probability_decides(logprob: float, tokens: int,
 
 
 def test_a_student_without_probabilities_ends_the_run() -> None:
+    mute = cascade(load_model("mock:gold", {}), load_model("mock:gold", {}), 1, by="confidence")
+    with pytest.raises(ConfigError, match="log-probabilities of the answer, which mock:gold does not give"):
+        mute.check({"integer"}, load_suite("synth").sampling)
     silent = ScriptedModel(lambda _: boxed(1))
     with pytest.raises(ConfigError, match="log-probabilities of the answer, which openai:scripted does not give"):
         asyncio.run(answered(cascade(silent, silent, 1, by="confidence"), request()))

@@ -140,3 +140,24 @@ def test_a_suite_that_a_vote_cannot_answer_is_refused_before_anything_is_asked(t
     for grader, said in (("", "only a judge"), ("gym", "against the gold"), ("lighteval", "against the gold")):
         with pytest.raises(ConfigError, match=said):
             system.check({grader}, replace(load_suite("synth").sampling, temperature=0.7))
+
+
+def test_a_vote_cannot_judge_what_no_grader_reads(tmp_path: Path) -> None:
+    """Nobody can hold verdicts against each other, which is told before anything is asked; a teacher's answers are."""
+    results = ("--results-dir", tmp_path / "results")
+    suite, vote_of = ("--suite", "synth_easy", "--limit", "2"), "vote:5:mock:gold"
+    judged = ("--rubric", "cot_quality", "--judge", vote_of)
+    early = command("run", *suite, "--model", "mock:gold", *judged, *results)
+    assert not (tmp_path / "results").exists()
+    run = command("run", *suite, "--model", "mock:gold", *results)
+    name = next((tmp_path / "results" / "runs").iterdir()).name
+    late = [command("judge", name, *judged, *results, *more) for more in ([], ["--dry-run"])]
+    assert run.exit_code == 0 and len(list((tmp_path / "results" / "runs").iterdir())) == 1
+    checked = command("judge", "check", "--rubric", "cot_quality", "--judge", vote_of, *results)
+    for one in (early, *late, checked):
+        assert (one.exit_code, one.stderr.count("\n")) == (2, 1), one.stderr
+        assert "no grader reads" in one.stderr
+    assert command("data", "traces", *suite, "--teacher", vote_of, *results, "-o", tmp_path / "t.jsonl").exit_code == 2
+    warm = ("--teacher-arg", "temperature=0.7", "-o", tmp_path / "t.jsonl")
+    told = command("data", "traces", *suite, "--teacher", vote_of, *results, *warm)
+    assert told.exit_code == 0, told.stderr

@@ -39,7 +39,7 @@ from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.spec import RunSpec
 from harness.run.store import write_graded, write_judgments, write_result, write_spec
 from harness.types import Graded, Json, Model
-from judges.ask import judge_tasks
+from judges.ask import judge_tasks, refuse_unfit_judge
 from judges.flags import flag_answers
 from judges.panel import panel_agreement, panel_fold
 from judges.summary import graded as graded_rows
@@ -130,6 +130,8 @@ def judge_case(case: JudgingCase, config: RunConfig, progress: Progress[Judgment
     models = [load_model(name, told.options_of(name), config.results_dir) for name in sorted(told.names)]
     if not models:
         raise ConfigError("no judge: say --judge NAME, e.g. --judge openai:gpt-4.1 (`harness list models`)")
+    for model in models:
+        refuse_unfit_judge(model, case.judging)
     specs = [case.job.spec, *([case.against.spec] if case.against is not None else [])]
     refuse_self(models, [(spec.model, spec.model_identity) for spec in specs], told.allow_self)
     budget = Budget.parse(told.budget) if told.budget is not None else None

@@ -9,6 +9,7 @@ server's name, in any case, at any address, with or without the owner before it;
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from harness.errors import ConfigError, UsageError
 from harness.models import load_model
 from harness.models.budget import Budget
 from harness.types import Json, Model, Suite
+from judges.ask import refuse_unfit_judge
 from judges.pairwise import PairwiseJudging
 from judges.pointwise import RubricJudging
 from judges.prompts.rubric import load_rubric
@@ -166,8 +168,8 @@ def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunC
             what = f"{judged[0]} is scored by a judge" if judged else "a rubric, a protocol or a budget is for judging"
             raise ConfigError(f"{what}: say --judge NAME, e.g. --judge openai:gpt-4.1 --judge-arg base_url=…")
         return
-    for suite in suites:
-        judging = choose_judging(suite, config)
+    judgings = [choose_judging(suite, config) for suite in suites]
+    for suite, judging in zip(suites, judgings, strict=True):
         if judging.needs_opponent() and suite.baseline is None:
             raise ConfigError(
                 f"{suite.name} has no baseline to hold answers against: run it first, then say "
@@ -176,6 +178,8 @@ def check_judging(suites: Sequence[Suite], models: Sequence[Model], config: RunC
     if told.budget is not None:
         Budget.parse(told.budget)
     judges = [load_model(name, told.options_of(name), config.results_dir) for name in told.names]
+    for judge, judging in itertools.product(judges, judgings):
+        refuse_unfit_judge(judge, judging)
     refuse_self(judges, [(model.name, model.describe()) for model in models], told.allow_self)
 
 

@@ -15,8 +15,8 @@ from harness.models.reply_cache import Cache
 from harness.run.folder import RunFolder
 from harness.run.judged.ask import CACHE, prepare
 from harness.types import Json
-from judges.ask import ask_request
-from judges.types import Ask
+from judges.ask import ask_request, refuse_unfit_judge
+from judges.types import Ask, Judging
 
 _CHARS_PER_TOKEN = 3.5  # English under common tokenizers; only for estimates
 
@@ -25,7 +25,7 @@ def judging_plan(folder: RunFolder, against: RunFolder | None, config: RunConfig
     """Everything that can be said before a judge is asked, the first prompt included."""
     case = prepare(folder, config, against)
     asks = [ask for task in case.open for ask in case.judging.asks(task)]
-    plans = [_plan(name, asks, config) for name in config.judge.names]
+    plans = [_plan(name, asks, case.judging, config) for name in config.judge.names]
     costs = [plan["cost_at_most"] for plan in plans]
     return {
         "run": folder.name,
@@ -46,7 +46,7 @@ def judging_plan(folder: RunFolder, against: RunFolder | None, config: RunConfig
     }
 
 
-def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
+def _plan(name: str, asks: Sequence[Ask], judging: Judging, config: RunConfig) -> dict[str, Json]:
     """What one judge would be asked: not what is in the cache, and what stands twice among the asks only once."""
     identity = ""
     try:
@@ -54,6 +54,7 @@ def _plan(name: str, asks: Sequence[Ask], config: RunConfig) -> dict[str, Json]:
     except PrerequisiteError:  # a judge that is not set up yet may still be planned for
         prices = _told_prices(config.judge.options_of(name))
     else:
+        refuse_unfit_judge(judge, judging)
         prices, identity = Prices.of(judge.environment()), canonical_json(judge.describe())
     keyed = [(ask_request(identity, ask).id, ask) for ask in asks]
     stored = _stored([key for key, _ in keyed], Path(config.results_dir) / CACHE) if identity else set()
