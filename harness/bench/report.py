@@ -324,8 +324,11 @@ def _evaluations(spec: BenchSpec, plans: Sequence[PlannedRun], trained: int) -> 
         column("suite"),
         *map(_number, ("models", "problems", "n", "requests", "max_tokens", "temperature")),
     )
-    notes = ("completions that are stored already are not made again",)
-    return Table("Evaluations (nothing is generated)", columns, tuple(rows), notes)
+    notes = ["completions that are stored already are not made again"]
+    if spec.models:
+        several = "; of a model over models a request is one answer, which may take several"
+        notes.append(f"the models beside students and teacher: {', '.join(spec.models)}{several}")
+    return Table("Evaluations (nothing is generated)", columns, tuple(rows), tuple(notes))
 
 
 def _number(name: str) -> Column:

@@ -36,6 +36,11 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "trained": ("harness.models.trained:build", "trained:<id>: a model of the registry (`harness models list`)"),
         "smollm2": ("harness.models.smollm2:build", "SmolLM2-135M-Instruct from an installed package, no download"),
         "tiny": ("harness.models.tiny:build", "3.5M parameters, trained on the embedded world at the first use"),
+        "fewshot": (
+            "harness.systems.shots:build_few_shot",
+            "fewshot:<k>:<model>: the model is shown k solved items",
+        ),
+        "cot": ("harness.systems.shots:build_thinking", "cot:<model>: a model that is told to think step by step"),
         "vote": ("harness.systems.vote:build", "vote:<n>:<model>: the majority's answer over n samples of a model"),
         "bestof": (
             "harness.systems.bestof:build",

@@ -31,6 +31,11 @@ _JUDGING = (
 @options.some(options.TRAINING, "student", "data")
 @click.option("--teacher", metavar="SPEC", help="Where a method needs its weights; gets a row if it can be evaluated.")
 @click.option("--model", multiple=True, metavar="ENGINE:NAME", help="Further model to show beside them.")
+@click.option(
+    "--controls",
+    is_flag=True,
+    help="Rows for the untrained student with k examples of the data, told to think, and by majority vote.",
+)
 @click.option("--seeds", type=int, metavar="COUNT", help="Trainings of each method: seeds 0, 1, … [default: 3]")
 @click.option("--budget", metavar="AMOUNT", help="Tokens or time of each training: 200ktok, 2Mtok, 30min.")
 @options.some(options.TRAINING, "count")

@@ -30,10 +30,13 @@ from harness.report.table import Format
 from harness.run.pipeline import Outcome, run
 from harness.run.plan import PlannedRun, plan_suites, refuse_temperatures
 from harness.spent import Counted
+from harness.systems.shots import solved_items
 
 _TRAINING = (*options.TRAINING, "teacher")
+_SHOTS, _VOTES, _VOTES_AT = 4, 5, "0.7"
+"""Of the controls: solved items shown, samples of a vote and their temperature."""
 _OWN = (
-    *("preset", "methods", "reference", "model", "seeds", "budget", "assignments"),
+    *("preset", "methods", "reference", "model", "controls", "seeds", "budget", "assignments"),
     *("report", "dry_run", "quiet", "form"),
 )
 
@@ -108,6 +111,8 @@ def ask(given: Mapping[str, Any], say: Say) -> tuple[ReadyBench, list[PlannedRun
     for name in ("student", "data"):
         if given[name] is None:
             raise UsageError(f"a comparison needs --{name}, or --preset demo (`harness bench --help` has examples)")
+    if given["controls"]:
+        given = with_controls(given, say)
     warnings: list[str] = []
     if given["budget"] is None and not any(key.endswith("max_steps") for key in given["assignments"]):
         warnings.append("no --budget: every method trains for its own epochs, which compares recipes and not methods")
@@ -143,6 +148,33 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
     idle = {*preset["methods"]} - {*_methods(both)}  # what the preset sets for a method that was left out is idle
     usual = {key: value for key, value in preset["assignments"].items() if key.partition(".")[0] not in idle}
     return {**both, "assignments": {**usual, **given["assignments"]}}
+
+
+def with_controls(given: Mapping[str, Any], say: Say) -> dict[str, Any]:
+    """The options, with the controls that train nothing as further models; the student's options are theirs too.
+
+    Raises `UsageError` for an option of all models, which a model over models would not know.
+    """
+    student, told = given["student"], given["model_options"]
+    if shared := [key for key in told if ":" not in key]:
+        raise UsageError(
+            f"--controls adds models over the student, which have no option {shared[0]!r}: say "
+            f"--model-arg {student}:{shared[0]}=…"
+        )
+    own: dict[str, dict[str, str]] = {
+        f"cot:{student}": {},
+        f"vote:{_VOTES}:{student}": {"temperature": _VOTES_AT},
+    }
+    items = given["data"]
+    try:
+        solved_items((items,))
+    except HarnessError as error:
+        say(f"few-shot gets no row: {error}")
+    else:
+        own = {f"fewshot:{_SHOTS}:{student}": {"items": items}, **own}
+    of_student = {f"model.{key}": value for key, value in options_of(student, told).items()}
+    added = {f"{name}:{key}": value for name, one in own.items() for key, value in (one | of_student).items()}
+    return {**given, "model": (*given["model"], *own), "model_options": {**added, **told}}
 
 
 def _methods(given: Mapping[str, Any]) -> tuple[str, ...]:

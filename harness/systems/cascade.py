@@ -20,15 +20,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from backends.options import refuse_unused
-from backends.records.inputs import read_all
-from backends.records.record import TrainRecord, data_hash, has, response_text
-from harness.errors import ConfigError, DataError
+from backends.records.record import data_hash
+from harness.errors import ConfigError
 from harness.models.base import gives_logprob
 from harness.systems.base import MAIN, Asking, Assembly, System, assemble, calls_of
 from harness.systems.retrieval import By, Library
 from harness.systems.samples import SampleOptions
+from harness.systems.shots import solved_items, with_shots
 from harness.systems.votes import Voting, refuse_graders
-from harness.types import Completion, Json, Message, Sampling
+from harness.types import Completion, Json, Sampling
 
 TEACHER = "teacher"
 
@@ -164,25 +164,3 @@ class Cascade(System[CascadeOptions]):
         """Stop what counts votes, then close the models."""
         self._voting.close()
         await super().close()
-
-
-def solved_items(files: Collection[str]) -> list[TrainRecord]:
-    """Records with a response; raises `DataError` for a record without one, and what reading them raises."""
-    items = read_all(files)
-    bad = [item.id for item in items if not has(item, "response")]
-    if bad:
-        raise DataError(
-            f"{', '.join(files)}: {len(bad)} items are not solved, the first {bad[0]!r}: they need 'response'"
-        )
-    return items
-
-
-def with_shots(messages: tuple[Message, ...], items: list[TrainRecord]) -> tuple[Message, ...]:
-    """The messages with solved items as earlier turns, behind the system's own, the nearest last."""
-    system = sum(message.role == "system" for message in messages[:1])
-    turns = [
-        turn
-        for item in reversed(items)
-        for turn in (Message("user", item.prompt[-1].content), Message("assistant", response_text(item) or ""))
-    ]
-    return (*messages[:system], *turns, *messages[system:])
