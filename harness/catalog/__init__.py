@@ -17,7 +17,18 @@ from harness.catalog import names_evaluation, names_training
 from harness.errors import UnknownName, UsageError
 
 Kind = Literal[
-    "suite", "model", "grader", "metric", "protocol", "rubric", "judging", "diversity", "maker", "reward", "method"
+    "suite",
+    "model",
+    "grader",
+    "metric",
+    "protocol",
+    "rubric",
+    "judging",
+    "diversity",
+    "analysis",
+    "maker",
+    "reward",
+    "method",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Entry = tuple[str, str]
@@ -33,6 +44,7 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "rubric": (),
     "judging": ("__call__",),
     "diversity": ("__call__",),
+    "analysis": ("tables", "runs"),
     "maker": ("first", "run"),
     "reward": ("score",),
     "method": ("options", "deviations"),

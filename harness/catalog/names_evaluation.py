@@ -153,4 +153,14 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "vendi": ("harness.metrics.diversity_embed:VENDI", "effective number of different embeddings"),
         "nli": ("harness.metrics.diversity_nli:NLI", "contradictions less entailments between responses"),
     },
+    "analysis": {
+        "teacher": (
+            "harness.analyses.teacher:TeacherPanel",
+            "the teacher's gap: share recovered, losses, agreement, cost",
+        ),
+        "difficulty": (
+            "harness.analyses.difficulty:Difficulty",
+            "easy and hard problems before and after a training",
+        ),
+    },
 }

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import click
 
 from harness.cli import options
-from harness.cli.fields import field_docs
+from harness.cli.fields import Option, field_docs, field_option
 from harness.errors import DataError, Interrupted, TooManyFailures, UsageError
 from harness.models import load_model
 from harness.models.replies import Asked
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from backends.makers.asking import Query
     from backends.makers.base import Made, Maker
     from backends.makers.output import Output
-
-Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _SHARED: dict[str, Option] = {
     "data_dir": options.data_dir,
@@ -108,7 +105,7 @@ def maker_command(name: str) -> click.Command:
         raise UsageError(f"maker {name!r}: the type of a field cannot be read ({error})") from error
     chosen: list[Option] = [_RECORDS] if kind.takes_files else []
     for field in own_fields(kind):
-        chosen.append(_SHARED.get(field.name) or _option(field, hints[field.name], docs.get(field.name)))
+        chosen.append(_SHARED.get(field.name) or field_option(field, hints[field.name], docs.get(field.name), "maker"))
     chosen += _asking(kind.role) if kind.role else [_OUT, _FORCE, *([_LIMIT] if kind.takes_files else [])]
     decorated: Callable[..., Any] = callback
     for option in reversed(chosen):
@@ -118,39 +115,6 @@ def maker_command(name: str) -> click.Command:
     if twice := [flag for flag, count in flags.items() if count > 1]:
         raise UsageError(f"maker {name!r} cannot have an option {twice[0]}: every maker's command has one")
     return command
-
-
-def _option(field: dataclasses.Field[Any], hint: Any, doc: str | None) -> Option:
-    """The option of a field: its type, bounds, default and text."""
-    flag = f"--{field.name.replace('_', '-')}"
-    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-    said: dict[str, Any] = {"help": doc, "metavar": field.metadata.get("shown") or None}
-    if default is dataclasses.MISSING:
-        said["required"] = True
-    else:
-        said |= {"default": default, "show_default": default is not False and default not in (None, "", ())}
-    if get_origin(hint) in (Union, types.UnionType):
-        (hint,) = (part for part in get_args(hint) if part is not type(None))
-    if get_origin(hint) is tuple:
-        parts = get_args(hint)
-        said |= {"multiple": True} if parts[-1] is ... else {"nargs": len(parts)}
-        hint = parts[0]
-    bounds: dict[str, Any] = {"min": field.metadata.get("least"), "max": field.metadata.get("most")}
-    if (above := field.metadata.get("above")) is not None:
-        bounds |= {"min": above, "min_open": True}
-    if hint is bool:
-        return click.option(f"{flag}/--no-{flag[2:]}" if default is True else flag, field.name, is_flag=True, **said)
-    if get_origin(hint) is Literal:
-        said["type"] = click.Choice(get_args(hint))
-    elif hint is Path:
-        said |= {"type": options.FilePath(dir_okay=False, path_type=Path), "metavar": said["metavar"] or "FILE"}
-    elif hint in (int, float):
-        bounded = any(bound is not None for bound in bounds.values())
-        ranged = (click.IntRange if hint is int else options.FiniteRange)(**bounds)
-        said["type"] = ranged if bounded else options.NUMBER if hint is float else hint
-    elif hint is not str:
-        raise UsageError(f"the field {field.name!r} of a maker has the type {hint}, which no option has")
-    return click.option(flag, field.name, **said)
 
 
 def make(kind: type[Maker], given: Mapping[str, Any]) -> None:

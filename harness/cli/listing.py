@@ -20,7 +20,8 @@ AGAIN = "unfinished: run the same command again"
 IMPORTED = "imported: judge it with `harness judge`"
 """What is said of a run without a result."""
 
-_PLURALS = {kind if kind in ("judging", "diversity") else f"{kind}s": kind for kind in catalog.KINDS}
+_IRREGULAR = {"judging": "judging", "diversity": "diversity", "analysis": "analyses"}
+_PLURALS = {_IRREGULAR.get(kind, f"{kind}s"): kind for kind in catalog.KINDS}
 _ALSO = {"judgings": "judging"}
 
 

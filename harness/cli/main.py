@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("harness.cli.gate", "Say whether a candidate has become worse than a baseline; for CI."),
     "bench": ("harness.cli.bench", "Train several methods at the same budget and compare them."),
     "diversity": ("harness.cli.diversity", "Measure how different the responses of a run are."),
+    "analyze": ("harness.cli.analyze", "Say what stored runs hold beyond their scores."),
     "plan": ("harness.cli.power", "Say which difference a suite can detect, and what it takes."),
     "data": ("harness.cli.data", "Make training data with any model as the teacher."),
     "list": ("harness.cli.listing", "List suites, models, graders, metrics, rubrics, protocols or runs."),

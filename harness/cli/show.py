@@ -24,6 +24,7 @@ from harness.types import Metric
 if TYPE_CHECKING:
     from backends.base import Method, Stage
     from backends.makers.base import Maker
+    from harness.analyses.base import Analysis
     from harness.metrics.diversity import Measure
     from harness.types import DataRef
 
@@ -85,6 +86,9 @@ def _facts(kind: catalog.Kind, name: str) -> dict[str, Any]:
         from harness.cli.data_make import own_fields
 
         facts |= {"about": inspect.getdoc(thing), "options": _fields(thing, own_fields(cast("type[Maker]", thing)))}
+    elif kind == "analysis":
+        own = list(dataclasses.fields(cast("type[Analysis]", thing)))
+        facts |= {"about": inspect.getdoc(thing), "options": _fields(thing, own)}
     elif kind == "reward":
         facts |= _reward_facts(name)
     elif kind == "method":

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.files import is_number
+from harness.stats.resampling import cluster_intervals, ratio
 from harness.types import Completion, Graded, Json, Problem
 
 _BINS = 10
@@ -56,7 +58,7 @@ def loop_report(graded: Sequence[Graded]) -> dict[str, Json]:
         return {}
 
     def means(columns: Mapping[str, Array], weights: Array) -> dict[str, float]:
-        return {name: _ratio(float(weights @ column), float(weights.sum())) for name, column in columns.items()}
+        return {name: ratio(float(weights @ column), float(weights.sum())) for name, column in columns.items()}
 
     columns = {
         "optimistic": np.array([row.facts["right"] * row.facts["agreed"] for row in rows]),
@@ -83,20 +85,10 @@ def _resampled(
     columns: Mapping[str, Array],
     measures: Callable[[Mapping[str, Array], Array], dict[str, float]],
 ) -> dict[str, Json]:
-    """Each measure with the interval of resampled problems; none where these do not differ."""
-    clusters = {name: place for place, name in enumerate(dict.fromkeys(row.cluster or row.problem_id for row in rows))}
-    of = np.array([clusters[row.cluster or row.problem_id] for row in rows])
-    rng = np.random.default_rng(0)
-    drawn = [rng.multinomial(len(clusters), np.full(len(clusters), 1 / len(clusters)))[of] for _ in range(_RESAMPLES)]
-    samples = [measures(columns, weights.astype(np.float64)) for weights in drawn]
-    found: dict[str, Json] = {}
-    for name, value in measures(columns, np.ones(len(rows))).items():
-        known = [sample[name] for sample in samples if not math.isnan(sample[name])]
-        low, high = np.percentile(known, (2.5, 97.5)) if known else (math.nan, math.nan)
-        if low == high:  # all problems are alike: resampling them says nothing of others
-            low = high = math.nan
-        found[name] = {key: _number(one) for key, one in (("value", value), ("low", low), ("high", high))}
-    return found
+    """Each measure with the interval of resampled problems."""
+    clusters = [row.cluster or row.problem_id for row in rows]
+    found = cluster_intervals(partial(measures, columns), clusters, resamples=_RESAMPLES)
+    return {name: dict(zip(("value", "low", "high"), map(_number, told), strict=True)) for name, told in found.items()}
 
 
 def _measures(columns: Mapping[str, Array], weights: Array) -> dict[str, float]:
@@ -108,19 +100,15 @@ def _measures(columns: Mapping[str, Array], weights: Array) -> dict[str, float]:
     bins = np.minimum((p * _BINS).astype(int), _BINS - 1)
     gaps = np.abs(np.bincount(bins, weights * (p - right), _BINS)).sum()
     return {
-        "acts": _ratio(given, total),
-        "f1": _ratio(2 * hits, given + worthy),
-        "precision": _ratio(hits, given),
-        "recall": _ratio(hits, worthy),
-        "false_alarms": _ratio(given - hits, given),
-        "ece": _ratio(float(gaps), total),
-        "brier": _ratio(float(weights @ (p - right) ** 2), total),
-        "slow": _ratio(float(weights @ columns["slow"]), total),
+        "acts": ratio(given, total),
+        "f1": ratio(2 * hits, given + worthy),
+        "precision": ratio(hits, given),
+        "recall": ratio(hits, worthy),
+        "false_alarms": ratio(given - hits, given),
+        "ece": ratio(float(gaps), total),
+        "brier": ratio(float(weights @ (p - right) ** 2), total),
+        "slow": ratio(float(weights @ columns["slow"]), total),
     }
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else math.nan
 
 
 def _number(value: Any) -> float | None:

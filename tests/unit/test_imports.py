@@ -60,7 +60,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.report",
         "harness.interop",
     ),
-    ("harness.bench",),
+    ("harness.bench", "harness.analyses"),
     ("harness.gate",),
     ("harness.cli", "harness.__main__", "harness.pytest_plugin"),
 ]
