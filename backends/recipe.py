@@ -100,7 +100,7 @@ def apply(recipe: TrainRecipe, changes: Mapping[str, object]) -> TrainConfig:
         if value is None:
             continue
         if key in _NESTED:
-            for name, item in _mapping(value, f"recipe {recipe.name!r}: {key}").items():
+            for name, item in mapping(value, f"recipe {recipe.name!r}: {key}").items():
                 if key in ("settings", "rollout") and "." not in name:
                     values = {k: v for k, v in values.items() if not _is_stage_setting(k, key, name)}
                 values[f"{key}.{name}"] = cast(Json, item)
@@ -149,35 +149,40 @@ def _packaged(file: str | None) -> Iterator[TrainRecipe]:
             yield _merge(f"{path.stem}:{variant}", _layers(path, variant)[0])
 
 
-def _packaged_path(name: str) -> Path:
-    known = {path.stem: path for path in FOLDER.glob("*.toml")}
+def packaged_files(folder: Path, what: str, name: str) -> Path:
+    """The packaged file of that name. Raises `UnknownName`."""
+    known = {path.stem: path for path in folder.glob("*.toml")}
     if name not in known:
-        raise UnknownName("recipe", name, known)
+        raise UnknownName(what, name, known)
     return known[name]
+
+
+def _packaged_path(name: str) -> Path:
+    return packaged_files(FOLDER, "recipe", name)
 
 
 def _layers(path: Path, variant: str, depth: int = 0) -> tuple[list[_Layer], list[str]]:
     """The layers of a file, the weakest first, and the names of its variants."""
     if depth > MAX_EXTENDS:
         raise ConfigError(f"{path}: more than {MAX_EXTENDS} recipes extend one another")
-    tables = _read(path)
-    _check_keys(tables, ("extends", "variants", "about", *SOURCES), str(path))
+    tables = read_toml(path)
+    check_keys(tables, ("extends", "variants", "about", *SOURCES), str(path))
     below: list[_Layer] = []
     names: list[str] = []
     if "extends" in tables:
-        parent = _typed(tables["extends"], str, f"{path}: extends")
+        parent = typed(tables["extends"], str, f"{path}: extends")
         if variant and variant not in _layers(_packaged_path(parent), "", depth + 1)[1]:
             below, names = _layers(_packaged_path(parent), "", depth + 1)
         else:
             below, names = _layers(_packaged_path(parent), variant, depth + 1)
-    own = _mapping(tables.get("variants", {}), f"{path}: variants")
+    own = mapping(tables.get("variants", {}), f"{path}: variants")
     variants = [*names, *(name for name in own if name not in names)]
     if variant and variant not in variants:
         raise UnknownName(f"variant of recipe {path.stem!r}", variant, variants)
     layers = [*below, _layer({k: v for k, v in tables.items() if k not in ("extends", "variants")}, str(path))]
     for name, table in own.items():
         where = f"{path}: variants.{name}"
-        found = _layer(_mapping(table, where), where)  # all are checked, whichever is wanted
+        found = _layer(mapping(table, where), where)  # all are checked, whichever is wanted
         if name == variant:
             layers.append(found)
     return layers, variants
@@ -197,7 +202,8 @@ def _merge(name: str, layers: list[_Layer]) -> TrainRecipe:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A small TOML file. Raises `ConfigError` for one that cannot be read, is large, or is no TOML."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -211,53 +217,53 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _layer(tables: Mapping[str, Any], where: str) -> _Layer:
-    _check_keys(tables, ("about", *SOURCES), where)
+    check_keys(tables, ("about", *SOURCES), where)
     values: dict[str, tuple[Json, str]] = {}
     for source in SOURCES:
-        table = _mapping(tables.get(source, {}), f"{where}: {source}")
+        table = mapping(tables.get(source, {}), f"{where}: {source}")
         for key, value in _flat(table, f"{where}: {source}"):
             if key in values:
                 raise ConfigError(f"{where}: {key} is both in [{values[key][1]}] and in [{source}]")
             values[key] = value, source
-    return _about(_mapping(tables.get("about", {}), f"{where}: about"), where), values
+    return _about(mapping(tables.get("about", {}), f"{where}: about"), where), values
 
 
 def _about(table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    _check_keys(table, ABOUT, f"{where}: about")
+    check_keys(table, ABOUT, f"{where}: about")
     found: dict[str, Any] = {}
     for key, value in table.items():
         place = f"{where}: about.{key}"
         if key == "notes":
-            found[key] = tuple(_typed(note, str, place) for note in _typed(value, list, place))
+            found[key] = tuple(typed(note, str, place) for note in typed(value, list, place))
         elif key == "sequences":
-            if not 1 <= _typed(value, int, place) <= 1024:
+            if not 1 <= typed(value, int, place) <= 1024:
                 raise ConfigError(f"{place} must be from 1 to 1024, not {value}")
             found[key] = value
         else:
-            found[key] = _typed(value, str, place)
+            found[key] = typed(value, str, place)
     return found
 
 
 def _flat(table: Mapping[str, Any], where: str) -> Iterator[tuple[str, Json]]:
     """The values of one source, with dotted keys; checks keys and that every value is plain."""
-    _check_keys(table, tuple(item.name for item in dataclasses.fields(TrainConfig)), where)
+    check_keys(table, tuple(item.name for item in dataclasses.fields(TrainConfig)), where)
     for key, value in table.items():
         if key == "options":
-            for name, item in _mapping(value, f"{where}.options").items():
+            for name, item in mapping(value, f"{where}.options").items():
                 yield f"options.{name}", _plain(item, f"{where}.options.{name}")
         elif key == "rollout":
-            for name, item in _mapping(value, where).items():
+            for name, item in mapping(value, where).items():
                 own = item if isinstance(item, Mapping) else {name: item}
                 prefix = f"rollout.{name}." if isinstance(item, Mapping) else "rollout."
                 table = {key: _plain(one, f"{where}.{prefix}{key}") for key, one in own.items()}
                 _checked(partial(rollout_settings, {}, table), f"{where}.rollout")
                 yield from ((f"{prefix}{key}", one) for key, one in table.items())
         elif key == "reward":
-            for name, options in _mapping(value, f"{where}.reward").items():
-                for option, item in _mapping(options, f"{where}.reward.{name}").items():
+            for name, options in mapping(value, f"{where}.reward").items():
+                for option, item in mapping(options, f"{where}.reward.{name}").items():
                     yield f"reward.{name}.{option}", _plain(item, f"{where}.reward.{name}.{option}")
         elif key == "settings":
-            for name, item in _mapping(value, f"{where}.settings").items():
+            for name, item in mapping(value, f"{where}.settings").items():
                 if isinstance(item, Mapping):
                     yield from _settings(item, f"settings.{name}.", f"{where}.settings.{name}")
                 else:
@@ -267,7 +273,7 @@ def _flat(table: Mapping[str, Any], where: str) -> Iterator[tuple[str, Json]]:
 
 
 def _settings(table: Mapping[str, Any], prefix: str, where: str) -> Iterator[tuple[str, Json]]:
-    _check_keys(table, tuple(item.name for item in dataclasses.fields(Settings)), where)
+    check_keys(table, tuple(item.name for item in dataclasses.fields(Settings)), where)
     for name, value in table.items():
         plain = _plain(value, f"{where}.{name}")
         _checked(partial(settings_from, {name: plain}), where)
@@ -284,19 +290,22 @@ def _checked(make: Callable[[], object], where: str) -> None:
 # --- small checks -----------------------------------------------------------------------------------------------------
 
 
-def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+def check_keys(table: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    """Raises `ConfigError` for a key that is not known, with the nearest one."""
     for key in table:
         if key not in known:
             raise ConfigError(f"{where} has no key {key!r}.{did_you_mean(key, known)} Keys: {', '.join(known)}")
 
 
-def _mapping(value: object, where: str) -> Mapping[str, Any]:
+def mapping(value: object, where: str) -> Mapping[str, Any]:
+    """The value, which must be a table; raises `ConfigError`."""
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where} must be a table, not {value!r}")
     return value
 
 
-def _typed(value: Any, kind: type, where: str) -> Any:
+def typed(value: Any, kind: type, where: str) -> Any:
+    """The value, which must be of a type (true is no number); raises `ConfigError`."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         words = {str: "a text", int: "a whole number", list: "a list"}
         raise ConfigError(f"{where} must be {words[kind]}, not {value!r}")

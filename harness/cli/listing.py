@@ -31,8 +31,8 @@ _ALSO = {"judgings": "judging"}
 @options.as_json
 def command(kind: str, results_dir: Path, as_json: bool) -> None:
     """List everything of a KIND: suites, models, graders, metrics, rubrics, diversity, runs, makers of training data,
-    training methods, rewards and recipes, or one of two sorts of protocol: protocols (how answers are sampled) and
-    judging (how a judged suite is judged).
+    training methods, rewards, recipes, chains, or one of two sorts of protocol: protocols (how answers are sampled)
+    and judging (how a judged suite is judged).
     """
     if kind in ("run", "runs"):
         rows = _runs(results_dir)
@@ -40,6 +40,10 @@ def command(kind: str, results_dir: Path, as_json: bool) -> None:
         from backends.recipe import recipes
 
         rows = list(recipes().items())
+    elif kind in ("chain", "chains"):
+        from backends.chain import chains
+
+        rows = list(chains().items())
     else:
         rows = _entries(kind)
     if as_json:
@@ -60,7 +64,7 @@ def _entries(kind: str) -> list[tuple[str, str]]:
     for known in catalog.KINDS:
         if singular == known:
             return [(name, summary) for name, (_, summary) in sorted(catalog.entries(known).items())]
-    raise UnknownName("kind", kind, [*_PLURALS, "recipes", "runs"])
+    raise UnknownName("kind", kind, [*_PLURALS, "recipes", "chains", "runs"])
 
 
 def _runs(results_dir: Path) -> list[tuple[str, str]]:

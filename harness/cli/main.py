@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("harness.cli.score", "Grade a stored run again, generating nothing."),
     "judge": ("harness.cli.judge", "Judge stored runs, and find out how far a judge can be trusted."),
     "train": ("harness.cli.train", "Train a student with a distillation method; resumes where it stopped."),
+    "chain": ("harness.cli.chain", "Carry out a chain of steps: data, trainings, merges, evaluations."),
     "models": ("harness.cli.models", "Look after trained models: list, show, diff, rollouts, calibrate, rm, add."),
     "leaderboard": ("harness.cli.leaderboard", "Rank all stored runs, with intervals and ties."),
     "compare": ("harness.cli.compare", "Compare runs problem by problem."),

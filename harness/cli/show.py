@@ -117,6 +117,10 @@ def _recipe_facts(name: str) -> dict[str, Any]:
         about = {key: getattr(recipe, key) for key in ABOUT if getattr(recipe, key)}
         about |= {"notes": "\n".join(recipe.notes)} if recipe.notes else {}
         return {"recipe": about | {"values (and where they come from)": values}}
+    from backends.chain import chain_lines, chains, load_chain
+
+    if name in chains():
+        return {"chain": "\n".join(chain_lines(load_chain(name)))}
     variants = {one: summary for one, summary in known.items() if one.startswith(f"{name}:")}
     return {"recipes": variants} if variants else {}
 

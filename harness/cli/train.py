@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,16 @@ def _tell(card: ModelCard, results_dir: Path, as_json: bool) -> None:
         click.echo(f"{card.id}  {card.stopped}" + "".join(f", {number}" for number in numbers))
         command = options.with_results_dir(f"harness run --suite synth --model trained:{card.id}", results_dir)
         click.echo(f"evaluate it: {command}", err=True)
+
+
+def config_of(given: Mapping[str, Any]) -> TrainConfig:
+    """The training that the command's parameters describe; reads no data. Raises what `_config` raises."""
+    from backends.config import Runtime
+
+    own = ("recipe", "assignments", "budget", "probe", "dry_run", "quiet", "results_dir", "as_json")
+    other = {*own, *(field.name for field in dataclasses.fields(Runtime))}
+    flags = {name: value for name, value in given.items() if name not in other}
+    return _config(given["recipe"], given["assignments"], given["budget"], flags)
 
 
 def _config(recipe: str | None, assignments: dict[str, str], budget: str | None, flags: dict[str, Any]) -> TrainConfig:

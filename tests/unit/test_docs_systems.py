@@ -11,6 +11,7 @@ from typing import NamedTuple, get_args
 import click
 import pytest
 
+from backends.chain import chains
 from backends.recipe import recipes
 from backends.rollouts.alarms import AlarmKind
 from harness import catalog
@@ -57,6 +58,7 @@ def known() -> dict[str, set[str]]:
     names["system"] = names.pop("model")
     names["suite"] |= set(PREFIXES)
     names["recipe"] = {name.partition(":")[0] for name in recipes()}
+    names["chain"] = set(chains())
     names["alarm"] = set(get_args(AlarmKind))
     return names
 

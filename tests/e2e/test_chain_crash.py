@@ -1,0 +1,78 @@
+"""A chain that is killed in the middle goes on with the same command, and ends as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHAIN = """
+[inputs]
+student = "tiny"
+[[steps]]
+name = "records"
+data = "synth"
+options = { levels = "1", per_level = 32 }
+[[steps]]
+name = "pupil"
+train = "sft"
+options = { student = "{student}", data = "{records}", budget = "1500tok" }
+[[steps]]
+name = "half"
+merge = "merge"
+options = { student = "half" }
+settings = { models = ["{student}", "{pupil}"] }
+[[steps]]
+name = "score"
+evaluate = ["synth_easy"]
+models = ["{student}", "{pupil}", "{half}"]
+options = { limit = 4 }
+[rounds]
+count = 2
+steps = ["pupil"]
+carry = { student = "pupil" }
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder: Path, results: Path) -> subprocess.Popen[str]:
+    file = folder / "pupils.toml"
+    file.write_text(CHAIN)
+    words = [sys.executable, "-m", "harness", "chain", str(file), "--results-dir", str(results), "--json"]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def outcome(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0
+    return json.loads(printed)["rows"]  # type: ignore[no-any-return]
+
+
+def test_a_chain_that_is_killed_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    results = tmp_path / "results"  # one place for both: a student's path is part of what is trained from it
+    whole = outcome(start(tmp_path, results))
+    assert [row["state"] for row in whole] == ["done"] * 5
+
+    results.rename(tmp_path / "whole")
+    process = start(tmp_path, results)
+    deadline = time.monotonic() + 240
+    while not list(results.glob("chains/pupils/pupil@1-*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+    again = outcome(start(tmp_path, results))
+    assert [row["state"] for row in again[:2]] == ["done before", "done before"]
+    assert again[4]["state"] == "done"
+    assert [(row["step"], row["output"], row["scores"]) for row in again] == [
+        (row["step"], row["output"], row["scores"]) for row in whole
+    ]
