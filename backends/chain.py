@@ -84,7 +84,7 @@ class ChainStep:
 
 
 @dataclass(frozen=True)
-class Chain:
+class ChainRecipe:
     """A chain as it was read, its rounds written out."""
 
     name: str
@@ -99,7 +99,7 @@ def chains() -> dict[str, str]:
     return {path.stem: load_chain(path.stem).about.get("summary", "") for path in sorted(CHAINS.glob("*.toml"))}
 
 
-def load_chain(name: str) -> Chain:
+def load_chain(name: str) -> ChainRecipe:
     """A packaged chain, or a file "path.toml".
 
     Raises `UnknownName`, and `ConfigError` for a file that is none: an unknown key or kind, a name given twice, a
@@ -123,12 +123,12 @@ def load_chain(name: str) -> Chain:
     if len(steps) > MAX_STEPS:
         raise ConfigError(f"{path}: {len(steps)} steps are too many, at most {MAX_STEPS}")
     _check_references(steps, given, str(path))
-    return Chain(
+    return ChainRecipe(
         path.stem, tuple(steps), given, {key: typed(text, str, f"{path}: about") for key, text in about.items()}
     )
 
 
-def filled(chain: Chain, given: Mapping[str, str]) -> Chain:
+def filled(chain: ChainRecipe, given: Mapping[str, str]) -> ChainRecipe:
     """The chain with the user's inputs. Raises `ConfigError` for one that it does not have, or that is missing."""
     for name in given:
         if name not in chain.inputs:
@@ -272,7 +272,7 @@ def data_sets(step: ChainStep) -> tuple[str, ...]:
     return tuple(kind.sets)
 
 
-def chain_lines(chain: Chain) -> list[str]:
+def chain_lines(chain: ChainRecipe) -> list[str]:
     """The chain drawn: inputs, then each step with what it reads."""
     lines = [f"chain {chain.name}: {chain.about.get('summary', '')}"]
     lines += [f"  {key:10}{chain.about[key]}" for key in ("paper", "notes") if chain.about.get(key)]

@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from backends.chain import LEFT_OUT, REFERENCE, Chain, ChainStep, data_sets, map_texts
+from backends.chain import LEFT_OUT, REFERENCE, ChainRecipe, ChainStep, data_sets, map_texts
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.files import open_lock, read_json, write_atomically
 from harness.hashing import canonical_json, short_hash
@@ -59,7 +59,7 @@ class StepDone:
 class ChainRun:
     """One chain in one results folder."""
 
-    def __init__(self, chain: Chain, results_dir: Path, *, quiet: bool = False) -> None:
+    def __init__(self, chain: ChainRecipe, results_dir: Path, *, quiet: bool = False) -> None:
         self.chain, self.results_dir, self.quiet = chain, results_dir, quiet
         self.folder = results_dir / CHAINS / chain.name
         self._values: dict[str, str | None] = dict(chain.inputs)
@@ -233,7 +233,7 @@ class ChainRun:
         return {step.name: f"{SCHEME}{step.name.replace('@', '-')}" if step.kind != "evaluate" else f"<{step.name}>"}
 
 
-def outcome(chain: Chain, done: Sequence[StepDone], *, dry: bool) -> Table:
+def outcome(chain: ChainRecipe, done: Sequence[StepDone], *, dry: bool) -> Table:
     """One row a step."""
     rows = [
         {
