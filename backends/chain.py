@@ -58,7 +58,7 @@ _Value: TypeAlias = "str | int | float | bool | tuple[str, ...]"
 
 
 @dataclass(frozen=True)
-class ChainStep:
+class RecipeStep:
     """One command."""
 
     name: str
@@ -88,7 +88,7 @@ class ChainRecipe:
     """A chain as it was read, its rounds written out."""
 
     name: str
-    steps: tuple[ChainStep, ...]
+    steps: tuple[RecipeStep, ...]
     inputs: Mapping[str, str]
     """Name -> default; "" must be given."""
     about: Mapping[str, str]
@@ -151,7 +151,7 @@ def _refuse_twice(names: Sequence[str], where: str) -> None:
         raise ConfigError(f"{where}: the name {twice[0]!r} is given twice")
 
 
-def _step(table: Mapping[str, Any], where: str) -> ChainStep:
+def _step(table: Mapping[str, Any], where: str) -> RecipeStep:
     check_keys(table, _KEYS, where)
     kinds = [kind for kind in KINDS if kind in table]
     if len(kinds) != 1:
@@ -169,7 +169,7 @@ def _step(table: Mapping[str, Any], where: str) -> ChainStep:
     else:
         what, inputs = typed(table[kind], str, f"{where}: {kind}"), _texts(table.get("inputs", []), f"{where}: inputs")
     options, settings = (_table(table.get(key, {}), f"{where}: {key}") for key in ("options", "settings"))
-    return ChainStep(name, kind, what, inputs, options, settings)
+    return RecipeStep(name, kind, what, inputs, options, settings)
 
 
 def _texts(value: object, where: str) -> tuple[str, ...]:
@@ -189,8 +189,8 @@ def _table(value: object, where: str) -> dict[str, _Value]:
 
 
 def _written_out(
-    steps: Sequence[ChainStep], rounds: Mapping[str, Any], inputs: Collection[str], where: str
-) -> list[ChainStep]:
+    steps: Sequence[RecipeStep], rounds: Mapping[str, Any], inputs: Collection[str], where: str
+) -> list[RecipeStep]:
     """The steps with those of the block once a round."""
     check_keys(rounds, ("count", "steps", "carry"), where)
     count, block = (
@@ -217,7 +217,7 @@ def _written_out(
     return [*done, *(_renamed(step, final) for step in steps[last:])]
 
 
-def _renamed(step: ChainStep, names: Mapping[str, str]) -> ChainStep:
+def _renamed(step: RecipeStep, names: Mapping[str, str]) -> RecipeStep:
     """The step with its references under other names."""
 
     def of(text: str) -> str:
@@ -228,7 +228,7 @@ def _renamed(step: ChainStep, names: Mapping[str, str]) -> ChainStep:
     return map_texts(step, of)
 
 
-def map_texts(step: ChainStep, change: Any) -> ChainStep:
+def map_texts(step: RecipeStep, change: Any) -> RecipeStep:
     """The step with every text changed."""
 
     def table(values: Mapping[str, _Value] | None) -> dict[str, _Value]:
@@ -247,9 +247,9 @@ def map_texts(step: ChainStep, change: Any) -> ChainStep:
     )
 
 
-def _check_references(steps: Sequence[ChainStep], inputs: Collection[str], where: str) -> None:
+def _check_references(steps: Sequence[RecipeStep], inputs: Collection[str], where: str) -> None:
     """Every reference is to an input, or to an earlier step."""
-    made: dict[str, ChainStep] = {}
+    made: dict[str, RecipeStep] = {}
     later = {step.name for step in steps}
     for step in steps:
         for name, part in step.needs():
@@ -264,7 +264,7 @@ def _check_references(steps: Sequence[ChainStep], inputs: Collection[str], where
         made[step.name] = step
 
 
-def data_sets(step: ChainStep) -> tuple[str, ...]:
+def data_sets(step: RecipeStep) -> tuple[str, ...]:
     """Further sets of records that a step makes. Raises `UnknownName` for a maker that does not exist."""
     if step.kind != "data":
         return ()
@@ -287,7 +287,7 @@ def chain_lines(chain: ChainRecipe) -> list[str]:
     return lines
 
 
-def _said(step: ChainStep) -> str:
+def _said(step: RecipeStep) -> str:
     told = {**(step.options or {}), **{f"set {key}": value for key, value in (step.settings or {}).items()}}
     plain = {key: value for key, value in told.items() if not (isinstance(value, str) and REFERENCE.fullmatch(value))}
     shown = [f"{key}={','.join(value) if isinstance(value, tuple) else value}" for key, value in plain.items()]

@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from backends.chain import LEFT_OUT, REFERENCE, ChainRecipe, ChainStep, data_sets, map_texts
+from backends.chain import LEFT_OUT, REFERENCE, ChainRecipe, RecipeStep, data_sets, map_texts
 from harness.errors import HarnessError, StoreError, UsageError
 from harness.files import open_lock, read_json, write_atomically
 from harness.hashing import canonical_json, short_hash
@@ -47,7 +47,7 @@ class ChainStopped(HarnessError):
 class StepDone:
     """A step and what came of it."""
 
-    step: ChainStep
+    step: RecipeStep
     command: str
     """As a shell would have it."""
     state: str
@@ -96,7 +96,7 @@ class ChainRun:
         with self._alone():
             return [self._carry(step, number) for number, step in enumerate(self.chain.steps, 1)]
 
-    def _carry(self, step: ChainStep, number: int) -> StepDone:
+    def _carry(self, step: RecipeStep, number: int) -> StepDone:
         key = self._key(step)
         arguments = self._arguments(step, self._values, self._file(step, key))
         words, title = shlex.join(["harness", *arguments]), f"step {number} of {len(self.chain.steps)}, {step.name}"
@@ -113,7 +113,7 @@ class ChainRun:
         return StepDone(step, words, "done", _output(done), tuple(done.get("scores", ())), time.monotonic() - started)
 
     @contextmanager
-    def _named(self, step: ChainStep, number: int) -> Iterator[None]:
+    def _named(self, step: RecipeStep, number: int) -> Iterator[None]:
         """Say of an error which step it is of, and that nothing is lost."""
         try:
             yield
@@ -143,7 +143,7 @@ class ChainRun:
 
     # --- what a step is told, and what it makes ---
 
-    def _arguments(self, step: ChainStep, values: Mapping[str, str | None], out: Path) -> list[str]:
+    def _arguments(self, step: RecipeStep, values: Mapping[str, str | None], out: Path) -> list[str]:
         """The step's command line, without the program's name."""
         told = _filled(step, values)
         flags = [word for key, value in (told.options or {}).items() for word in _flag(key, value)]
@@ -161,7 +161,7 @@ class ChainRun:
         place = ["--results-dir", str(self.results_dir)] if "--results-dir" in has else []
         return [*command, *place, *(["--quiet"] if self.quiet and "--quiet" in has else [])]
 
-    def _key(self, step: ChainStep) -> str:
+    def _key(self, step: RecipeStep) -> str:
         """A hash over what the step is told, by content."""
 
         def content(text: str) -> str:
@@ -171,13 +171,13 @@ class ChainRun:
         what = [step.kind, told.what, list(told.inputs), dict(told.options or {}), dict(told.settings or {})]
         return short_hash(canonical_json(what), 10)
 
-    def _file(self, step: ChainStep, key: str) -> Path:
+    def _file(self, step: RecipeStep, key: str) -> Path:
         return self.folder / f"{step.name}-{key}.jsonl"
 
-    def _mark(self, step: ChainStep, key: str) -> Path:
+    def _mark(self, step: RecipeStep, key: str) -> Path:
         return self.folder / f"{step.name}-{key}.json"
 
-    def _output_of(self, step: ChainStep, printed: str, out: Path) -> dict[str, Any]:
+    def _output_of(self, step: RecipeStep, printed: str, out: Path) -> dict[str, Any]:
         """What a finished step made, as its mark keeps it."""
         if step.kind == "data":
             sets = {name: _set_file(out, name) for name in data_sets(step)}
@@ -190,7 +190,7 @@ class ChainRun:
             return {"runs": runs, "scores": _scores(rows)}
         return {"model": f"{SCHEME}{told['id']}"}
 
-    def _stored(self, step: ChainStep, key: str) -> dict[str, Any] | None:
+    def _stored(self, step: RecipeStep, key: str) -> dict[str, Any] | None:
         """What the step made before, if all of it is still there."""
         try:
             done = read_json(self._mark(step, key))
@@ -211,7 +211,7 @@ class ChainRun:
             return None
         return done
 
-    def _keep(self, step: ChainStep, done: Mapping[str, Any]) -> None:
+    def _keep(self, step: RecipeStep, done: Mapping[str, Any]) -> None:
         """Make the step's output known to those that follow."""
         if step.kind == "data":
             out = self.folder / str(done["file"])
@@ -224,7 +224,7 @@ class ChainRun:
             found = done["model"] if "model" in done else done["runs"][0]
             self._values[step.name] = self._contents[step.name] = str(found)
 
-    def _stand_ins(self, step: ChainStep) -> dict[str, str | None]:
+    def _stand_ins(self, step: RecipeStep) -> dict[str, str | None]:
         """For what a step will make."""
         if step.kind == "data":
             file = self.folder / f"{step.name}.jsonl"
@@ -266,7 +266,7 @@ def _output(done: Mapping[str, Any] | None) -> str:
     return "" if done is None else str(done.get("model") or done.get("file") or ", ".join(done.get("runs", ())))
 
 
-def _filled(step: ChainStep, values: Mapping[str, str | None]) -> ChainStep:
+def _filled(step: RecipeStep, values: Mapping[str, str | None]) -> RecipeStep:
     """The step with values for its references. A file of further records that was not written is no input."""
     inputs = [one for one in step.inputs if not ((found := REFERENCE.fullmatch(one)) and _value(found, values) is None)]
 
@@ -340,7 +340,7 @@ def _command(words: Sequence[str]) -> tuple[click.Context, click.Command]:
     return context, found
 
 
-def _parse(step: ChainStep, arguments: Sequence[str]) -> None:
+def _parse(step: RecipeStep, arguments: Sequence[str]) -> None:
     """Read a command line as its command would, and check what can be known without its inputs."""
     depth = 2 if step.kind == "data" else 1
     context, found = _command(arguments[:depth])
