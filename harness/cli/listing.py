@@ -11,7 +11,7 @@ import click
 
 from harness import catalog
 from harness.cli import options
-from harness.errors import UnknownName
+from harness.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from harness.run.folder import RunFolder
@@ -27,14 +27,25 @@ _ALSO = {"judgings": "judging"}
 
 @click.command("list")
 @click.argument("kind", default="suites", metavar="[KIND]")
+@click.option(
+    "--by",
+    type=click.Choice(["feedback", "access", "granularity", "divergence"]),
+    help="Methods in groups: what they learn from, what they need of a teacher, what is credited, what is minimised.",
+)
 @options.results_dir
 @options.as_json
-def command(kind: str, results_dir: Path, as_json: bool) -> None:
+def command(kind: str, by: str | None, results_dir: Path, as_json: bool) -> None:
     """List everything of a KIND: suites, models, graders, metrics, rubrics, diversity, runs, makers of training data,
     training methods, rewards, recipes, chains, or one of two sorts of protocol: protocols (how answers are sampled)
     and judging (how a judged suite is judged).
     """
-    if kind in ("run", "runs"):
+    if by is not None:
+        if kind not in ("method", "methods"):
+            raise UsageError(f"--by groups training methods, not {kind}: harness list methods --by {by}")
+        from backends.methods.taxonomy import groups
+
+        rows = [(value, ", ".join(names)) for value, names in groups(by).items()]
+    elif kind in ("run", "runs"):
         rows = _runs(results_dir)
     elif kind in ("recipe", "recipes"):
         from backends.recipe import recipes

@@ -129,11 +129,14 @@ def _method_facts(method: Method) -> dict[str, Any]:
     """Options and settings are the defaults; those of a stage are the paper's."""
     from backends.base import TrainMethod
     from backends.config import Settings
+    from backends.methods.taxonomy import TAXONOMY
     from backends.rollouts.settings import RolloutSettings
 
     stages = method.stages(method.options()) if isinstance(method, TrainMethod) else ()
+    kind = TAXONOMY.get(method.name)
     facts = {
         "paper": method.paper,
+        "kind (harness list methods --by)": dataclasses.asdict(kind) if kind is not None else {},
         "needs": method.needs,
         "options (--set)": _fields(method.options),
         "stages": {stage.name: _stage_facts(stage) for stage in stages},
