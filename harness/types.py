@@ -140,18 +140,18 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """How likely a model finds the tokens of a continuation, given the prompt before it (`Model.score`).
+    """How likely a model finds the tokens (`ids`, its own) of a continuation after a prompt, rendered as for an answer.
 
-    The prompt is rendered by the model's chat template as for an answer, and is not scored. `read`: tokens read for it.
+    `read`: tokens read for it. `starts`: the first character of each token in a text; None where an engine cannot tell.
     """
 
     ids: tuple[int, ...]
-    """The continuation's tokens in the model's own vocabulary."""
     logprobs: tuple[float, ...]
     """Log-probability (nats) of each token, given the prompt and the tokens before it."""
     top: tuple[Mapping[int, float], ...] | None = None
     """At each position the likeliest tokens, id -> log-probability (nats), likeliest first; None if not asked for."""
     read: int | None = field(default=None, compare=False)
+    starts: tuple[int, ...] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

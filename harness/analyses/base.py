@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -15,11 +15,12 @@ from harness import catalog
 from harness.compare import differences
 from harness.errors import DataError, UsageError
 from harness.leaderboard import display_names
+from harness.models.replies import NoProgress, Progress
 from harness.report.table import Column, Row, Table, number
 from harness.report.text import signed_interval, with_interval
 from harness.run.folder import RunFolder
 from harness.stats.standard_errors import Array, mean_interval
-from harness.types import Graded, Json
+from harness.types import Completion, Graded, Json
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class AnalysisContext:
     data_dir: Path | None = None
     say: Callable[[str], None] = lambda _: None
     """A line of progress."""
+    progress: Progress[Completion] = field(default_factory=NoProgress)
+    """Of what models are asked."""
 
 
 @dataclass(frozen=True)

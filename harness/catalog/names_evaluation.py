@@ -162,5 +162,9 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "harness.analyses.difficulty:Difficulty",
             "easy and hard problems before and after a training",
         ),
+        "provenance": (
+            "harness.analyses.provenance:Provenance",
+            "whose each sentence of a student's answers is",
+        ),
     },
 }

@@ -63,6 +63,7 @@ def analysis_command(name: str, kind: type[Analysis]) -> click.Command:
 def analyze(kind: type[Analysis], given: Mapping[str, Any]) -> None:
     """Carry it out and print its tables."""
     from harness.analyses.base import AnalysisContext
+    from harness.cli.progress import ScoreProgress
     from harness.plain import clean
     from harness.report.table import finite
     from harness.run.folder import find_run
@@ -72,7 +73,10 @@ def analyze(kind: type[Analysis], given: Mapping[str, Any]) -> None:
         raise UsageError(f"it needs at least {kind.least} runs: {kind.runs}")
     folders = [find_run(given["results_dir"], run) for run in given["runs"]]
     context = AnalysisContext(
-        given["results_dir"], given["data_dir"], lambda line: click.echo(clean(line, 1000), err=True)
+        given["results_dir"],
+        given["data_dir"],
+        lambda line: click.echo(clean(line, 1000), err=True),
+        ScoreProgress(),
     )
     tables = kind(**own).tables(folders, context)
     extra: dict[str, Any] = {}

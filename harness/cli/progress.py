@@ -121,6 +121,12 @@ class AskProgress(RunProgress):
     _noun, _found, _to_make, _failed = "replies", "replies found", "requests to make", "failed"
 
 
+class ScoreProgress(RunProgress):
+    """As `RunProgress`, of stored texts that a model scores."""
+
+    _noun, _found, _to_make, _failed = "texts", "scores found", "texts to score", "left out"
+
+
 class JudgeProgress(_Meter):
     """Judgments settled, how many of them came from the cache, and how many could not be read."""
 

@@ -116,6 +116,13 @@ class PromptRenderer:
         check_continuation(continuation, len(prompt.tokens), context, self._rows)
         return prompt.tokens, tuple(continuation)
 
+    def starts(self, continuation: str | Sequence[int]) -> tuple[int, ...] | None:
+        """The first character of each token that `continued` makes of a text; None for ids and slow tokenizers."""
+        if not isinstance(continuation, str) or not getattr(self.tokenizer, "is_fast", False):
+            return None
+        found = self.tokenizer(continuation, add_special_tokens=False, return_offsets_mapping=True)
+        return tuple(start for start, _ in found["offset_mapping"])
+
     @cached_property
     def left_out(self) -> frozenset[int] | None:
         """Special tokens that are left out of text; None if all are."""

@@ -44,4 +44,5 @@ def score(decoder: Decoder, messages: Sequence[Message], continuation: str | Seq
         if decoder.busy:
             raise NoRoom from error
         raise ModelError(f"out of memory over {len(prompt)} tokens of prompt and {len(ids)} to score") from error
-    return TokenScores(ids, tuple(logprobs), tuple(likeliest) if top > 0 else None, len(prompt) + len(ids))
+    starts = decoder.prompts.starts(continuation)
+    return TokenScores(ids, tuple(logprobs), tuple(likeliest) if top > 0 else None, len(prompt) + len(ids), starts)

@@ -36,6 +36,19 @@ class Progress(Protocol[One]):
         """Called when this is done, however it ends."""
 
 
+class NoProgress:
+    """Nobody is told."""
+
+    def start(self, what: str, total: int, found: int = 0, note: Callable[[], str] = str) -> None:
+        """See `Progress`."""
+
+    def advance(self, one: object) -> None:
+        """See `Progress`."""
+
+    def finish(self) -> None:
+        """See `Progress`."""
+
+
 @dataclass
 class Asked:
     """What was asked of models, of the requests that were made now."""

@@ -22,7 +22,7 @@ import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ class VllmModel:
         except ValueError as error:
             raise DataError(one_line(error, 400)) from error
         tables = [{token: entry.logprob for token, entry in at.items()} for at in final.prompt_logprobs[len(tokens) :]]
-        return from_tables(ids, tables, top, len(tokens) + len(ids))
+        return replace(from_tables(ids, tables, top, len(tokens) + len(ids)), starts=prompts.starts(continuation))
 
     async def close(self) -> None:
         """Stop the engine's process, once it has started; callers that wait for that raise `ModelError`."""

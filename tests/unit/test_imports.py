@@ -45,6 +45,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.registry",
         "harness.spent",
         "harness.threshold",
+        "harness.provenance",
     ),
     ("judges", "rubrics"),
     ("backends",),

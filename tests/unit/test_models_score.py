@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def test_text_and_ids_get_the_log_probabilities_of_a_plain_forward(
     by_text, by_ids = score(tiny(checkpoint), text), score(tiny(checkpoint), ids, top=5)
     expected = plain(checkpoint, ids)
     assert by_text.ids == by_ids.ids == tuple(ids) and by_text.top is None and by_ids.top is not None
+    pieces = [text[a:b] for a, b in itertools.pairwise((*(by_text.starts or ()), len(text)))]
+    assert "".join(pieces) == text and len(pieces) == len(ids) and by_ids.starts is None
     for scores in (by_text, by_ids):
         assert scores.logprobs == pytest.approx(
             expected.gather(-1, torch.tensor(ids)[:, None])[:, 0].tolist(), abs=1e-4

@@ -1,0 +1,182 @@
+"""What a model says of texts that are stored: scored one model after the other, each score kept.
+
+Scores lie in `analysis-scores.sqlite` of the results folder, keyed by all that can change them: the same question again
+is answered from there, and what is stopped goes on from there. A text that a model cannot score (it does not fit the
+context) is counted and left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from harness.analyses.base import AnalysisContext
+from harness.config import RunConfig
+from harness.errors import DataError, StoreError, UsageError
+from harness.hashing import canonical_json
+from harness.models import load_model
+from harness.models.base import bounded
+from harness.models.reply_cache import Cache
+from harness.models.scoring import CannotScore
+from harness.run.folder import Key, RunFolder
+from harness.run.replan import stored_job
+from harness.run.turns import walk
+from harness.types import Completion, Message, Model, TokenScores
+
+T = TypeVar("T")
+FILE = "analysis-scores.sqlite"
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class StoredText:
+    """An answer of a run, as generated, behind what was asked."""
+
+    key: Key
+    prompt: tuple[Message, ...]
+    text: str
+
+
+def stored_texts(run: RunFolder, context: AnalysisContext, attempts: int, limit: int | None = None) -> list[StoredText]:
+    """The run's answers that hold any text, of the first `attempts` at each of at most `limit` problems.
+
+    Raises `StoreError` for a run whose questions cannot be had again, `DataError` for one without a text.
+    """
+    data_dir = None if context.data_dir is None else str(context.data_dir)
+    job = stored_job(run, RunConfig(results_dir=str(context.results_dir), data_dir=data_dir), limit)
+    stored = run.latest
+    found = [
+        StoredText((problem.id, attempt), problem.messages, record.completion.text)
+        for first in job.problems
+        for attempt in range(attempts)
+        for problem, record in walk(job.suite, first, attempt, stored)
+        if record is not None and record.completion.finish != "error" and record.completion.text.strip()
+    ]
+    if not found:
+        raise DataError(f"{run.name}: no answer is stored that could be scored")
+    return found
+
+
+def model_options(given: Sequence[str], roles: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Of each role its model's options, from ROLE.KEY=VALUE. Raises `UsageError`."""
+    found: dict[str, dict[str, str]] = {role: {} for role in roles}
+    for one in given:
+        name, equals, value = one.partition("=")
+        role, dot, key = name.partition(".")
+        if not (equals and dot and key) or role not in found:
+            raise UsageError(f"--model-arg {one!r} must be ROLE.KEY=VALUE, with a role of {', '.join(roles)}")
+        found[role][key] = value
+    return found
+
+
+def open_models(specs: Mapping[str, str], given: Sequence[str], context: AnalysisContext) -> dict[str, Model]:
+    """The models of each role. Raises `UsageError` for one that cannot score a text, before any of them is asked."""
+    told = model_options(given, tuple(specs))
+    models = {role: load_model(spec, told[role], context.results_dir) for role, spec in specs.items()}
+    for role, model in models.items():
+        if isinstance(model, CannotScore):
+            raise UsageError(
+                f"the {role} {model.name} has no log-probabilities of a given text: hf, vllm, trained, smollm2 and "
+                "tiny have, and openai with a vLLM server"
+            )
+    return models
+
+
+@dataclass
+class Scored(Generic[T]):
+    """What was made of the scores of each text; None where there is none."""
+
+    values: dict[Key, T] = field(default_factory=dict)
+    missing: int = 0
+    why: str = ""
+    """Of the first that is missing."""
+
+
+def score_texts(
+    model: Model,
+    texts: Sequence[StoredText],
+    make: Callable[[StoredText, TokenScores], T],
+    context: AnalysisContext,
+    *,
+    top: int = 0,
+) -> Scored[T]:
+    """Score all texts with a model, which is closed then, and make something of each, so that no table stays.
+
+    Raises what `Model.score` raises of an engine, `StoreError`, and `UsageError` where `make` says by `ValueError` that
+    the engine does not tell what is needed.
+    """
+    return asyncio.run(_score_texts(model, texts, make, context, top))
+
+
+async def _score_texts(
+    model: Model,
+    texts: Sequence[StoredText],
+    make: Callable[[StoredText, TokenScores], T],
+    context: AnalysisContext,
+    top: int,
+) -> Scored[T]:
+    scored, identity = Scored[T](), canonical_json(model.describe())
+    keys = {one.key: _key(identity, one, top) for one in texts}
+
+    def take(one: StoredText, kept: Completion) -> None:
+        try:
+            scored.values[one.key] = make(one, _from_json(kept.text))
+        except ValueError as error:
+            raise UsageError(f"{model.name}: {error}") from error
+
+    async def ask(one: StoredText) -> None:
+        try:
+            scores = await model.score(one.prompt, one.text, top)
+        except DataError as error:
+            scored.missing, scored.why = scored.missing + 1, scored.why or str(error)
+            context.progress.advance(Completion(text="", finish="error", error=str(error)))
+            return
+        kept = cache.put(keys[one.key], model.name, Completion(text=_to_json(scores), finish="stop"))
+        take(one, kept)
+        context.progress.advance(Completion(text="", finish="stop", tokens_out=len(scores.ids)))
+
+    path = context.results_dir / FILE
+    try:
+        with Cache(path, what="file of scores") as cache:
+            found = cache.get_many(keys.values())
+            left = [one for one in texts if keys[one.key] not in found]
+            for one in texts:
+                if keys[one.key] in found:
+                    take(one, found.pop(keys[one.key]))
+            context.progress.start(model.name, len(left), len(texts) - len(left))
+            if left:  # alone: what no text can change is known before the others are asked
+                await ask(left[0])
+                await bounded(left[1:], ask)
+            context.progress.finish()
+    finally:
+        await model.close()
+    if not scored.values:
+        raise DataError(f"{model.name} could score none of {len(texts)} answers: {scored.why}")
+    return scored
+
+
+def _key(identity: str, one: StoredText, top: int) -> str:
+    asked = [[message.role, message.content] for message in one.prompt]
+    content = canonical_json({"messages": asked, "text": one.text, "top": top, "form": 1})
+    return hashlib.sha256(f"score\n{identity}\n{content}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _to_json(scores: TokenScores) -> str:
+    top = None
+    if scores.top is not None:
+        top = [[[*table], [round(value, _DIGITS) for value in table.values()]] for table in scores.top]
+    rounded = [round(value, _DIGITS) for value in scores.logprobs]
+    return json.dumps([scores.ids, rounded, top, scores.starts, scores.read], separators=(",", ":"))
+
+
+def _from_json(text: str) -> TokenScores:
+    try:
+        ids, logprobs, top, starts, read = json.loads(text)
+        tables = None if top is None else tuple(dict(zip(*table, strict=True)) for table in top)
+        return TokenScores(tuple(ids), tuple(logprobs), tables, read, None if starts is None else tuple(starts))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreError(f"a stored score is damaged ({error}): move {FILE} away, and it is asked again") from error
