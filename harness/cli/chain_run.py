@@ -277,7 +277,10 @@ def _filled(step: RecipeStep, values: Mapping[str, str | None]) -> RecipeStep:
         return {key: value for key, value in (table or {}).items() if not _left_out(value, values)}
 
     left = map_texts(replace(step, options=told(step.options), settings=told(step.settings)), fill)
-    return replace(left, inputs=tuple(map(fill, inputs)))
+    told_inputs = tuple(map(fill, inputs))
+    if step.kind == "evaluate":  # two steps may come to the same model, whose id is a hash of what it was made from
+        told_inputs = tuple(dict.fromkeys(told_inputs))
+    return replace(left, inputs=told_inputs)
 
 
 def _left_out(value: Any, values: Mapping[str, str | None]) -> bool:

@@ -27,7 +27,8 @@ options = { levels = "{level}", per_level = 8 }
 
 
 def test_the_chains_of_the_papers_are_there() -> None:
-    assert {"zephyr", "edit-krsl", "cotd-po-rounds", "rlkd-path", "fevo"} <= set(chains())
+    offline = {"zephyr", "edit-krsl", "cotd-po-rounds", "tailored-rounds", "dasd"}
+    assert offline | {"rlkd-path", "fevo", "bai"} <= set(chains())
 
 
 def written(folder: Path, text: str) -> str:
@@ -143,6 +144,23 @@ def test_what_a_step_cannot_mean_is_said_before_anything_is_done(text: str, said
     ran = chain(tmp_path, text=first + text.replace('"a"', '"last"'))
     assert ran.exit_code == 2 and said in ran.stderr and ran.stderr.count("\n") == 1, ran.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_two_steps_that_come_to_the_same_model_are_evaluated_once(tmp_path: Path) -> None:
+    text = '''
+    [inputs]
+    one = "mock:gold"
+    other = "mock:gold"
+    [[steps]]
+    name = "score"
+    evaluate = ["synth_easy"]
+    models = ["{one}", "{other}"]
+    options = { limit = 2 }
+    '''
+    ran = chain(tmp_path, text=text)
+    assert ran.exit_code == 0, ran.stderr
+    (row,) = json.loads(ran.stdout)["rows"]
+    assert row["command"].count("--model") == 1 and row["scores"].count("mock:gold") == 1
 
 
 def test_a_step_that_fails_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
