@@ -147,7 +147,7 @@ def test_what_a_step_cannot_mean_is_said_before_anything_is_done(text: str, said
 
 
 def test_two_steps_that_come_to_the_same_model_are_evaluated_once(tmp_path: Path) -> None:
-    text = '''
+    text = """
     [inputs]
     one = "mock:gold"
     other = "mock:gold"
@@ -156,7 +156,7 @@ def test_two_steps_that_come_to_the_same_model_are_evaluated_once(tmp_path: Path
     evaluate = ["synth_easy"]
     models = ["{one}", "{other}"]
     options = { limit = 2 }
-    '''
+    """
     ran = chain(tmp_path, text=text)
     assert ran.exit_code == 0, ran.stderr
     (row,) = json.loads(ran.stdout)["rows"]
