@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Generic, TypeVar
 
 from harness.analyses.base import AnalysisContext
@@ -29,7 +30,7 @@ from harness.types import Completion, Message, Model, TokenScores
 
 T = TypeVar("T")
 FILE = "analysis-scores.sqlite"
-_DIGITS = 6
+_PARTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -161,22 +162,32 @@ async def _score_texts(
 
 def _key(identity: str, one: StoredText, top: int) -> str:
     asked = [[message.role, message.content] for message in one.prompt]
-    content = canonical_json({"messages": asked, "text": one.text, "top": top, "form": 1})
+    content = canonical_json({"messages": asked, "text": one.text, "top": top, "form": 2})
     return hashlib.sha256(f"score\n{identity}\n{content}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _to_json(scores: TokenScores) -> str:
-    top = None
-    if scores.top is not None:
-        top = [[[*table], [round(value, _DIGITS) for value in table.values()]] for table in scores.top]
-    rounded = [round(value, _DIGITS) for value in scores.logprobs]
-    return json.dumps([scores.ids, rounded, top, scores.starts, scores.read], separators=(",", ":"))
+    """Whole numbers, log-probabilities in millionths: a table of a long answer is read in milliseconds."""
+    top = scores.top
+    lists = None
+    if top is not None:
+        values = [value for table in top for value in table.values()]
+        lists = [[len(table) for table in top], [token for table in top for token in table], _whole(values)]
+    return json.dumps([scores.ids, _whole(scores.logprobs), lists, scores.starts, scores.read], separators=(",", ":"))
+
+
+def _whole(logprobs: Sequence[float]) -> list[int]:
+    return [round(value * _PARTS) for value in logprobs]
 
 
 def _from_json(text: str) -> TokenScores:
     try:
-        ids, logprobs, top, starts, read = json.loads(text)
-        tables = None if top is None else tuple(dict(zip(*table, strict=True)) for table in top)
-        return TokenScores(tuple(ids), tuple(logprobs), tables, read, None if starts is None else tuple(starts))
+        ids, logprobs, lists, starts, read = json.loads(text)
+        top = None
+        if lists is not None:
+            tokens, values = iter(lists[1]), iter([value / _PARTS for value in lists[2]])
+            top = tuple(dict(zip(islice(tokens, count), islice(values, count), strict=True)) for count in lists[0])
+        told = tuple([value / _PARTS for value in logprobs])
+        return TokenScores(tuple(ids), told, top, read, None if starts is None else tuple(starts))
     except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(f"a stored score is damaged ({error}): move {FILE} away, and it is asked again") from error

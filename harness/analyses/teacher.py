@@ -96,8 +96,8 @@ def _row(board: SideBySide, place: int) -> dict[str, Json]:
         return {"recovered": ratio(float(weights @ (student - base)), whole)}
 
     share = cluster_intervals(recovered, board.clusters)["recovered"] if gap.low > 0 else (math.nan,) * 3
-    same, inherited, cells = _agreement(board, place)
-    of_base = _agreement(board, 0)[0]
+    same, inherited, cells = agreement(board, place)
+    of_base = agreement(board, 0)[0]
     missed = ~np.isnan(inherited)
     solved, now = base > 0.5, student > 0.5
     return {
@@ -117,11 +117,11 @@ def _row(board: SideBySide, place: int) -> dict[str, Json]:
     }
 
 
-def _agreement(board: SideBySide, place: int) -> tuple[Array, Array, Array]:
+def agreement(board: SideBySide, place: int, teacher: int = 1) -> tuple[Array, Array, Array]:
     """Of each problem: share of pairs of equal answers, the same over the teacher's wrong ones, and the four cells."""
     same, wrong, cells = [], [], []
     for problem in board.problems:
-        mine, theirs = board.rows[place][problem], board.rows[1][problem]
+        mine, theirs = board.rows[place][problem], board.rows[teacher][problem]
         pairs = [(_right(one), _right(other), _equal(one, other)) for one in mine for other in theirs]
         same.append(sum(equal for *_, equal in pairs) / len(pairs))
         missed = [equal for _, right, equal in pairs if not right]

@@ -166,5 +166,9 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "harness.analyses.provenance:Provenance",
             "whose each sentence of a student's answers is",
         ),
+        "fidelity": (
+            "harness.analyses.fidelity:Fidelity",
+            "how closely a student follows its teacher: answers, words, next tokens",
+        ),
     },
 }
