@@ -12,6 +12,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.makers.corrections:Corrections",
             "What is wrong in a solution, and it put right (lema, tailored).",
         ),
+        "notes": ("backends.makers.notes:Notes", "What is to be learnt from wrong solutions (NesyCD)."),
         "shorten": ("backends.makers.shorten:Shorten", "Rewrite responses to the length that their problems deserve."),
         "perspectives": (
             "backends.makers.perspectives:Perspectives",

@@ -12,7 +12,6 @@ none. Takes an engine that scores a given text (hf, vllm, trained, a vLLM server
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from backends.options import refuse_unused
 from backends.records.inputs import read_all
+from backends.records.notes import note_of
 from backends.records.record import TrainRecord, data_hash, response_text
 from backends.templates import asked, load_template
 from harness.errors import ConfigError, DataError, ModelError
@@ -30,8 +30,6 @@ from harness.types import Completion, Json, Message, Model, Request
 from judges.prompts.fencing import fence
 
 CONFIDENCE, MARGIN = "confidence", "margin"
-_HEADERS = re.compile(r"(?im)^[ \t*#]{0,8}(learning summary|supplementary knowledge)[*]{0,3}:[*]{0,3}")
-_NO_NEED = "no need summary"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,13 +177,3 @@ def noted_mistakes(files: Collection[str]) -> tuple[list[TrainRecord], list[str]
             records.append(record)
             notes.append("\n".join(parts))
     return records, notes
-
-
-def note_of(text: str) -> list[str] | None:
-    """Summary and knowledge of a teacher's text, those of them that say something; None without either header."""
-    heads = list(_HEADERS.finditer(text))
-    if not heads:
-        return None
-    ends = [head.start() for head in heads[1:]] + [len(text)]
-    found = [text[head.end() : end].strip() for head, end in zip(heads, ends, strict=True)]
-    return [part for part in found if part and not part.lower().startswith(_NO_NEED)]

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from system_fakes import answered, asked_of, boxed, command, request
 
+from backends.records.notes import note_of
 from harness.errors import DataError, ModelError
 from harness.models import load_model
 from harness.run.components import usage_of
 from harness.suites import load_problems, load_suite
 from harness.systems import base
 from harness.systems.base import Assembly
-from harness.systems.nesycd import Margins, Nesycd, NesycdOptions, note_of
+from harness.systems.nesycd import Margins, Nesycd, NesycdOptions
 from harness.types import Completion, Message, Request, TokenScores
 from tests.scripted_model import ScriptedModel
 
