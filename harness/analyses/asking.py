@@ -107,8 +107,8 @@ def score_texts(
 ) -> Scored[T]:
     """Score all texts with a model, which is closed then, and make something of each, so that no table stays.
 
-    Raises what `Model.score` raises of an engine, `StoreError`, and `UsageError` where `make` says by `ValueError` that
-    the engine does not tell what is needed.
+    `make` says by `ValueError` that the scores lack what it needs: of the first text, that is the engine's and
+    `UsageError` is raised; a later one is missing. Raises `StoreError` and what `Model.score` raises of an engine.
     """
     return asyncio.run(_score_texts(model, texts, make, context, top))
 
@@ -127,7 +127,9 @@ async def _score_texts(
         try:
             scored.values[one.key] = make(one, _from_json(kept.text))
         except ValueError as error:
-            raise UsageError(f"{model.name}: {error}") from error
+            if not scored.values:
+                raise UsageError(f"{model.name}: {error}") from error
+            scored.missing, scored.why = scored.missing + 1, scored.why or str(error)
 
     async def ask(one: StoredText) -> None:
         try:
@@ -136,7 +138,7 @@ async def _score_texts(
             scored.missing, scored.why = scored.missing + 1, scored.why or str(error)
             context.progress.advance(Completion(text="", finish="error", error=str(error)))
             return
-        kept = cache.put(keys[one.key], model.name, Completion(text=_to_json(scores), finish="stop"))
+        kept = cache.put_clean(keys[one.key], model.name, Completion(text=_to_json(scores), finish="stop"))
         take(one, kept)
         context.progress.advance(Completion(text="", finish="stop", tokens_out=len(scores.ids)))
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.models.openai_reply import Failure
-from harness.models.scoring import check_continuation, from_tables
+from harness.models.scoring import check_continuation, from_tables, token_starts
 from harness.types import Json, Message, TokenScores
 
 if TYPE_CHECKING:
@@ -56,7 +57,20 @@ async def score(
     asked: Mapping[str, Json] = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": max(top, 0)}
     whole: list[Json] = [*prompt, *ids]
     reply = read_object(await ask(COMPLETIONS, {"prompt": whole, **asked}, len(whole) + 1))
-    return from_tables(ids, tables_of(reply)[len(prompt) :], top, len(whole))
+    scores = from_tables(ids, tables_of(reply)[len(prompt) :], top, len(whole))
+    return scores if not isinstance(continuation, str) else replace(scores, starts=_starts(reply, ids, continuation))
+
+
+def _starts(reply: Mapping[str, Json], ids: Sequence[int], continuation: str) -> tuple[int, ...] | None:
+    """Where the tokens stand, by the text that the server gives for each; None where it gives none."""
+    pieces = []
+    for token, row in zip(ids, _rows(reply)[-len(ids) :], strict=True):
+        entry = row.get(str(token)) if isinstance(row, dict) else None
+        piece = entry.get("decoded_token") if isinstance(entry, dict) else None
+        if not isinstance(piece, str):
+            return None
+        pieces.append(piece)
+    return token_starts(continuation, pieces)
 
 
 def _unusable(message: str) -> Failure:
@@ -83,12 +97,16 @@ def _ids(told: Mapping[str, Json]) -> list[int]:
 
 def tables_of(reply: Mapping[str, Json]) -> list[dict[int, float]]:
     """One table for each token of the prompt, id -> log-probability; the first has none. Raises `Failure`."""
+    return [_table(row) if isinstance(row, dict) else {} for row in _rows(reply)]
+
+
+def _rows(reply: Mapping[str, Json]) -> list[Json]:
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     rows = choice.get("prompt_logprobs") if isinstance(choice, dict) else None
     if not isinstance(rows, list):
         raise _unusable("it returns no prompt_logprobs")
-    return [_table(row) if isinstance(row, dict) else {} for row in rows]
+    return rows
 
 
 def _table(row: Mapping[str, Json]) -> dict[int, float]:

@@ -174,7 +174,10 @@ class Cache:
         """
         if completion.finish == "error":
             raise ValueError("a failed request is no reply and is not cached")
-        stored = storable(completion)
+        return self.put_clean(key, judge, storable(completion))
+
+    def put_clean(self, key: str, judge: str, stored: Completion) -> Completion:
+        """The same of a reply that holds no text of others (numbers alone), which need not be searched for secrets."""
         alternatives = None
         if stored.alternatives is not None:
             alternatives = json.dumps({_clean(token): value for token, value in stored.alternatives.items()})

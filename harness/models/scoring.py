@@ -39,6 +39,36 @@ def from_tables(
     return TokenScores(tuple(ids), logprobs, tuple(dict(rank[:top]) for rank in ranked), read)
 
 
+_UNREAD = "\ufffd"
+_WIDEST = 16
+"""Characters that a token is taken to have at most where its text cannot be read."""
+
+
+def token_starts(text: str, pieces: Sequence[str]) -> tuple[int, ...] | None:
+    """The first character of each token of a text, from the tokens' own texts; None where these are not the text's.
+
+    A piece that is part of a character (or lost its first space) is fitted between its neighbours.
+    """
+    starts: list[int] = []
+    place = unread = 0
+    for piece in pieces:
+        if not piece or _UNREAD in piece:
+            starts.append(place)
+            unread += 1
+            continue
+        blank = len(text[place : place + _WIDEST]) - len(text[place : place + _WIDEST].lstrip())
+        last = place + (unread * _WIDEST or blank) + len(piece)
+        found = text.find(piece, place, last)
+        if found < 0 and place == 0:  # the space that some tokenizers put before a text
+            piece = piece.lstrip()
+            found = 0 if text.startswith(piece) else -1
+        if found < 0:
+            return None
+        starts.append(found)
+        place, unread = found + len(piece), 0
+    return tuple(starts) if unread or not text[place:].strip() else None
+
+
 class CannotScore:
     """`Model.score` of an engine that has no log-probabilities of a given text: refused, with those that can."""
 

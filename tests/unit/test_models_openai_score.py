@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,7 @@ from stub_server import MODEL, Reply, StubServer
 
 from harness.errors import DataError, ModelError
 from harness.models import load_model
+from harness.models.scoring import token_starts
 from harness.types import Message, TokenScores
 
 ASKED = (Message("user", "why"),)
@@ -65,6 +68,43 @@ def test_text_and_ids_are_scored_by_the_server(server: StubServer) -> None:
     by_ids = score(server, [97], top=1, asked=(*ASKED, Message("assistant", "so")))
     assert by_ids == TokenScores((97,), (-0.97,), ({3: -0.01},))
     assert server.seen[3].body["continue_final_message"] is True and server.count == 5
+
+
+def test_the_places_of_tokens_are_had_from_their_texts(server: StubServer) -> None:
+    """As vLLM tells them: each token's own text, of which a part of a character cannot be read."""
+
+    def placed(index: int, body: dict[str, Any]) -> Reply:
+        answer = json.loads(told(index, body).raw or b"")
+        for row in (answer["choices"][0]["prompt_logprobs"] if "choices" in answer else [])[1:]:
+            for token, entry in row.items():
+                entry["decoded_token"] = chr(int(token))
+        return Reply(raw=json.dumps(answer).encode())
+
+    assert score(server, "a cd").starts is None
+    server.choose = placed
+    assert score(server, "a cd").starts == (0, 1, 2, 3) and score(server, [97]).starts is None
+
+
+def test_tokens_of_any_cut_stand_where_they_are() -> None:
+    """Random cuts of texts' bytes, each decoded alone: most are placed, and whole pieces then stand where they are."""
+    rng, placed = random.Random(6), 0
+    parts = ("so ", "the ", "sum is ", "12", ". ", "é", "答案", "🙂", "\n\n", "a", "x^2 ", "  ")
+    for _ in range(500):
+        text = "".join(rng.choice(parts) for _ in range(rng.randint(1, 40)))
+        coded = text.encode()
+        cuts = sorted({0, len(coded), *(rng.randrange(len(coded)) for _ in range(rng.randint(0, 60)))})
+        pieces = [coded[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(cuts)]
+        found = token_starts(text, pieces)
+        if found is not None:
+            whole = [(at, piece) for at, piece in zip(found, pieces, strict=True) if "\ufffd" not in piece]
+            assert all(text.startswith(piece, at) for at, piece in whole) and list(found) == sorted(found)
+            placed += 1
+    assert placed > 400
+
+
+def test_tokens_that_lost_a_space_are_placed_and_others_are_not() -> None:
+    assert token_starts("so it is", (" so", "it", " is")) == (0, 3, 5)
+    assert token_starts("so it is", ("so", " was")) is None and token_starts("so it", ("so",)) is None
 
 
 def test_a_broken_connection_is_tried_again(server: StubServer) -> None:
