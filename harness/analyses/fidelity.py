@@ -173,12 +173,20 @@ def _texts(run: RunFolder) -> dict[tuple[str, int], str]:
 
 def _over_runs(rows: Sequence[Row]) -> Table:
     """Whether students that follow more are better, over runs."""
-    accuracy = np.array([[number(row, "accuracy", "value") for row in rows]], dtype=np.float64)
     found: list[Row] = []
     for name in ("agreement", "fidelity"):
-        values = np.array([[number(row, name, "value") for row in rows]], dtype=np.float64)
-        rho, tau = rank_correlations(values, accuracy)
-        found.append({"with": name, "spearman": float(rho[0]), "kendall": float(tau[0]), "runs": len(rows)})
+        pairs = [(number(row, name, "value"), number(row, "accuracy", "value")) for row in rows]
+        known = np.array([pair for pair in pairs if None not in pair], dtype=np.float64).reshape(-1, 2)
+        rho, tau = rank_correlations(known[None, :, 0], known[None, :, 1])
+        enough = len(known) >= _FEWEST_RUNS
+        found.append(
+            {
+                "with": name,
+                "spearman": float(rho[0]) if enough else None,
+                "kendall": float(tau[0]) if enough else None,
+                "runs": len(known),
+            }
+        )
     return Table("Rank correlation with accuracy, over students", _CORRELATIONS, tuple(found), ())
 
 
@@ -207,12 +215,12 @@ def _cell(values: Array, clusters: Sequence[str], name: str) -> Json:
     return mean_of(values[known], chosen, share=name in _SHARES)
 
 
-def _plain(title: str, key: str = "") -> Column:
-    return Column(
-        title,
-        lambda row: f"{number(row, key or title):.3f}" if number(row, key or title) is not None else "-",
-        right=True,
-    )
+def _plain(title: str, key: str, *, scale: float = 1.0, digits: int = 3) -> Column:
+    def show(row: Row) -> str:
+        value = number(row, key)
+        return "-" if value is None or math.isnan(value) else f"{scale * value:.{digits}f}"
+
+    return Column(title, show, right=True)
 
 
 _COLUMNS = (
@@ -220,7 +228,7 @@ _COLUMNS = (
     measured("accuracy [%]", "accuracy"),
     measured("agrees with teacher [%]", "agreement"),
     measured("fidelity, BLEU [%]", "fidelity"),
-    Column("corpus BLEU [%]", lambda row: f"{100 * (number(row, 'corpus_bleu') or 0.0):.1f}", right=True),
+    _plain("corpus BLEU [%]", "corpus_bleu", scale=100.0, digits=1),
     column("texts", right=True),
 )
 _ALIKE_COLUMNS = (

@@ -111,6 +111,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[s
         same = variant in ("teacher", "copy") or (variant == "half" and number % 2 == 0)
         answer = asked.problem.target if same else "-1"
         said = "I think of the two numbers first" if variant != "reverse" else "first numbers two the of think I"
+        if variant == "mute":
+            return Completion("", "stop")
         return Completion(f"{said}. The final answer is \\boxed{{{answer}}}.", "stop")
 
     monkeypatch.setattr(MockModel, "reply", planted)
@@ -173,3 +175,18 @@ def test_next_tokens_of_runs(world: tuple[Path, dict[str, str], list[Student]]) 
         ran = asked(student, teacher)
         assert ran.exit_code == 2 and said in ran.stderr, ran.stderr
     assert sum(one.asked for one in made[count:]) == 1  # kept of the student, and the teacher's first
+
+
+def test_a_student_without_a_text_has_no_fidelity(world: tuple[Path, dict[str, str], list[Student]]) -> None:
+    results, runs, _ = world
+    ran = command("run", "--suite", "synth_easy", "--model", "mock:gold", "--model-arg", "variant=mute",
+                  "--limit", 12, "--results-dir", results, "--quiet")  # fmt: skip
+    assert ran.exit_code == 0, ran.stderr
+    (mute,) = {path.name for path in (results / "runs").iterdir()} - {*runs.values()}
+    told = (mute, runs["copy"], runs["half"])
+    ran = command("analyze", "fidelity", *told, "--teacher", runs["teacher"], "--results-dir", results, "--json")
+    found = json.loads(ran.stdout)
+    row = found["rows"][0]
+    assert row["texts"] == 0 and row["fidelity"]["value"] is None and row["corpus_bleu"] is None
+    agreement, fidelity = found["tables"][-1]["rows"]
+    assert (agreement["runs"], fidelity["runs"], fidelity["spearman"]) == (3, 2, None)
