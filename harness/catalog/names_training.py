@@ -13,6 +13,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "What is wrong in a solution, and it put right (lema, tailored).",
         ),
         "notes": ("backends.makers.notes:Notes", "What is to be learnt from wrong solutions (NesyCD)."),
+        "knowledge": ("backends.makers.knowledge:Knowledge", "General rules behind solutions: data for lorid."),
         "shorten": ("backends.makers.shorten:Shorten", "Rewrite responses to the length that their problems deserve."),
         "perspectives": (
             "backends.makers.perspectives:Perspectives",

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from backends.templates import asked, load_template
+from backends.templates import Template, asked, load_template
 from harness.reasoning import with_answer
 from harness.systems.base import MAIN, Asking, Assembly, PartFailed, System, assemble, calls_of, together
 from harness.systems.samples import SampleOptions
@@ -46,6 +46,13 @@ class LoridOptions(SampleOptions):
             raise ValueError("knowledge and reason must be specs of models")
 
 
+def own_templates() -> tuple[Template, Template]:
+    """How knowledge is asked for, and how a question is put with it: in training as here."""
+    prompts = Path(__file__).with_name("prompts")
+    about = load_template("lorid_knowledge", ("question",), prompts / "lorid_knowledge.toml")
+    return about, load_template("lorid_reason", ("question", "knowledge"), prompts / "lorid_reason.toml")
+
+
 def build(rest: str, options: Mapping[str, str]) -> Lorid:
     """The engine's entry; asks nothing. Raises `ConfigError`, and what making the models raises."""
     return Lorid(assemble("lorid", rest, options, LoridOptions, number=("iterations", 20, 1), others=Lorid.roles))
@@ -60,9 +67,7 @@ class Lorid(System[LoridOptions]):
 
     def __init__(self, parts: Assembly[LoridOptions]) -> None:
         super().__init__(parts)
-        prompts = Path(__file__).with_name("prompts")
-        self._about = load_template("lorid_knowledge", ("question",), prompts / "lorid_knowledge.toml")
-        self._with = load_template("lorid_reason", ("question", "knowledge"), prompts / "lorid_reason.toml")
+        self._about, self._with = own_templates()
         self._voting = Voting()
 
     def most(self) -> int:
