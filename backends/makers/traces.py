@@ -94,8 +94,9 @@ class Traces(Maker):
     """Let a teacher answer training prompts N times and keep what the grader finds right (rejection sampling).
 
     Prompts whose answer nothing can check are kept as they come, marked unverified. Wrong completions become the
-    negatives of right ones; problems never solved stand in <out>.unsolved.jsonl for `harness data dual`. Test problems
-    of a suite are refused: a model trained on them can no longer be evaluated by it.
+    negatives of right ones (<out>.pairs.jsonl has those with one, for dpo); problems never solved stand in
+    <out>.unsolved.jsonl for `harness data dual`. Test problems of a suite are refused: a model trained on them can no
+    longer be evaluated by it.
 
     \b
     harness data traces --teacher openai:my-teacher --suite synth_easy --n 4 -o traces.jsonl
@@ -122,7 +123,7 @@ class Traces(Maker):
 
     name = "traces"
     takes_files = False
-    sets = ("unsolved",)
+    sets = ("unsolved", "pairs")
 
     @classmethod
     def usual(cls, given: Mapping[str, Any]) -> Sampling:
@@ -192,8 +193,9 @@ class Traces(Maker):
                 bare = TrainRecord(id=record.id, prompt=record.prompt, task=record.task, gold=record.gold, meta=meta)
                 unsolved.append(replace(bare, rejected=wrong[0], negatives=wrong))
         counts["kept"] = len(verified) + len(unverified)
+        sets = {"unsolved": tuple(unsolved), "pairs": tuple(one for one in verified if one.rejected)}
         note = _NOT_CHECKED if self.prompts is not None else ""
-        return Made((*verified, *unverified), tally(counts, _ORDER), {"unsolved": tuple(unsolved)}, note=note)
+        return Made((*verified, *unverified), tally(counts, _ORDER), sets, note=note)
 
     def _graded(self, answered: Mapping[str, Sequence[Completion]]) -> dict[str, list[str]]:
         """Record -> the verdict on each completion, of the records that have something to check them with.

@@ -87,7 +87,7 @@ def count_votes(
     """
     by_answer: dict[str, list[int]] = {}
     for number, completion in enumerate(completions):
-        if (answer := _answer(problem, completion)) is not None:
+        if (answer := answer_of(problem, completion)) is not None:
             by_answer.setdefault(answer, []).append(number)
     votes: dict[str, set[int]] = {}
     failed: dict[int, str] = {}
@@ -115,7 +115,8 @@ def _same(name: str, first: str, answer: str, pool: GradingPool) -> bool:
     return (score or pool.submit(name, first, answer).result()).value == 1.0
 
 
-def _answer(problem: Problem, completion: Completion) -> str | None:
+def answer_of(problem: Problem, completion: Completion) -> str | None:
+    """What the problem's grader reads as the answer; None if it reads none."""
     text = with_answer(completion).answer_text
     if text is None:
         return None

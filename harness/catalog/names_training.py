@@ -14,6 +14,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "notes": ("backends.makers.notes:Notes", "What is to be learnt from wrong solutions (NesyCD)."),
         "knowledge": ("backends.makers.knowledge:Knowledge", "General rules behind solutions: data for lorid."),
+        "harder": ("backends.makers.harder:Harder", "Harder questions from failed ones, solved twice (Socratic-Zero)."),
         "shorten": ("backends.makers.shorten:Shorten", "Rewrite responses to the length that their problems deserve."),
         "perspectives": (
             "backends.makers.perspectives:Perspectives",

@@ -40,6 +40,7 @@ def test_traces_keep_right_ones_and_say_what_became_of_the_rest() -> None:
     assert kept.meta == {
         "grader": "integer", "level": 2, "teacher": "t", "problem": "a", "attempt": 0, "verified": True,
     }  # fmt: skip
+    assert made.others["pairs"] == (kept,)
     (unsolved,) = made.others["unsolved"]
     assert (unsolved.id, unsolved.response, unsolved.rejected, unsolved.negatives) == ("b", None, WRONG, (WRONG,))
     assert unsolved.meta["grader"] == "integer" and unsolved.gold == "20"
