@@ -76,3 +76,18 @@ def test_a_chain_that_is_killed_goes_on_to_the_same_end(tmp_path: Path) -> None:
     assert [(row["step"], row["output"], row["scores"]) for row in again] == [
         (row["step"], row["output"], row["scores"]) for row in whole
     ]
+
+
+def test_a_packaged_chain_from_end_to_end(tmp_path: Path) -> None:
+    """Equal samples of the mock teacher: two of its trainings come to one model, which is evaluated once."""
+    words = [sys.executable, "-m", "harness", "chain", "dasd", "--results-dir", str(tmp_path), "--json", "--quiet"]
+    given = {"student": "tiny", "teacher": "mock:gold", "train_suite": "synth_easy", "limit": "8", "budget": "500tok"}
+    given |= {"suite": "synth_easy", "evaluate_limit": "2"}
+    words += [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
+    rows = outcome(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+    assert [row["step"] for row in rows] == ["cool", "warm", "first", "second", "warm_only", "score"]
+    made = {row["step"]: row["output"] for row in rows}
+    assert made["first"] == made["warm_only"] != made["second"]
+    again = outcome(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+    assert {row["state"] for row in again} == {"done before"}
+    assert {row["step"]: row["output"] for row in again} == made
