@@ -1,16 +1,18 @@
 """SYNTH: the embedded world as a benchmark: five levels, bare arithmetic and word problems, whole-number answers.
 
 It needs no data and no network, and its problems are in no training corpus. Levels 1 and 2 are within reach of a
-135M model, level 5 is not: so one suite shows learning at every size. `synth_easy` is its part for a quick look.
+135M model, level 5 is not: so one suite shows learning at every size. `synth_easy` is its part for a quick look,
+`synth_long` what no training split holds: chains longer than any level's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 from harness.suites._render import open_problem, text
-from harness.synth import INSTRUCTION, LEVELS, Level, Split, build, generate, render
+from harness.synth import INSTRUCTION, LEVELS, Level, Split, SynthProblem, build, generate, render
+from harness.synth.longer import longer
 from harness.types import DataRef, Json, Problem, Sampling, Suite
 
 SEED = 0
@@ -20,20 +22,26 @@ SPLIT: Split = "test"
 @cache
 def _rows(levels: tuple[Level, ...], per_level: int) -> tuple[Mapping[str, Json], ...]:
     """The first problems of each level's test stream, as normalised rows; a comparison loads them for every member."""
-    return tuple(
-        {
-            "id": problem.id,
-            "level": level,
-            "family": problem.family,
-            "template": problem.template,
-            "question": problem.question,
-            "answer": str(problem.answer),
-            "reference": render(build(problem, "plain"), "plain", boxed=False),
-            "steps": len(problem.subproblems),
-        }
-        for level in levels
-        for problem in generate(SEED, level, per_level, SPLIT)
-    )
+    return tuple(_row(problem) for level in levels for problem in generate(SEED, level, per_level, SPLIT))
+
+
+@cache
+def _long_rows(count: int) -> tuple[Mapping[str, Json], ...]:
+    """The first long problems as normalised rows."""
+    return tuple(_row(problem) for problem in longer(SEED, count))
+
+
+def _row(problem: SynthProblem) -> Mapping[str, Json]:
+    return {
+        "id": problem.id,
+        "level": problem.level,
+        "family": problem.family,
+        "template": problem.template,
+        "question": problem.question,
+        "answer": str(problem.answer),
+        "reference": render(build(problem, "plain"), "plain", boxed=False),
+        "steps": len(problem.subproblems),
+    }
 
 
 def _render(row: Mapping[str, Json], seed: int) -> Problem:
@@ -47,16 +55,19 @@ def _render(row: Mapping[str, Json], seed: int) -> Problem:
     )
 
 
-def _suite(name: str, summary: str, levels: tuple[Level, ...], per_level: int, max_tokens: int, sha256: str) -> Suite:
+Rows = tuple[Mapping[str, Json], ...]
+
+
+def _suite(name: str, summary: str, rows: int, generate: Callable[[], Rows], max_tokens: int, sha256: str) -> Suite:
     return Suite(
         name=name,
         version="1",
         summary=summary,
         data=DataRef(
             files=(),
-            rows=len(levels) * per_level,
+            rows=rows,
             sha256=sha256,
-            generate=lambda: _rows(levels, per_level),
+            generate=generate,
         ),
         render=_render,
         grader="integer",
@@ -71,16 +82,24 @@ def _suite(name: str, summary: str, levels: tuple[Level, ...], per_level: int, m
 SYNTH = _suite(
     "synth",
     "generated arithmetic and word problems, 100 of each of 5 levels",
-    LEVELS,
-    100,
+    500,
+    lambda: _rows(LEVELS, 100),
     512,
     "8a744896f1e2a239f0d138d16257e016b681393ddc607f3d6cfa28900ccd8804",
 )
 SYNTH_EASY = _suite(
     "synth_easy",
     "levels 1 and 2 of synth, 50 problems of each",
-    (1, 2),
-    50,
+    100,
+    lambda: _rows((1, 2), 50),
     256,
     "381c3d15d6954adb55c44cea9b6d7e6017d0714d0a8d7624164f87080c2180a8",
+)
+SYNTH_LONG = _suite(
+    "synth_long",
+    "out of distribution: 100 problems of 9 to 12 steps, more than any level of synth",
+    100,
+    lambda: _long_rows(100),
+    1024,
+    "aa66be526c7b96ca40545ab503647bc41e349a81ecdf4272300a77f91d079658",
 )

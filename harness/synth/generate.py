@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from harness.errors import DataError, UnknownName
-from harness.synth.draft import SIZES, Draft, Redraw
+from harness.synth.draft import SIZES, Draft, Redraw, Size
 from harness.synth.expressions import Op
 from harness.synth.records import FAMILIES, LEVELS, SPLITS, Family, Level, Operand, Split, SubProblem, SynthProblem
 from harness.synth.rng import Rng, digest
 from harness.synth.stories import STORIES
 
+Story = Callable[[Draft, int], str]
 ASKS = ("What is {}?", "Compute {}.", "Calculate {}.", "Work out {}.", "Find the value of {}.")
 _WORDS: dict[Op, str] = {"+": "sum", "-": "difference", "*": "product", "/": "quotient"}
 _RANKS: dict[Op, int] = {"+": 1, "-": 1, "*": 2, "/": 2}
@@ -113,7 +114,25 @@ def _draw(rng: Rng, level: Level, family: Family) -> SynthProblem | None:
     """A problem of any split; None if a story found no usable numbers."""
     size = SIZES[level]
     story, steps = (expression, range(1, 9)) if family == "arithmetic" else rng.pick(_STORIES[level])
-    fitting = [count for count in steps if size.steps[0] <= count <= size.steps[1]]
+    told = tell(rng, size, story, [count for count in steps if size.steps[0] <= count <= size.steps[1]], family)
+    if told is None:
+        return None
+    template, question, subs = told
+    split = split_of(template, subs)
+    return SynthProblem(
+        question_id(str(level), question), level, family, template, split, question, subs[-1].answer, subs
+    )
+
+
+def question_id(prefix: str, question: str) -> str:
+    """An id that depends on the question only: the same in every seed."""
+    return f"synth-{prefix}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
+
+
+def tell(
+    rng: Rng, size: Size, story: Story, fitting: Sequence[int], family: Family
+) -> tuple[str, str, tuple[SubProblem, ...]] | None:
+    """Template, question and sub-problems of a story of one of those lengths; None if it found no usable numbers."""
     for _ in range(_TRIES):
         draft = Draft(rng=rng, size=size, least=0 if family == "arithmetic" else 2)
         try:
@@ -124,10 +143,7 @@ def _draw(rng: Rng, level: Level, family: Family) -> SynthProblem | None:
             continue
         if family == "word":
             draft.say(draft.subs[-1].question)
-        question, subs = " ".join(draft.sentences), tuple(draft.subs)
-        problem_id = f"synth-{level}-{hashlib.sha256(question.encode()).hexdigest()[:12]}"
-        split = split_of(template, subs)
-        return SynthProblem(problem_id, level, family, template, split, question, subs[-1].answer, subs)
+        return template, " ".join(draft.sentences), tuple(draft.subs)
     return None
 
 

@@ -21,7 +21,8 @@ def value(problem: Problem, text: str) -> float | None:
 
 
 @pytest.mark.parametrize(
-    ("name", "per_level"), [("synth", {level: 100 for level in LEVELS}), ("synth_easy", {1: 50, 2: 50})]
+    ("name", "per_level"),
+    [("synth", {level: 100 for level in LEVELS}), ("synth_easy", {1: 50, 2: 50}), ("synth_long", {3: 100})],
 )
 def test_the_suite_is_what_is_pinned(name: str, per_level: dict[int, int]) -> None:
     problems = load_problems(load_suite(name), None, seed=0, limit=None)
