@@ -12,6 +12,7 @@ from functools import cache
 
 from harness.suites._render import open_problem, text
 from harness.synth import INSTRUCTION, LEVELS, Level, Split, SynthProblem, build, generate, render
+from harness.synth.distract import distracted
 from harness.synth.longer import longer
 from harness.types import DataRef, Json, Problem, Sampling, Suite
 
@@ -29,6 +30,14 @@ def _rows(levels: tuple[Level, ...], per_level: int) -> tuple[Mapping[str, Json]
 def _long_rows(count: int) -> tuple[Mapping[str, Json], ...]:
     """The first long problems as normalised rows."""
     return tuple(_row(problem) for problem in longer(SEED, count))
+
+
+@cache
+def _distract_rows(per_level: int, facts: int) -> tuple[Mapping[str, Json], ...]:
+    """Word problems of levels 1 to 4, each clean and with irrelevant facts; "twin" is the clean one's id."""
+    clean = [problem for level in LEVELS[:4] for problem in generate(SEED, level, per_level, SPLIT, "word")]
+    sides = [(problem, told, n) for problem in clean for told, n in ((problem, 0), (distracted(problem, facts), facts))]
+    return tuple({**_row(told), "facts": n, "twin": problem.id} for problem, told, n in sides)
 
 
 def _row(problem: SynthProblem) -> Mapping[str, Json]:
@@ -51,7 +60,7 @@ def _render(row: Mapping[str, Json], seed: int) -> Problem:
         question="question",
         instruction=INSTRUCTION,
         reference=text(row, "reference"),
-        meta={key: row[key] for key in ("level", "family", "template", "steps")},
+        meta={key: row[key] for key in ("level", "family", "template", "steps", "facts", "twin") if key in row},
     )
 
 
@@ -102,4 +111,12 @@ SYNTH_LONG = _suite(
     lambda: _long_rows(100),
     1024,
     "aa66be526c7b96ca40545ab503647bc41e349a81ecdf4272300a77f91d079658",
+)
+SYNTH_DISTRACT = _suite(
+    "synth_distract",
+    "100 word problems, each clean and with two irrelevant facts",
+    200,
+    lambda: _distract_rows(25, 2),
+    512,
+    "24798caf6e93646ed8d5cb08d12789d20cbe4528b7ad64f20e76b55d2176ace8",
 )
