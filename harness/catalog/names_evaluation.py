@@ -26,6 +26,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "mt_bench": ("harness.suites.mt_bench:MT_BENCH", "MT-Bench, 80 questions of two turns, judged from 1 to 10"),
         "synth": ("harness.suites.synth:SYNTH", "generated arithmetic and word problems of known structure"),
+        "synth_choice": (
+            "harness.suites.synth_choice:SYNTH_CHOICE",
+            "multiple choice: wrong options from natural mistakes",
+        ),
         "synth_distract": ("harness.suites.synth:SYNTH_DISTRACT", "word problems, clean and with irrelevant facts"),
         "synth_easy": ("harness.suites.synth:SYNTH_EASY", "levels 1 and 2 of synth, 100 problems: the quick look"),
         "synth_long": ("harness.suites.synth:SYNTH_LONG", "out of distribution: synth with chains of 9 to 12 steps"),
