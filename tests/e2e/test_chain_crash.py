@@ -85,7 +85,17 @@ def test_a_packaged_chain_from_end_to_end(tmp_path: Path) -> None:
     given |= {"suite": "synth_easy", "evaluate_limit": "2"}
     words += [word for name, value in given.items() for word in ("--set", f"{name}={value}")]
     rows = outcome(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
-    assert [row["step"] for row in rows] == ["cool", "warm", "first", "second", "warm_only", "score"]
+    assert [row["step"] for row in rows] == [
+        "cool",
+        "warm",
+        "first",
+        "second",
+        "own",
+        "ended",
+        "third",
+        "warm_only",
+        "score",
+    ]
     made = {row["step"]: row["output"] for row in rows}
     assert made["first"] == made["warm_only"] != made["second"]
     again = outcome(subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
