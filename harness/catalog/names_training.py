@@ -15,6 +15,9 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "notes": ("backends.makers.notes:Notes", "What is to be learnt from wrong solutions (NesyCD)."),
         "knowledge": ("backends.makers.knowledge:Knowledge", "General rules behind solutions: data for lorid."),
         "harder": ("backends.makers.harder:Harder", "Harder questions from failed ones, solved twice (Socratic-Zero)."),
+        "paths": ("backends.makers.guided:PathTraces", "Traces with paths of a knowledge graph at hand (fs1)."),
+        "mixed": ("backends.makers.guided:MixedTraces", "English chains that keep a language's terms (KO-REAson)."),
+        "clean": ("backends.makers.clean:Clean", "Leave out garbage, duplicates and near-duplicates (CCI4.0)."),
         "shorten": ("backends.makers.shorten:Shorten", "Rewrite responses to the length that their problems deserve."),
         "perspectives": (
             "backends.makers.perspectives:Perspectives",
