@@ -19,7 +19,7 @@ from harness.types import Json
 
 Precision = Literal["auto", "float32", "bf16"]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "epoch_decay"]
-Stoppable = Literal["hacking", "collapse", "length", "leak"]
+Stoppable = Literal["hacking", "collapse", "length", "hockey_stick", "leak"]
 
 
 _MOST = 2**31 - 1

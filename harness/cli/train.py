@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--stop-on",
     multiple=True,
-    type=click.Choice(["hacking", "collapse", "length", "leak"]),
+    type=click.Choice(["hacking", "collapse", "length", "hockey_stick", "leak"]),
     help="End a training on what the student writes at an alarm of this kind (docs/training.md); else it is only told.",
 )
 @click.option(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from backends.config import Stoppable
 from backends.rollouts.alarms import FLAT_STOP, FLAT_WARN, WINDOW, Alarms, Series, Sign
 from backends.rollouts.cutting import CUT_OFF
 from backends.rollouts.monitor import advantage_numbers, effective_share, part_numbers, staleness, text_numbers
@@ -299,6 +300,20 @@ def test_a_planted_fault_is_told_once(key: str) -> None:
     assert sign.fatal == (key in ("unscored", "flat/stop", "sampler"))
     if key == "hacking/format":
         assert step < 40
+
+
+@pytest.mark.parametrize("kind", get_args(Stoppable))
+def test_a_training_can_be_ended_at_each_kind_that_may_be_named(kind: Stoppable) -> None:
+    """A hockey stick at its dip: when the reward is back there is nothing left to save."""
+    key = next(key for key in ("dip", *PLANTED) if key.startswith("dip" if kind == "hockey_stick" else kind))
+    plant, rng, alarms = PLANTED[key][0], np.random.default_rng(0), Alarms(60, (kind,), privileged=True)
+    for step in range(60):
+        numbers = clean(step, rng)
+        signs = alarms.see(step, numbers | plant(step, numbers, rng))
+        if alarms.stopped is not None:
+            break
+    assert alarms.stopped == kind and [sign.kind for sign in signs] == [kind]
+    assert kind != "hockey_stick" or signs[0].key == "dip"
 
 
 @pytest.mark.parametrize("seed", range(10))
