@@ -17,24 +17,30 @@ from torch import Tensor
 
 from harness.errors import ConfigError, DataError
 
-Scale = Literal["sample", "population", "off", "batch", "mean"]
+Scale = Literal["sample", "population", "off", "batch", "task", "mean"]
 """What a reward's distance from its group's mean is divided by: the group's standard deviation over n - 1 or n (plus
-1e-4), nothing (Dr. GRPO), that of all rewards of the generation, or the group's mean (MaxRL)."""
+1e-4), nothing (Dr. GRPO), that of all rewards of the generation, that of all of its task (Chem-R: a task with a wide
+range does not drown the others), or the group's mean (MaxRL)."""
 
 _EPSILON = 1e-4
 """TRL's and the RLKD authors' own: beside a standard deviation of .5 it is nothing, and it bounds a nearly flat one."""
 
 
-def advantages(rewards: Sequence[Tensor], scale: Scale = "sample") -> list[Tensor]:
+def advantages(rewards: Sequence[Tensor], scale: Scale = "sample", tasks: Sequence[str] = ()) -> list[Tensor]:
     """The advantages (G,) of each group's rewards (G,), NaN where a completion is dropped.
 
-    Raises DataError for `scale="mean"` with a mean that is negative: it would turn the sign around.
+    `tasks`: each group's, for `scale="task"`; without them all groups are of one task, and it is "batch". Raises
+    DataError for `scale="mean"` with a mean that is negative: it would turn the sign around.
     """
     if scale not in get_args(Scale):
         raise ConfigError(f"unknown scale {scale!r}; choose one of {', '.join(get_args(Scale))}")
     groups = [group.double() for group in rewards]
-    everything = torch.cat([_scored(group) for group in groups]) if groups else torch.zeros(0, dtype=torch.float64)
-    return [_advantages(group, scale, everything) for group in groups]
+    named = tasks if scale == "task" and tasks else [""] * len(groups)
+    scored: dict[str, list[Tensor]] = {}
+    for task, group in zip(named, groups, strict=True):
+        scored.setdefault(task, []).append(_scored(group))
+    together = {task: torch.cat(found) for task, found in scored.items()}
+    return [_advantages(group, scale, together[task]) for task, group in zip(named, groups, strict=True)]
 
 
 def normalised_sum(parts: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
@@ -69,7 +75,7 @@ def _advantages(group: Tensor, scale: Scale, everything: Tensor) -> Tensor:
         if scored.mean() < 0:
             raise DataError(f"scale 'mean' needs rewards of at least 0; a group has the mean {float(scored.mean()):g}")
         return distance / (scored.mean() + _EPSILON)
-    if scale == "batch":
+    if scale in ("batch", "task"):
         return distance / (everything.std() + _EPSILON)
     return distance / (scored.std(correction=int(scale == "sample")) + _EPSILON)
 

@@ -110,7 +110,8 @@ def group_credit(scale: Scale, *, verified: bool = False, parts: Mapping[str, fl
 
     def credit(groups: Sequence[RolloutGroup], step: Step) -> list[list[Credited]]:
         if parts is None:
-            worth = advantages([_row(mark.value for mark in group.marks) for group in groups], scale)
+            rewards = [_row(mark.value for mark in group.marks) for group in groups]
+            worth = advantages(rewards, scale, [group.record.task for group in groups])
         else:
             weights = torch.tensor([*parts.values()], dtype=torch.float64)
             worth = normalised_sum([_parts(group, parts) for group in groups], weights)

@@ -40,6 +40,23 @@ def test_batch_scale_has_the_groups_means_and_one_deviation() -> None:
     assert found[1] == pytest.approx([1.5 / std, -1.5 / std])
 
 
+def test_task_scale_has_the_groups_means_and_a_deviation_for_each_task() -> None:
+    """By hand: task a has rewards 1, 0, 1, 0 (deviation 1 / sqrt 3), task b 40, 0, NaN (deviation 40 / sqrt 2)."""
+    rewards = [torch.tensor(group) for group in ([1.0, 0], [40.0, 0, NONE], [1.0, 0])]
+    first, wide, last = (group.tolist() for group in advantages(rewards, "task", ["a", "b", "a"]))
+    assert first == last == pytest.approx([s * 0.5 / (1 / math.sqrt(3) + 1e-4) for s in (1, -1)])
+    assert wide[:2] == pytest.approx([s * 20 / (40 / math.sqrt(2) + 1e-4) for s in (1, -1)]) and math.isnan(wide[2])
+
+
+def test_task_scale_of_one_task_is_batch_and_of_tasks_of_one_group_is_sample() -> None:
+    rewards = [torch.tensor(group) for group in ([1.0, 0, 0.5], [5.0, 2, NONE], [3.0, 3, 3])]
+    for tasks, other in ((["a"] * 3, "batch"), ([], "batch"), (["a", "b", "c"], "sample")):
+        for found, right in zip(advantages(rewards, "task", tasks), advantages(rewards, other), strict=True):  # type: ignore[arg-type]
+            torch.testing.assert_close(found, right, rtol=0, atol=0, equal_nan=True)
+    for found, right in zip(advantages(rewards, "off", ["a", "b", "c"]), advantages(rewards, "off"), strict=True):
+        assert torch.equal(found.nan_to_num(9), right.nan_to_num(9))
+
+
 @pytest.mark.parametrize("scale", get_args(Scale))
 def test_a_reward_that_is_none_is_not_in_the_statistics_and_never_zero(scale: Scale) -> None:
     (with_none,) = of([1, NONE, 0, 0], scale=scale)

@@ -301,6 +301,17 @@ def test_credit_of_a_group() -> None:
     assert not any(credit.keep for credit in alone)  # one compares with nobody
 
 
+def test_credit_by_task_reads_the_records_tasks() -> None:
+    def of(task: str, *values: float) -> RolloutGroup:
+        made = group(*values)
+        return dataclasses.replace(made, record=dataclasses.replace(made.record, task=task))
+
+    groups = [of("yield", 100, 0), of("name", 1, 0)]
+    by_task, together = (group_credit(scale)(groups, STEP) for scale in ("task", "batch"))
+    (first, second), (wide, drowned) = ([row[0].numbers["advantage"] for row in rows] for rows in (by_task, together))
+    assert first == pytest.approx(second, rel=1e-3) and wide > 50 * drowned
+
+
 def test_credit_without_a_verifier_is_told_where_it_is_asked_for() -> None:
     unknown = group(1, 0, correct=(None, None))
     assert all(credit.keep for credit in group_credit("sample")([unknown], STEP)[0])
