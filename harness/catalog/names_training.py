@@ -30,6 +30,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "rationales": ("backends.makers.cotd:Rationales", "Let a teacher think, and not answer (CoTD-PO)."),
         "candidates": ("backends.makers.cotd:Candidates", "Let a student answer given those thoughts, with rewards."),
         "structure": ("backends.makers.structure:StepLists", "Cut paths of reasoning into steps, checked (RLKD)."),
+        "protocols": ("backends.makers.protocols:Protocols", "Mine a protocol of steps, write chains by it (Chem-R)."),
         "endings": ("backends.makers.endings:Endings", "Let the teacher end what the student began (DASD)."),
         "steps": ("backends.makers.steps:Steps", "Label steps by how often it ends well from there (Fin-PRM)."),
         "verdicts": (

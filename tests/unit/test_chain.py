@@ -28,7 +28,7 @@ options = { levels = "{level}", per_level = 8 }
 
 def test_the_chains_of_the_papers_are_there() -> None:
     offline = {"zephyr", "edit-krsl", "cotd-po-rounds", "tailored-rounds", "dasd", "nesycd", "socratic-zero"}
-    assert offline | {"rlkd-path", "fevo", "bai"} <= set(chains())
+    assert offline | {"rlkd-path", "fevo", "bai", "chem-r"} <= set(chains())
 
 
 def written(folder: Path, text: str) -> str:
