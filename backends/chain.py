@@ -49,6 +49,8 @@ CHAINS = FOLDER / "chains"
 MAX_STEPS = 200
 """After rounds are written out."""
 _KEYS = ("name", *KINDS, "inputs", "options", "settings", "models")
+OWN_OPTIONS = ("help", "out", "results_dir", "dry_run", "json", "format", "quiet", "force", "probe")
+"""Options of its commands that are the chain's own affair."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 LEFT_OUT = "-"
 """Value of an input that nobody gave."""
@@ -168,7 +170,12 @@ def _step(table: Mapping[str, Any], where: str) -> RecipeStep:
             raise ConfigError(f"{where} ({name}) evaluates nothing: it needs suites and models")
     else:
         what, inputs = typed(table[kind], str, f"{where}: {kind}"), _texts(table.get("inputs", []), f"{where}: inputs")
+    for word in inputs:
+        if word.startswith("-"):
+            raise ConfigError(f"{where} ({name}): the input {word!r} is no file and no model: options have a table")
     options, settings = (_table(table.get(key, {}), f"{where}: {key}") for key in ("options", "settings"))
+    if own := [key for key in options if key.replace("-", "_") in OWN_OPTIONS]:
+        raise ConfigError(f"{where} ({name}) cannot have the option {own[0]!r}: that is said of the whole chain")
     return RecipeStep(name, kind, what, inputs, options, settings)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from harness.metrics.passk import unbiased
 from harness.report.table import Column, Row, Table, column, number
 from harness.report.text import p_value
 from harness.run.folder import RunFolder
+from harness.stats.multiple import holm
 from harness.stats.paired import paired_differences
 from harness.stats.standard_errors import Array
 
@@ -76,6 +78,8 @@ class Difficulty(Analysis):
         bins = np.array([bin_of(_rate(board, 0, problem, even=True)) for problem in board.problems])
         half = min(k, before // 2)
         by_bin = [row for place in range(1, len(runs)) for row in _by_bin(board, place, bins, half)]
+        corrected = holm([cast("float", row["p"]) for row in by_bin])
+        by_bin = [{**row, "p_holm": p} for row, p in zip(by_bin, corrected, strict=True)]
         moved = [row for place in range(1, len(runs)) for row in _moves(board, place, bins)]
         suite = runs[0].result.suite
         return [
@@ -173,7 +177,7 @@ def _changes(k: int) -> tuple[Column, ...]:
         measured("before [%]", "before"),
         measured("after [%]", "after"),
         measured("change", "change", signed=True),
-        Column("p", lambda row: p_value(number(row, "p")), right=True),
+        Column("p (Holm)", lambda row: p_value(number(row, "p_holm")), right=True),
         measured(f"pass@{k} before [%]", "pass_before"),
         measured("after [%]", "pass_after"),
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from harness.report.table import Column, Row, Table, column, number
 from harness.report.text import count, p_value
 from harness.run.directions import described_in
 from harness.run.folder import RunFolder, find_run
+from harness.stats.multiple import holm
 from harness.stats.paired import paired_differences
 from harness.stats.resampling import cluster_intervals, ratio
 from harness.stats.standard_errors import Array
@@ -60,7 +62,8 @@ class TeacherPanel(Analysis):
             {"student": board.names[place], "run": run.name, **_row(board, place), **_trained(run, context)}
             for place, run in enumerate(runs, 2)
         ]
-        for row in rows:
+        for row, p in zip(rows, holm([cast("float", row["p"]) for row in rows]), strict=True):
+            row["p_holm"] = p
             gained, tokens = number(row, "delta", "value"), number(row, "train_tokens")
             worth = tokens is not None and gained is not None and gained > 0
             row["tokens_per_point"] = tokens / (100 * gained) if worth else None  # type: ignore[operator]
@@ -179,7 +182,7 @@ _COLUMNS = (
     column("student"),
     measured("accuracy [%]", "accuracy"),
     measured("vs base", "delta", signed=True),
-    Column("p", lambda row: p_value(number(row, "p")), right=True),
+    Column("p (Holm)", lambda row: p_value(number(row, "p_holm")), right=True),
     measured("gap recovered [%]", "recovered"),
     Column("gained", lambda row: str(row["gained"]), right=True),
     Column("lost", lambda row: f"{row['lost']} of {row['base_solved']}", right=True),

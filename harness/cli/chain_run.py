@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ class StepDone:
     """A step and what came of it."""
 
     step: RecipeStep
+    what: str
+    """Its kind and what it makes or asks, with the user's inputs."""
     command: str
     """As a shell would have it."""
     state: str
@@ -87,8 +90,9 @@ class ChainRun:
                 known = False  # what follows reads what is not there yet
                 self._values |= self._stand_ins(step)
             out = self._file(step, key) if key else self.folder / f"{step.name}.jsonl"
-            words = shlex.join(["harness", *self._arguments(step, self._values, out)])
-            found.append(StepDone(step, words, "to do" if done is None else "done", _output(done)))
+            with self._named(step, len(found) + 1):
+                words = shlex.join(["harness", *self._arguments(step, self._values, out)])
+            found.append(self._told(step, words, "to do" if done is None else "done", done))
         return found
 
     def carry_out(self) -> list[StepDone]:
@@ -98,19 +102,23 @@ class ChainRun:
 
     def _carry(self, step: RecipeStep, number: int) -> StepDone:
         key = self._key(step)
-        arguments = self._arguments(step, self._values, self._file(step, key))
+        with self._named(step, number):
+            arguments = self._arguments(step, self._values, self._file(step, key))
         words, title = shlex.join(["harness", *arguments]), f"step {number} of {len(self.chain.steps)}, {step.name}"
         if (done := self._stored(step, key)) is not None:
             self._say(f"{title}: done before")
             self._keep(step, done)
-            return StepDone(step, words, "done before", _output(done), tuple(done.get("scores", ())))
+            return self._told(step, words, "done before", done)
         self._say(f"{title}: {words}")
         started = time.monotonic()
         with self._named(step, number):
             done = self._output_of(step, _call(arguments), self._file(step, key))
         write_atomically(self._mark(step, key), json.dumps(done, indent=1) + "\n")
         self._keep(step, done)
-        return StepDone(step, words, "done", _output(done), tuple(done.get("scores", ())), time.monotonic() - started)
+        return replace(self._told(step, words, "done", done), seconds=time.monotonic() - started)
+
+    def _told(self, step: RecipeStep, words: str, state: str, done: Mapping[str, Any] | None) -> StepDone:
+        return StepDone(step, self._what(step), words, state, _output(done), tuple((done or {}).get("scores", ())))
 
     @contextmanager
     def _named(self, step: RecipeStep, number: int) -> Iterator[None]:
@@ -120,8 +128,8 @@ class ChainRun:
         except (HarnessError, click.ClickException) as error:
             said = error.format_message() if isinstance(error, click.ClickException) else str(error)
             raise ChainStopped(
-                f"chain {self.chain.name}, step {number} of {len(self.chain.steps)} ({step.name}, {step.kind} "
-                f"{step.what}): {said}; steps that are done are kept, the same command goes on here",
+                f"chain {self.chain.name}, step {number} of {len(self.chain.steps)} ({step.name}, "
+                f"{self._what(step)}): {said}; steps that are done are kept, the same command goes on here",
                 error.exit_code,
             ) from error
 
@@ -140,6 +148,10 @@ class ChainRun:
     def _say(self, line: str) -> None:
         if not self.quiet:
             click.echo(clean(line, 2000), err=True)
+
+    def _what(self, step: RecipeStep) -> str:
+        known = {name: value for name, value in self._values.items() if value}
+        return f"{step.kind} {REFERENCE.sub(lambda found: known.get(found[1], found[0]), step.what)}"
 
     # --- what a step is told, and what it makes ---
 
@@ -238,7 +250,7 @@ def outcome(chain: ChainRecipe, done: Sequence[StepDone], *, dry: bool) -> Table
     rows = [
         {
             "step": one.step.name,
-            "what": f"{one.step.kind} {one.step.what}",
+            "what": one.what,
             "state": one.state,
             "output": one.output,
             "scores": "; ".join(one.scores),
@@ -270,17 +282,22 @@ def _filled(step: RecipeStep, values: Mapping[str, str | None]) -> RecipeStep:
     """The step with values for its references. A file of further records that was not written is no input."""
     inputs = [one for one in step.inputs if not ((found := REFERENCE.fullmatch(one)) and _value(found, values) is None)]
 
+    def value(found: re.Match[str]) -> str:
+        if (known := _value(found, values)) is None:
+            raise UsageError(f"{found[0]} was not written: {found[1]} found nothing for it, so this step has no input")
+        return known
+
     def fill(text: str) -> str:
-        return REFERENCE.sub(lambda found: _text(_value(found, values) or ""), text)
+        return REFERENCE.sub(value, text)
 
     def told(table: Mapping[str, Any] | None) -> dict[str, Any]:
         return {key: value for key, value in (table or {}).items() if not _left_out(value, values)}
 
-    left = map_texts(replace(step, options=told(step.options), settings=told(step.settings)), fill)
-    told_inputs = tuple(map(fill, inputs))
+    told_step = replace(step, inputs=tuple(inputs), options=told(step.options), settings=told(step.settings))
+    filled = map_texts(told_step, fill)
     if step.kind == "evaluate":  # two steps may come to the same model, whose id is a hash of what it was made from
-        told_inputs = tuple(dict.fromkeys(told_inputs))
-    return replace(left, inputs=told_inputs)
+        return replace(filled, inputs=tuple(dict.fromkeys(filled.inputs)))
+    return filled
 
 
 def _left_out(value: Any, values: Mapping[str, str | None]) -> bool:

@@ -117,6 +117,7 @@ def test_a_run_drawn_again_changes_no_bin(tmp_path: Path) -> None:
     assert len(rows) == 5  # of four even attempts: 0, .25, .5, .75, 1
     assert sum(row["change"]["low"] <= 0 <= row["change"]["high"] for row in rows) >= 4
     assert all(abs(row["change"]["value"]) < 0.06 for row in rows)
+    assert all(row["p_holm"] >= row["p"] for row in rows) and min(row["p_holm"] for row in rows) > 0.05
 
 
 def test_what_cannot_be_analysed_is_one_line(tmp_path: Path) -> None:

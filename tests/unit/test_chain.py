@@ -108,6 +108,10 @@ STEP = '[[steps]]\nname = "a"\ndata = "synth"\n'
         (STEP + "options = { levels = {} }\n", "must be a text, a number"),
         (STEP + 'options = { levels = "{b}" }\n', "{b}, which nothing makes"),
         (STEP + 'options = { levels = "{a}" }\n', "comes later or is the step itself"),
+        (STEP + "options = { help = true }\n", "cannot have the option 'help'"),
+        (STEP + 'options = { "dry-run" = true }\n', "cannot have the option 'dry-run'"),
+        (STEP + 'options = { out = "elsewhere" }\n', "cannot have the option 'out'"),
+        (STEP + 'inputs = ["--help"]\n', "the input '--help' is no file"),
         (STEP + '[[steps]]\nname = "b"\ntrain = "sft"\noptions = { data = "{a.more}" }\n', "a has no set 'more'"),
         ('[[steps]]\nname = "b"\nevaluate = []\n', "evaluates nothing"),
         (STEP + '[rounds]\ncount = 0\nsteps = ["a"]\n', "count from 1"),
@@ -181,3 +185,18 @@ def test_every_packaged_chain_loads_parses_and_is_drawn(name: str, tmp_path: Pat
     ran = command("chain", name, *given, "--dry-run", "--json", "--results-dir", tmp_path)
     assert ran.exit_code == 0, ran.stderr
     assert [row["step"] for row in json.loads(ran.stdout)["rows"]] == [step.name for step in found.steps]
+
+
+def test_a_further_set_that_was_not_written_is_told_where_it_is_needed(tmp_path: Path) -> None:
+    """A perfect teacher fails nothing: its unsolved problems are no file, and only an input may do without."""
+    start = '[[steps]]\nname = "solve"\ndata = "traces"\n'
+    start += 'options = { teacher = "mock:gold", suite = "synth_easy", limit = 3 }\n[[steps]]\nname = "next"\n'
+    first = '[inputs]\nsuite = "synth_easy"\n' + start
+    needed = first + 'train = "sft"\noptions = { student = "tiny", data = "{solve.unsolved}" }\n'
+    ran = chain(tmp_path, text=needed)
+    assert ran.exit_code == 2 and "{solve.unsolved} was not written" in ran.stderr and "step 2 of 2" in ran.stderr
+    spared = first + 'data = "clean"\ninputs = ["{solve}", "{solve.unsolved}"]\n'
+    assert states(chain(tmp_path, text=spared)) == ["done before", "done"]
+    shown = first + 'evaluate = ["{suite}"]\nmodels = ["mock:gold"]\noptions = { limit = 2 }\n'
+    rows = json.loads(chain(tmp_path, text=shown).stdout)["rows"]
+    assert rows[1]["what"] == "evaluate synth_easy"
