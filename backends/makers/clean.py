@@ -8,6 +8,7 @@ are near where the Jaccard similarity of their 5-grams is at least the threshold
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -21,6 +22,8 @@ from backends.records.spans import never_closes, parts_of
 from harness.types import Json
 
 _GRAM = 5
+_BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f]")
+"""The sign for what could not be decoded, and control characters but tab and line breaks."""
 _LONGEST_MEAN = 20.0
 """Mean letters of a word above which a text is no prose: encoded data, run-together words."""
 _ORDER = (
@@ -97,7 +100,7 @@ class Clean(Maker):
         shown = "".join(text.split())
         if sum(map(str.isalnum, shown)) < self.letters * len(shown):
             return "few_letters"
-        if any(one == "\ufffd" or (ord(one) < 32 and one not in "\t\n\r") for one in text):
+        if _BROKEN.search(text):
             return "broken"
         if repeated(said) > self.repeats:
             return "repetitive"

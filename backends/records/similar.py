@@ -39,8 +39,9 @@ def near_duplicates(texts: Sequence[set[tuple[str, ...]]], least: float) -> dict
     holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
     found: dict[int, int] = {}
     for place, text in enumerate(texts):
-        first = sorted(text, key=lambda gram: (seen[gram], gram))
-        first = first[: len(text) - math.ceil(least * len(text) - 1e-9) + 1]
+        shared_ones = [gram for gram in text if seen[gram] > 1]  # the others are the rarest, and nobody else's
+        room = len(shared_ones) - math.ceil(least * len(text) - 1e-9) + 1
+        first = sorted(shared_ones, key=lambda gram: (seen[gram], gram))[:room] if room > 0 else []
         for other in sorted({place for gram in first for place in holders[gram]}):
             shared = len(text & texts[other])
             if shared >= least * (len(text) + len(texts[other]) - shared) - 1e-9:
