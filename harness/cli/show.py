@@ -39,11 +39,13 @@ def command(name: str, results_dir: Path, problem: str | None, data_dir: Path | 
     """Show everything about a NAME of the catalog (suite, model, metric, training method, …), a recipe, a rubric
     FILE.toml, or a stored RUN.
     """
+    from harness.suites import PREFIXES
+
     kinds = [kind for kind in catalog.KINDS if name in catalog.entries(kind)]
     recipe = _recipe_facts(name) if problem is None else {}
     if (kinds or recipe) and problem is None:
         facts: dict[str, Any] = {kind: _facts(kind, name) for kind in kinds} | recipe
-    elif name.startswith(("gym:", "lighteval:", "text_quality:")):
+    elif name.partition(":")[0] in PREFIXES and ":" in name:
         facts = {"suite": _suite_facts(name)}
     elif name.endswith(".toml"):
         facts = {"rubric": _rubric_facts(name)}

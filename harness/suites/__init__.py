@@ -1,8 +1,8 @@
 """Benchmarks: one file per family, each suite a frozen instance; this module finds them and renders their problems.
 
 A suite name is either in the catalog ("math500") or has a prefix that hands the rest to a builder: another library's
-tasks ("gym:<task>" of reasoning-gym, "lighteval:<task>") or a file of texts ("text_quality:<file>"). Nothing is
-imported until its suite is asked for.
+tasks ("gym:<task>" of reasoning-gym, "lighteval:<task>") or a file of one's own ("questions:<grader>:<file>",
+"text_quality:<file>"). Nothing is imported until its suite is asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from harness.types import Problem, Suite
 PREFIXES: dict[str, str] = {
     "gym": "harness.suites.gym:build",
     "lighteval": "harness.suites.lighteval_tasks:build",
+    "questions": "harness.suites.questions:build",
     "text_quality": "harness.suites.text_quality:build",
 }
 """Prefix of a suite name -> "module:function" that builds a `Suite` from the rest of the name."""

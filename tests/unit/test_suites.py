@@ -66,7 +66,7 @@ def test_unknown_suites_are_answered_with_a_suggestion() -> None:
         load_suite("math5000")
     with pytest.raises(UnknownName, match="Did you mean 'lighteval'"):
         load_suite("lightevl:aime")
-    assert set(PREFIXES) == {"gym", "lighteval", "text_quality"}
+    assert set(PREFIXES) == {"gym", "lighteval", "questions", "text_quality"}
 
 
 def synthetic(count: int) -> Suite:
