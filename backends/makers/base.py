@@ -36,7 +36,7 @@ from harness.errors import DataError, UnknownName, UsageError
 from harness.models.budget import Budget
 from harness.models.reply_cache import Cache
 from harness.reasoning import with_answer
-from harness.types import Completion, Json, Sampling
+from harness.types import Completion, Json, Model, Sampling
 
 T = TypeVar("T")
 
@@ -146,6 +146,10 @@ class Maker:
             name: load_template(name, fields, Path(self.template_files.get(name, own / f"{name}.toml")))
             for name, fields in self.template_fields.items()
         }
+
+    def over(self, model: Model) -> Model:
+        """Who is asked, given the model that the user named: that one, or a model over it. Raises `UsageError`."""
+        return model
 
     def first(self) -> Sequence[Query]:
         """What it asks before anything is known; later questions depend on the replies."""

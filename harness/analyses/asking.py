@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Generic, TypeVar
 
 from harness.analyses.base import AnalysisContext
 from harness.config import RunConfig
-from harness.errors import DataError, StoreError, UsageError
+from harness.errors import DataError, UsageError
 from harness.hashing import canonical_json
 from harness.models import load_model
 from harness.models.base import bounded
 from harness.models.reply_cache import Cache
-from harness.models.scoring import CannotScore
+from harness.models.scoring import require_scores, scores_from_json, scores_to_json
 from harness.run.folder import Key, RunFolder
 from harness.run.replan import stored_job
 from harness.run.turns import walk
@@ -30,7 +28,6 @@ from harness.types import Completion, Message, Model, TokenScores
 
 T = TypeVar("T")
 FILE = "analysis-scores.sqlite"
-_PARTS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,7 @@ def open_models(specs: Mapping[str, str], given: Sequence[str], context: Analysi
     told = model_options(given, tuple(specs))
     models = {role: load_model(spec, told[role], context.results_dir) for role, spec in specs.items()}
     for role, model in models.items():
-        if isinstance(model, CannotScore):
-            raise UsageError(
-                f"the {role} {model.name} has no log-probabilities of a given text: hf, vllm, trained, smollm2 and "
-                "tiny have, and openai with a vLLM server"
-            )
+        require_scores(model, role)
     return models
 
 
@@ -125,7 +118,7 @@ async def _score_texts(
 
     def take(one: StoredText, kept: Completion) -> None:
         try:
-            scored.values[one.key] = make(one, _from_json(kept.text))
+            scored.values[one.key] = make(one, scores_from_json(kept.text, FILE))
         except ValueError as error:
             if not scored.values:
                 raise UsageError(f"{model.name}: {error}") from error
@@ -138,7 +131,7 @@ async def _score_texts(
             scored.missing, scored.why = scored.missing + 1, scored.why or str(error)
             context.progress.advance(Completion(text="", finish="error", error=str(error)))
             return
-        kept = cache.put_clean(keys[one.key], model.name, Completion(text=_to_json(scores), finish="stop"))
+        kept = cache.put_clean(keys[one.key], model.name, Completion(text=scores_to_json(scores), finish="stop"))
         take(one, kept)
         context.progress.advance(Completion(text="", finish="stop", tokens_out=len(scores.ids)))
 
@@ -166,30 +159,3 @@ def _key(identity: str, one: StoredText, top: int) -> str:
     asked = [[message.role, message.content] for message in one.prompt]
     content = canonical_json({"messages": asked, "text": one.text, "top": top, "form": 2})
     return hashlib.sha256(f"score\n{identity}\n{content}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _to_json(scores: TokenScores) -> str:
-    """Whole numbers, log-probabilities in millionths: a table of a long answer is read in milliseconds."""
-    top = scores.top
-    lists = None
-    if top is not None:
-        values = [value for table in top for value in table.values()]
-        lists = [[len(table) for table in top], [token for table in top for token in table], _whole(values)]
-    return json.dumps([scores.ids, _whole(scores.logprobs), lists, scores.starts, scores.read], separators=(",", ":"))
-
-
-def _whole(logprobs: Sequence[float]) -> list[int]:
-    return [round(value * _PARTS) for value in logprobs]
-
-
-def _from_json(text: str) -> TokenScores:
-    try:
-        ids, logprobs, lists, starts, read = json.loads(text)
-        top = None
-        if lists is not None:
-            tokens, values = iter(lists[1]), iter([value / _PARTS for value in lists[2]])
-            top = tuple(dict(zip(islice(tokens, count), islice(values, count), strict=True)) for count in lists[0])
-        told = tuple([value / _PARTS for value in logprobs])
-        return TokenScores(tuple(ids), told, top, read, None if starts is None else tuple(starts))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise StoreError(f"a stored score is damaged ({error}): move {FILE} away, and it is asked again") from error

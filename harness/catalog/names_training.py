@@ -37,6 +37,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.makers.verdicts:RightVerdicts",
             "Ask which answer of a pair is better; keep right reasons.",
         ),
+        "guided": ("backends.makers.teacher_guided:Guided", "Keep the response with most of the teacher in it."),
         "confident": ("backends.makers.confident:Confident", "Keep traces that are right and state it (PRISM)."),
         "select": ("backends.makers.select:Select", "Keep what is farthest from a benchmark's questions (RLKD)."),
         "decontaminate": (

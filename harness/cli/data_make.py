@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 _SHARED: dict[str, Option] = {
     "data_dir": options.data_dir,
     **{name: options.JUDGING[name] for name in ("judge", "judge_options", "rubric")},
+    "student_options": click.option(
+        "--student-arg",
+        "student_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=options.pairs,
+        help="Option of the student's engine, e.g. dtype=float32.",
+    ),
 }
 """A maker's field of such a name is the option that other commands have."""
 _RECORDS = click.argument("records", nargs=-1, required=True, metavar="RECORDS...")
@@ -143,6 +151,7 @@ def make(kind: type[Maker], given: Mapping[str, Any]) -> None:
         maker = kind(records, **asking, **own, cache=lambda: output.cache)
         if model is not None:
             _refuse_unfit(maker, model)
+            model = maker.over(model)
         if model is not None and dry_run:
             _show_plan(maker, model, output)
             return

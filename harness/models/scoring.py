@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
-from harness.errors import DataError, ModelError
-from harness.types import Message, TokenScores
+from harness.errors import DataError, ModelError, StoreError, UsageError
+from harness.types import Message, Model, TokenScores
+
+_PARTS = 1_000_000
 
 
 def check_continuation(ids: Sequence[int], prompt: int, context: int | None, vocabulary: int | None) -> None:
@@ -82,3 +86,40 @@ class CannotScore:
             f"{self.name} cannot score a given text: hf, vllm, trained, smollm2 and tiny can, and openai with a vLLM "
             "server"
         )
+
+
+def require_scores(model: Model, role: str) -> None:
+    """Raises `UsageError` for a model that cannot score a given text, before it is asked; `role`: teacher, student."""
+    if isinstance(model, CannotScore):
+        raise UsageError(
+            f"the {role} {model.name} has no log-probabilities of a given text: hf, vllm, trained, smollm2 and "
+            "tiny have, and openai with a vLLM server"
+        )
+
+
+def scores_to_json(scores: TokenScores) -> str:
+    """Whole numbers, log-probabilities in millionths: a table of a long answer is read in milliseconds."""
+    top = scores.top
+    lists = None
+    if top is not None:
+        values = [value for table in top for value in table.values()]
+        lists = [[len(table) for table in top], [token for table in top for token in table], _whole(values)]
+    return json.dumps([scores.ids, _whole(scores.logprobs), lists, scores.starts, scores.read], separators=(",", ":"))
+
+
+def _whole(logprobs: Sequence[float]) -> list[int]:
+    return [round(value * _PARTS) for value in logprobs]
+
+
+def scores_from_json(text: str, file: str) -> TokenScores:
+    """Scores that were kept in `file`. Raises `StoreError` where they are damaged."""
+    try:
+        ids, logprobs, lists, starts, read = json.loads(text)
+        top = None
+        if lists is not None:
+            tokens, values = iter(lists[1]), iter([value / _PARTS for value in lists[2]])
+            top = tuple(dict(zip(islice(tokens, count), islice(values, count), strict=True)) for count in lists[0])
+        told = tuple([value / _PARTS for value in logprobs])
+        return TokenScores(tuple(ids), told, top, read, None if starts is None else tuple(starts))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreError(f"a stored score is damaged ({error}): move {file} away, and it is asked again") from error

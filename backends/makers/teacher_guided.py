@@ -1,0 +1,145 @@
+"""Of several responses to a question, the one that holds most of the teacher (arXiv 2512.20908).
+
+A sentence is the teacher's where it finds it likelier than the student does by more than beta, in the geometric mean of
+the tokens' probabilities, each model with its own tokenizer (`harness.provenance`); the student's where it is the other
+way round; else common. The paper keeps the response with the largest number of the teacher's sentences. The other rules
+are its controls: their share, the fewest, and the response that the student itself finds likeliest (GRAPE).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import ClassVar, Literal
+
+from backends.makers.asking import Ask, Asker, Query
+from backends.makers.base import Made, Maker, option, tally
+from backends.makers.groups import Sample, by_question
+from backends.makers.scorer import Scorer, scores_of, scoring
+from backends.records.inputs import noted
+from backends.records.record import TrainRecord
+from harness.models import load_model
+from harness.models.replies import Asked
+from harness.provenance import BETA, sentence_probabilities, sentence_starts
+from harness.types import Json, Model, TokenScores
+
+_ORDER = (
+    *("given", "no_response", "repeated", "questions", "candidates", "teacher_missing", "student_missing"),
+    *("no_candidate", "alone", "passed_over", "kept"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """Of a response: whose its sentences are, and how likely the student finds all of it."""
+
+    teacher: int
+    student: int
+    common: int
+    likelihood: float
+    """Mean log-probability of a token under the student."""
+
+    @property
+    def share(self) -> float:
+        """The teacher's sentences, of all that could be told."""
+        return self.teacher / max(1, self.teacher + self.student + self.common)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guided(Maker):
+    """Of several responses to each question, keep the one with most sentences that are the teacher's.
+
+    RECORDS of the same prompt are responses to one question, as `harness data traces --n 8` makes them; positives count
+    as well. Both models must give log-probabilities of a text. The student is the one before any training. Only one
+    response of each question is kept; counts of its sentences stand in the meta.
+
+    \b
+    harness data guided traces.jsonl --teacher hf:./teacher --student hf:./student -o chosen.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+    student: str = field(metadata={"shown": "ENGINE:NAME"})
+    """Model that will learn from what is kept."""
+    student_options: Mapping[str, str] = field(default_factory=dict)
+    rule: Literal["most", "share", "fewest", "student"] = "most"
+    """Teacher's sentences: their number, their share, the fewest; or what the student finds likeliest (GRAPE)."""
+    beta: float = option(BETA, least=0, most=1)
+    """Difference of probabilities from which on a sentence is one model's."""
+
+    name: ClassVar[str] = "guided"
+    nothing: ClassVar[str] = "no response could be scored by both models"
+
+    def check(self) -> None:
+        """The student must be able to score."""
+        assert self._student
+
+    @cached_property
+    def _student(self) -> Scorer:
+        return Scorer(load_model(self.student, self.student_options, self.results_dir), "student")
+
+    def over(self, model: Model) -> Model:
+        """The teacher only scores."""
+        return Scorer(model, "teacher")
+
+    @cached_property
+    def _questions(self) -> tuple[list[list[Sample]], Counter[str]]:
+        counts = Counter(given=len(self.records))
+        return by_question(self.records, counts), counts
+
+    def first(self) -> Sequence[Query]:
+        """Every response, to the teacher; the student is asked for the same."""
+        return [scoring(self.name, one.record, one.text) for samples in self._questions[0] for one in samples]
+
+    def run(self, ask: Ask) -> Made:
+        """Score by both, count sentences, choose."""
+        questions, counts = self._questions
+        counts = counts + Counter(questions=len(questions))
+        queries = self.first()
+        of_teacher = scores_of(ask(queries))
+        of_student, asked = self._by_student(queries)
+        counts["candidates"] = len(queries)
+        counts["teacher_missing"], counts["student_missing"] = of_teacher.count(None), of_student.count(None)
+        scores = iter(zip(of_teacher, of_student, strict=True))
+        kept: list[TrainRecord] = []
+        for samples in questions:
+            known = [
+                (sample, whose(sample.text, teacher, student, self.beta))
+                for sample, (teacher, student) in zip(samples, scores, strict=False)
+                if teacher is not None and student is not None
+            ]
+            if not known:
+                counts["no_candidate"] += 1
+                continue
+            counts["alone"] += len(known) == 1
+            counts["passed_over"] += len(known) - 1
+            sample, found = max(known, key=lambda one: self._worth(one[1]))  # of equal ones the earlier
+            kept.append(self._noted(sample, found, len(known)))
+        counts["kept"] = len(kept)
+        facts: dict[str, Json] = {"rule": self.rule, "beta": self.beta}
+        facts["student"] = {"identity": dict(self._student.describe()), "asked": asdict(asked)}
+        return Made(tuple(kept), tally(counts, _ORDER), facts=facts)
+
+    def _by_student(self, queries: Sequence[Query]) -> tuple[list[TokenScores | None], Asked]:
+        with Asker(self._student, self.cache(), budget=self.budget, role="student") as ask:
+            return scores_of(ask(queries)), ask.done
+
+    def _worth(self, found: Sentences) -> float:
+        if self.rule == "student":
+            return found.likelihood
+        return found.share if self.rule == "share" else found.teacher * (-1 if self.rule == "fewest" else 1)
+
+    def _noted(self, sample: Sample, found: Sentences, candidates: int) -> TrainRecord:
+        numbers = {f"{name}_sentences": getattr(found, name) for name in ("teacher", "student", "common")}
+        return noted(sample.alone(), **numbers, candidates=candidates, guided_by=self.model)
+
+
+def whose(text: str, teacher: TokenScores, student: TokenScores, beta: float) -> Sentences:
+    """The sentences of a text by whose they are; those in which a model has no token are left out."""
+    starts = sentence_starts(text)
+    differences = sentence_probabilities(teacher, starts) - sentence_probabilities(student, starts)
+    known = [value for value in differences.tolist() if not math.isnan(value)]
+    of_teacher, of_student = sum(value > beta for value in known), sum(-value > beta for value in known)
+    likelihood = math.fsum(student.logprobs) / len(student.logprobs)
+    return Sentences(of_teacher, of_student, len(known) - of_teacher - of_student, likelihood)
