@@ -17,18 +17,20 @@ from backends.makers.asking import Ask
 from backends.makers.base import Made, Maker, option, tally
 from backends.records.contamination import words
 from backends.records.record import TrainRecord, require, response_text
-from backends.records.similar import grams, near_duplicates, repeated
+from backends.records.similar import grams, most_often, near_duplicates, repeated
 from backends.records.spans import never_closes, parts_of
 from harness.types import Json
 
 _GRAM = 5
 _BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f]")
 """The sign for what could not be decoded, and control characters but tab and line breaks."""
+_LOOP = 20
+"""Words of a run that comes again and again: a model that has lost its way."""
 _LONGEST_MEAN = 20.0
 """Mean letters of a word above which a text is no prose: encoded data, run-together words."""
 _ORDER = (
     *("given", "unclosed", "no_chain", "too_short", "too_long", "long_words", "few_letters", "broken", "repetitive"),
-    *("same_lines", "duplicate", "near_duplicate", "kept"),
+    *("same_lines", "loops", "duplicate", "near_duplicate", "kept"),
 )
 
 
@@ -52,6 +54,8 @@ class Clean(Maker):
     """Least share of letters and digits among what is not space."""
     repeats: float = option(0.5, least=0, most=1)
     """Most share of 4-grams of words that stood there before; of lines as well."""
+    loops: int = option(20, least=1)
+    """Most times that a run of 20 words may stand in a response (arXiv 2505.14464)."""
     chain: bool = False
     """Leave out responses whose chain cannot be told from their answer."""
 
@@ -102,7 +106,12 @@ class Clean(Maker):
             return "few_letters"
         if _BROKEN.search(text):
             return "broken"
-        if repeated(said) > self.repeats:
+        share = repeated(said)
+        if share > self.repeats:
             return "repetitive"
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return "same_lines" if len(lines) - len(set(lines)) > self.repeats * len(lines) else ""
+        if len(lines) - len(set(lines)) > self.repeats * len(lines):
+            return "same_lines"
+        # A run that often repeats as many of its 4-grams: few texts need the longer look.
+        often = round(share * (len(said) - 3)) >= self.loops and most_often(said, _LOOP) > self.loops
+        return "loops" if often else ""

@@ -109,6 +109,8 @@ class Traces(Maker):
     """JSON lines of training records, or of question and answer columns."""
     n: int = option(1, least=1, most=4096)
     """Completions of each prompt."""
+    until_right: bool = False
+    """Ask a prompt again only while nothing right has come, --n times at most."""
     per_problem: int | None = option(None, least=1)
     """Most records of one prompt. [default: all]"""
     per_level: int = option(500, least=1)
@@ -150,23 +152,49 @@ class Traces(Maker):
             records = in_suites_words(records, suite)
         return records, {"prompts": str(prompts), "repeated_rows": repeated, "suite": suite, "split": None}
 
+    def check(self) -> None:
+        """Asking again needs a second try."""
+        if self.until_right and self.n == 1:
+            raise UsageError("--until-right asks again where nothing right has come: say how often at most, --n 8")
+
     def first(self) -> Sequence[Query]:
-        """Everything: it asks once."""
+        """Everything, unless replies decide who is asked again."""
+        return self._queries(self.records, range(1 if self.until_right else self.n))
+
+    def _queries(self, records: Sequence[TrainRecord], attempts: range) -> list[Query]:
         return [
-            Query(self.name, "", problem_of(record), attempt, self.draw)
-            for record in self.records
-            for attempt in range(self.n)
+            Query(self.name, "", problem_of(record), attempt, self.draw) for record in records for attempt in attempts
+        ]
+
+    def _drawn(self, ask: Ask) -> dict[str, list[Completion]]:
+        """Record -> its completions, by attempt."""
+        drawn: dict[str, list[Completion]] = {record.id: [] for record in self.records}
+        left = self.records
+        for attempts in map(lambda n: range(n, n + 1), range(self.n)) if self.until_right else [range(self.n)]:
+            queries = self._queries(left, attempts)
+            for one, completion in zip(queries, ask(queries), strict=True):
+                drawn[one.problem.id].append(completion)
+            if self.until_right:
+                left = self._unsettled(left, [drawn[record.id][-1] for record in left])
+        return drawn
+
+    def _unsettled(self, records: Sequence[TrainRecord], last: Sequence[Completion]) -> list[TrainRecord]:
+        """Those whose last completion is not right; where nothing can tell, not whole."""
+        answered = {record.id: [with_answer(one)] for record, one in zip(records, last, strict=True)}
+        graded = self._graded(answered, records)
+        return [
+            record
+            for record, one in zip(records, last, strict=True)
+            if (graded[record.id] != ["right"] if record.id in graded else reply_of(one) is None)
         ]
 
     def run(self, ask: Ask) -> Made:
         """Ask, grade, and keep what is right, or what nothing can check."""
-        queries = self.first()
-        drawn: dict[str, list[Completion]] = {}
-        for one, completion in zip(queries, ask(queries), strict=True):
-            drawn.setdefault(one.problem.id, []).append(completion)
-        counts = Counter(prompts=len(self.records), completions=len(queries), duplicates=0, surplus=0, unsolved=0)
+        drawn = self._drawn(ask)
+        completions = sum(map(len, drawn.values()))
+        counts = Counter(prompts=len(self.records), completions=completions, duplicates=0, surplus=0, unsolved=0)
         answered = {name: [with_answer(reply) for reply in replies] for name, replies in drawn.items()}
-        graded = self._graded(answered)
+        graded = self._graded(answered, self.records)
         verified: list[TrainRecord] = []
         unverified: list[TrainRecord] = []
         unsolved: list[TrainRecord] = []
@@ -197,12 +225,14 @@ class Traces(Maker):
         note = _NOT_CHECKED if self.prompts is not None else ""
         return Made((*verified, *unverified), tally(counts, _ORDER), sets, note=note)
 
-    def _graded(self, answered: Mapping[str, Sequence[Completion]]) -> dict[str, list[str]]:
+    def _graded(
+        self, answered: Mapping[str, Sequence[Completion]], records: Sequence[TrainRecord]
+    ) -> dict[str, list[str]]:
         """Record -> the verdict on each completion, of the records that have something to check them with.
 
         What failed or was cut is neither right nor wrong, whatever it scores.
         """
-        checkable = [record for record in self.records if grader_of(record) is not None]
+        checkable = [record for record in records if grader_of(record) is not None]
         scores = iter(grade([(problem_of(one), reply) for one in checkable for reply in answered[one.id]]))
         return {one.id: [verdict_of(next(scores)) for _ in answered[one.id]] for one in checkable}
 

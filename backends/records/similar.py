@@ -29,6 +29,11 @@ def repeated(words: Sequence[str], n: int = 4) -> float:
     return 1 - len(grams(words, n)) / count if count > 0 else 0.0
 
 
+def most_often(words: Sequence[str], n: int) -> int:
+    """How often the commonest n-gram stands in some words; 0 where there is none."""
+    return max(Counter(tuple(words[at : at + n]) for at in range(len(words) - n + 1)).values(), default=0)
+
+
 def near_duplicates(texts: Sequence[set[tuple[str, ...]]], least: float) -> dict[int, int]:
     """Place -> the earlier text, itself no duplicate, with which its Jaccard similarity is at least `least`.
 

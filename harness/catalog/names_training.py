@@ -37,9 +37,14 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.makers.verdicts:RightVerdicts",
             "Ask which answer of a pair is better; keep right reasons.",
         ),
+        "passrate": ("backends.makers.passrate:PassRate", "Keep questions that a student does not master yet (DED)."),
+        "perplexity": ("backends.makers.perplexity:Perplexity", "Leave out responses that a model finds unlikely."),
         "guided": ("backends.makers.teacher_guided:Guided", "Keep the response with most of the teacher in it."),
         "confident": ("backends.makers.confident:Confident", "Keep traces that are right and state it (PRISM)."),
-        "select": ("backends.makers.select:Select", "Keep what is farthest from a benchmark's questions (RLKD)."),
+        "select": (
+            "backends.makers.select:Select",
+            "Keep what is far from benchmarks or apart, hard, long, by chance.",
+        ),
         "decontaminate": (
             "backends.makers.decontaminate:Decontaminate",
             "Leave out what overlaps with the benchmarks.",
