@@ -1,211 +1,145 @@
-"""Traces that are asked for with something beside the question, which the student's prompt does not have.
+"""Of several responses to a question, the one that holds most of the teacher (arXiv 2512.20908).
 
-`paths` (fs1, arXiv 2505.11140) shows paths of a knowledge graph; `mixed` (KO-REAson) asks for reasoning in English that
-keeps the terms of another language. Both keep what the grader finds right and has a chain, by the text as the teacher
-generated it, its own think block included; what each further checks it counts.
+A sentence is the teacher's where it finds it likelier than the student does by more than beta, in the geometric mean of
+the tokens' probabilities, each model with its own tokenizer (`harness.provenance`); the student's where it is the other
+way round; else common. The paper keeps the response with the largest number of the teacher's sentences. The other rules
+are its controls: their share, the fewest, and the response that the student itself finds likeliest (GRAPE).
 """
 
 from __future__ import annotations
 
-import re
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal
 
-from backends.makers.asking import Ask, Query
-from backends.makers.base import Made, Maker, has_chain, lost, option, reply_of, tally
-from backends.makers.traces import response_of
-from backends.records.contamination import words
-from backends.records.inputs import noted, require_checkable
+from backends.makers.asking import Ask, Asker, Query
+from backends.makers.base import Made, Maker, option, tally
+from backends.makers.groups import Sample, by_question
+from backends.makers.scorer import ScoringModel, scores_of, scoring
+from backends.records.inputs import noted
 from backends.records.record import TrainRecord
-from backends.records.scripts import script_share
-from backends.records.similar import repeated
-from backends.records.spans import parts_of
-from backends.records.verify import grade_texts
-from harness.errors import DataError
-from harness.reasoning import with_answer
-from harness.types import Json, Sampling
-from judges.prompts.fencing import fence
+from harness.models import load_model
+from harness.models.replies import Asked
+from harness.provenance import BETA, sentence_probabilities, sentence_starts
+from harness.types import Json, Model, TokenScores
 
-Script = Literal["hangul", "han", "kana", "cyrillic", "greek", "arabic", "hebrew", "devanagari", "thai"]
-_SCAFFOLD = re.compile(r"\\[A-Za-z]+|\b(?:therefore,? )?the (?:final )?answer is\b", re.IGNORECASE)
-"""What stands around an answer and is of no language: commands of LaTeX, the phrase that graders read."""
-_LOST = ("teacher_error", "cut", "empty", "wrong", "no_answer", "no_chain")
+_ORDER = (
+    *("given", "no_response", "repeated", "questions", "candidates", "teacher_missing", "student_missing"),
+    *("no_candidate", "alone", "passed_over", "kept"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """Of a response: whose its sentences are, and how likely the student finds all of it."""
+
+    teacher: int
+    student: int
+    common: int
+    likelihood: float
+    """Mean log-probability of a token under the student."""
+
+    @property
+    def share(self) -> float:
+        """The teacher's sentences, of all that could be told."""
+        return self.teacher / max(1, self.teacher + self.student + self.common)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guided(Maker):
-    """What both share."""
+    """Of several responses to each question, keep the one with most sentences that are the teacher's.
 
-    draw: Sampling = field(default=Sampling(temperature=0.7))
-    n: int = option(1, least=1, most=4096)
-    """Completions of each prompt."""
-    grader: str | None = option(None, shown="NAME")
-    """What checks answers, in place of the records' own."""
+    RECORDS of the same prompt are responses to one question, as `harness data traces --n 8` makes them; positives count
+    as well. Both models must give log-probabilities of a text. The student is the one before any training. Only one
+    response of each question is kept; counts of its sentences stand in the meta.
 
-    reasons: ClassVar[tuple[str, ...]] = ()
-    """Why it leaves out what is right."""
+    \b
+    harness data guided traces.jsonl --teacher hf:./teacher --student hf:./student -o chosen.jsonl
+    """  # noqa: D301  # a real backspace: it tells click to keep these lines
+
+    student: str = field(metadata={"shown": "ENGINE:NAME"})
+    """Model that will learn from what is kept."""
+    student_options: Mapping[str, str] = field(default_factory=dict)
+    rule: Literal["most", "share", "fewest", "student"] = "most"
+    """Teacher's sentences: their number, their share, the fewest; or what the student finds likeliest (GRAPE)."""
+    beta: float = option(BETA, least=0, most=1)
+    """Difference of probabilities from which on a sentence is one model's."""
+
+    name: ClassVar[str] = "guided"
+    nothing: ClassVar[str] = "no response could be scored by both models"
 
     def check(self) -> None:
-        """Every record needs `gold` and a grader."""
-        require_checkable(self.records, self.name)
+        """The student must be able to score."""
+        assert self._student
 
-    def beside(self, record: TrainRecord) -> Mapping[str, str]:
-        """What the template is filled with beside the question."""
-        raise NotImplementedError
+    @cached_property
+    def _student(self) -> ScoringModel:
+        return ScoringModel(load_model(self.student, self.student_options, self.results_dir), "student")
 
-    def judged(self, record: TrainRecord, text: str) -> tuple[str, Mapping[str, Json]]:
-        """Why a right response is left out, empty if it is not, and what is written into its meta."""
-        raise NotImplementedError
+    def over(self, model: Model) -> Model:
+        """The teacher only scores."""
+        return ScoringModel(model, "teacher")
 
-    def _owners(self) -> list[tuple[TrainRecord, int]]:
-        return [(record, attempt) for record in self.records for attempt in range(self.n)]
+    @cached_property
+    def _questions(self) -> tuple[list[list[Sample]], Counter[str]]:
+        counts = Counter(given=len(self.records))
+        return by_question(self.records, counts), counts
 
     def first(self) -> Sequence[Query]:
-        """Everything: it asks once."""
-        beside = {record.id: self.beside(record) for record in self.records}
-        return [self.query(record, self.name, attempt, values=beside[record.id]) for record, attempt in self._owners()]
+        """Every response, to the teacher; the student is asked for the same."""
+        return [scoring(self.name, one.record, one.text) for samples in self._questions[0] for one in samples]
 
     def run(self, ask: Ask) -> Made:
-        """Ask, grade, check, keep."""
+        """Score by both, count sentences, choose."""
+        questions, counts = self._questions
+        counts = counts + Counter(questions=len(questions))
         queries = self.first()
-        counts = Counter(given=len(self.records), asked=len(queries))
-        told: list[tuple[TrainRecord, int, str]] = []
-        for (record, attempt), completion in zip(self._owners(), ask(queries), strict=True):
-            if reply_of(completion) is None:
-                counts[lost(completion)] += 1
-            else:
-                told.append((record, attempt, response_of(with_answer(completion))))
-        made: dict[tuple[str, str], TrainRecord] = {}
-        verdicts = grade_texts([(record, text) for record, _, text in told])
-        for (record, attempt, text), verdict in zip(told, verdicts, strict=True):
-            facts: Mapping[str, Json] = {}
-            if verdict != "right":
-                why = "wrong" if verdict == "wrong" else "no_answer"
-            elif not has_chain(text):
-                why = "no_chain"
-            elif (record.id, text) in made:
-                why = "duplicate"
-            else:
-                why, facts = self.judged(record, text)
-            if why:
-                counts[why] += 1
+        of_teacher = scores_of(ask(queries))
+        of_student, asked = self._by_student(queries)
+        counts["candidates"] = len(queries)
+        counts["teacher_missing"], counts["student_missing"] = of_teacher.count(None), of_student.count(None)
+        scores = iter(zip(of_teacher, of_student, strict=True))
+        kept: list[TrainRecord] = []
+        for samples in questions:
+            known = [
+                (sample, whose(sample.text, teacher, student, self.beta))
+                for sample, (teacher, student) in zip(samples, scores, strict=False)
+                if teacher is not None and student is not None
+            ]
+            if not known:
+                counts["no_candidate"] += 1
                 continue
-            think, answer = parts_of(text)
-            whole = replace(record, id=f"{record.id}#{attempt}", response=text, think=think, answer=answer)
-            by: dict[str, Json] = {"teacher": self.model, "template": self.templates[self.name].id, "verified": True}
-            made[record.id, text] = noted(whole, **by, problem=record.id, **facts)
-        counts["kept"] = len(made)
-        return Made(tuple(made.values()), tally(counts, ("given", "asked", *_LOST, "duplicate", *self.reasons, "kept")))
+            counts["alone"] += len(known) == 1
+            counts["passed_over"] += len(known) - 1
+            sample, found = max(known, key=lambda one: self._worth(one[1]))  # of equal ones the earlier
+            kept.append(self._noted(sample, found, len(known)))
+        counts["kept"] = len(kept)
+        facts: dict[str, Json] = {"rule": self.rule, "beta": self.beta}
+        facts["student"] = {"identity": dict(self._student.describe()), "asked": asdict(asked)}
+        return Made(tuple(kept), tally(counts, _ORDER), facts=facts)
+
+    def _by_student(self, queries: Sequence[Query]) -> tuple[list[TokenScores | None], Asked]:
+        with Asker(self._student, self.cache(), budget=self.budget, role="student") as ask:
+            return scores_of(ask(queries)), ask.done
+
+    def _worth(self, found: Sentences) -> float:
+        if self.rule == "student":
+            return found.likelihood
+        return found.share if self.rule == "share" else found.teacher * (-1 if self.rule == "fewest" else 1)
+
+    def _noted(self, sample: Sample, found: Sentences, candidates: int) -> TrainRecord:
+        numbers = {f"{name}_sentences": getattr(found, name) for name in ("teacher", "student", "common")}
+        return noted(sample.alone(), **numbers, candidates=candidates, guided_by=self.model)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PathTraces(Guided):
-    """Traces written with paths of a knowledge graph beside the question, which the student is not shown (fs1).
-
-    RECORDS have `gold` and `meta.paths`: a list of paths, each a list of [subject, relation, object]. `meta.path_share`
-    says how many of the paths' entities the chain names. Defaults: temperature 0.7.
-
-    \b
-    harness data paths questions.jsonl --teacher openai:my-teacher -o traces.jsonl
-    """  # noqa: D301  # a real backspace: it tells click to keep these lines
-
-    least: float = option(0.0, least=0, most=1)
-    """Least share of the entities of some one path that the chain names."""
-
-    name = "paths"
-    template_fields: ClassVar = {"paths": ("question", "paths")}
-    reasons: ClassVar = ("off_path",)
-
-    def check(self) -> None:
-        """Every record needs paths as well."""
-        super().check()
-        for record in self.records:
-            paths_of(record)
-
-    def beside(self, record: TrainRecord) -> Mapping[str, str]:
-        """Its paths, one in a line."""
-        lines = ["; ".join(" -> ".join(triple) for triple in path) for path in paths_of(record)]
-        return {"paths": fence("\n".join(lines))}
-
-    def judged(self, record: TrainRecord, text: str) -> tuple[str, Mapping[str, Json]]:
-        """How much of its best path the chain walks."""
-        chain = f" {' '.join(words(parts_of(text)[0] or ''))} "
-        shares = []
-        for path in paths_of(record):
-            entities = {" ".join(words(end)) for triple in path for end in (triple[0], triple[-1])} - {""}
-            named = sum(f" {entity} " in chain for entity in entities)
-            shares.append(named / len(entities) if entities else 0.0)
-        return "off_path" if max(shares) < self.least else "", {"path_share": round(max(shares), 4)}
-
-
-def paths_of(record: TrainRecord) -> list[list[list[str]]]:
-    """The paths of a record; raises `DataError` for one without."""
-    found = record.meta.get("paths")
-    fit = (
-        isinstance(found, list | tuple)
-        and found
-        and all(isinstance(path, list | tuple) and path and all(_triple(triple) for triple in path) for path in found)
-    )
-    if not fit:
-        raise DataError(
-            f"record {record.id!r}: 'meta.paths' must be a list of paths, each a list of [subject, relation, object]"
-        )
-    return [[[str(part) for part in triple] for triple in path] for path in found]  # type: ignore[union-attr]
-
-
-def _triple(value: object) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(p, str) and p.strip() for p in value)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MixedTraces(Guided):
-    """Traces that think in English and keep the question's names and terms in its own script (KO-REAson).
-
-    Kept are right ones whose chain has a share of letters of the script within bounds, whose answer is in it (or has
-    no letters), with one think block, that are not too long and do not repeat themselves. Defaults: temperature 0.7.
-
-    \b
-    harness data mixed questions.jsonl --teacher openai:my-teacher --script hangul -o mixed.jsonl
-    """  # noqa: D301  # a real backspace: it tells click to keep these lines
-
-    script: Script = "hangul"
-    """Of the question's language."""
-    least: float = option(0.05, least=0, most=1)
-    """Least share of the chain's letters that are of the script."""
-    most: float = option(0.2, least=0, most=1)
-    """Most share."""
-    most_words: int = option(16384, least=1)
-    """Of a response; Han and kana characters are words."""
-
-    name = "mixed"
-    template_fields: ClassVar = {"mixed": ("question", "script")}
-    reasons: ClassVar = ("share_below", "share_above", "answer_script", "blocks", "too_long", "repetitive")
-
-    def check(self) -> None:
-        """Bounds that hold something."""
-        super().check()
-        if self.least > self.most:
-            raise DataError(f"--least {self.least:g} is above --most {self.most:g}: no share is between them")
-
-    def beside(self, record: TrainRecord) -> Mapping[str, str]:
-        """The script's name."""
-        return {"script": self.script}
-
-    def judged(self, record: TrainRecord, text: str) -> tuple[str, Mapping[str, Json]]:
-        """The share, then the rest."""
-        chain, answer = parts_of(text)
-        share, said = script_share(chain or "", self.script) or 0.0, words(text)
-        own = script_share(_SCAFFOLD.sub("", answer), self.script)
-        if text.count("<think>") > 1:
-            why = "blocks"
-        elif len(said) > self.most_words:
-            why = "too_long"
-        elif repeated(said) > 0.5:
-            why = "repetitive"
-        elif not self.least <= share <= self.most:
-            why = "share_below" if share < self.least else "share_above"
-        else:
-            why = "answer_script" if own is not None and own < 0.5 else ""
-        return why, {"script": self.script, "script_share": round(share, 4)}
+def whose(text: str, teacher: TokenScores, student: TokenScores, beta: float) -> Sentences:
+    """The sentences of a text by whose they are; those in which a model has no token are left out."""
+    starts = sentence_starts(text)
+    differences = sentence_probabilities(teacher, starts) - sentence_probabilities(student, starts)
+    known = [value for value in differences.tolist() if not math.isnan(value)]
+    of_teacher, of_student = sum(value > beta for value in known), sum(-value > beta for value in known)
+    likelihood = math.fsum(student.logprobs) / len(student.logprobs)
+    return Sentences(of_teacher, of_student, len(known) - of_teacher - of_student, likelihood)

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, tally
-from backends.makers.scorer import Scorer, scores_of, scoring
+from backends.makers.scorer import ScoringModel, scores_of, scoring
 from backends.records.inputs import noted
 from backends.records.record import TrainRecord, require, response_text
 from harness.types import Json, Model
@@ -45,7 +45,7 @@ class Perplexity(Maker):
 
     def over(self, model: Model) -> Model:
         """The model only scores."""
-        return Scorer(model, "model")
+        return ScoringModel(model, "model")
 
     def first(self) -> Sequence[Query]:
         """Everything: it asks once."""

@@ -1,6 +1,6 @@
 """What a model finds of given texts, asked for as any reply is: through the kept replies, within the budget.
 
-    with Asker(Scorer(model, "student"), self.cache(), budget=self.budget) as ask:
+    with Asker(ScoringModel(model, "student"), self.cache(), budget=self.budget) as ask:
         found = scores_of(ask([scoring(self.name, record, text) for …]))
 
 A text is the last turn of what is asked. So nothing is scored twice, a killed maker goes on, and a dry run counts.
@@ -22,7 +22,7 @@ _NOTHING = Sampling(max_tokens=1)
 """A score draws nothing; a budget counts what is read."""
 
 
-class Scorer(CannotScore):
+class ScoringModel(CannotScore):
     """A model that writes nothing: its reply is what the model's `score` says of the last turn of a request."""
 
     def __init__(self, model: Model, role: str) -> None:

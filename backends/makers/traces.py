@@ -170,7 +170,8 @@ class Traces(Maker):
         """Record -> its completions, by attempt."""
         drawn: dict[str, list[Completion]] = {record.id: [] for record in self.records}
         left = self.records
-        for attempts in map(lambda n: range(n, n + 1), range(self.n)) if self.until_right else [range(self.n)]:
+        rounds = [range(attempt, attempt + 1) for attempt in range(self.n)] if self.until_right else [range(self.n)]
+        for attempts in rounds:
             queries = self._queries(left, attempts)
             for one, completion in zip(queries, ask(queries), strict=True):
                 drawn[one.problem.id].append(completion)

@@ -15,8 +15,8 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "notes": ("backends.makers.notes:Notes", "What is to be learnt from wrong solutions (NesyCD)."),
         "knowledge": ("backends.makers.knowledge:Knowledge", "General rules behind solutions: data for lorid."),
         "harder": ("backends.makers.harder:Harder", "Harder questions from failed ones, solved twice (Socratic-Zero)."),
-        "paths": ("backends.makers.guided:PathTraces", "Traces with paths of a knowledge graph at hand (fs1)."),
-        "mixed": ("backends.makers.guided:MixedTraces", "English chains that keep a language's terms (KO-REAson)."),
+        "paths": ("backends.makers.hinted:PathTraces", "Traces with paths of a knowledge graph at hand (fs1)."),
+        "mixed": ("backends.makers.hinted:MixedTraces", "English chains that keep a language's terms (KO-REAson)."),
         "clean": ("backends.makers.clean:Clean", "Leave out garbage, duplicates and near-duplicates (CCI4.0)."),
         "shorten": ("backends.makers.shorten:Shorten", "Rewrite responses to the length that their problems deserve."),
         "perspectives": (
@@ -39,7 +39,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "passrate": ("backends.makers.passrate:PassRate", "Keep questions that a student does not master yet (DED)."),
         "perplexity": ("backends.makers.perplexity:Perplexity", "Leave out responses that a model finds unlikely."),
-        "guided": ("backends.makers.teacher_guided:Guided", "Keep the response with most of the teacher in it."),
+        "guided": ("backends.makers.guided:Guided", "Keep the response with most of the teacher in it."),
         "confident": ("backends.makers.confident:Confident", "Keep traces that are right and state it (PRISM)."),
         "select": (
             "backends.makers.select:Select",

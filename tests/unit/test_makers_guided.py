@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from backends.makers import teacher_guided
+from backends.makers import guided
 from backends.makers.asking import Asker
 from backends.makers.groups import by_question
-from backends.makers.scorer import Scorer, scores_of, scoring
-from backends.makers.teacher_guided import Guided
+from backends.makers.guided import Guided
+from backends.makers.scorer import ScoringModel, scores_of, scoring
 from backends.records.record import TrainRecord, write_records
 from backends.records.source import read_records
 from harness.cli import data_make
@@ -77,7 +77,7 @@ def records(*responses: Sequence[str], question: str = "q") -> list[TrainRecord]
 
 def choose(monkeypatch: pytest.MonkeyPatch, given: Sequence[TrainRecord], **more: Any) -> Any:
     student = Author("student", 1, 4)
-    monkeypatch.setattr(teacher_guided, "load_model", lambda *_: student)
+    monkeypatch.setattr(guided, "load_model", lambda *_: student)
     maker = Guided(given, student="hf:s", **more)
     with Asker(maker.over(Author("teacher", 0, 7)), Cache(None)) as ask:  # type: ignore[arg-type]
         return maker.run(ask)
@@ -104,7 +104,7 @@ def test_the_response_with_most_of_the_teacher_is_kept(monkeypatch: pytest.Monke
 def test_the_controls(monkeypatch: pytest.MonkeyPatch, rule: Any, chosen: int) -> None:
     three = records(["teacher"] * 3 + ["common"] * 5, ["teacher"] * 2, ["student"] * 4)
     (kept,) = choose(monkeypatch, three, rule=rule).records
-    assert kept == teacher_guided.noted(three[chosen], **{name: kept.meta[name] for name in kept.meta})
+    assert kept == guided.noted(three[chosen], **{name: kept.meta[name] for name in kept.meta})
 
 
 def test_what_cannot_be_scored_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,12 +129,12 @@ def test_a_kept_score_is_asked_once_and_says_the_same() -> None:
     cache, author = Cache(None), Author("t", 0, 5)
     (record,) = records(["teacher"])
     for _ in range(2):
-        with Asker(Scorer(author, "teacher"), cache) as ask:  # type: ignore[arg-type]
+        with Asker(ScoringModel(author, "teacher"), cache) as ask:  # type: ignore[arg-type]
             (scores,) = scores_of(ask([scoring("m", record, said(["teacher"]))]))
             assert scores is not None and scores.logprobs[0] == pytest.approx(math.log(0.7), abs=1e-6)
             assert scores.starts is not None and scores.starts[:2] == (0, 5)
     assert len(author.texts) == 1
-    blind = Scorer(Author("blind", 0, 5), "teacher")  # type: ignore[arg-type]
+    blind = ScoringModel(Author("blind", 0, 5), "teacher")  # type: ignore[arg-type]
     with Asker(blind, cache) as ask, pytest.raises(ModelError, match="where its tokens stand"):
         ask([scoring("m", record, said(["teacher"]))])
 
@@ -148,7 +148,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Author]:
     def load(spec: str, options: Mapping[str, str], results_dir: Path) -> Any:
         return models[spec] if spec in models else MockModel("gold", MockOptions())
 
-    for module in (data_make, teacher_guided):
+    for module in (data_make, guided):
         monkeypatch.setattr(module, "load_model", load)
     made = [one for n in range(20) for one in records(["teacher"], ["common", "student"], question=f"q{n}")]
     write_records(Path("traces.jsonl"), made)

@@ -10,7 +10,7 @@ import pytest
 from data_fakes import ASKED, CUT, FAILED, RIGHT, WRONG, nonzero, record, says
 
 from backends.makers.asking import Query
-from backends.makers.guided import MixedTraces, PathTraces
+from backends.makers.hinted import MixedTraces, PathTraces
 from backends.records.record import TrainRecord
 from backends.records.scripts import SCRIPTS, script_share
 from harness.errors import DataError
