@@ -30,7 +30,7 @@ def make_model(method: MakeMethod, config: TrainConfig, results_dir: Path) -> Mo
     parents = [named[spec] for spec in method.reads(options)]
     facts: dict[str, Json] = {
         "config": cast(Json, config.identity()),
-        "weights": [find_weights(spec, results_dir).identity() for spec in parents],
+        "weights": [find_weights(spec, results_dir).mark() for spec in parents],
     }
     folder = models_dir(results_dir) / make_id(config.student, config.method, facts)
     if (folder / CARD).is_file():

@@ -143,11 +143,12 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
     _no_strays(config, planned)
     identity: dict[str, Json] = {
         **config.identity(),
+        "student": _placeless(config.student),
         "options": cast(Json, asdict(options)),
         "settings": {name: cast(Json, _lasting(chosen)) for name, chosen in settings.items()},
         "data_hash": digest,
         "data_order": order,
-        "weights": source.identity(),
+        "weights": source.mark(),
         **_drawn(planned),
         **_files(config, method, encoder, results_dir),
     }
@@ -164,7 +165,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         data_hash=digest,
         data_order=order,
         stages=planned,
-        model_id=make_id(config.student, config.method, identity),
+        model_id=make_id(_placeless(config.student), config.method, identity),
         notes=(
             *_router_notes(architecture),
             *rehearse_saving(source, tokenizer, whole=any(one.lora_rank is None for one in settings.values())),
@@ -225,6 +226,13 @@ def _one_adapter(settings: Mapping[str, Settings]) -> None:
             raise ConfigError(f"all stages train the same weights, but {name} differs: {told}. Set it for all at once")
 
 
+def _placeless(spec: str) -> str:
+    """A spec for the id of a model: of a folder its name alone, for its weights are marked and it may be moved."""
+    scheme, _, rest = spec.partition(":")
+    path = Path(rest)
+    return f"hf:{path.name}" if scheme == "hf" and path.is_absolute() else spec
+
+
 def _files(config: TrainConfig, method: TrainMethod, encoder: Encoder, results_dir: Path) -> dict[str, Json]:
     """What the files that the config names by their place hold, for the id: template, and teacher where it is read."""
     found: dict[str, Json] = {}
@@ -232,7 +240,7 @@ def _files(config: TrainConfig, method: TrainMethod, encoder: Encoder, results_d
         found["template"] = short_hash(str(encoder.template))
     if config.teacher is not None and "teacher logits" in method.needs:
         with suppress(HarnessError):  # stored distributions: the teacher is a name only
-            found["teacher"] = find_weights(config.teacher, results_dir).identity()
+            found["teacher"] = find_weights(config.teacher, results_dir).mark()
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,22 @@ def test_the_id_depends_on_what_decides_the_result_alone(student: Path, tmp_path
     assert plan_training(replace(told, settings={**told.settings, "weight_decay": 0.0}), tmp_path).model_id == same
     assert plan_training(replace(told, seed=1), tmp_path).model_id != same
     assert plan_training(replace(told, data="synth:levels=1,per_level=7"), tmp_path).model_id != same
+
+
+def test_weights_that_were_moved_make_the_same_model_and_others_in_their_place_another(
+    student: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere" / student.name
+    shutil.copytree(student, moved)
+    told = config(student)
+    same = plan_training(told, tmp_path / "results").model_id
+    assert plan_training(config(moved), tmp_path / "other" / "results").model_id == same
+    kd = {"method": "kd", "limit": 4}
+    taught = [plan_training(replace(told, **kd, teacher=f"hf:{one}"), tmp_path).model_id for one in (student, moved)]
+    assert taught[0] == taught[1] != same
+    write_model(moved, seed=5)
+    assert plan_training(config(moved), tmp_path).model_id != same
+    assert plan_training(replace(told, **kd, teacher=f"hf:{moved}"), tmp_path).model_id != taught[0]
 
 
 def test_the_id_depends_on_the_order_of_the_records(student: Path, tmp_path: Path) -> None:
