@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from backends.base import Loss, Objective, Step, TokenTeacher, Training
+from backends.losses.entropy import top_share_entropy
 from backends.losses.nll import token_logps, token_logps_and_entropies
 from backends.losses.policy import over_step
 from backends.losses.positions import HeadLogits
@@ -103,10 +104,11 @@ class OnPolicyObjective(Objective):
         return found if self._initial is None else self._with_reference(found, batch)
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
-        """The micro-batch's share of the sum; logs each term before its weight, the entropy and the distance."""
+        """The micro-batch's share of the sum; logs each term before its weight, entropies and the distance."""
         logps_RT, entropy_RT = token_logps_and_entropies(logits, batch.labels_RT, temperature=self.temperature)
         seen = Seen(batch, logits, step, self.temperature, self.options.surrogates(), logps_RT, entropy_RT, prepared)
         log = {"entropy": _mean(entropy_RT, batch.mask_RT, counts["tokens"])}
+        log["entropy_top"] = top_share_entropy(entropy_RT, batch.mask_RT).sum() / counts["tokens"].clamp(min=1)
         log |= sampler_gap(batch, logps_RT, counts)
         if prepared.teacher_RT is not None:
             log["teacher_k1"] = _mean(-seen.d_RT, batch.mask_RT, counts["tokens"])

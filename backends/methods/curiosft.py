@@ -16,7 +16,8 @@ from torch import Tensor
 
 from backends.base import Loss, Objective, Step, Training, TrainMethod, one_stage
 from backends.losses.curio import TAU_HIGH, TAU_LOW, curio_temperature, curio_values
-from backends.losses.nll import token_logps
+from backends.losses.entropy import top_share_entropy
+from backends.losses.nll import token_logps, token_logps_and_entropies
 from backends.losses.positions import HeadLogits
 from backends.losses.reduction import reduce_tokens
 from backends.options import must_be
@@ -86,19 +87,21 @@ class CurioObjective(Objective):
         return found
 
     def loss(self, batch: Batch, logits: HeadLogits, counts: Mapping[str, Tensor], step: Step, prepared: Any) -> Loss:
-        """The micro-batch's share of the token mean; logs the likelihood, the pull and the mean temperature."""
+        """The micro-batch's share of the token mean; logs the likelihood, entropies, the pull, the temperature."""
         mask_RT = batch.mask_RT
 
         def mean(values_RT: Tensor) -> Tensor:
             return reduce_tokens(values_RT, mask_RT, reduction="global", num_items=counts["tokens"])
 
-        logps_RT = token_logps(logits, batch.labels_RT)
+        logps_RT, entropy_RT = token_logps_and_entropies(logits, batch.labels_RT)
+        entropies = {"entropy": mean(entropy_RT), "entropy_top": mean(top_share_entropy(entropy_RT, mask_RT))}
+        log = {"nll": mean(-logps_RT.detach()), **entropies}
         if prepared is None:
-            return Loss(mean(-logps_RT), {"nll": mean(-logps_RT.detach())})
+            return Loss(mean(-logps_RT), log)
         reference_RT, tau_RT = prepared
         value = mean(curio_values(logps_RT, reference_RT, lam=self.options.lam))
         pull = mean((logps_RT.detach() - reference_RT).square() / 2)
-        return Loss(value, {"nll": mean(-logps_RT.detach()), "pull": pull, "tau": mean(tau_RT)})
+        return Loss(value, {**log, "pull": pull, "tau": mean(tau_RT)})
 
     def state_dict(self) -> dict[str, Any]:
         """The running mean, and the step it was last updated at."""

@@ -35,7 +35,7 @@ PICTURES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "Tokens of a completion": ("tokens", _is("length", "length_p95")),
     "Groups and completions": ("share", _is("flat", "cut", "unscored", "repetition", "leak", "none/reward")),
     "Different answers of a group": ("answers", _is("distinct_answers")),
-    "Entropy of a token": ("nats", _is("entropy")),
+    "Entropy of a token": ("nats", _is("entropy", "entropy_top")),
     "Distance from reference, teacher and sampler": (
         "nats",
         _is("kl_reference", "teacher_k1", "teacher_k3", "kl_teacher", "sampler_gap"),

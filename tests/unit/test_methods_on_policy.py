@@ -73,7 +73,8 @@ def test_a_step_by_hand(student: Student, variant: Any) -> None:
     assert taken.loss == pytest.approx(loss.item(), rel=1e-6)
     for name, gradient in student.gradients(loss).items():
         torch.testing.assert_close(taken.grads[name], gradient, rtol=1e-5, atol=1e-8)
-    assert {"policy", "entropy", "ratio", "clip_low", "clip_high"} <= set(taken.log)
+    assert {"policy", "entropy", "entropy_top", "ratio", "clip_low", "clip_high"} <= set(taken.log)
+    assert taken.log["entropy_top"] > taken.log["entropy"] > 0
 
 
 @pytest.mark.parametrize(

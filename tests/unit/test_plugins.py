@@ -176,6 +176,18 @@ def test_a_measure_of_diversity_is_computed_beside_ours(harness: Cli) -> None:
     assert "source: none: standard deviation of characters" in harness("show", "lengths")
 
 
+def test_an_analysis_is_a_command_of_harness_analyze(harness: Cli) -> None:
+    runs = [str(harness.run("--model-arg", f"off={off}", model="reckoner:x")[0]["run_id"]) for off in (0, 3)]
+    rows = harness.rows("analyze", "lucky", *runs)
+    digits = harness.rows("analyze", "lucky", *runs, "--digit", "0")
+    assert [row["run"] for row in rows] == runs and rows != digits
+    # A result plus 3 ends in 7 where the result itself ends in 4.
+    assert rows[1]["lucky"] == harness.rows("analyze", "lucky", runs[0], "--digit", "4")[0]["lucky"] > 0
+    assert "The lucky digit." in harness("analyze", "lucky", "--help") and "lucky" in harness("analyze", "--help")
+    assert "digit: int = 7 (The lucky digit)" in harness("show", "lucky")
+    assert "10 is not in the range 0<=x<=9" in harness("analyze", "lucky", *runs, "--digit", "10", code=2)
+
+
 JUDGE = ("--judge", "reckoner:judge")
 
 
