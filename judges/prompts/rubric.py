@@ -63,20 +63,26 @@ def load_rubric(name_or_path: str, weighting: str | None = None) -> Rubric:
     Raises `UnknownName` for a name or weighting that is not there, `ConfigError` (file and line) for a file that
     cannot be read or does not make sense, `UsageError` for a plugin that does not import.
     """
-    if name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
-        name, where = path.stem, name_or_path
-        if not _NAME.fullmatch(name):
-            raise ConfigError(
-                f"{where}: rename the file to letters, digits, '_', '.' and '-': its name is the rubric's"
-            )
-        if name in _TAKEN or name in catalog.entries("metric"):
-            raise ConfigError(f"{where}: rename the file: {name!r} is a metric, and the rubric's scores go by its name")
-        text = _read_path(path)
-    else:
-        name = name_or_path
-        where, text = _read_entry(name)
+    where, text = rubric_text(name_or_path)
+    name = Path(name_or_path).stem if name_or_path.endswith(".toml") else name_or_path
     return _build(name, parse(where, text), weighting)
+
+
+def rubric_text(name_or_path: str) -> tuple[str, str]:
+    """(what to call it in errors, the TOML as it stands) of a catalog rubric or a file; raises as `load_rubric`."""
+    if not name_or_path.endswith(".toml"):
+        return _read_entry(name_or_path)
+    check_file_name(name_or_path)
+    return name_or_path, _read_path(Path(name_or_path))
+
+
+def check_file_name(path: str) -> None:
+    """Raise `ConfigError` for a file that no rubric could be called after."""
+    name = Path(path).stem
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{path}: rename the file to letters, digits, '_', '.' and '-': its name is the rubric's")
+    if name in _TAKEN or name in catalog.entries("metric"):
+        raise ConfigError(f"{path}: rename the file: {name!r} is a metric, and the rubric's scores go by its name")
 
 
 def content_hash(rubric: Rubric) -> str:
