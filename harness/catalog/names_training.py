@@ -23,6 +23,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.makers.perspectives:Perspectives",
             "Add right rationales from several perspectives.",
         ),
+        "contrastive": ("backends.makers.contrastive:Contrastive", "Decode rationales for and against (SCOTT)."),
         "flip": (
             "backends.makers.flip:FlippedLabels",
             "Reasoning for the right label and for a wrong one: pairs for orpo.",

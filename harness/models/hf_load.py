@@ -113,10 +113,24 @@ def default_rows(device: str) -> int:
     return _CPU_ROWS if device == "cpu" else _GPU_ROWS
 
 
+def load_ends(source: Source, tokenizer: Any) -> frozenset[int]:
+    """`end_tokens` without the weights; raises `ModelError`."""
+    with _loading(source):
+        try:
+            config = transformers.GenerationConfig.from_pretrained(source.location, revision=source.revision)
+        except OSError:  # no such file: as transformers does it
+            config = transformers.GenerationConfig.from_model_config(load_config(source))
+        return _ends(config, tokenizer)
+
+
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token that ends a reply: the generation config's list and the tokenizer's own."""
+    return _ends(model.generation_config, tokenizer)
+
+
+def _ends(config: Any, tokenizer: Any) -> frozenset[int]:
     ends: set[int] = set()
-    for value in (model.generation_config.eos_token_id, tokenizer.eos_token_id):
+    for value in (config.eos_token_id, tokenizer.eos_token_id):
         if isinstance(value, int):
             ends.add(value)
         elif value is not None:
