@@ -103,7 +103,13 @@ def score_texts(
     `make` says by `ValueError` that the scores lack what it needs: of the first text, that is the engine's and
     `UsageError` is raised; a later one is missing. Raises `StoreError` and what `Model.score` raises of an engine.
     """
-    return asyncio.run(_score_texts(model, texts, make, context, top))
+    scored = Scored[T]()
+    # Not what the coroutine returns: asyncio writes that out in full as it ends (cpython gh-112559), for a minute.
+    asyncio.run(_score_texts(model, texts, make, context, top, scored))
+    if not scored.values:
+        raise DataError(f"{model.name} could score none of {len(texts)} answers: {scored.why}")
+    scored.values = {one.key: scored.values[one.key] for one in texts if one.key in scored.values}
+    return scored
 
 
 async def _score_texts(
@@ -112,47 +118,49 @@ async def _score_texts(
     make: Callable[[StoredText, TokenScores], T],
     context: AnalysisContext,
     top: int,
-) -> Scored[T]:
-    scored, identity = Scored[T](), canonical_json(model.describe())
-    keys = {one.key: _key(identity, one, top) for one in texts}
+    scored: Scored[T],
+) -> None:
+    identity = canonical_json(model.describe())
+    equal: dict[str, list[StoredText]] = {}
+    for one in texts:
+        equal.setdefault(_key(identity, one, top), []).append(one)
 
-    def take(one: StoredText, kept: Completion) -> None:
-        try:
-            scored.values[one.key] = make(one, scores_from_json(kept.text, FILE))
-        except ValueError as error:
-            if not scored.values:
-                raise UsageError(f"{model.name}: {error}") from error
-            scored.missing, scored.why = scored.missing + 1, scored.why or str(error)
+    def take(key: str, kept: Completion) -> None:
+        scores = scores_from_json(kept.text, FILE)
+        for one in equal[key]:
+            try:
+                scored.values[one.key] = make(one, scores)
+            except ValueError as error:
+                if not scored.values:
+                    raise UsageError(f"{model.name}: {error}") from error
+                scored.missing, scored.why = scored.missing + 1, scored.why or str(error)
 
-    async def ask(one: StoredText) -> None:
+    async def ask(key: str) -> None:
+        one, *same = equal[key]
         try:
             scores = await model.score(one.prompt, one.text, top)
         except DataError as error:
-            scored.missing, scored.why = scored.missing + 1, scored.why or str(error)
+            scored.missing, scored.why = scored.missing + 1 + len(same), scored.why or str(error)
             context.progress.advance(Completion(text="", finish="error", error=str(error)))
             return
-        kept = cache.put_clean(keys[one.key], model.name, Completion(text=scores_to_json(scores), finish="stop"))
-        take(one, kept)
+        take(key, cache.put_clean(key, model.name, Completion(text=scores_to_json(scores), finish="stop")))
         context.progress.advance(Completion(text="", finish="stop", tokens_out=len(scores.ids)))
 
     path = context.results_dir / FILE
     try:
         with Cache(path, what="file of scores") as cache:
-            found = cache.get_many(keys.values())
-            left = [one for one in texts if keys[one.key] not in found]
-            for one in texts:
-                if keys[one.key] in found:
-                    take(one, found.pop(keys[one.key]))
-            context.progress.start(model.name, len(left), len(texts) - len(left))
+            found = cache.get_many(equal)
+            left = [key for key in equal if key not in found]
+            context.progress.start(model.name, len(left), len(found))
+            for key in equal:
+                if key in found:
+                    take(key, found.pop(key))
             if left:  # alone: what no text can change is known before the others are asked
                 await ask(left[0])
                 await bounded(left[1:], ask)
             context.progress.finish()
     finally:
         await model.close()
-    if not scored.values:
-        raise DataError(f"{model.name} could score none of {len(texts)} answers: {scored.why}")
-    return scored
 
 
 def _key(identity: str, one: StoredText, top: int) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.analyses.asking import Scored, StoredText, open_models, score_texts, stored_texts
 from harness.analyses.base import Analysis, AnalysisContext, SideBySide, mean_of, measured, side_by_side
-from harness.analyses.next_tokens import TopTokens, alike, mean_over, stressed, top_tokens
+from harness.analyses.next_tokens import TopTokens, alike, mean_over, shared, stressed, top_tokens
 from harness.analyses.teacher import agreement
 from harness.errors import DataError, UsageError
 from harness.models.base import import_extra
@@ -84,6 +84,7 @@ class Fidelity(Analysis):
         stress += [("temperature", one) for one in self.temperature]
         plain: list[Row] = []
         under: list[Row] = []
+        both: list[Row] = []
         notes: list[str] = []
         for place, run in enumerate(runs, 1):
             texts = [one for one in stored_texts(run, context, self.samples, self.limit) if one.key[0] in board.rows[0]]
@@ -94,6 +95,10 @@ class Fidelity(Analysis):
             found = {problem: [alike(*pair) for pair in some] for problem, some in pairs.items()}
             row = {key: _cell(mean_over(found, key), names, key) for key in _ALIKE}
             plain.append({"student": board.names[place], "problems": len(pairs), **row})
+            for k in [k for k in _SHARED if k <= self.top]:
+                first = {problem: [shared(*pair, k) for pair in some] for problem, some in pairs.items()}
+                cells = {key: _cell(mean_over(first, key), names, key) for key in ("overlap", "mass")}
+                both.append({"student": board.names[place], "k": k, **cells})
             rng = np.random.default_rng(_SEED)
             moved = {problem: [stressed(*pair, stress, rng) for pair in some] for problem, some in pairs.items()}
             for at, (kind, level) in enumerate(stress):
@@ -105,6 +110,7 @@ class Fidelity(Analysis):
         seen = "noise and temperature on the teacher's list alone: what they lift from below it is not seen"
         return [
             Table("Next tokens of student and teacher", _ALIKE_COLUMNS, tuple(plain), (how, *notes)),
+            Table("Likeliest tokens that both share", _SHARED_COLUMNS, tuple(both), (_MASS,)),
             Table("The teacher's next tokens under stress", _STRESS_COLUMNS, tuple(under), (seen,)),
         ]
 
@@ -205,8 +211,10 @@ def _two_tokenizers(run: RunFolder, teacher: RunFolder) -> str:
 
 
 _ALIKE = ("top_token", "overlap", "spearman", "kendall", "kl")
+_SHARED = (1, 3, 10)
+_MASS = "overlap: share of the k likeliest tokens that both have; mass: what the student gives those"
 _STRESSED = ("kept", "top_token", "spearman", "moved")
-_SHARES = ("top_token", "overlap", "kept")
+_SHARES = ("top_token", "overlap", "kept", "mass")
 
 
 def _cell(values: Array, clusters: Sequence[str], name: str) -> Json:
@@ -239,6 +247,12 @@ _ALIKE_COLUMNS = (
     measured("Spearman [%]", "spearman"),
     measured("Kendall [%]", "kendall"),
     measured("KL at least [mnat]", "kl", scale=1000.0),
+)
+_SHARED_COLUMNS = (
+    column("student"),
+    column("k", right=True),
+    measured("overlap [%]", "overlap"),
+    measured("mass [%]", "mass"),
 )
 _STRESS_COLUMNS = (
     column("student"),

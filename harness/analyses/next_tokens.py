@@ -10,6 +10,7 @@ Shapes: L positions, K tokens of a list, U tokens of either.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,9 +53,11 @@ def alike(student: TopTokens, teacher: TopTokens) -> dict[str, float]:
     equal = student.ids[:, :width, None] == teacher.ids[:, None, :width]
     of_student, of_teacher = student.logprobs[:, :width], teacher.logprobs[:, :width]
     in_teacher, in_student = equal.any(axis=2), equal.any(axis=1)
-    x = np.concatenate([of_student, np.repeat(of_student.min(axis=1, keepdims=True) - _BELOW, width, axis=1)], axis=1)
-    y = np.concatenate([_looked_up(equal, of_teacher), of_teacher], axis=1)
-    known = np.concatenate([np.ones_like(in_teacher), ~in_student], axis=1)
+    extra = np.argsort(in_student, axis=1, kind="stable")[:, : int((~in_student).sum(axis=1).max())]
+    alone, told = (np.take_along_axis(one, extra, axis=1) for one in (~in_student, of_teacher))
+    below = np.broadcast_to(of_student.min(axis=1, keepdims=True) - _BELOW, told.shape)
+    x, y = np.concatenate([of_student, below], axis=1), np.concatenate([_looked_up(equal, of_teacher), told], axis=1)
+    known = np.concatenate([np.ones_like(in_teacher), alone], axis=1)
     rho, tau = rank_correlations(x, y, known)
     p, q = np.where(in_student, np.exp(of_teacher), 0.0), np.where(in_teacher, np.exp(of_student), 0.0)
     logs = np.where(in_student, of_teacher - _looked_up(equal.transpose(0, 2, 1), of_student), 0.0)
@@ -67,6 +70,15 @@ def alike(student: TopTokens, teacher: TopTokens) -> dict[str, float]:
         "kendall": _mean(tau),
         "kl": float(np.maximum(kl, 0.0).mean()),
     }
+
+
+def shared(student: TopTokens, teacher: TopTokens, k: int) -> dict[str, float]:
+    """Of the k likeliest tokens of both: the share that both have, and what the student gives those; NaN for fewer."""
+    if k > min(student.ids.shape[1], teacher.ids.shape[1]):
+        return {"overlap": math.nan, "mass": math.nan}
+    both = (student.ids[:, :k, None] == teacher.ids[:, None, :k]).any(axis=2)
+    mass = np.where(both, np.exp(student.logprobs[:, :k]), 0.0).sum(axis=1)
+    return {"overlap": float(both.mean()), "mass": float(mass.mean())}
 
 
 def stressed(

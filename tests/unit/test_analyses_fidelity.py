@@ -14,7 +14,8 @@ from scipy.stats import kendalltau, spearmanr
 from system_fakes import command
 
 from harness.analyses import asking
-from harness.analyses.next_tokens import TopTokens, alike, stressed, top_tokens
+from harness.analyses.base import AnalysisContext
+from harness.analyses.next_tokens import TopTokens, alike, shared, stressed, top_tokens
 from harness.models.mock import MockModel, MockOptions
 from harness.stats.ranks import rank_correlations
 from harness.types import Completion, Json, Message, Request, TokenScores
@@ -48,6 +49,14 @@ def test_next_tokens_by_hand() -> None:
     # Lists (0, 1) and (0, 2): of the three tokens 0 is above the two others on both sides, which are the wrong way.
     found = alike(lists((0, 1), (0.5, 0.3)), lists((0, 2), (0.5, 0.3)))
     assert found == pytest.approx({"top_token": 1, "overlap": 0.5, "spearman": 0.5, "kendall": 1 / 3, "kl": 0})
+
+
+def test_shared_tokens_by_hand() -> None:
+    teacher, student = lists((0, 1, 2, 3), SHARES), lists((1, 0, 4, 2), (0.5, 0.2, 0.1, 0.05))
+    found = [shared(student, teacher, k) for k in (1, 2, 3, 4)]
+    assert [one["overlap"] for one in found] == pytest.approx([0, 1, 2 / 3, 3 / 4])
+    assert [one["mass"] for one in found] == pytest.approx([0, 0.7, 0.7, 0.75])
+    assert math.isnan(shared(student, teacher, 5)["mass"])
 
 
 def test_the_divergence_is_never_more_than_the_whole_one() -> None:
@@ -98,6 +107,16 @@ class Student:
 
     async def close(self) -> None:
         """Nothing to release."""
+
+
+def test_equal_answers_are_asked_once_and_none_is_lost(tmp_path: Path) -> None:
+    """Not even where all of them come out of the file: the second of two equal ones once got nothing there."""
+    prompt = (Message("user", "2 + 2?"),)
+    texts = [asking.StoredText(("p", attempt), prompt, "4" if attempt < 2 else "four") for attempt in range(3)]
+    for asked in (2, 0):
+        student = Student("same")
+        found = asking.score_texts(student, texts, lambda one, scores: len(scores.ids), AnalysisContext(tmp_path))
+        assert (found.values, found.missing, student.asked) == ({("p", 0): 1, ("p", 1): 1, ("p", 2): 4}, 0, asked)
 
 
 @pytest.fixture
@@ -161,7 +180,10 @@ def test_next_tokens_of_runs(world: tuple[Path, dict[str, str], list[Student]]) 
         return command("analyze", "fidelity", runs["copy"], "--teacher", runs["teacher"], *told, "--results-dir",
                        results, "--json")  # fmt: skip
 
-    plain, stress = (table["rows"] for table in json.loads(asked("same").stdout)["tables"])
+    plain, both, stress = (table["rows"] for table in json.loads(asked("same").stdout)["tables"])
+    assert [(row["k"], row["overlap"]["value"], row["mass"]["value"]) for row in both] == [
+        (1, 1, pytest.approx(0.4)), (3, 1, pytest.approx(0.9)), (10, None, None)
+    ]  # fmt: skip
     assert {key: plain[0][key]["value"] for key in ("top_token", "overlap", "spearman", "kendall", "kl")} == (
         pytest.approx({"top_token": 1, "overlap": 1, "spearman": 1, "kendall": 1, "kl": 0})
     )
