@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from backends.makers.asking import Ask
 from backends.makers.base import Made, Maker, option
-from backends.records.synth import Form, synth_records
+from backends.records.synth import Form, RecordFamily, synth_records
 from harness.errors import UsageError
 from harness.synth import Level, Style
 
@@ -19,7 +19,7 @@ class Synth(Maker):
     """Write records of the embedded world: right chains, wrong twins, structures, candidates, all of known truth.
 
     "long" chains have a structure and no wrong twin; the other styles have a twin. No record's question is in the
-    suites synth and synth_easy.
+    suites synth and synth_easy; those of the families knights and countdown are not in synth_knights, synth_countdown.
 
     \b
     harness data synth --levels 1,2 --per-level 500 --style plain --positives 2 --candidates 4 -o train.jsonl
@@ -37,6 +37,8 @@ class Synth(Maker):
     """Other right responses."""
     candidates: int = option(0, least=0, most=64)
     """Rewarded answers: 0 or 2+."""
+    family: RecordFamily = "sums"
+    """Both kinds of sums, one of them, or logic puzzles."""
     seed: int = 0
 
     name = "synth"
@@ -59,9 +61,11 @@ class Synth(Maker):
             form=self.form,
             positives=self.positives,
             candidates=self.candidates,
+            family=self.family,
         )
         counts = Counter(f"level_{record.meta['level']}" for record in records)
-        told = ("levels", "per_level", "split", "style", "form", "positives", "candidates", "seed")
+        told = ["levels", "per_level", "split", "style", "form", "positives", "candidates", "seed"]
+        told += ["family"] if self.family != "sums" else []
         return Made(
             tuple(records),
             {"records": len(records), **dict(sorted(counts.items()))},

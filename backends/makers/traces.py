@@ -19,7 +19,7 @@ from backends.makers.base import Made, Maker, lost, option, reply_of, tally
 from backends.records.inputs import grader_of, noted, problem_of, read_prompts
 from backends.records.record import TrainRecord, render_response
 from backends.records.spans import never_closes, parts_of, split_response
-from backends.records.synth import synth_records
+from backends.records.synth import RecordFamily, synth_records
 from backends.records.verify import grade, verdict_of
 from harness.errors import UsageError
 from harness.reasoning import with_answer
@@ -27,8 +27,15 @@ from harness.suites import load_problems, load_suite
 from harness.synth import LEVELS, Level
 from harness.types import Completion, Json, Sampling
 
-TRAIN_LEVELS: dict[str, tuple[Level, ...]] = {"synth": LEVELS, "synth_easy": (1, 2)}
+TRAIN_LEVELS: dict[str, tuple[Level, ...]] = {
+    "synth": LEVELS,
+    "synth_easy": (1, 2),
+    "synth_knights": LEVELS,
+    "synth_countdown": (2, 3, 4, 5),
+}
 """Suites that have a train split here, which no test question is in: levels of the embedded world."""
+_FAMILIES: dict[str, RecordFamily] = {"synth_knights": "knights", "synth_countdown": "countdown"}
+"""Of which family of records; sums otherwise."""
 
 
 def suite_prompts(name: str, per_level: int, seed: int, allow_test: bool, data_dir: Path | None) -> list[TrainRecord]:
@@ -46,7 +53,9 @@ def suite_prompts(name: str, per_level: int, seed: int, allow_test: bool, data_d
                 gold=record.gold,
                 meta={"dataset": name, "split": "train", "grader": suite.grader, "level": record.meta["level"]},
             )
-            for record in synth_records(seed, per_level, TRAIN_LEVELS[name], split="train")
+            for record in synth_records(
+                seed, per_level, TRAIN_LEVELS[name], split="train", family=_FAMILIES.get(name, "sums")
+            )
         ]
     if not allow_test:
         raise UsageError(

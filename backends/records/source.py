@@ -12,7 +12,7 @@ from typing import cast, get_args
 
 from backends.records.record import MAX_ITEMS, TrainRecord, record_from_json
 from backends.records.shapes import Fields, from_row, is_record, named
-from backends.records.synth import Form, synth_records
+from backends.records.synth import Form, RecordFamily, synth_records
 from harness.datasets.local import Raw, read_file
 from harness.errors import ConfigError, DataError
 from harness.options import key_value, parse_options
@@ -71,8 +71,12 @@ class SynthOptions:
     candidates: int = 0
     """Answers of each record, one of them right, with rewards."""
     seed: int = 0
+    family: str = "sums"
+    """"arithmetic" or "word" for one half of the sums, "knights" or "countdown" for logic puzzles."""
 
     def __post_init__(self) -> None:
+        if self.family not in get_args(RecordFamily):
+            raise ValueError(f"family is one of {', '.join(get_args(RecordFamily))}; not {self.family!r}")
         if self.style not in get_args(Style) or self.form not in get_args(Form):
             raise ValueError(
                 f"style is one of {', '.join(get_args(Style))}, form one of {', '.join(get_args(Form))}; "
@@ -110,4 +114,5 @@ def load_records(name: str) -> list[TrainRecord]:
         form=cast(Form, options.form),
         positives=options.positives,
         candidates=options.candidates,
+        family=cast(RecordFamily, options.family),
     )

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Literal
+from typing import Literal, cast
 
+from backends.records.puzzles import puzzle_records
 from backends.records.record import Candidate, ChainStep, TrainRecord, render_response
 from harness.errors import DataError
 from harness.synth import (
     INSTRUCTION,
     LEVELS,
     Chain,
+    Family,
     Level,
     Split,
     Style,
@@ -30,8 +32,11 @@ from harness.synth import (
     render,
     wrong_chain,
 )
+from harness.synth.puzzles import PUZZLE_KINDS
 from harness.types import Json, Message
 
+RecordFamily = Literal["sums", "arithmetic", "word", "knights", "countdown"]
+"""What records are about; "sums" are the families of `harness.synth`, half of each."""
 Form = Literal["think", "plain"]
 _TRIES = 24
 """Wrong chains looked at per candidate until their answers differ."""
@@ -47,6 +52,7 @@ def synth_records(
     form: Form = "think",
     positives: int = 0,
     candidates: int = 0,
+    family: RecordFamily = "sums",
 ) -> list[TrainRecord]:
     """`per_level` records of each level, levels alternating, so that any prefix is a balanced sample.
 
@@ -56,7 +62,8 @@ def synth_records(
     come with a `structure`, one stage per sub-problem, and no twin: there is none that lines up. `form` is where the
     chain stands: in a think block, or in front of the answer. `positives` asks for that many other right responses (as
     many as the problem's graph allows); `candidates` for that many responses that share the chain and end in different
-    answers, the right one first with reward 1, the others with reward 0.
+    answers, the right one first with reward 1, the others with reward 0. `family` is what the problems are: both of the
+    sums' families, one of them, or logic puzzles, which have neither structures nor candidates.
 
     Raises `DataError` for counts that make no sense and for a split that has too few problems, `UnknownName` for a
     level or split that does not exist.
@@ -66,7 +73,12 @@ def synth_records(
             f"{per_level} records of each of {len(levels)} levels, {positives} positives and {candidates} candidates "
             "make no data set: at least 1 record and 1 level, and 0, 2 or more candidates"
         )
-    streams = [generate(seed, level, per_level, split) for level in dict.fromkeys(levels)]
+    if family in PUZZLE_KINDS:
+        if candidates:
+            raise DataError(f"the records of {family} have no candidates: leave them out")
+        return puzzle_records(family, seed, per_level, levels, split=split, style=style, form=form, positives=positives)
+    only = None if family == "sums" else cast(Family, family)
+    streams = [generate(seed, level, per_level, split, only) for level in dict.fromkeys(levels)]
     return [
         _record(problem, style, form, positives, candidates) for row in zip(*streams, strict=True) for problem in row
     ]

@@ -30,8 +30,13 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "harness.suites.synth_choice:SYNTH_CHOICE",
             "multiple choice: wrong options from natural mistakes",
         ),
+        "synth_countdown": (
+            "harness.suites.synth_logic:SYNTH_COUNTDOWN",
+            "countdown: make a target of given numbers, each used once",
+        ),
         "synth_distract": ("harness.suites.synth:SYNTH_DISTRACT", "word problems, clean and with irrelevant facts"),
         "synth_easy": ("harness.suites.synth:SYNTH_EASY", "levels 1 and 2 of synth, 100 problems: the quick look"),
+        "synth_knights": ("harness.suites.synth_logic:SYNTH_KNIGHTS", "knights and knaves: who lies, who does not?"),
         "synth_long": ("harness.suites.synth:SYNTH_LONG", "out of distribution: synth with chains of 9 to 12 steps"),
     },
     "model": {
@@ -80,6 +85,8 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "labels": ("harness.grading.labels:GRADER", "18 text-quality indicators in one JSON object, each on its own"),
         "lighteval": ("harness.grading.lighteval:GRADER", "lighteval's own metric of a task"),
         "gym": ("harness.grading.gym:GRADER", "reasoning-gym's own scoring of a task"),
+        "knights": ("harness.grading.knights:GRADER", "knights and knaves: what each person is"),
+        "countdown": ("harness.grading.countdown:GRADER", "an expression of given numbers that has a given value"),
     },
     "metric": {
         "avg@n": ("harness.metrics.accuracy:AVG_AT_N", "mean over problems of the mean over samples (pass@1 over n)"),

@@ -104,3 +104,17 @@ def value(tree: Tree) -> int:
 def evaluate(text: str) -> int:
     """The value of an expression such as "3 * (4 + 5)"."""
     return value(parse(text))
+
+
+def write(tree: Tree) -> str:
+    """A tree as text, with brackets where leaving them out would change the order of the operations."""
+    if isinstance(tree, int):
+        return str(tree)
+    op, left, right = tree
+    before = f"({write(left)})" if _rank(left) < _rank(tree) else write(left)
+    behind = f"({write(right)})" if _rank(right) <= _rank(tree) else write(right)
+    return f"{before} {op} {behind}"
+
+
+def _rank(tree: Tree) -> int:
+    return 3 if isinstance(tree, int) else _PRECEDENCE[tree[0]]

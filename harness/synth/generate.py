@@ -106,7 +106,12 @@ def canonical(subproblems: tuple[SubProblem, ...]) -> str:
 
 def split_of(template: str, subproblems: tuple[SubProblem, ...]) -> Split:
     """The only split in which this computation in this story may appear."""
-    bucket = digest("split", template, canonical(subproblems)) % 100
+    return split_by(template, canonical(subproblems))
+
+
+def split_by(*key: str) -> Split:
+    """The split of whatever has that key."""
+    bucket = digest("split", *key) % 100
     return next(split for split, end in _SHARES if bucket < end)
 
 

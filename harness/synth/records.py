@@ -6,6 +6,7 @@ number given in the question or the answer of an earlier sub-problem. A chain of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -105,3 +106,20 @@ class SynthProblem:
             if item.id == sub_id:
                 return item
         raise KeyError(sub_id)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPuzzle:
+    """A drawn puzzle, before it is known whether its split is the one that is wanted (see `harness.synth.puzzles`)."""
+
+    key: str
+    question: str
+    target: str
+    answer: str
+    right: Mapping[Style, tuple[str, ...]]
+    """Steps of a right chain in each style."""
+    wrong: Mapping[Style, tuple[str, ...]]
+    """Steps of a wrong one; short and plain."""
+    wrong_answer: str
+    error_step: int
+    error_kind: str

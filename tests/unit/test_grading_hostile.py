@@ -11,6 +11,7 @@ from harness.grading.math import equivalent
 from harness.types import Completion, Finish, Problem
 
 GRADERS = {"integer": "5", "number": "5", "math": "5", "choice": "A", "exact": "five", "json": '{"a": 5}'}
+GRADERS |= {"knights": "Ada is a knight, Ben is a knave", "countdown": "2 + 3 = 5"}
 UNITS = [
     "{",
     "$",

@@ -5,7 +5,7 @@ What `harness check --deep` runs over. The forms are data, in tables of one line
 * `sentences`: how a reply states a value (`STATEMENTS`), or mentions one without claiming it (`TRAPS`);
 * `equal`: other spellings of a value, `wrong`: changes that make it another value, both checked by the arithmetic of
   `evaluate`, never by a grader;
-* `letters`: replies to multiple choice; `words`: short texts and JSON replies.
+* `letters`: replies to multiple choice; `words`: short texts and JSON replies; `logic`: puzzles.
 
 `cases(problem, seed)` gives every case that a problem's gold allows, in a fixed order that depends on nothing else.
 """
@@ -61,7 +61,7 @@ def part_of(form: str) -> Part:
 
 def cases(problem: Problem, seed: int, parts: frozenset[Part]) -> Iterator[Case]:
     """All cases of a problem from the forms of these parts; none for a grader that has no forms."""
-    from harness.grading.forms import letters, values, words
+    from harness.grading.forms import letters, logic, values, words
 
     makers = {
         "math": values.cases,
@@ -70,6 +70,8 @@ def cases(problem: Problem, seed: int, parts: frozenset[Part]) -> Iterator[Case]
         "choice": letters.cases,
         "exact": words.exact_cases,
         "json": words.json_cases,
+        "knights": logic.knights_cases,
+        "countdown": logic.countdown_cases,
     }
     maker = makers.get(problem.grader)
     return iter(()) if maker is None else maker(problem, seed, parts)
