@@ -2,18 +2,20 @@
 
 A sentence is the teacher's where it finds it likelier than the student does by more than beta, in the geometric mean of
 the tokens' probabilities, each model with its own tokenizer (`harness.provenance`); the student's where it is the other
-way round; else common. The paper keeps the response with the largest number of the teacher's sentences. The other rules
-are its controls: their share, the fewest, and the response that the student itself finds likeliest (GRAPE).
+way round; else common. The paper keeps the response with the largest number of the teacher's sentences, and DASD's
+sampling by divergence prefers the same. The other rules are its controls: their share, the fewest, the response that
+the student itself finds likeliest (GRAPE), the longest one, and any.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from backends.makers.asking import Ask, Asker, Query
 from backends.makers.base import Made, Maker, option, tally
@@ -26,6 +28,8 @@ from harness.models.replies import Asked
 from harness.provenance import BETA, sentence_probabilities, sentence_starts
 from harness.types import Json, Model, TokenScores
 
+Rule = Literal["most", "share", "fewest", "student", "longest", "random"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 _ORDER = (
     *("given", "no_response", "repeated", "questions", "candidates", "teacher_missing", "student_missing"),
     *("no_candidate", "alone", "passed_over", "kept"),
@@ -54,7 +58,8 @@ class Guided(Maker):
 
     RECORDS of the same prompt are responses to one question, as `harness data traces --n 8` makes them; positives count
     as well. Both models must give log-probabilities of a text. The student is the one before any training. Only one
-    response of each question is kept; counts of its sentences stand in the meta.
+    response of each question is kept; counts of its sentences stand in the meta. With --controls what the other rules
+    would keep stands in <out>.<rule>.jsonl, of the same questions and by the same scores.
 
     \b
     harness data guided traces.jsonl --teacher hf:./teacher --student hf:./student -o chosen.jsonl
@@ -63,17 +68,20 @@ class Guided(Maker):
     student: str = field(metadata={"shown": "ENGINE:NAME"})
     """Model that will learn from what is kept."""
     student_options: Mapping[str, str] = field(default_factory=dict)
-    rule: Literal["most", "share", "fewest", "student"] = "most"
-    """Teacher's sentences: their number, their share, the fewest; or what the student finds likeliest (GRAPE)."""
+    rule: Rule = "most"
+    """Number of the teacher's sentences, their share, the fewest; the student's likeliest (GRAPE), longest, random."""
+    controls: bool = False
+    """Write what each other rule would keep as well."""
     beta: float = option(BETA, least=0, most=1)
     """Difference of probabilities from which on a sentence is one model's."""
 
     name: ClassVar[str] = "guided"
+    sets: ClassVar[tuple[str, ...]] = RULES
     nothing: ClassVar[str] = "no response could be scored by both models"
 
     def check(self) -> None:
         """The student must be able to score."""
-        assert self._student
+        _ = self._student
 
     @cached_property
     def _student(self) -> ScoringModel:
@@ -102,37 +110,49 @@ class Guided(Maker):
         counts["candidates"] = len(queries)
         counts["teacher_missing"], counts["student_missing"] = of_teacher.count(None), of_student.count(None)
         scores = iter(zip(of_teacher, of_student, strict=True))
-        kept: list[TrainRecord] = []
+        known: list[list[tuple[Sample, Sentences]]] = []
         for samples in questions:
-            known = [
+            found = [
                 (sample, whose(sample.text, teacher, student, self.beta))
                 for sample, (teacher, student) in zip(samples, scores, strict=False)
                 if teacher is not None and student is not None
             ]
-            if not known:
-                counts["no_candidate"] += 1
-                continue
-            counts["alone"] += len(known) == 1
-            counts["passed_over"] += len(known) - 1
-            sample, found = max(known, key=lambda one: self._worth(one[1]))  # of equal ones the earlier
-            kept.append(self._noted(sample, found, len(known)))
-        counts["kept"] = len(kept)
+            if found:
+                known.append(found)
+        counts["no_candidate"] = len(questions) - len(known)
+        counts["alone"] = sum(len(found) == 1 for found in known)
+        counts["passed_over"] = sum(len(found) - 1 for found in known)
+        counts["kept"] = len(known)
         facts: dict[str, Json] = {"rule": self.rule, "beta": self.beta}
         facts["student"] = {"identity": dict(self._student.describe()), "asked": asdict(asked)}
-        return Made(tuple(kept), tally(counts, _ORDER), facts=facts)
+        rules = [rule for rule in RULES if rule != self.rule] if self.controls else []
+        others: dict[str, tuple[TrainRecord, ...]] = {rule: self._chosen(rule, known) for rule in rules}
+        return Made(self._chosen(self.rule, known), tally(counts, _ORDER), others, facts)
+
+    def _chosen(self, rule: Rule, known: Sequence[Sequence[tuple[Sample, Sentences]]]) -> tuple[TrainRecord, ...]:
+        """One response of each question; of equal ones the earlier."""
+        draw = random.Random(self.draw.seed)
+        best = [
+            draw.choice(found) if rule == "random" else max(found, key=lambda one: _worth(rule, *one))
+            for found in known
+        ]
+        return tuple(self._noted(*one, len(found)) for one, found in zip(best, known, strict=True))
 
     def _by_student(self, queries: Sequence[Query]) -> tuple[list[TokenScores | None], Asked]:
         with Asker(self._student, self.cache(), budget=self.budget, role="student") as ask:
             return scores_of(ask(queries)), ask.done
 
-    def _worth(self, found: Sentences) -> float:
-        if self.rule == "student":
-            return found.likelihood
-        return found.share if self.rule == "share" else found.teacher * (-1 if self.rule == "fewest" else 1)
-
     def _noted(self, sample: Sample, found: Sentences, candidates: int) -> TrainRecord:
         numbers = {f"{name}_sentences": getattr(found, name) for name in ("teacher", "student", "common")}
         return noted(sample.alone(), **numbers, candidates=candidates, guided_by=self.model)
+
+
+def _worth(rule: Rule, sample: Sample, found: Sentences) -> float:
+    if rule == "student":
+        return found.likelihood
+    if rule == "longest":
+        return len(sample.text.split())
+    return found.share if rule == "share" else found.teacher * (-1 if rule == "fewest" else 1)
 
 
 def whose(text: str, teacher: TokenScores, student: TokenScores, beta: float) -> Sentences:

@@ -100,11 +100,25 @@ def test_the_response_with_most_of_the_teacher_is_kept(monkeypatch: pytest.Monke
         assert found["teacher"] == max(one["teacher"] for one in rivals)
 
 
-@pytest.mark.parametrize(("rule", "chosen"), [("most", 0), ("share", 1), ("fewest", 2), ("student", 2)])
+@pytest.mark.parametrize(("rule", "chosen"), [("most", 0), ("share", 1), ("fewest", 2), ("student", 2), ("longest", 0)])
 def test_the_controls(monkeypatch: pytest.MonkeyPatch, rule: Any, chosen: int) -> None:
     three = records(["teacher"] * 3 + ["common"] * 5, ["teacher"] * 2, ["student"] * 4)
     (kept,) = choose(monkeypatch, three, rule=rule).records
     assert kept == guided.noted(three[chosen], **{name: kept.meta[name] for name in kept.meta})
+
+
+def test_the_controls_of_one_call_are_what_each_rule_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One scoring: every set is of the same questions, of their candidates, and as the rule alone would have it."""
+    draw = random.Random(8)
+    given = [
+        one for n in range(12) for one in records(*(draw.choices(list(GOLDEN), k=5) for _ in "abc"), question=f"q{n}")
+    ]
+    made = choose(monkeypatch, given, controls=True)
+    assert made.others.keys() == {"share", "fewest", "student", "longest", "random"}
+    for rule, kept in made.others.items():
+        assert kept == choose(monkeypatch, given, rule=rule).records
+        assert [one.id.split("#")[0] for one in kept] == [f"q{n}" for n in range(12)]
+        assert {(one.id, one.response) for one in kept} <= {(one.id, one.response) for one in given}
 
 
 def test_what_cannot_be_scored_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
