@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import options
+from harness.errors import UsageError
 from harness.report.table import Format
+
+if TYPE_CHECKING:
+    from harness.run.folder import RunFolder
 
 
 @click.command("compare")
@@ -31,16 +36,34 @@ def command(
 ) -> None:
     """Compare runs problem by problem; the first RUN of each suite is the reference.
 
-    RUN is a run id, a unique beginning of one, or a path. Shows the paired difference with its interval and test,
+    RUN is a run id, a unique beginning of one, a path, or a model, whose runs of all suites are meant that every model
+    named here has. Shows the paired difference with its interval and test,
     wins and losses, tokens saved (of all that was generated, and of the chain of thought) if one tokenizer counted
     both, and the problems on which the runs differ, biggest change first.
     """
     from harness.compare import compare_runs
     from harness.report.pairs import pair_tables
-    from harness.run.folder import find_run
 
-    pairs = compare_runs([find_run(results_dir, run) for run in runs], force=force, tokenizer=tokenizer)
+    pairs = compare_runs(_found(runs, results_dir), force=force, tokenizer=tokenizer)
     tables = pair_tables(pairs, show)
     if form in ("json", "csv"):
         tables = tables[:1]  # the flips are inside the rows
     options.emit(tables, form)
+
+
+def _found(names: tuple[str, ...], results_dir: Path) -> list[RunFolder]:
+    """The runs meant; of models those of suites that all of them have."""
+    from harness.run.folder import find_runs
+
+    found = [find_runs(results_dir, name) for name in names]
+    if all(len(one) == 1 for one in found):
+        return [one for (one,) in found]
+    suites = [{run.spec.suite for run in one} for one in found]
+    common = set.intersection(*suites)
+    if not common:
+        told = "; ".join(f"{name}: {', '.join(sorted(one))}" for name, one in zip(names, suites, strict=True))
+        raise UsageError(f"no suite is common to all of them ({told})")
+    left = sorted(set.union(*suites) - common)
+    if left:
+        click.echo(f"left out, as not all have a run of it: {', '.join(left)}", err=True)
+    return [run for one in found for run in one if run.spec.suite in common]

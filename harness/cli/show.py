@@ -257,7 +257,7 @@ def _kind(written: Any, hint: Any) -> str:
 
 
 def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path | None) -> dict[str, Any]:
-    from harness.cli.listing import AGAIN, IMPORTED, of_a_file
+    from harness.cli.run_list import SAID, of_a_file
     from harness.run.folder import JUDGED, RESULT, find_run
     from harness.run.problem import listed, problem_facts
 
@@ -279,7 +279,7 @@ def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path
     elif any(folder.path.parent.glob(f"{glob.escape(folder.name + JUDGED)}*")):
         facts["result"] = "in the judged runs: only judges score these answers (`harness list runs`)"
     else:
-        facts["result"] = IMPORTED if of_a_file(folder) else AGAIN
+        facts["result"] = SAID["imported" if of_a_file(folder) else "unfinished"]
     return facts
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -256,7 +256,7 @@ def list_runs(results_dir: Path) -> list[RunFolder]:
 
 
 def find_run(results_dir: Path, name: str) -> RunFolder:
-    """The run that `name` means: a path, a run id, or a unique beginning (or part) of one.
+    """The run that `name` means: a path, a run id, a unique beginning of one, a model with one run, or part of an id.
 
     Raises `SeveralRuns` with the candidates if several match, `UsageError` with the closest ids if none does.
     """
@@ -274,12 +274,18 @@ def find_run(results_dir: Path, name: str) -> RunFolder:
     meant = [i for i in runs if (JUDGED in i) == bool(judged)]
     parts = {i: i.partition(JUDGED) for i in meant}
     begins = [i for i, part in parts.items() if part[0].startswith(run) and part[2].startswith(judge)]
-    for matches in (begins, [i for i, part in parts.items() if run in part[0] and judge in part[2]]):
+    of_model = [one.name for one in runs_of_model(runs.values(), name)]
+    for what, matches in (
+        ("is the beginning or part of", begins),
+        ("is a model with", of_model),
+        ("is the beginning or part of", [i for i, part in parts.items() if run in part[0] and judge in part[2]]),
+    ):
         if len(matches) == 1 and name:
             return runs[matches[0]]
         if matches and name:
             shown = ", ".join(matches[:8]) + (f" and {len(matches) - 8} more" if len(matches) > 8 else "")
-            raise SeveralRuns(f"{name!r} is the beginning or part of {len(matches)} runs: {shown}. Write more of it")
+            more = "Name one of them" if what == "is a model with" else "Write more of it"
+            raise SeveralRuns(f"{name!r} {what} {len(matches)} runs: {shown}. {more}")
     if name and os.path.isdir(name):
         return RunFolder(path)
     close = difflib.get_close_matches(name, runs, n=3, cutoff=0.4)
@@ -287,3 +293,27 @@ def find_run(results_dir: Path, name: str) -> RunFolder:
     raise UsageError(
         f"no run {name!r} among the {len(runs)} in {results_dir / RUNS}.{hint} `harness list runs` names them"
     )
+
+
+def find_runs(results_dir: Path, name: str) -> list[RunFolder]:
+    """As `find_run`, but of a model all its runs: one for each suite. Raises as that does where a suite has two."""
+    try:
+        return [find_run(results_dir, name)]
+    except SeveralRuns:
+        found = runs_of_model(list_runs(results_dir), name)
+        if not found or len({run.spec.suite for run in found}) < len(found):
+            raise
+        return found
+
+
+def runs_of_model(runs: Iterable[RunFolder], name: str) -> list[RunFolder]:
+    """The runs of exactly this model, as it was written; those that were judged of others only where there are none."""
+
+    def model(run: RunFolder) -> str | None:
+        try:
+            return run.spec.model
+        except StoreError:  # looking for a name does not stop at a damaged run
+            return None
+
+    found = [run for run in runs if name and model(run) == name]
+    return [run for run in found if JUDGED not in run.name] or found

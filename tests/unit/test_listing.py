@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from harness.cli.listing import AGAIN, IMPORTED
 from harness.cli.main import cli
+from harness.cli.run_list import SAID
 from harness.errors import SeveralRuns, UnknownName, UsageError
+from harness.run.folder import find_run, find_runs
 from harness.run.spec import RunSpec
 from harness.types import Sampling
 
@@ -28,11 +29,11 @@ def spec_of(identity: Any) -> str:
 @pytest.mark.parametrize(
     ("spec", "judged", "expected"),
     [
-        (spec_of(MOCK), False, AGAIN),
-        (spec_of(FILE), False, IMPORTED),
+        (spec_of(MOCK), False, SAID["unfinished"]),
+        (spec_of(FILE), False, SAID["imported"]),
         (spec_of(FILE), True, "judged"),
-        (spec_of(["file"]), False, AGAIN),
-        ("{", False, AGAIN),
+        (spec_of(["file"]), False, SAID["unfinished"]),
+        ("{", False, SAID["unfinished"]),
     ],
 )
 def test_the_state_of_a_run_without_a_result(tmp_path: Path, spec: str, judged: bool, expected: str) -> None:
@@ -47,7 +48,7 @@ def test_show_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "runs" / "a-run").mkdir(parents=True)
     (tmp_path / "runs" / "a-run" / "spec.json").write_text(spec_of(FILE), encoding="utf-8")
     out = CliRunner().invoke(cli, ["show", "a-run", "--results-dir", str(tmp_path), "--json"]).output
-    assert json.loads(out)["result"] == IMPORTED
+    assert json.loads(out)["result"] == SAID["imported"]
 
 
 def test_letters_of_several_runs_are_told_with_these(tmp_path: Path) -> None:
@@ -118,11 +119,52 @@ def test_names_and_words_are_whole_at_any_width(
     rows = json.loads(CliRunner().invoke(cli, [*where, "--json"]).stdout)["rows"]
     monkeypatch.setenv("COLUMNS", columns) if columns else monkeypatch.delenv("COLUMNS", raising=False)
     shown = CliRunner().invoke(cli, where).stdout
-    assert {word for row in rows for cell in row.values() for word in cell.split()} <= set(shown.split())
-    if columns:
+    assert {word for row in rows for cell in (row["name"], row["summary"]) for word in cell.split()} <= set(
+        shown.split()
+    )
+    if columns and kind != "runs":  # a run's id is one word, wider than this
         assert all(len(line) <= int(columns) or " " not in line.strip() for line in shown.splitlines())
-    else:
-        assert len(shown.splitlines()) == len(rows)
+    elif not columns:
+        assert len(shown.splitlines()) == len(rows) + (2 if kind == "runs" else 0)  # a table has a head
+
+
+def finished(results: Path, suite: str, model: str) -> None:
+    words = ["run", "--suite", suite, "--limit", "4", "--model", model, "--results-dir", str(results), "--quiet"]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+
+
+def test_a_list_of_runs_says_what_each_came_to_and_can_be_narrowed(tmp_path: Path) -> None:
+    finished(tmp_path, "synth_easy", "mock:gold")
+    finished(tmp_path, "synth_easy", "mock:wrong")
+    (tmp_path / "runs" / "damaged").mkdir()
+    (tmp_path / "runs" / "damaged" / "result.json").write_text("{")
+    told = ["list", "runs", "--results-dir", str(tmp_path)]
+    shown = CliRunner().invoke(cli, told).stdout.splitlines()
+    assert [" ".join(title.split()) for title in shown[:1]] == ["run suite model score date state"]
+    assert "damaged" in shown[2] and "avg@n 100.0 [39.8, 100.0] %" in shown[3] and "mock:wrong" in shown[4]
+    rows = json.loads(CliRunner().invoke(cli, [*told, "--model", "mock:gold", "--json"]).stdout)["rows"]
+    assert [(row["suite"], row["value"], row["state"]) for row in rows] == [("synth_easy", 1.0, "finished")]
+    assert json.loads(CliRunner().invoke(cli, [*told, "--state", "imported", "--json"]).stdout)["rows"] == []
+    assert isinstance(CliRunner().invoke(cli, ["list", "suites", "--state", "finished"]).exception, UsageError)
+
+
+def test_a_model_s_name_means_its_runs_where_they_are_unambiguous(tmp_path: Path) -> None:
+    for suite in ("synth_easy", "synth_choice"):
+        finished(tmp_path, suite, "mock:gold")
+    finished(tmp_path, "synth_easy", "mock:wrong")
+    assert find_run(tmp_path, "mock:wrong").result.suite == "synth_easy"
+    with pytest.raises(SeveralRuns, match="'mock:gold' is a model with 2 runs"):
+        find_run(tmp_path, "mock:gold")
+    compared = ["compare", "mock:gold", "mock:wrong", "--results-dir", str(tmp_path), "--json"]
+    result = CliRunner().invoke(cli, compared)
+    assert [row["suite"] for row in json.loads(result.stdout)["rows"]] == ["synth_easy"]
+    assert "left out, as not all have a run of it: synth_choice" in result.stderr
+    words = ["run", "--suite", "synth_easy", "--limit", "5", "--model", "mock:gold", "--quiet"]
+    assert CliRunner().invoke(cli, [*words, "--results-dir", str(tmp_path)]).exit_code == 0
+    with pytest.raises(SeveralRuns, match="3 runs"):  # two of one suite: which is meant?
+        find_runs(tmp_path, "mock:gold")
+    with pytest.raises(UsageError, match="no run 'mock:silent'"):
+        find_run(tmp_path, "mock:silent")
 
 
 def test_a_method_whose_student_writes_shows_how_it_draws() -> None:
