@@ -48,6 +48,7 @@ from harness.report.table import Format
 @click.option(
     "--dry-run", is_flag=True, help="Show the plan, the first prompt and the expected cost; generate nothing."
 )
+@click.option("--details", is_flag=True, help="Of several runs all metrics, a row each, in place of models by suites.")
 @options.quiet
 @options.output_format
 def command(
@@ -55,6 +56,7 @@ def command(
     assignments: tuple[str, ...],
     data_dir: Path | None,
     dry_run: bool,
+    details: bool,
     quiet: bool,
     form: Format,
     **flags: Any,
@@ -91,6 +93,7 @@ def command(
 
     from harness.cli.progress import JudgeProgress, RunProgress
     from harness.report.judged import show_judged, show_results
+    from harness.report.matrix import next_steps
     from harness.run.pipeline import check_failures, run
 
     outcome = run(config, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet))
@@ -98,7 +101,12 @@ def command(
         if outcome.results or form == "json":
             judged = any(result.judge is not None for result in outcome.results)
             results_dir = Path(config.results_dir)
-            shown = show_judged(outcome.results, form, results_dir) if judged else show_results(outcome.results, form)
+            if judged:
+                shown = show_judged(outcome.results, form, results_dir, details=details)
+            else:
+                shown = show_results(outcome.results, form, details=details)
             click.echo(shown, nl=False)
+            if outcome.results and form == "table" and not quiet:
+                click.echo("\n".join(next_steps(outcome.results, results_dir)), err=True)
     finally:  # whether anybody reads the table or not
         check_failures(outcome, config.max_failures)

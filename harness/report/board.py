@@ -16,6 +16,7 @@ from harness.run.result import warnings_of
 from harness.stats.multiple import decide, disagreement
 from harness.types import STATUSES, Json
 
+_TOLD = {"no_answer": "no answer", "error": "failed"}
 _PUBLISHED = "published"
 DECISION = "decision"
 """Title of the column that says whether a run is shown to be higher or lower than the baseline."""
@@ -174,6 +175,19 @@ def _value(row: Row) -> str:
     return with_interval(value, low, high, scale) if low is not None and high is not None else f"{scale * value:.1f}"
 
 
+def value_of(standing: Standing) -> str:
+    """A standing's number with its interval and, where that is no share, its unit."""
+    row = standing_row(standing)
+    return f"{_value(row)} {described(standing.metric).own_unit}".strip()
+
+
+def missing_of(standing: Standing) -> str:
+    """How many of its samples have no score or no answer, by why: "5 no answer, 2 truncated of 40"; empty for none."""
+    counts = standing.estimate.counts or {}
+    found = [f"{counts[name]} {_TOLD.get(name, name)}" for name in STATUSES if name != "scored" and counts.get(name)]
+    return f"{', '.join(found)} of {sum(counts.values())}" if found else ""
+
+
 def _samples(row: Row) -> str:
     problems, n = number(row, "n_problems"), number(row, "n")
     if problems is None:
@@ -193,7 +207,7 @@ def _status(status: str) -> Column:
         of_status = counts.get(status, 0) if isinstance(counts, dict) else 0
         return str(of_status) if of_status else "-"
 
-    return Column({"no_answer": "no answer", "error": "failed"}.get(status, status), show, right=True)
+    return Column(_TOLD.get(status, status), show, right=True)
 
 
 def _takes(row: Row) -> str:

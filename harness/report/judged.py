@@ -13,6 +13,7 @@ from harness.metrics import described
 from harness.plain import plural
 from harness.report.board import COLUMNS, DECISION, TRAINED, standing_row
 from harness.report.cot_table import cot_table, judged_alike
+from harness.report.matrix import matrix
 from harness.report.table import Column, Format, Row, Table, render
 from harness.run.result import RunResult, warnings_of
 from harness.types import Json
@@ -31,8 +32,15 @@ def _metric(row: Row) -> str:
     return f"{name} [{unit}]" if unit else name
 
 
-def show_results(results: Sequence[RunResult], form: Format, extra: Mapping[str, Json] | None = None) -> str:
-    """All metrics of these runs in one format; `extra` goes into the JSON beside "rows"."""
+def show_results(
+    results: Sequence[RunResult], form: Format, extra: Mapping[str, Json] | None = None, *, details: bool = True
+) -> str:
+    """All metrics of these runs in one format; `extra` goes into the JSON beside "rows".
+
+    Without `details`, a person is shown the headline of several runs alone, models by suites.
+    """
+    if not details and len(results) > 1 and form in ("table", "md"):
+        return render([matrix(results)], form, tty=sys.stdout.isatty())
     order = {result.run_id: position for position, result in enumerate(results)}
     metrics = {result.run_id: list(result.estimates) for result in results}
     standings = sorted(
@@ -53,7 +61,7 @@ def show_results(results: Sequence[RunResult], form: Format, extra: Mapping[str,
     return render([table], form, tty=sys.stdout.isatty(), extra=extra)
 
 
-def show_judged(results: Sequence[RunResult], form: Format, results_dir: Path) -> str:
+def show_judged(results: Sequence[RunResult], form: Format, results_dir: Path, *, details: bool = True) -> str:
     """All estimates of judged runs in one format; in the table, followed by the CoT scores and how the judging went.
 
     `results_dir` holds the runs that were judged. The CoT scores are of these runs and of all others there that were
@@ -62,7 +70,7 @@ def show_judged(results: Sequence[RunResult], form: Format, results_dir: Path) -
     judged = [result for result in results if result.judge is not None]
     cot = cot_table([*judged, *judged_alike(judged, results_dir)], results_dir)
     extra: dict[str, Json] = {"judging": [dict(result.judging) for result in judged], "cot": list(cot.rows)}
-    table = show_results(results, form, extra=extra)
+    table = show_results(results, form, extra=extra, details=details)
     if form in ("json", "csv"):
         return table
     shown = render([cot], form, tty=sys.stdout.isatty()) if cot.rows or cot.notes else ""

@@ -172,7 +172,7 @@ def test_show_a_run_and_a_problem_of_it(harness: Any, tmp_path: Path) -> None:
     harness(*SYNTH, "--model", "mock:gold")
     code, out, err = harness("list", "runs")
     assert code == 0, err
-    run = out.split()[0]
+    run = out.splitlines()[2].split()[0]
     code, out, err = harness("show", run)
     assert code == 0, err
     assert "mock:gold" in out
