@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 @click.option(
     "--show", default=5, show_default=True, type=click.IntRange(min=0), help="Changed pairs to list, per direction."
 )
+@click.option(
+    "--errors", is_flag=True, help="First the pairs that a judge gets wrong, with its reasons in both orders."
+)
+@click.option("--dry-run", is_flag=True, help="Show how much there is to ask, tokens and cost; ask nothing.")
 @options.data_dir
 @options.results_dir
 @options.quiet
@@ -57,6 +61,8 @@ def command(
     own_names: tuple[str, ...],
     seed: int,
     show: int,
+    errors: bool,
+    dry_run: bool,
     data_dir: Path | None,
     results_dir: Path,
     quiet: bool,
@@ -83,12 +89,18 @@ def command(
 
     arms, budget = _arms(rubrics, {**flags, "results_dir": str(results_dir)})
     pairs = load_set(set_name, data_dir, subset=subset, limit=limit, seed=seed)
+    if dry_run:
+        from harness.cli.judge_lab_plan import show_lab_plan
+
+        show_lab_plan(arms, pairs, results_dir, form)
+        return
     with sigterm_interrupts(), Cache(results_dir / CACHE) as cache:
         report = lab(
             pairs, arms, cache, budget=budget, own_names=own_names, seed=seed, progress=JudgeProgress(quiet=quiet)
         )
     try:
-        click.echo(lab_text(report, form, show=show, tty=form == "table" and sys.stdout.isatty()), nl=False)
+        tty = form == "table" and sys.stdout.isatty()
+        click.echo(lab_text(report, form, show=show, tty=tty, errors=errors), nl=False)
     finally:  # whether anybody reads the report or not
         _refuse_silence(report)
 

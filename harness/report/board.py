@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from harness.leaderboard import Group, Standing
 from harness.metrics import described
+from harness.models.budget import Prices
 from harness.report.curve import curve_notes
 from harness.report.gated import system_notes
 from harness.report.published import Reference
 from harness.report.table import Column, Row, Table, number
 from harness.report.text import count, p_value, signed_interval, with_interval
 from harness.run.directions import described_in
-from harness.run.result import warnings_of
+from harness.run.result import RunResult, warnings_of
 from harness.stats.multiple import decide, disagreement
 from harness.types import STATUSES, Json
 
@@ -93,6 +94,7 @@ def standing_row(standing: Standing) -> Row:
         "seconds": result.totals.get("seconds"),
         "cost": result.totals.get("cost"),
         **{name: found for name in ("components", "break_even") if (found := result.totals.get(name))},
+        **({"judging_cost": cost} if (cost := judging_cost(result)) is not None else {}),
         "finished": result.finished,
         "warnings": list(warnings_of(result)),
         "run_id": result.run_id,
@@ -111,6 +113,22 @@ def standing_row(standing: Standing) -> Row:
             "delta_why": _why(standing),
         }
     return row
+
+
+def judging_cost(result: RunResult) -> float | None:
+    """What the judgments of a judged run take at its judges' prices, those from the cache included.
+
+    None where a judge has no prices or does not count tokens, and for a panel whose members cost differently.
+    """
+    counts, judges = result.judging.get("judgments"), result.environment.get("judges")
+    if not isinstance(counts, Mapping) or not isinstance(judges, Sequence):
+        return None
+    prices = {Prices.of(judge) for judge in judges if isinstance(judge, Mapping)}
+    tokens_in, tokens_out = number(counts, "tokens_in"), number(counts, "tokens_out")
+    if len(prices) != 1 or tokens_in is None or tokens_out is None:
+        return None
+    (price,) = prices
+    return None if price is None else price.cost(tokens_in, tokens_out)
 
 
 def _why(standing: Standing) -> str:
@@ -253,4 +271,5 @@ COLUMNS = (
     Column("breaks even", _breaks_even, right=True),
     Column("tokens total", lambda row: count(number(row, "tokens_out")), right=True),
     Column("cost", lambda row: count(number(row, "cost")), right=True),
+    Column("judging cost", lambda row: count(number(row, "judging_cost")), right=True),
 )

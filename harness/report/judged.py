@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness.leaderboard import ALL_METRICS, build
 from harness.metrics import described
 from harness.plain import plural
-from harness.report.board import COLUMNS, DECISION, TRAINED, standing_row
+from harness.report.board import COLUMNS, DECISION, TRAINED, judging_cost, standing_row
 from harness.report.cot_table import cot_table, judged_alike
 from harness.report.matrix import matrix
 from harness.report.table import Column, Format, Row, Table, render
@@ -86,6 +86,8 @@ def _how(result: RunResult) -> str:
     parts += [f"{counts[name]} {name}" for name in ("cached", "retried", "unscored") if counts[name]]
     if counts["tokens_in"] is not None and counts["tokens_out"] is not None:
         parts.append(f"{counts['tokens_in']:,} + {counts['tokens_out']:,} tokens")
+    if (cost := judging_cost(result)) is not None:
+        parts.append(f"cost {cost:,.4g}")
     notes = counts["notes"] if isinstance(counts["notes"], dict) else {}
     parts += [f"{count} with {name.replace('_', ' ')}" for name, count in notes.items()]
     return f"judged with {result.judge}\n{', '.join(parts)}\nstored as {result.run_id}\n"

@@ -11,9 +11,11 @@ import unicodedata
 from typing import cast
 
 from harness.plain import clean, plural
-from harness.report.lab_json import difference_of, lab_json, plain
+from harness.report.lab_errors import error_tables
+from harness.report.lab_json import difference_of, lab_json, plain, subset_difference
+from harness.report.lab_verdict import DETECTABLE, verdict_lines
 from harness.report.table import Column, Format, Row, Table, at, column, number, render
-from harness.report.text import p_value, percent, signed_interval, with_interval
+from harness.report.text import count, p_value, percent, signed_interval, with_interval
 from harness.stats.multiple import disagreement
 from harness.types import Estimate, Json
 from judges.lab.measure import ArmReport
@@ -21,7 +23,6 @@ from judges.lab.session import LabReport
 from judges.lab.versus import ArmDifference
 
 _SHARE, _PLAIN = 100.0, 1.0
-_DETECTABLE = 1.96 + 0.84  # standard errors: 80 % power at a two-sided 5 %
 _DIFF_LINES = 80
 
 
@@ -64,14 +65,19 @@ _LINES = (
 """Name in `Measures.values` and in `ArmDifference.differences`, title of the row, and scale."""
 
 
-def lab_text(report: LabReport, form: Format, *, show: int, tty: bool = False) -> str:
-    """The whole report in one format; `show` changed pairs per comparison and direction in the readable ones."""
-    tables = lab_tables(report, show)
-    if form == "json":
-        return render(tables[:1], form, extra=lab_json(report))
-    if form == "csv":
-        return render(tables[:1], form)
-    text = render(tables, form, tty=tty)
+def lab_text(report: LabReport, form: Format, *, show: int, tty: bool = False, errors: bool = False) -> str:
+    """The whole report in one format; `show` changed pairs per comparison and direction in the readable ones.
+
+    `errors` puts the pairs on which each judge errs first, `show` of them with its reasons; JSON has all of them.
+    """
+    verdicts = verdict_lines(report)
+    if form in ("json", "csv"):
+        extra: dict[str, Json] = {"verdict": list(verdicts), **lab_json(report)}
+        return render([_measures(report)], form, extra=extra if form == "json" else None)
+    tables = [Table(verdicts[0], (), (), tuple(verdicts[1:]))]
+    if errors:
+        tables += [table for arm in report.arms for table in error_tables(arm, show)]
+    text = render([*tables, *lab_tables(report, show)], form, tty=tty)
     for comparison in report.comparisons:
         if comparison.diff:
             shown = _shown_diff(comparison.diff)
@@ -181,6 +187,7 @@ def _notes(report: LabReport) -> list[str]:
             f"two people agree on {_percent(report.humans)} of {report.humans.n_problems} pairs with several votes "
             f"({_percent(report.humans_decided)} where neither saw a tie): a judge cannot be expected to do better"
         )
+    notes += [_spent(arm) for arm in report.arms]
     for arm in report.arms:
         missing = arm.pairs - arm.scored
         if missing:
@@ -208,9 +215,20 @@ def _notes(report: LabReport) -> list[str]:
         if gain is not None and gain.p > 0.05 and gain.se > 0:
             notes.append(
                 f"{comparison.second} - {comparison.first}: with these pairs, a true difference in agreement below "
-                f"{percent(_DETECTABLE * gain.se)} points goes unnoticed more than one time in five"
+                f"{percent(DETECTABLE * gain.se)} points goes unnoticed more than one time in five"
             )
     return notes
+
+
+def _spent(arm: ArmReport) -> str:
+    """What was asked just now, and what all judgments take."""
+    read = arm.replies
+    said = f"{arm.name}: {read.requested:,} of {plural(read.judgments, 'judgment')} asked now, the others were kept"
+    if read.tokens_per_1000 is not None:
+        said += f"; together {count(read.tokens_per_1000 * read.judgments / 1000)} tokens"
+    if read.cost_per_1000 is not None:
+        said += f", cost {read.cost_per_1000 * read.judgments / 1000:,.4g}"
+    return said
 
 
 def _disagreements(comparison: ArmDifference) -> list[str]:
@@ -242,13 +260,16 @@ def _subsets(report: LabReport) -> Table | None:
             shares = arm.subsets.get(name, {})
             arms[arm.name] = plain(shares.get("accuracy"))
         size = sum(pair.subset == name for pair in report.pairs.pairs)
-        rows.append({"subset": name, "pairs": size, "scale": _SHARE, "arms": arms})
-    columns = (
-        column("subset"),
-        column("pairs", right=True),
-        *(_arm_column(arm.name) for arm in report.arms),
-    )
-    return Table("Agrees with the label, by subset", columns, tuple(rows))
+        differences: dict[str, Json] = {
+            f"{one.second} - {one.first}": subset_difference(one, name) for one in report.comparisons
+        }
+        rows.append({"subset": name, "pairs": size, "scale": _SHARE, "arms": arms, "differences": differences})
+    columns = [column("subset"), column("pairs", right=True), *(_arm_column(arm.name) for arm in report.arms)]
+    if len(report.comparisons) == 1:
+        of = f"{report.comparisons[0].second} - {report.comparisons[0].first}"
+        columns.append(_change(of, "second - first [95 % CI]"))
+        columns.append(Column("p (Holm)", lambda row: p_value(number(row, "differences", of, "p_holm")), right=True))
+    return Table("Agrees with the label, by subset", tuple(columns), tuple(rows))
 
 
 def _dimensions(arm: ArmReport) -> Table | None:

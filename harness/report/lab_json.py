@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from harness.stats.multiple import decide, disagreement
+from harness.stats.multiple import decide, disagreement, holm
+from harness.stats.paired import Paired
 from harness.types import Estimate, Json
+from judges.lab.errors import JudgeError
 from judges.lab.measure import ArmReport
 from judges.lab.session import LabReport
 from judges.lab.versus import ArmDifference
@@ -31,11 +33,24 @@ def difference_of(comparison: ArmDifference, name: str) -> Json:
         return None
     p = comparison.deciding_p(name)
     return {
-        **{name: getattr(paired, name) for name in ("diff", "low", "high", "se", "p", "test", "n_problems")},
-        **{name: getattr(paired, name) for name in ("wins", "losses", "ties")},
+        **_paired_json(paired),
         "decision": decide(paired.diff, p),
         "why": disagreement(paired.low, paired.high, paired.p, p),
     }
+
+
+def _paired_json(paired: Paired) -> dict[str, Json]:
+    names = ("diff", "low", "high", "se", "p", "test", "n_problems", "wins", "losses", "ties")
+    return {name: getattr(paired, name) for name in names}
+
+
+def subset_difference(comparison: ArmDifference, name: str) -> Json:
+    """The difference in accuracy on one subset, with its p corrected for all of them; None where nothing was paired."""
+    if name not in comparison.subsets:
+        return None
+    corrected = holm([paired.p for paired in comparison.subsets.values()])
+    p = dict(zip(comparison.subsets, corrected, strict=True))[name]
+    return {**_paired_json(comparison.subsets[name]), "p_holm": p}
 
 
 def lab_json(report: LabReport) -> dict[str, Json]:
@@ -58,6 +73,7 @@ def lab_json(report: LabReport) -> dict[str, Json]:
                 "compared": one.compared,
                 "p_holm": one.p_holm,
                 "differences": {name: difference_of(one, name) for name in one.differences},
+                "subsets": {name: subset_difference(one, name) for name in one.subsets},
                 "changes": [dataclasses.asdict(change) for change in one.changes],
                 "diff": one.diff,
             }
@@ -82,8 +98,18 @@ def _arm_json(arm: ArmReport) -> dict[str, Json]:
             for one in arm.dimensions
         ],
         "subsets": {name: {key: plain(value) for key, value in shares.items()} for name, shares in arm.subsets.items()},
+        "errors": [_error_json(error) for error in arm.errors],
+        "error_groups": [
+            {**dataclasses.asdict(one), **{name: plain(getattr(one, name)) for name in ("rate", "elsewhere")}}
+            for one in arm.error_groups
+        ],
         "items": [_item_json(outcome) for outcome in arm.outcomes],
     }
+
+
+def _error_json(error: JudgeError) -> dict[str, Json]:
+    """The votes stand with the item of that id."""
+    return {name: getattr(error, name) for name in ("id", "label", "verdict", "loss")} | {"groups": list(error.groups)}
 
 
 def _item_json(outcome: PairVotes) -> dict[str, Json]:

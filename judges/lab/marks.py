@@ -51,14 +51,15 @@ def dimension_reports(outcomes: Sequence[PairVotes], seed: int = 0) -> list[Dime
     Of a pairwise rubric only the reliability of the total means anything, and it needs repeats.
     """
     keys = [TOTAL]
-    for judgment in _judgments(outcomes):
+    for judgment in judgments_of(outcomes):
         if judgment.verdict is not None and judgment.verdict.marks:
             keys = [mark.dimension for mark in judgment.verdict.marks] + keys
             break
     return [report for key in keys if (report := _report(key, outcomes, seed)) is not None]
 
 
-def _judgments(outcomes: Iterable[PairVotes]) -> Iterable[Judgment]:
+def judgments_of(outcomes: Iterable[PairVotes]) -> Iterable[Judgment]:
+    """Every judgment behind the outcomes."""
     for outcome in outcomes:
         for side in outcome.judgments.values():
             yield from side

@@ -15,6 +15,7 @@ from harness.types import Estimate, Json
 from judges.ask import NO_REPLY
 from judges.lab.arm import JudgeArm
 from judges.lab.bias import first, listed, longer, own, preference, pulls, sides_with
+from judges.lab.errors import ErrorGroup, JudgeError, error_groups, judge_errors
 from judges.lab.label_agreement import Value, alpha, kappa, share
 from judges.lab.marks import DimensionReport, dimension_reports
 from judges.lab.votes import SIGN, PairVotes
@@ -114,6 +115,9 @@ class ArmReport:
     """Subset -> the means of `pair_values` again, where there is more than one."""
     pairs: int
     scored: int
+    errors: tuple[JudgeError, ...] = ()
+    """Every pair that it gets wrong, the worst first."""
+    error_groups: tuple[ErrorGroup, ...] = ()
 
 
 def pair_values(own_names: Sequence[str]) -> dict[str, Value]:
@@ -184,6 +188,8 @@ def measure(
         subsets={name: _means(group, own_names) for name, group in groups.items()} if len(names) > 1 else {},
         pairs=len(outcomes),
         scored=scored,
+        errors=tuple(judge_errors(outcomes, own_names)),
+        error_groups=tuple(error_groups(outcomes, own_names)),
     )
 
 

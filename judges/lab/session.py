@@ -49,7 +49,7 @@ def lab(
     `own_names` are names under which a judge's own answers appear in the set, besides its own name. Raises what
     `judges.ask.judge_tasks` raises; what was judged until then is in the cache, and the same call goes on from there.
     """
-    names = _names(arms)
+    names = arm_names(arms)
     outcomes = asyncio.run(_ask(arms, names, pairs, cache, budget, progress))
     reports = tuple(
         measure(name, arm, found, _own(arm.judge, own_names), seed)
@@ -97,7 +97,7 @@ async def _ask(
     return outcomes
 
 
-def _names(arms: Sequence[JudgeArm]) -> list[str]:
+def arm_names(arms: Sequence[JudgeArm]) -> list[str]:
     """What tells the arms apart, no more: the rubric where all have one judge, the judge where all have one rubric."""
     rubrics, judges = [arm.rubric for arm in arms], [arm.judge.name for arm in arms]
     named = [rubric.name for rubric in rubrics]

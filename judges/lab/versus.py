@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class ArmDifference:
     """p of the accuracy difference, corrected for all comparisons of a report; None without one."""
     diff: str = ""
     """Unified diff of the two prompts; empty if they are the same."""
+    subsets: Mapping[str, Paired] = field(default_factory=dict)
+    """Subset -> difference in accuracy there, where the set has more than one."""
 
     def deciding_p(self, name: str) -> float | None:
         """The p value by which the difference of that name is decided: that of accuracy is corrected."""
@@ -81,7 +83,16 @@ def versus(first: Sequence[PairVotes], second: Sequence[PairVotes], own_names: S
         differences,
         tuple(sorted(changes, key=lambda change: (change.gain, change.id))),
         sum(one.scored and other.scored for one, other in couples),
+        subsets=_by_subset(couples),
     )
+
+
+def _by_subset(couples: Sequence[tuple[PairVotes, PairVotes]]) -> dict[str, Paired]:
+    names = sorted({one.pair.subset for one, _ in couples})
+    groups = {name: [couple for couple in couples if couple[0].pair.subset == name] for name in names}
+    accuracy: Value = pair_values([])["accuracy"]
+    found = {name: _paired(group, accuracy, mcnemar=False) for name, group in groups.items()}
+    return {name: paired for name, paired in found.items() if paired is not None} if len(names) > 1 else {}
 
 
 def _paired(couples: Sequence[tuple[PairVotes, PairVotes]], value: Value, *, mcnemar: bool) -> Paired | None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.cli.main import entry
+from harness.report.board import judging_cost
+from harness.report.judged import show_judged
+from harness.run.folder import RunFolder
 
 Call = Callable[..., tuple[int, str, str]]
 RUN = ("run", "--suite", "synth_easy", "--limit", "4", "--model", "mock:gold", "--rubric", "cot_math")
@@ -56,3 +60,18 @@ def test_unreadable_replies_are_kept_and_the_advice_says_so(harness: Call) -> No
 def test_the_plan_of_a_run_says_that_judging_is_not_in_it(harness: Call) -> None:
     assert "judging is not counted" in harness(*RUN, *JUDGE, "--dry-run")[1]
     assert "judging" not in harness(*RUN[:-2], "--dry-run")[1]
+
+
+def test_the_judging_costs_what_its_prices_say_and_a_panel_of_two_prices_nothing(harness: Call, tmp_path: Path) -> None:
+    assert harness(*RUN, *JUDGE)[0] == 0
+    (folder,) = (RunFolder(path) for path in (tmp_path / "results" / "runs").iterdir() if "@" in path.name)
+    result = folder.result
+    assert judging_cost(result) is None, "the mock has no prices"
+    counts = result.judging["judgments"]
+    assert isinstance(counts, dict)
+    told = {**result.judging, "judgments": {**counts, "tokens_in": 1_000_000, "tokens_out": 500_000}}
+    dear, cheap = {"price_in": 2.0, "price_out": 8.0}, {"price_in": 1.0, "price_out": 1.0}
+    priced = replace(result, judging=told, environment={"judges": [dear, dear]})
+    assert judging_cost(priced) == 6.0
+    assert ", cost 6," in show_judged([priced], "table", tmp_path / "results")
+    assert judging_cost(replace(priced, environment={"judges": [dear, cheap]})) is None

@@ -48,22 +48,29 @@ def judging_plan(folder: RunFolder, against: RunFolder | None, config: RunConfig
 
 def _plan(name: str, asks: Sequence[Ask], judging: Judging, config: RunConfig) -> dict[str, Json]:
     """What one judge would be asked: not what is in the cache, and what stands twice among the asks only once."""
-    identity = ""
     try:
         judge = load_model(name, config.judge.options_of(name), config.results_dir)
     except PrerequisiteError:  # a judge that is not set up yet may still be planned for
-        prices = _told_prices(config.judge.options_of(name))
+        prices, identity = _told_prices(config.judge.options_of(name)), ""
     else:
         refuse_unfit_judge(judge, judging)
         prices, identity = Prices.of(judge.environment()), canonical_json(judge.describe())
+    return {"judge": name, **asks_plan(asks, identity, prices, Path(config.results_dir) / CACHE)}
+
+
+def asks_plan(asks: Sequence[Ask], identity: str, prices: Prices | None, cache: Path) -> dict[str, Json]:
+    """What these asks would take of a judge: what is known already, tokens, and cost at most where there are prices.
+
+    `identity`: canonical JSON of `Model.describe()`, empty for a judge that is not set up.
+    """
     keyed = [(ask_request(identity, ask).id, ask) for ask in asks]
-    stored = _stored([key for key, _ in keyed], Path(config.results_dir) / CACHE) if identity else set()
+    stored = _stored([key for key, _ in keyed], cache) if identity else set()
     open_asks = list({key: ask for key, ask in keyed if key not in stored}.values())
     cached = sum(key in stored for key, _ in keyed)
     tokens_in = math.ceil(sum(len(m.content) for ask in open_asks for m in ask.messages) / _CHARS_PER_TOKEN)
     most_out = sum(ask.max_tokens for ask in open_asks)
     return {
-        "judge": name,
+        "judgments": len(asks),
         "cached": cached,
         "repeated": len(asks) - cached - len(open_asks),
         "tokens_in": tokens_in,
