@@ -30,6 +30,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "harness.suites.synth_choice:SYNTH_CHOICE",
             "multiple choice: wrong options from natural mistakes",
         ),
+        "synth_composed": (
+            "harness.suites.synth:SYNTH_COMPOSED",
+            "out of distribution: stories with operations that they never have in training",
+        ),
         "synth_countdown": (
             "harness.suites.synth_logic:SYNTH_COUNTDOWN",
             "countdown: make a target of given numbers, each used once",

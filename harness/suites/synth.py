@@ -2,7 +2,7 @@
 
 It needs no data and no network, and its problems are in no training corpus. Levels 1 and 2 are within reach of a
 135M model, level 5 is not: so one suite shows learning at every size. `synth_easy` is its part for a quick look,
-`synth_long` what no training split holds: chains longer than any level's.
+`synth_long` and `synth_composed` what no training split holds: longer chains, and other compositions.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import cache
 
 from harness.suites._render import open_problem, text
 from harness.synth import INSTRUCTION, LEVELS, Level, Split, SynthProblem, build, generate, render
+from harness.synth.composed import composed
 from harness.synth.distract import distracted
 from harness.synth.longer import longer
 from harness.types import DataRef, Json, Problem, Sampling, Suite
@@ -30,6 +31,12 @@ def _rows(levels: tuple[Level, ...], per_level: int) -> tuple[Mapping[str, Json]
 def _long_rows(count: int) -> tuple[Mapping[str, Json], ...]:
     """The first long problems as normalised rows."""
     return tuple(_row(problem) for problem in longer(SEED, count))
+
+
+@cache
+def _composed_rows(count: int) -> tuple[Mapping[str, Json], ...]:
+    """The first problems of unseen compositions as normalised rows."""
+    return tuple(_row(problem) for problem in composed(SEED, count))
 
 
 @cache
@@ -111,6 +118,14 @@ SYNTH_LONG = _suite(
     lambda: _long_rows(100),
     1024,
     "aa66be526c7b96ca40545ab503647bc41e349a81ecdf4272300a77f91d079658",
+)
+SYNTH_COMPOSED = _suite(
+    "synth_composed",
+    "out of distribution: 100 stories of level 3 with operations that no stream gives them",
+    100,
+    lambda: _composed_rows(100),
+    512,
+    "157029fc47edf0e1cee53cff5da98999e112e1f70b69c5ad5611b6983ccd047c",
 )
 SYNTH_DISTRACT = _suite(
     "synth_distract",
