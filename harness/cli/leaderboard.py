@@ -39,7 +39,7 @@ def command(
     """
     from harness.leaderboard import build, load_results, split_notes
     from harness.plain import clean
-    from harness.report.board import board_tables
+    from harness.report.board import board_tables, wide_tables
     from harness.report.published import find_folder, load_references
 
     results, refused, unfinished = load_results(results_dir)
@@ -48,7 +48,8 @@ def command(
     tables = board_tables(groups, references)
     notes = split_notes(groups)
     if results or form == "json":
-        options.emit(tables, form)
+        # Machines get a row for each number, people all numbers of a model beside each other.
+        options.emit(tables if form in ("json", "csv") else wide_tables(groups, references), form)
     else:
         click.echo(f"no finished runs in {results_dir}; try: harness run --suite synth --model mock:gold", err=True)
     if html is not None:

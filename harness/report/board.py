@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from harness.leaderboard import Group, Standing
+from harness.leaderboard import Group, GroupKey, Standing
 from harness.metrics import described
 from harness.models.budget import Prices
 from harness.report.curve import curve_notes
@@ -28,6 +29,47 @@ TRAINED = "trained"
 def board_tables(groups: Sequence[Group], references: Sequence[Reference] = ()) -> list[Table]:
     """One table per group, best first; reference rows, marked, after our own."""
     return [_group_table(group, references) for group in groups]
+
+
+def wide_tables(groups: Sequence[Group], references: Sequence[Reference] = ()) -> list[Table]:
+    """One table for all metrics of comparable runs: the headline's, with the others as columns behind it."""
+    together: dict[GroupKey, list[Group]] = {}
+    for group in groups:
+        together.setdefault(group.key, []).append(group)
+    return [_wide(members, references) for members in together.values()]
+
+
+def _wide(groups: Sequence[Group], references: Sequence[Reference]) -> Table:
+    first = _group_table(groups[0], references)
+    others = groups[1:]
+    if not others:
+        return first
+    more = {
+        (standing.result.run_id, group.standings[0].metric): standing_row(standing)
+        for group in others
+        for standing in group.standings
+    }
+
+    known = {row.get("run_id") for row in first.rows}
+    unlike: dict[str, Json] = dict.fromkeys(("value", "low", "high", "rank"))
+    without = {run: {**row, **unlike, "letters": ""} for (run, _), row in more.items() if run not in known}
+
+    def column_of(group: Group) -> Column:
+        metric = group.standings[0].metric
+        unit = described_in(metric, [one.result for one in group.standings]).own_unit
+
+        def show(row: Row) -> str:
+            found = more.get((str(row.get("run_id")), metric))
+            return "-" if found is None else _value(found)
+
+        return Column(f"{metric} [{unit}]" if unit else metric, show, right=True)
+
+    value = next(index for index, one in enumerate(first.columns) if one.title == "value")
+    own = replace(first.columns[value], title=groups[0].standings[0].metric)
+    columns = (*first.columns[:value], own, *map(column_of, others), *first.columns[value + 1 :])
+    notes = [*first.notes, *(note for group in others for note in group.notes if "no per-problem values" not in note)]
+    notes.append(f"ranks and ties are those of {groups[0].standings[0].metric}")
+    return Table(groups[0].key.describe(), columns, (*first.rows, *without.values()), tuple(dict.fromkeys(notes)))
 
 
 def _group_table(group: Group, references: Sequence[Reference]) -> Table:

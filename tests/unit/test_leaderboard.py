@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stored_runs import coin, make_run
 
 from harness.cli.leaderboard import command
+from harness.cli.main import cli
 from harness.errors import StoreError, UnknownName
 from harness.leaderboard import Standing, build, load_results, split_notes
 from harness.run.folder import RunFolder
@@ -277,3 +278,23 @@ def test_no_strange_value_in_a_result_file_breaks_the_board(data: st.DataObject)
             outcome = board(folder, "--format", form)
             assert "mock:a" in outcome.stdout
             assert outcome.return_value == 0 or str(path) in outcome.stderr
+
+
+def test_all_metrics_of_a_run_stand_in_one_row(tmp_path: Path) -> None:
+    def ran(*words: str) -> None:
+        told = ["run", "--suite", "synth_easy", "--limit", "4", "--results-dir", str(tmp_path), "--quiet", *words]
+        assert CliRunner().invoke(cli, told).exit_code == 0
+
+    ran("--model", "mock:gold", "--model", "mock:wrong", "--metric", "format:think")
+    ran("--model", "mock:garbled")
+    told = ["leaderboard", "--results-dir", str(tmp_path)]
+    result = CliRunner().invoke(cli, [*told, "--metric", "all"])
+    head, _, first, *_ = result.stdout.splitlines()[1:]
+    assert "avg@n" in head and "tokens_out [tok]" in head and "format:think" in head
+    assert first.split()[:3] == ["1", "a", "mock:gold"] and "5.0 ± 0.0" in first
+    assert sum("mock:gold" in line for line in result.stdout.splitlines()) == 1
+    some = CliRunner().invoke(cli, [*told, "--metric", "format:think", "--metric", "tokens_out"]).stdout
+    (garbled,) = [line for line in some.splitlines() if "mock:garbled" in line]  # it has but one of the two
+    assert garbled.split()[1] == "-"
+    rows = json.loads(CliRunner().invoke(cli, [*told, "--metric", "all", "--json"]).stdout)["rows"]
+    assert len(rows) > 6  # one for each number
