@@ -12,17 +12,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from backends.makers.asking import Ask, Query
-from backends.makers.base import Made, Maker, lost, option, reply_of, tally
+from backends.makers.base import Made, Maker, has_chain, lost, option, reply_of, tally
 from backends.records.inputs import grader_of, noted, problem_of, read_prompts
 from backends.records.record import TrainRecord, render_response
 from backends.records.spans import never_closes, parts_of, split_response
 from backends.records.synth import RecordFamily, synth_records
 from backends.records.verify import grade, verdict_of
+from harness.answers import boxed_spans
 from harness.errors import UsageError
 from harness.reasoning import with_answer
+from harness.sentences import math_segments, sentences
 from harness.suites import load_problems, load_suite
 from harness.synth import LEVELS, Level
 from harness.types import Completion, Json, Sampling
@@ -124,6 +126,8 @@ class Traces(Maker):
     """Most records of one prompt. [default: all]"""
     per_level: int = option(500, least=1)
     """Problems of synth."""
+    target: Literal["cot", "answer"] = "cot"
+    """What a student is to write: all of a completion, or its answer alone (a label)."""
     grader: str | None = option(None, shown="NAME")
     """What checks the answers of --prompts (`harness list graders`)."""
     instruction: str = option("", shown="TEXT")
@@ -209,7 +213,7 @@ class Traces(Maker):
         unverified: list[TrainRecord] = []
         unsolved: list[TrainRecord] = []
         for record in self.records:
-            texts = [response_of(reply) for reply in answered[record.id]]
+            texts = [self._target(response_of(reply)) for reply in answered[record.id]]
             if record.id not in graded:
                 whole = [reply_of(completion) is not None for completion in drawn[record.id]]
                 counts.update(lost(one) for one, said in zip(drawn[record.id], whole, strict=True) if not said)
@@ -220,7 +224,7 @@ class Traces(Maker):
             verdicts = graded[record.id]
             counts.update("teacher_error" if verdict == "error" else verdict for verdict in verdicts)
             chosen = self._chosen(texts, [verdict == "right" for verdict in verdicts], counts)
-            wrong = tuple(dict.fromkeys(t for t, verdict in zip(texts, verdicts, strict=True) if verdict == "wrong"))
+            wrong = tuple(dict.fromkeys(t for t, one in zip(texts, verdicts, strict=True) if one == "wrong" and t))
             for index, (attempt, text) in enumerate(chosen):
                 kept = self._kept(record, attempt, text, verified=True)
                 rejected = wrong[index % len(wrong)] if wrong else None
@@ -246,11 +250,17 @@ class Traces(Maker):
         scores = iter(grade([(problem_of(one), reply) for one in checkable for reply in answered[one.id]]))
         return {one.id: [verdict_of(next(scores)) for _ in answered[one.id]] for one in checkable}
 
+    def _target(self, text: str) -> str:
+        """What of a completion becomes the response; empty where its answer cannot be told from its chain."""
+        return answer_alone(text) if self.target == "answer" else text
+
     def _chosen(self, texts: Sequence[str], good: Sequence[bool], counts: Counter[str]) -> list[tuple[int, str]]:
         """The good texts that differ, with their attempts, as many as are wanted."""
         found: dict[str, int] = {}
         for attempt, text in enumerate(texts):
-            if good[attempt]:
+            if good[attempt] and not text:
+                counts["no_label"] += 1
+            elif good[attempt]:
                 counts["duplicates"] += text in found
                 found.setdefault(text, attempt)
         counts["surplus"] += len(found) - len(list(found)[: self.per_problem])
@@ -276,6 +286,15 @@ class Traces(Maker):
             response=text,
             meta={**source.meta, **self._origin(source), "attempt": attempt, "verified": verified},
         )
+
+
+def answer_alone(text: str) -> str:
+    """The answer of a response without whatever leads to it; empty for several sentences of which none is marked."""
+    while has_chain(text):
+        text = parts_of(text)[1]
+    boxes = boxed_spans(text)
+    text = text[boxes[-1][0] : boxes[-1][2] + 1] if boxes else text.strip()
+    return text if len(sentences(text, math_segments(text))) == 1 else ""
 
 
 def response_of(completion: Completion) -> str:

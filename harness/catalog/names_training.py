@@ -14,6 +14,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "notes": ("backends.makers.notes:Notes", "What is to be learnt from wrong solutions (NesyCD)."),
         "knowledge": ("backends.makers.knowledge:Knowledge", "General rules behind solutions: data for lorid."),
+        "inputs": ("backends.makers.inputs:SyntheticInputs", "New inputs after a few examples (KD of a 405B model)."),
         "harder": ("backends.makers.harder:Harder", "Harder questions from failed ones, solved twice (Socratic-Zero)."),
         "paths": ("backends.makers.hinted:PathTraces", "Traces with paths of a knowledge graph at hand (fs1)."),
         "mixed": ("backends.makers.hinted:MixedTraces", "English chains that keep a language's terms (KO-REAson)."),
