@@ -54,18 +54,22 @@ def _wide(groups: Sequence[Group], references: Sequence[Reference]) -> Table:
     unlike: dict[str, Json] = dict.fromkeys(("value", "low", "high", "rank"))
     without = {run: {**row, **unlike, "letters": ""} for (run, _), row in more.items() if run not in known}
 
-    def column_of(group: Group) -> Column:
+    def titled(group: Group) -> str:
         metric = group.standings[0].metric
         unit = described_in(metric, [one.result for one in group.standings]).own_unit
+        return f"{metric} [{unit}]" if unit else metric
+
+    def column_of(group: Group) -> Column:
+        metric = group.standings[0].metric
 
         def show(row: Row) -> str:
             found = more.get((str(row.get("run_id")), metric))
             return "-" if found is None else _value(found)
 
-        return Column(f"{metric} [{unit}]" if unit else metric, show, right=True)
+        return Column(titled(group), show, right=True)
 
     value = next(index for index, one in enumerate(first.columns) if one.title == "value")
-    own = replace(first.columns[value], title=groups[0].standings[0].metric)
+    own = replace(first.columns[value], title=titled(groups[0]))
     columns = (*first.columns[:value], own, *map(column_of, others), *first.columns[value + 1 :])
     notes = [*first.notes, *(note for group in others for note in group.notes if "no per-problem values" not in note)]
     notes.append(f"ranks and ties are those of {groups[0].standings[0].metric}")
