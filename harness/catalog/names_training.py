@@ -20,6 +20,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "mixed": ("backends.makers.hinted:MixedTraces", "English chains that keep a language's terms (KO-REAson)."),
         "clean": ("backends.makers.clean:Clean", "Leave out garbage, duplicates and near-duplicates (CCI4.0)."),
         "shorten": ("backends.makers.shorten:Shorten", "Rewrite responses to the length that their problems deserve."),
+        "lengthen": ("backends.makers.lengthen:Lengthen", "Edit solutions into long thoughts, pass by pass."),
         "perspectives": (
             "backends.makers.perspectives:Perspectives",
             "Add right rationales from several perspectives.",
