@@ -16,7 +16,7 @@ from harness.metrics import described
 from harness.metrics.length import TokenReduction
 from harness.reduction import Reduction, reduction
 from harness.run.directions import described_in, doubt
-from harness.run.folder import RunFolder
+from harness.run.folder import SCORES, RunFolder
 from harness.run.result import RunResult, warnings_of
 from harness.stats.multiple import decide, disagreement, holm
 from harness.stats.paired import Paired, paired
@@ -128,6 +128,33 @@ def _pair(reference: RunFolder, other: RunFolder, names: tuple[str, str], force:
         reduction=reduction(reference, other, tokenizer),
         notes=tuple(_notes(a, b, different)),
     )
+
+
+def with_answers(pair: Pair, show: int) -> Pair:
+    """The pair with an answer of each side in its first `show` flips: those that the difference is made of."""
+    wanted = {flip.problem_id for flip in pair.flips[:show]}
+    found: list[dict[str, list[tuple[float, str]]]] = []
+    for run in (pair.reference, pair.other):
+        told: dict[str, list[tuple[float, str]]] = {}
+        for row in run.graded if wanted and run.has(SCORES) else ():
+            if row.problem_id in wanted and row.score.value is not None:
+                told.setdefault(row.problem_id, []).append((row.score.value, row.score.answer or ""))
+        found.append(told)
+
+    def answer(side: int, problem: str, *, high: bool) -> str:
+        rows = found[side].get(problem, [])
+        chosen = (max if high else min)(rows, key=lambda row: row[0], default=(0.0, ""))
+        return chosen[1]
+
+    flips = tuple(
+        replace(
+            flip,
+            reference_answer=answer(0, flip.problem_id, high=flip.change < 0),
+            other_answer=answer(1, flip.problem_id, high=flip.change > 0),
+        )
+        for flip in pair.flips[:show]
+    )
+    return replace(pair, flips=(*flips, *pair.flips[show:]))
 
 
 def _worths(run: RunFolder) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from harness.errors import UsageError
 from harness.report.table import Format
 
 if TYPE_CHECKING:
+    from harness.compare import Pair
     from harness.run.folder import RunFolder
 
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Count tokens with this one: a checkpoint's folder, trained:ID, or owner/name of the hub.",
 )
+@options.data_dir
 @options.results_dir
 @options.output_format
 def command(
@@ -31,6 +34,7 @@ def command(
     show: int,
     force: bool,
     tokenizer: str | None,
+    data_dir: Path | None,
     results_dir: Path,
     form: Format,
 ) -> None:
@@ -39,16 +43,31 @@ def command(
     RUN is a run id, a unique beginning of one, a path, or a model, whose runs of all suites are meant that every model
     named here has. Shows the paired difference with its interval and test,
     wins and losses, tokens saved (of all that was generated, and of the chain of thought) if one tokenizer counted
-    both, and the problems on which the runs differ, biggest change first.
+    both, and the problems on which the runs differ, biggest change first, with an answer of each and, where the
+    suite's data are at hand, the question.
     """
-    from harness.compare import compare_runs
+    from harness.compare import compare_runs, with_answers
     from harness.report.pairs import pair_tables
 
     pairs = compare_runs(_found(runs, results_dir), force=force, tokenizer=tokenizer)
-    tables = pair_tables(pairs, show)
     if form in ("json", "csv"):
-        tables = tables[:1]  # the flips are inside the rows
+        tables = pair_tables(pairs, show)[:1]  # the flips are inside the rows
+    else:
+        pairs = [with_answers(pair, show) for pair in pairs]
+        tables = pair_tables(pairs, show, _asked(pairs, show, data_dir))
     options.emit(tables, form)
+
+
+def _asked(pairs: Sequence[Pair], show: int, data_dir: Path | None) -> dict[tuple[str, str], str]:
+    """The questions of the flips that are shown."""
+    from harness.run.problem import questions_of
+
+    found: dict[tuple[str, str], str] = {}
+    for pair in pairs:
+        result, wanted = pair.other.result, {flip.problem_id for flip in pair.flips[:show]}
+        asked = questions_of(result.suite, result.seed, result.limit, wanted, data_dir)
+        found |= {(result.suite, problem): text for problem, text in asked.items()}
+    return found
 
 
 def _found(names: tuple[str, ...], results_dir: Path) -> list[RunFolder]:

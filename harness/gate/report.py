@@ -210,28 +210,16 @@ def _row(verdict: GateVerdict, show: int | None, questions: Questions) -> dict[s
 
 
 def find_questions(verdicts: Sequence[GateVerdict], show: int, data_dir: str | None) -> dict[tuple[str, str], str]:
-    """The questions of the problems that will be shown; none where a suite's data are not at hand.
-
-    The hub is not asked: a report of stored runs needs no network.
-    """
+    """The questions of the problems that will be shown; none where a suite's data are not at hand."""
     from pathlib import Path
 
-    from harness.errors import HarnessError
-    from harness.suites import load_problems, load_suite
+    from harness.run.problem import questions_of
 
+    folder = Path(data_dir) if data_dir is not None else None
     found: dict[tuple[str, str], str] = {}
     for verdict in verdicts:
         side = verdict.candidate
         wanted = {flip.problem_id for flip in verdict.flips[:show]}
-        folder = Path(data_dir) if data_dir is not None else None
-        try:
-            suite = load_suite(side.suite)
-            if not wanted or (folder is None and suite.data.generate is None):
-                continue
-            problems = load_problems(suite, folder, side.seed, side.limit)
-        except HarnessError:  # the report does not need them
-            continue
-        for problem in problems:
-            if problem.id in wanted:
-                found[side.suite, problem.id] = " ".join(m.content for m in problem.messages if m.role == "user")
+        asked = questions_of(side.suite, side.seed, side.limit, wanted, folder)
+        found |= {(side.suite, problem): text for problem, text in asked.items()}
     return found

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 
 from harness.compare import Pair, pair_row
-from harness.plain import plural
+from harness.plain import clean, plural
 from harness.report.table import Column, Row, Table, column, number
 from harness.report.text import p_value, signed, signed_interval
 from harness.types import Json
 
+Asked = Mapping[tuple[str, str], str]
+"""(suite, problem id) -> what was asked."""
+_QUESTION, _ANSWER = 70, 40
+"""Characters of each that are shown."""
 
-def pair_tables(pairs: Sequence[Pair], show: int) -> list[Table]:
-    """An overview and, for every pair, its `show` biggest flips."""
+
+def pair_tables(pairs: Sequence[Pair], show: int, asked: Asked = MappingProxyType({})) -> list[Table]:
+    """An overview and, for every pair, its `show` biggest flips with what was asked and answered, where it is known."""
     rows = tuple(pair_row(pair, show) for pair in pairs)
     notes = [f"{row['name']} minus {row['reference_name']}: {note}" for row in rows for note in _list(row["notes"])]
     for row in rows:
@@ -23,17 +29,26 @@ def pair_tables(pairs: Sequence[Pair], show: int) -> list[Table]:
     if len(rows) > 1:
         notes.append(f"p (Holm) is corrected for the {len(rows)} comparisons shown")
     overview = Table("Second minus first, on common problems", _COLUMNS, rows, tuple(notes))
-    return [overview, *(_flips(pair, show) for pair in pairs if show > 0)]
+    return [overview, *(_flips(pair, show, asked) for pair in pairs if show > 0)]
 
 
 def _list(value: Json) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
-def _flips(pair: Pair, show: int) -> Table:
+def _flips(pair: Pair, show: int, asked: Asked) -> Table:
     flips = pair.flips[:show]
+    suite = pair.other.result.suite
     rows: tuple[Row, ...] = tuple(
-        {"problem_id": flip.problem_id, "reference": flip.reference, "run": flip.other, "change": flip.change}
+        {
+            "problem_id": flip.problem_id,
+            "reference": flip.reference,
+            "run": flip.other,
+            "change": flip.change,
+            "question": clean(asked.get((suite, flip.problem_id), ""), _QUESTION),
+            "reference_answer": clean(flip.reference_answer, _ANSWER),
+            "answer": clean(flip.other_answer, _ANSWER),
+        }
         for flip in flips
     )
     scale = _scale(pair_row(pair, 0))
@@ -42,11 +57,14 @@ def _flips(pair: Pair, show: int) -> Table:
         Column("first", lambda row: f"{scale * cast(float, row['reference']):.0f}", right=True),
         Column("second", lambda row: f"{scale * cast(float, row['run']):.0f}", right=True),
         Column("change", lambda row: signed(cast(float, row["change"]), scale), right=True),
+        column("first's answer", "reference_answer"),
+        column("second's answer", "answer"),
+        column("question"),
     )
     more = len(pair.flips) - len(flips)
     notes = (f"and {more} more; --show {len(pair.flips)} lists all",) if more else ()
     title = (
-        f"{pair.other.result.suite}: {len(pair.flips)} of {plural(pair.outcome.n_problems, 'problem')} differ, "
+        f"{suite}: {len(pair.flips)} of {plural(pair.outcome.n_problems, 'problem')} differ, "
         f"{pair.names[0]} (first) to {pair.names[1]} (second)"
     )
     return Table(title, columns, rows, notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from harness.reasoning import with_answer
 from harness.run.folder import SCORES, VERDICTS, RunFolder
 from harness.run.replan import stored_job
 from harness.run.turns import walk
-from harness.suites import load_suite
+from harness.suites import load_problems, load_suite
 from harness.types import Completion, Composed, Problem
 from judges.types import Judgment
 
@@ -50,6 +50,25 @@ def problem_facts(folder: RunFolder, name: str, data_dir: Path | None) -> dict[s
             **_reply(record.completion),
         }
         for attempt, record in sorted(records.items())
+    }
+
+
+def questions_of(
+    suite_name: str, seed: int, limit: int | None, wanted: Collection[str], data_dir: Path | None
+) -> dict[str, str]:
+    """What the user's turns of these problems say; {} where the suite's data are not at hand.
+
+    The hub is not asked: a report of stored runs needs no network.
+    """
+    try:
+        suite = load_suite(suite_name)
+        if not wanted or (data_dir is None and suite.data.generate is None):
+            return {}
+        problems = load_problems(suite, data_dir, seed, limit)
+    except HarnessError:  # the report does not need them
+        return {}
+    return {
+        one.id: " ".join(m.content for m in one.messages if m.role == "user") for one in problems if one.id in wanted
     }
 
 

@@ -47,3 +47,16 @@ def test_one_run_is_shown_whole_with_its_id(tmp_path: Path, suite: str) -> None:
     assert "tokens_out [tok]" in result.stdout
     (folder,) = (tmp_path / "runs").iterdir()
     assert f"next: harness show {folder.name} --results-dir" in result.stderr
+
+
+def test_a_comparison_shows_what_was_asked_and_what_each_answered(tmp_path: Path) -> None:
+    run(tmp_path, *MODELS)
+    words = ["compare", "mock:gold", "mock:wrong", "--show", "1", "--results-dir", str(tmp_path)]
+    lines = CliRunner().invoke(cli, words).stdout.splitlines()
+    (head,) = [number for number, line in enumerate(lines) if line.startswith("synth_easy: ")]
+    titles, flip = lines[head + 1], lines[head + 3]
+    assert "first's answer  second's answer  question" in titles
+    _, before, after, change, ours, theirs, *question = flip.split()
+    assert (before, after, change) == ("100", "0", "-100.0") and ours != theirs and len(question) > 3
+    rows = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)["rows"]
+    assert rows[0]["flips"][0]["problem_id"]
