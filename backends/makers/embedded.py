@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from backends.makers.asking import Ask
 from backends.makers.base import Made, Maker, option
+from backends.records.source import error_kinds
 from backends.records.synth import Form, RecordFamily, synth_records
 from harness.errors import UsageError
 from harness.synth import Level, Style
@@ -39,6 +40,10 @@ class Synth(Maker):
     """Rewarded answers: 0 or 2+."""
     family: RecordFamily = "sums"
     """Both kinds of sums, one of them, or logic puzzles."""
+    errors: str = option("", shown="KIND+…")
+    """Mistakes of wrong twins, or all. [default: four of the nine]"""
+    negatives: int = option(0, least=0, most=64)
+    """Further wrong responses, one mistake each."""
     seed: int = 0
 
     name = "synth"
@@ -49,6 +54,10 @@ class Synth(Maker):
         """Levels are digits."""
         if not re.fullmatch(r"\s*[0-9]\s*(?:,\s*[0-9]\s*)*", self.levels):
             raise UsageError(f"--levels {self.levels!r}: levels are digits joined by commas, as in 1,2")
+        try:
+            error_kinds(self.errors)
+        except ValueError as error:
+            raise UsageError(f"--errors: {error}") from None
 
     def run(self, ask: Ask) -> Made:
         """Generate them."""
@@ -62,10 +71,16 @@ class Synth(Maker):
             positives=self.positives,
             candidates=self.candidates,
             family=self.family,
+            errors=error_kinds(self.errors),
+            negatives=self.negatives,
         )
         counts = Counter(f"level_{record.meta['level']}" for record in records)
         told = ["levels", "per_level", "split", "style", "form", "positives", "candidates", "seed"]
-        told += ["family"] if self.family != "sums" else []
+        told += [
+            name
+            for name, usual in (("family", "sums"), ("errors", ""), ("negatives", 0))
+            if getattr(self, name) != usual
+        ]
         return Made(
             tuple(records),
             {"records": len(records), **dict(sorted(counts.items()))},

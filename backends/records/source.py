@@ -16,7 +16,7 @@ from backends.records.synth import Form, RecordFamily, synth_records
 from harness.datasets.local import Raw, read_file
 from harness.errors import ConfigError, DataError
 from harness.options import key_value, parse_options
-from harness.synth import Level, Style
+from harness.synth import ALL_ERROR_KINDS, ERROR_KINDS, ErrorKind, Level, Style
 
 
 def read_records(path: Path) -> list[TrainRecord]:
@@ -73,6 +73,10 @@ class SynthOptions:
     seed: int = 0
     family: str = "sums"
     """"arithmetic" or "word" for one half of the sums, "knights" or "countdown" for logic puzzles."""
+    errors: str = ""
+    """Kinds of mistake that twins may have, joined by "+", or "all"; by default four of them."""
+    negatives: int = 0
+    """Further wrong chains of each record."""
 
     def __post_init__(self) -> None:
         if self.family not in get_args(RecordFamily):
@@ -84,9 +88,21 @@ class SynthOptions:
             )
         if not all(part.isascii() and part.isdigit() and len(part) == 1 for part in self.levels.split("+")):
             raise ValueError(f"levels are digits joined by +, not {self.levels!r}")
-        for name, most in (("per_level", _MOST_RECORDS), ("positives", MAX_ITEMS), ("candidates", MAX_ITEMS)):
+        error_kinds(self.errors)
+        bounds = {name: MAX_ITEMS for name in ("positives", "candidates", "negatives")}
+        for name, most in {"per_level": _MOST_RECORDS, **bounds}.items():
             if getattr(self, name) > most:
                 raise ValueError(f"{name} is at most {most}, not {getattr(self, name)}")
+
+
+def error_kinds(told: str) -> tuple[ErrorKind, ...]:
+    """Kinds of mistake by name, joined by "+"; "" are the usual four, "all" all. Raises `ValueError`."""
+    if told in ("", "all"):
+        return ALL_ERROR_KINDS if told else ERROR_KINDS
+    found = tuple(kind for kind in ALL_ERROR_KINDS if kind in told.split("+"))
+    if len(found) != len(told.split("+")):
+        raise ValueError(f"errors are all, or joined by + of {', '.join(ALL_ERROR_KINDS)}; not {told!r}")
+    return found
 
 
 def load_records(name: str) -> list[TrainRecord]:
@@ -115,4 +131,6 @@ def load_records(name: str) -> list[TrainRecord]:
         positives=options.positives,
         candidates=options.candidates,
         family=cast(RecordFamily, options.family),
+        errors=error_kinds(options.errors),
+        negatives=options.negatives,
     )

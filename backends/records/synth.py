@@ -11,6 +11,7 @@ are in no train split: a computation's digest decides its split, whatever the se
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Literal, cast
 
@@ -18,9 +19,11 @@ from backends.records.puzzles import puzzle_records
 from backends.records.record import Candidate, ChainStep, TrainRecord, render_response
 from harness.errors import DataError
 from harness.synth import (
+    ERROR_KINDS,
     INSTRUCTION,
     LEVELS,
     Chain,
+    ErrorKind,
     Family,
     Level,
     Split,
@@ -53,6 +56,8 @@ def synth_records(
     positives: int = 0,
     candidates: int = 0,
     family: RecordFamily = "sums",
+    errors: Sequence[ErrorKind] = ERROR_KINDS,
+    negatives: int = 0,
 ) -> list[TrainRecord]:
     """`per_level` records of each level, levels alternating, so that any prefix is a balanced sample.
 
@@ -63,28 +68,37 @@ def synth_records(
     chain stands: in a think block, or in front of the answer. `positives` asks for that many other right responses (as
     many as the problem's graph allows); `candidates` for that many responses that share the chain and end in different
     answers, the right one first with reward 1, the others with reward 0. `family` is what the problems are: both of the
-    sums' families, one of them, or logic puzzles, which have neither structures nor candidates.
+    sums' families, one of them, or logic puzzles, which have neither structures nor candidates. `errors` are the kinds
+    of mistake that twins may have; `negatives` asks for that many further wrong chains of them, one mistake each, whose
+    kinds are in `meta["negative_kinds"]`.
 
     Raises `DataError` for counts that make no sense and for a split that has too few problems, `UnknownName` for a
     level or split that does not exist.
     """
-    if per_level < 1 or not levels or positives < 0 or candidates < 0 or candidates == 1:
+    if per_level < 1 or not levels or min(positives, candidates, negatives) < 0 or candidates == 1:
         raise DataError(
             f"{per_level} records of each of {len(levels)} levels, {positives} positives and {candidates} candidates "
             "make no data set: at least 1 record and 1 level, and 0, 2 or more candidates"
         )
     if family in PUZZLE_KINDS:
-        if candidates:
-            raise DataError(f"the records of {family} have no candidates: leave them out")
+        if candidates or negatives or tuple(errors) != ERROR_KINDS:
+            raise DataError(
+                f"the records of {family} have one twin and its own mistakes: no candidates, errors, negatives"
+            )
         return puzzle_records(family, seed, per_level, levels, split=split, style=style, form=form, positives=positives)
     only = None if family == "sums" else cast(Family, family)
     streams = [generate(seed, level, per_level, split, only) for level in dict.fromkeys(levels)]
-    return [
-        _record(problem, style, form, positives, candidates) for row in zip(*streams, strict=True) for problem in row
-    ]
+    problems = [problem for row in zip(*streams, strict=True) for problem in row]
+    made = [_record(problem, style, form, positives, candidates, errors) for problem in problems]
+    if not negatives:
+        return made
+    both = zip(made, problems, strict=True)
+    return [_with_negatives(record, problem, style, form, errors, negatives) for record, problem in both]
 
 
-def _record(problem: SynthProblem, style: Style, form: Form, positives: int, candidates: int) -> TrainRecord:
+def _record(
+    problem: SynthProblem, style: Style, form: Form, positives: int, candidates: int, errors: Sequence[ErrorKind]
+) -> TrainRecord:
     right = build(problem, style)
     response = render(right, form, boxed=False)
     meta: dict[str, Json] = {
@@ -97,7 +111,7 @@ def _record(problem: SynthProblem, style: Style, form: Form, positives: int, can
     }
     rejected: str | None = None
     if style != "long":
-        wrong = wrong_chain(problem, 0, style)
+        wrong = wrong_chain(problem, 0, style, errors)
         rejected = render(wrong, form, boxed=False)
         meta |= _error(right, wrong, form)
     return TrainRecord(
@@ -114,6 +128,23 @@ def _record(problem: SynthProblem, style: Style, form: Form, positives: int, can
         structure=_structure(problem, right) if style == "long" else (),
         meta=meta,
     )
+
+
+def _with_negatives(
+    record: TrainRecord, problem: SynthProblem, style: Style, form: Form, errors: Sequence[ErrorKind], count: int
+) -> TrainRecord:
+    """The record with further wrong chains than its `rejected`, as many as the problem has."""
+    if style == "long":
+        raise DataError("wrong chains are short or plain: leave negatives out, or style=long")
+    found: dict[str, str | None] = {}
+    for variant in range(1, _TRIES * count):
+        if len(found) == count:
+            break
+        wrong = wrong_chain(problem, variant, style, errors)
+        text = render(wrong, form, boxed=False)
+        if text != record.rejected:
+            found.setdefault(text, wrong.error_kind)
+    return replace(record, negatives=tuple(found), meta={**record.meta, "negative_kinds": list(found.values())})
 
 
 def _says(answer: int) -> str:

@@ -40,6 +40,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.makers.verdicts:RightVerdicts",
             "Ask which answer of a pair is better; keep right reasons.",
         ),
+        "negatives": ("backends.makers.negatives:OwnMistakes", "The student's own wrong answers as negatives."),
         "passrate": ("backends.makers.passrate:PassRate", "Keep questions that a student does not master yet (DED)."),
         "perplexity": ("backends.makers.perplexity:Perplexity", "Leave out responses that a model finds unlikely."),
         "guided": ("backends.makers.guided:Guided", "Keep the response with most of the teacher in it."),

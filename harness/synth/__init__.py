@@ -15,6 +15,7 @@ from harness.synth.chains import INSTRUCTION, build, correct_chains, orders, ren
 from harness.synth.corrupt import aligned, twins, wrong_chain
 from harness.synth.generate import generate, stream
 from harness.synth.records import (
+    ALL_ERROR_KINDS,
     ERROR_KINDS,
     FAMILIES,
     LEVELS,
@@ -33,6 +34,7 @@ from harness.synth.records import (
 from harness.synth.verify import verify_chain, verify_problem
 
 __all__ = [
+    "ALL_ERROR_KINDS",
     "ERROR_KINDS",
     "FAMILIES",
     "INSTRUCTION",

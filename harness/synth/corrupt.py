@@ -6,9 +6,10 @@ agree up to a known step, and later steps that are wrong only because of that on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.errors import DataError
+from harness.synth.bugs import BUGS
 from harness.synth.chains import build, operand_value, solve_step
 from harness.synth.expressions import BadExpression, Op, apply
 from harness.synth.records import ERROR_KINDS, Chain, Equation, ErrorKind, Operand, Style, SubProblem, SynthProblem
@@ -34,8 +35,11 @@ def _slips(answer: int) -> list[int]:
 class _Mistake:
     """One way to go wrong: what is written at the wrong step, and the sub-problem that is left out, if any."""
 
-    def __init__(self, at: str, op: Op, left: Operand, right: Operand, slip: int | None, skip: str | None) -> None:
+    def __init__(
+        self, at: str, op: Op, left: Operand, right: Operand, slip: int | None, skip: str | None, again: bool = False
+    ) -> None:
         self.at, self.op, self.left, self.right, self.slip, self.skip = at, op, left, right, slip, skip
+        self.again = again
 
 
 def _mistakes(problem: SynthProblem, kind: ErrorKind) -> Iterator[_Mistake]:
@@ -52,12 +56,32 @@ def _mistakes(problem: SynthProblem, kind: ErrorKind) -> Iterator[_Mistake]:
         elif kind == "wrong_operand":
             for left, right in _other_operands(problem, index):
                 yield _Mistake(sub.id, sub.op, left, right, None, None)
-        elif len(users[sub.id]) == 1:
+        elif kind in BUGS:
+            left_value, right_value = (_told(problem, operand) for operand in (sub.left, sub.right))
+            for slip in BUGS[kind](sub.op, left_value, right_value, sub.answer):
+                yield _Mistake(sub.id, sub.op, sub.left, sub.right, slip, None)
+        elif kind == "miscopied":
+            if isinstance(sub.left, str):
+                yield from (
+                    _Mistake(sub.id, sub.op, n, sub.right, None, None) for n in _slips(_told(problem, sub.left))
+                )
+            if isinstance(sub.right, str):
+                yield from (
+                    _Mistake(sub.id, sub.op, sub.left, n, None, None) for n in _slips(_told(problem, sub.right))
+                )
+        elif kind == "repeated_step":
+            yield _Mistake(sub.id, sub.op, sub.id, sub.right, None, None, again=True)
+        elif kind == "skipped_step" and len(users[sub.id]) == 1:
             user = users[sub.id][0]
             for instead in (sub.left, sub.right):
                 left = instead if user.left == sub.id else user.left
                 right = instead if user.right == sub.id else user.right
                 yield _Mistake(user.id, user.op, left, right, None, sub.id)
+
+
+def _told(problem: SynthProblem, operand: Operand) -> int:
+    """The right number behind an operand."""
+    return operand if isinstance(operand, int) else problem.sub(operand).answer
 
 
 def _other_operands(problem: SynthProblem, index: int) -> Iterator[tuple[Operand, Operand]]:
@@ -86,6 +110,10 @@ def _apply(problem: SynthProblem, mistake: _Mistake, kind: ErrorKind, style: Sty
         if sub.id == mistake.skip:
             continue
         here = sub.id == mistake.at
+        if here and mistake.again:
+            claimed[sub.id] = sub.answer
+            x, y = operand_value(sub.left, claimed), operand_value(sub.right, claimed)
+            steps.append(solve_step(sub, style, sub.op, x, y, sub.answer))
         op, left, right = (mistake.op, mistake.left, mistake.right) if here else (sub.op, sub.left, sub.right)
         try:
             x, y = operand_value(left, claimed), operand_value(right, claimed)
@@ -115,22 +143,25 @@ def _same_operation(sub: SubProblem, op: Op, x: int, y: int, claimed: dict[str, 
     return [x, y] == right or (op in "+*" and [y, x] == right)
 
 
-def wrong_chain(problem: SynthProblem, variant: int = 0, style: Style = "plain") -> Chain:
+def wrong_chain(
+    problem: SynthProblem, variant: int = 0, style: Style = "plain", kinds: Sequence[ErrorKind] = ERROR_KINDS
+) -> Chain:
     """A chain with one labelled mistake that ends in a wrong answer; `variant` names further ones.
 
     `style` is "short" or "plain": one step per sub-problem, in the question's own order, so that it lines up with
     `build(problem, style)`. The mistake is drawn by the problem's id and the variant: first its kind, then its place.
-    Raises `DataError` for style "long".
+    `kinds` are the mistakes it may be. Raises `DataError` for style "long", and where no such mistake is possible in
+    the problem: a slip in the last step always is.
     """
     if style == "long":
         raise DataError("wrong chains have style 'short' or 'plain': they must line up with a right twin step by step")
     rng = Rng("wrong", problem.id, variant)
-    for kind in rng.shuffled(ERROR_KINDS):
+    for kind in rng.shuffled(kinds):
         for mistake in rng.shuffled(list(_mistakes(problem, kind))):
             chain = _apply(problem, mistake, kind, style)
             if chain is not None:
                 return chain
-    raise AssertionError(f"{problem.id}: a slip in the last step is always possible")  # pragma: no cover
+    raise DataError(f"{problem.id}: no mistake of the kind {', '.join(kinds)} is possible; add digit_slip")
 
 
 def twins(problem: SynthProblem, variant: int = 0, style: Style = "plain") -> tuple[Chain, Chain]:

@@ -21,8 +21,13 @@ FAMILIES: tuple[Family, ...] = get_args(Family)
 Style = Literal["short", "plain", "long"]
 STYLES: tuple[Style, ...] = get_args(Style)
 Role = Literal["solve", "part", "check"]
-ErrorKind = Literal["digit_slip", "wrong_operation", "wrong_operand", "skipped_step"]
-ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
+ErrorKind = Literal[
+    "digit_slip", "wrong_operation", "wrong_operand", "skipped_step",
+    "carry", "table", "place", "miscopied", "repeated_step",
+]  # fmt: skip
+ALL_ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
+ERROR_KINDS: tuple[ErrorKind, ...] = ALL_ERROR_KINDS[:4]
+"""Those that wrong chains have where nobody asks for others."""
 
 Operand: TypeAlias = int | str
 """A number given in the question, or the id of a sub-problem whose answer it is."""
