@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -117,13 +117,14 @@ def diff(a: str, b: str, everything: bool, results_dir: Path, form: Format) -> N
     from harness.report.table import Column, Table, flatten
 
     cards = [find_card(results_dir, name)[1] for name in (a, b)]
-    one, other = (flatten(cast("Row", asdict(card))) for card in cards)
+    one, other = (flatten(cast("Row", facts)) for facts in _stages_side_by_side(*map(asdict, cards)))
     names = [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
     rows: list[dict[str, Json]] = [
         {"field": name, "a": one.get(name), "b": other.get(name), "only_in": _only_in(name, one, other)}
         for name in names
         if everything or name.partition(".")[0] not in _SAME
     ]
+    alike = [f"{name.rpartition('.')[2]} {_plain(one[name])}" for name in one if _alike(name, one, other)]
     columns = (
         Column("field", lambda row: str(row["field"])),
         Column(cards[0].id, lambda row: _side(row, "a")),
@@ -131,10 +132,29 @@ def diff(a: str, b: str, everything: bool, results_dir: Path, form: Format) -> N
     )
     extra: dict[str, Json] = {"a": cards[0].id, "b": cards[1].id}
     if rows or form == "json":
-        table = Table("", columns, tuple(rows))
+        table = Table("", columns, tuple(rows), (f"alike: {', '.join(alike)}",) if alike else ())
         options.emit([table], form, extra)
     else:
         click.echo(f"{cards[0].id} and {cards[1].id} were made alike", err=True)
+
+
+def _stages_side_by_side(a: dict[str, Any], b: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The facts of two cards in which stages of other names stand beside each other, in order: "train/dpo"."""
+    told = (one["config"].get("stages") for one in (a, b))
+    stages = [dict(found) if isinstance(found, Mapping) else {} for found in told]
+    own = [[name for name in stages[side] if name not in stages[1 - side]] for side in (0, 1)]
+    both = {side: {pair[side]: "/".join(pair) for pair in zip(*own, strict=False)} for side in (0, 1)}
+    renamed = [{both[side].get(name, name): told for name, told in stages[side].items()} for side in (0, 1)]
+    one, other = (
+        {**card, "config": {**card["config"], "stages": told} if told else card["config"]}
+        for card, told in zip((a, b), renamed, strict=True)
+    )
+    return one, other
+
+
+def _alike(name: str, one: Row, other: Row) -> bool:
+    """Whether both stages have a setting, and the same."""
+    return name.startswith("config.stages.") and name in other and one[name] == other[name]
 
 
 def _only_in(name: str, one: Row, other: Row) -> str | None:

@@ -118,6 +118,19 @@ def test_diff_shows_only_what_differs(registry: Path) -> None:
     assert "made alike" in models(registry, "diff", "a", "a").stderr
 
 
+def test_stages_of_two_methods_stand_beside_each_other(tmp_path: Path) -> None:
+    """Not forty lines of a value and a dash: settings that differ in a row, those that do not in a note."""
+    sft = {"stages": {"train": {"learning_rate": 1e-3, "warmup": 0.1, "epochs": 3}}}
+    redi = {"stages": {"sft": {"learning_rate": 2e-5, "warmup": 0.1, "epochs": 5}, "redi": {"learning_rate": 1e-6}}}
+    add_card(tmp_path, "one-sft-1", config=sft)
+    add_card(tmp_path, "two-redi-1", config=redi)
+    rows = {row["field"]: row for row in json.loads(models(tmp_path, "diff", "one", "two", "--json").stdout)["rows"]}
+    beside = "config.stages.train/sft"
+    assert set(rows) == {f"{beside}.learning_rate", f"{beside}.epochs", "config.stages.redi.learning_rate"}
+    assert rows["config.stages.redi.learning_rate"]["only_in"] == "b"
+    assert "alike: warmup 0.1" in models(tmp_path, "diff", "one", "two").stdout
+
+
 def test_rm_asks_and_leaves_runs(registry: Path) -> None:
     assert "were trained from 'a-sft-1': b-krsl-2" in refused(registry, "rm", "a-sft-1", "--yes")
     assert "nobody is there to ask" in refused(registry, "rm", "b-krsl-2")
