@@ -10,9 +10,9 @@ from typing import Literal, cast
 from backends.makers.asking import Ask
 from backends.makers.base import Made, Maker, option
 from backends.records.source import error_kinds
-from backends.records.synth import Form, RecordFamily, synth_records
+from backends.records.synth import Form, RecordFamily, RecordStyle, synth_records
 from harness.errors import UsageError
-from harness.synth import Level, Style
+from harness.synth import Level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,8 @@ class Synth(Maker):
     per_level: int = option(500, least=1, most=1_000_000)
     """Of each level."""
     split: Literal["train", "dev"] = "train"
-    style: Style = "plain"
+    style: RecordStyle = "plain"
+    """How chains are written; terse and verbose are two teachers, both one of them for each problem."""
     form: Form = "think"
     """The chain in a think block, or before the answer."""
     positives: int = option(0, least=0, most=64)

@@ -12,11 +12,11 @@ from typing import cast, get_args
 
 from backends.records.record import MAX_ITEMS, TrainRecord, record_from_json
 from backends.records.shapes import Fields, from_row, is_record, named
-from backends.records.synth import Form, RecordFamily, synth_records
+from backends.records.synth import Form, RecordFamily, RecordStyle, synth_records
 from harness.datasets.local import Raw, read_file
 from harness.errors import ConfigError, DataError
 from harness.options import key_value, parse_options
-from harness.synth import ALL_ERROR_KINDS, ERROR_KINDS, ErrorKind, Level, Style
+from harness.synth import ALL_ERROR_KINDS, ERROR_KINDS, ErrorKind, Level
 
 
 def read_records(path: Path) -> list[TrainRecord]:
@@ -81,9 +81,9 @@ class SynthOptions:
     def __post_init__(self) -> None:
         if self.family not in get_args(RecordFamily):
             raise ValueError(f"family is one of {', '.join(get_args(RecordFamily))}; not {self.family!r}")
-        if self.style not in get_args(Style) or self.form not in get_args(Form):
+        if self.style not in get_args(RecordStyle) or self.form not in get_args(Form):
             raise ValueError(
-                f"style is one of {', '.join(get_args(Style))}, form one of {', '.join(get_args(Form))}; "
+                f"style is one of {', '.join(get_args(RecordStyle))}, form one of {', '.join(get_args(Form))}; "
                 f"not {self.style!r} and {self.form!r}"
             )
         if not all(part.isascii() and part.isdigit() and len(part) == 1 for part in self.levels.split("+")):
@@ -126,7 +126,7 @@ def load_records(name: str) -> list[TrainRecord]:
         options.seed,
         options.per_level,
         tuple(cast(Level, int(level)) for level in options.levels.split("+")),
-        style=cast(Style, options.style),
+        style=cast(RecordStyle, options.style),
         form=cast(Form, options.form),
         positives=options.positives,
         candidates=options.candidates,

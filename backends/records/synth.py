@@ -35,11 +35,14 @@ from harness.synth import (
     render,
     wrong_chain,
 )
+from harness.synth.authors import Author, author_of, told_by
 from harness.synth.puzzles import PUZZLE_KINDS
 from harness.types import Json, Message
 
 RecordFamily = Literal["sums", "arithmetic", "word", "knights", "countdown"]
 """What records are about; "sums" are the families of `harness.synth`, half of each."""
+RecordStyle = Literal["short", "plain", "long", "terse", "verbose", "both"]
+"""A chain's style, or the teacher who writes: one of the two, or each about half of the problems."""
 Form = Literal["think", "plain"]
 _TRIES = 24
 """Wrong chains looked at per candidate until their answers differ."""
@@ -51,7 +54,7 @@ def synth_records(
     levels: Sequence[Level] = LEVELS,
     *,
     split: Split = "train",
-    style: Style = "plain",
+    style: RecordStyle = "plain",
     form: Form = "think",
     positives: int = 0,
     candidates: int = 0,
@@ -64,13 +67,15 @@ def synth_records(
     The response is the right chain in that style. "short" and "plain" chains come with a wrong twin as `rejected`: the
     same steps with one labelled mistake and what follows from it; `meta["error_span"]` and `meta["right_span"]` are the
     characters [start, end) of the wrong step in `rejected` and of its right counterpart in `response`. "long" chains
-    come with a `structure`, one stage per sub-problem, and no twin: there is none that lines up. `form` is where the
-    chain stands: in a think block, or in front of the answer. `positives` asks for that many other right responses (as
-    many as the problem's graph allows); `candidates` for that many responses that share the chain and end in different
-    answers, the right one first with reward 1, the others with reward 0. `family` is what the problems are: both of the
-    sums' families, one of them, or logic puzzles, which have neither structures nor candidates. `errors` are the kinds
-    of mistake that twins may have; `negatives` asks for that many further wrong chains of them, one mistake each, whose
-    kinds are in `meta["negative_kinds"]`.
+    come with a `structure`, one stage per sub-problem, and no twin: there is none that lines up. "terse" and "verbose"
+    are two teachers (`harness.synth.authors`), "both" one of them for each problem: `meta["teacher"]` says who wrote;
+    one of the `positives` is the other's (`meta["positive_teachers"]`). `form` is where the chain stands: in a think
+    block, or in front of the answer. `positives` asks for that many other right responses (as many as the problem's
+    graph allows); `candidates` for that many responses that share the chain and end in different answers, the right one
+    first with reward 1, the others with reward 0. `family` is what the problems are: both of the sums' families, one of
+    them, or logic puzzles, which have neither structures nor candidates. `errors` are the kinds of mistake that twins
+    may have; `negatives` asks for that many further wrong chains of them, one mistake each, whose kinds are in
+    `meta["negative_kinds"]`.
 
     Raises `DataError` for counts that make no sense and for a split that has too few problems, `UnknownName` for a
     level or split that does not exist.
@@ -85,21 +90,44 @@ def synth_records(
             raise DataError(
                 f"the records of {family} have one twin and its own mistakes: no candidates, errors, negatives"
             )
+        if style == "terse" or style == "verbose" or style == "both":
+            raise DataError(f"the records of {family} have no {style} teacher: say style=short, plain or long")
         return puzzle_records(family, seed, per_level, levels, split=split, style=style, form=form, positives=positives)
     only = None if family == "sums" else cast(Family, family)
     streams = [generate(seed, level, per_level, split, only) for level in dict.fromkeys(levels)]
     problems = [problem for row in zip(*streams, strict=True) for problem in row]
-    made = [_record(problem, style, form, positives, candidates, errors) for problem in problems]
+    writers = [author_of(problem) if style == "both" else style for problem in problems]
+    told = list(zip(problems, writers, strict=True))
+    made = [_record(problem, writer, form, positives, candidates, errors) for problem, writer in told]
     if not negatives:
         return made
-    both = zip(made, problems, strict=True)
-    return [_with_negatives(record, problem, style, form, errors, negatives) for record, problem in both]
+    both = zip(made, told, strict=True)
+    return [_with_negatives(record, problem, writer, form, errors, negatives) for record, (problem, writer) in both]
+
+
+def _right(problem: SynthProblem, writer: Style | Author) -> Chain:
+    """The right chain in that style, or in that teacher's words."""
+    if writer == "terse" or writer == "verbose":
+        return told_by(build(problem, "plain"), problem, writer)
+    return build(problem, writer)
+
+
+def _wrong(problem: SynthProblem, variant: int, writer: Style | Author, errors: Sequence[ErrorKind]) -> Chain:
+    """A wrong one."""
+    if writer == "terse" or writer == "verbose":
+        return told_by(wrong_chain(problem, variant, "plain", errors), problem, writer)
+    return wrong_chain(problem, variant, writer, errors)
 
 
 def _record(
-    problem: SynthProblem, style: Style, form: Form, positives: int, candidates: int, errors: Sequence[ErrorKind]
+    problem: SynthProblem,
+    writer: Style | Author,
+    form: Form,
+    positives: int,
+    candidates: int,
+    errors: Sequence[ErrorKind],
 ) -> TrainRecord:
-    right = build(problem, style)
+    right = _right(problem, writer)
     response = render(right, form, boxed=False)
     meta: dict[str, Json] = {
         "dataset": "synth",
@@ -107,11 +135,16 @@ def _record(
         "family": problem.family,
         "template": problem.template,
         "split": problem.split,
-        "style": style,
+        "style": writer,
     }
+    others = _others(problem, response, form, positives)
+    if writer == "terse" or writer == "verbose":
+        other: Author = "terse" if writer == "verbose" else "verbose"
+        others = (render(_right(problem, other), form, boxed=False),)[:positives]
+        meta |= {"teacher": writer, "positive_teachers": [other] * len(others)}
     rejected: str | None = None
-    if style != "long":
-        wrong = wrong_chain(problem, 0, style, errors)
+    if writer != "long":
+        wrong = _wrong(problem, 0, writer, errors)
         rejected = render(wrong, form, boxed=False)
         meta |= _error(right, wrong, form)
     return TrainRecord(
@@ -123,24 +156,29 @@ def _record(
         gold=str(problem.answer),
         response=response,
         rejected=rejected,
-        positives=_others(problem, response, form, positives),
+        positives=others,
         candidates=_candidates(problem, right, form, candidates),
-        structure=_structure(problem, right) if style == "long" else (),
+        structure=_structure(problem, right) if writer == "long" else (),
         meta=meta,
     )
 
 
 def _with_negatives(
-    record: TrainRecord, problem: SynthProblem, style: Style, form: Form, errors: Sequence[ErrorKind], count: int
+    record: TrainRecord,
+    problem: SynthProblem,
+    writer: Style | Author,
+    form: Form,
+    errors: Sequence[ErrorKind],
+    count: int,
 ) -> TrainRecord:
     """The record with further wrong chains than its `rejected`, as many as the problem has."""
-    if style == "long":
+    if writer == "long":
         raise DataError("wrong chains are short or plain: leave negatives out, or style=long")
     found: dict[str, str | None] = {}
     for variant in range(1, _TRIES * count):
         if len(found) == count:
             break
-        wrong = wrong_chain(problem, variant, style, errors)
+        wrong = _wrong(problem, variant, writer, errors)
         text = render(wrong, form, boxed=False)
         if text != record.rejected:
             found.setdefault(text, wrong.error_kind)
