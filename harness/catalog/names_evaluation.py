@@ -50,6 +50,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "vllm": ("harness.models.vllm:build", "vllm:<path or hub id>: vLLM in process"),
         "trained": ("harness.models.trained:build", "trained:<id>: a model of the registry (`harness models list`)"),
         "smollm2": ("harness.models.smollm2:build", "SmolLM2-135M-Instruct from an installed package, no download"),
+        "tiny12m": ("harness.models.tiny:build_12m", "12M parameters, the sibling of tiny with room for more"),
         "tiny": ("harness.models.tiny:build", "3.5M parameters, trained on the embedded world at the first use"),
         "fewshot": (
             "harness.systems.shots:build_few_shot",

@@ -92,7 +92,7 @@ def _as_untrained(folder: Path, card: ModelCard) -> dict[str, str]:
             folder, card = find_model(card.base.removeprefix(SCHEME), folder.parent.parent)
         except HarnessError:  # full weights do without their bases, which may be gone
             return {}
-    return {"dtype": "float32"} if card.base == "tiny" else {}
+    return {"dtype": "float32"} if card.base in ("tiny", "tiny12m") else {}
 
 
 def _described(source: Source, card: ModelCard) -> Source:

@@ -183,7 +183,7 @@ def test_the_checkpoint_is_made_once_and_answers(tmp_path: Path, monkeypatch: py
 
 def test_another_recipe_is_another_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("harness.models.tiny._train", lambda recipe, folder: folder.mkdir())
+    monkeypatch.setattr("harness.models.tiny._train", lambda recipe, name, folder: folder.mkdir())
     assert tiny_student(SMALL) != tiny_student(dataclasses.replace(SMALL, seed=1)) != tiny_student()
 
 
