@@ -68,6 +68,7 @@ class World:
         if student is None:
             student = "tiny" if arm.student == "tiny" else self.models("start")[0]
         words = ["--method", arm.method, "--student", student, "--data", arm.data, "--budget", arm.budget]
+        words += ["--precision", "bf16"]
         words += [word for pair in (SHARED | dict(arm.settings)).items() for word in ("--set", "=".join(pair))]
         words += ["--teacher", self.models("teacher")[0]] if arm.teacher else []
         return f"trained:{json.loads(self._harness('train', *words, '--seed', str(seed), '--json'))['id']}"
