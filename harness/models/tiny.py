@@ -3,7 +3,7 @@
 `tiny`, of 3.5 million parameters, is the student of `harness bench --preset demo`: fast on two cores, imperfect, and
 able to learn in a minute. `tiny12m` is its sibling with room for more: the student of comparisons that `tiny` is too
 small for, and a teacher of `tiny` with the same tokenizer. The first use trains the model, a minute or two on two
-cores (`tiny12m`: several); later ones load it from the cache in less than a second. What they are taught is in
+cores (`tiny12m`: about ten); later ones load it from the cache in less than a second. What they are taught is in
 `tiny_pretrain`, their tokenizer in `tiny_tokenizer`.
 
     harness run --suite synth_easy --model tiny
@@ -71,7 +71,7 @@ def _train(recipe: Recipe, name: str, folder: Path) -> None:
     import torch
 
     tokenizer = tiny_tokenizer()
-    long = "a minute or two" if name == "tiny" else "about five minutes"
+    long = "a minute or two" if name == "tiny" else "about ten minutes"
     print(f"training the model {name} once, {long}, into {folder.parent}", file=sys.stderr)
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)

@@ -7,6 +7,7 @@ import functools
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,17 +15,18 @@ import pytest
 pytest.importorskip("transformers", reason="needs the extra hf")
 
 import torch
+import transformers
 
 from backends.records.segments import Encoder, tokenise
 from backends.records.synth import synth_records
 from harness.errors import ConfigError, PrerequisiteError
 from harness.models import load_model
 from harness.models.hf import HfModel
-from harness.models.tiny import tiny_student
+from harness.models.tiny import TINY12M, _train, tiny_student
 from harness.models.tiny_pretrain import UNTHINKING, Recipe, pretrain, sequences
-from harness.models.tiny_tokenizer import tiny_tokenizer
+from harness.models.tiny_tokenizer import VOCABULARY, tiny_tokenizer
 from harness.synth import INSTRUCTION, generate
-from tests.tiny_model import answer, request
+from tests.tiny_model import answer, request, write_model
 
 tokenizer = functools.cache(tiny_tokenizer)
 """One for all tests that are not about how it is made: its merges are learnt anew by each call."""
@@ -213,3 +215,41 @@ def test_the_folder_s_name_is_part_of_stored_runs_and_stays(monkeypatch: pytest.
     """It has a hash over how the recipe prints, its class's name included."""
     monkeypatch.setattr("harness.models.tiny.made_once", lambda name, make, megabytes: Path(name))
     assert str(tiny_student()) == "tiny-fd3f30cfc6ca"
+
+
+def test_the_sibling_has_a_name_a_place_and_a_message_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def made(name: str, make: Any, megabytes: int) -> Path:
+        seen.append((name, megabytes))
+        return write_model(tmp_path / name)
+
+    monkeypatch.setattr("harness.models.tiny.made_once", made)
+    model = load_model("tiny12m", {"device": "cpu"})
+    assert isinstance(model, HfModel) and model.name == "tiny12m" and model.dtype == "float32"
+    assert [(name.partition("-")[0], size) for name, size in seen] == [("tiny12m", 60)]
+    assert model.describe()["model"] == seen[0][0]
+    with pytest.raises(ConfigError, match="tiny12m"):
+        load_model("tiny12m:big", {})
+    monkeypatch.setattr(
+        "harness.models.tiny.pretrain", lambda recipe, _: SimpleNamespace(save_pretrained=lambda _: None)
+    )
+    monkeypatch.setattr("harness.models.tiny.tiny_tokenizer", lambda: SimpleNamespace(save_pretrained=lambda _: None))
+    _train(TINY12M, "tiny12m", tmp_path)
+    assert "tiny12m once, about ten minutes" in capsys.readouterr().err
+
+
+def test_the_sibling_has_twelve_million_parameters() -> None:
+    with torch.device("meta"):
+        config = transformers.LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=TINY12M.hidden,
+            intermediate_size=TINY12M.mlp,
+            num_hidden_layers=TINY12M.layers,
+            num_attention_heads=TINY12M.heads,
+            tie_word_embeddings=True,
+        )
+        model = transformers.LlamaForCausalLM(config)
+    assert 11_500_000 < model.num_parameters() < 12_500_000
