@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.cli import options
+from harness.cli.sections import Sections
 
 _JUDGING = (
     "judge", "judge_options", "rubric", "judging", "weighting", "prompt", "repeats", "judge_temperature", "aggregate",
@@ -15,7 +16,7 @@ _JUDGING = (
 )  # fmt: skip
 
 
-@click.command("bench")
+@click.command("bench", cls=Sections)
 @click.option("--preset", metavar="NAME", help="Defaults for everything below: demo (the embedded world, minutes).")
 @click.option(
     "--methods",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import options
+from harness.cli.sections import Sections
 
 if TYPE_CHECKING:
     from harness.config import RunConfig
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from harness.types import Json
 
 
-@click.command("gate")
+@click.command("gate", cls=Sections)
 @click.option(
     "--baseline", multiple=True, metavar="RUN|MODEL|FILE", help="What to hold against; one stored run for each suite."
 )

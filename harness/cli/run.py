@@ -9,10 +9,11 @@ import click
 from click.core import ParameterSource
 
 from harness.cli import options
+from harness.cli.sections import Sections
 from harness.report.table import Format
 
 
-@click.command("run")
+@click.command("run", cls=Sections)
 @click.option(
     "--suite", multiple=True, metavar="NAME[:N],…", help="Suites to ask; NAME:N sets the samples per problem."
 )

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import options
+from harness.cli.sections import Sections
 
 if TYPE_CHECKING:
     from backends.config import Runtime, TrainConfig
     from harness.registry import ModelCard
 
 
-@click.command("train")
+@click.command("train", cls=Sections)
 @click.option("--method", metavar="NAME", help="Training method (`harness list methods`, `harness show NAME`).")
 @options.some(options.TRAINING, "student", "data")
 @click.option("--teacher", metavar="SPEC", help="Model whose distributions are matched; else its name, for the card.")
