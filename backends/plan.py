@@ -133,7 +133,7 @@ def plan_training(config: TrainConfig, results_dir: Path) -> Plan:
         require(records, stage.needs, config.method)
     source = find_weights(config.student, results_dir)
     tokenizer = load_tokenizer(source)
-    architecture = _architecture(config, reads, source, results_dir)
+    architecture = _architecture(config, reads, source, settings, results_dir)
     check_vocabulary(source, architecture, tokenizer)
     context = context_of(architecture) or config.max_length
     encoder = _encoder(tokenizer, config, min(config.max_length, context))
@@ -187,13 +187,17 @@ def _reads_teacher(method: TrainMethod, options: Any, config: TrainConfig) -> bo
     return reads
 
 
-def _architecture(config: TrainConfig, reads_teacher: bool, source: Source, results_dir: Path) -> Any:
+def _architecture(
+    config: TrainConfig, reads_teacher: bool, source: Source, settings: Mapping[str, Settings], results_dir: Path
+) -> Any:
     """The student's config. Raises `ConfigError` where its scores, or a teacher's that are read, are not plain."""
     from backends.trainers.scores import require_plain_scores
+    from backends.trainers.targets import check_planned_targets
     from harness.models.hf_load import load_config
 
     architecture = load_config(source)
     require_plain_scores(architecture, config.student)
+    check_planned_targets(architecture, settings.values())
     if reads_teacher and config.teacher is not None:
         teacher = load_config(find_weights(config.teacher, results_dir))
         require_plain_scores(teacher, config.teacher, "be read as a teacher here")

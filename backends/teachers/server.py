@@ -8,6 +8,7 @@ weights here.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -138,8 +139,18 @@ class ServerTeacher(Tokens):
         return tables
 
 
+_ANY_MODEL = re.compile(r"(model|models|weights|merged|final|best|last|output|checkpoint([-_]?\d+)?|main|snapshots)")
+"""Names of folders that say nothing of what is in them: our registry calls all of its models `model`."""
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
 def _same(root: str, location: str) -> bool:
     """Whether a server's model is these weights, as far as their place tells: it may see them elsewhere."""
-    if Path(location).is_dir() and Path(root).is_dir():
-        return Path(root).resolve() == Path(location).resolve()
-    return Path(root).name == Path(location).name
+    here, there = Path(location), Path(root)
+    if here.is_dir() and there.is_dir():
+        return there.resolve() == here.resolve()
+    if _HUB_ID.fullmatch(root) and _HUB_ID.fullmatch(location) and not here.is_dir():
+        return root == location
+    if here.name != there.name:
+        return False
+    return not _ANY_MODEL.fullmatch(here.name) or here.resolve().parent.name == there.parent.name

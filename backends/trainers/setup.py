@@ -35,9 +35,10 @@ from backends.trainers.feed import Feed, Fixed
 from backends.trainers.head import add_objective_head
 from backends.trainers.rolling import rolling_feed
 from backends.trainers.sharding import refuse_zero3, whole_weights
+from backends.trainers.targets import check_targets
 from backends.trainers.trainer import ObjectiveTrainer
 from backends.trainers.writing import writing
-from harness.errors import ConfigError, PrerequisiteError, UnknownName
+from harness.errors import ConfigError, PrerequisiteError
 from harness.models.hf_load import load_config, load_for_training
 from harness.models.hf_source import is_adapter
 
@@ -199,7 +200,7 @@ def _with_adapter(model: Any, settings: Settings, seed: int) -> Any:
     """The model with a new adapter, drawn from the seed."""
     import peft
 
-    _check_targets(model, settings.lora_targets)
+    check_targets(model, settings.lora_targets)
     transformers.set_seed(seed)
     packed = getattr(model, "is_loaded_in_4bit", False) or getattr(model, "is_loaded_in_8bit", False)
     wide = packed or not is_deepspeed_zero3_enabled()  # ZeRO-3 gathers parameters of one type only: its base's
@@ -221,19 +222,6 @@ def _check_tokens(model: Any, stage: StagePlan) -> None:
             f"the tokenizer gives the data the token {most}, and the student has embeddings for {known} only: the two "
             "do not belong together, or tokens were added to one alone"
         )
-
-
-def _check_targets(model: Any, targets: str) -> None:
-    """Raises `UnknownName` for a name that is no layer: peft ignores it as long as another name is one."""
-    head = model.get_output_embeddings()
-    layers = {
-        name
-        for name, layer in model.named_modules()
-        if layer is not head and isinstance(layer, torch.nn.Linear | transformers.pytorch_utils.Conv1D)
-    }
-    for target in () if targets == "all-linear" else targets.split("+"):
-        if not any(name == target or name.endswith(f".{target}") for name in layers if target):
-            raise UnknownName("layer for lora_targets", target, {name.rpartition(".")[2] for name in layers})
 
 
 def _arguments(plan: Plan, stage: StagePlan, runtime: Runtime, checkpoints: Path) -> TrainingArguments:

@@ -24,7 +24,7 @@ from harness.run.plan import (
 )
 from harness.run.sent import sent_sampling
 from harness.run.turns import count_stored, count_turns
-from harness.systems.base import calls_of
+from harness.systems.base import calls_of, unplanned_of
 from harness.types import Json, Model
 
 
@@ -34,10 +34,12 @@ def show_plan(config: RunConfig, form: Format) -> None:
     refuse_temperatures(plans, config)
     rows: list[dict[str, Json]] = []
     prompt: list[dict[str, Json]] = []
+    unplanned: dict[str, None] = {}
     for spec in config.model:
         model = load_model(spec, config.options_of(spec), config.results_dir)
         refuse_unfit_suites(model, plans)
         jobs = make_jobs(plans, model.name, model.describe(), config)
+        unplanned |= dict.fromkeys(unplanned_of(model))
         prompt = prompt or first_prompt(jobs[0])
         rows += [_row(job, model, Path(config.results_dir)) for job in jobs]
     columns = (
@@ -61,6 +63,8 @@ def show_plan(config: RunConfig, form: Format) -> None:
     if form in ("table", "md"):
         if any(row["hours"] is None for row in rows):
             click.echo("hours: unknown before this model's first run here; `--limit 5` measures it")
+        for line in unplanned:
+            click.echo(line)
         if config.judge.names:
             click.echo(
                 "judging is not counted: its prompts hold the answers; `harness judge RUN --dry-run` plans it then"

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from harness.models.calibrated import LabelSeen
     from harness.types import Model
 
+REPLIES = "calibrate-cache.sqlite"
+"""What a results folder calls the file of the answers that thresholds were chosen by."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -66,7 +69,8 @@ def calibrate(
 ) -> None:
     """Choose the threshold on P(positive) of model NAME's answers with the best F1, and keep it in its card.
 
-    The model answers the records, greedily; the data are weighed to --ratio, the share of positives that will be met.
+    The model answers the records, greedily; its answers are kept, so that the same command goes on where it stopped.
+    The data are weighed to --ratio, the share of positives that will be met.
     `harness run --model trained:NAME` then decides by it; `--model-arg calibrated=false` leaves it out.
 
     \b
@@ -88,7 +92,7 @@ def calibrate(
     from harness.models import load_model
 
     model = load_model(SCHEME + card.id, {**model_options, "calibrated": "false"}, results_dir)
-    found = asyncio.run(_look(model, records, positive, negative, max_tokens))
+    found = asyncio.run(_look(model, records, positive, negative, max_tokens, results_dir / REPLIES))
     chances, labels = [one.chance for one, _ in found.told], [right for _, right in found.told]
     threshold, best, before = choose_threshold(chances, labels, ratio)
     kept = LabelThreshold(positive, negative, threshold, ratio, best, before, len(labels), found.unread)
@@ -112,20 +116,30 @@ def _labelled(data: Path, positive: str, negative: str) -> list[TrainRecord]:
     return records
 
 
-async def _look(model: Model, records: Sequence[TrainRecord], positive: str, negative: str, max_tokens: int) -> Found:
+async def _look(
+    model: Model, records: Sequence[TrainRecord], positive: str, negative: str, max_tokens: int, file: Path
+) -> Found:
+    from harness.hashing import canonical_json
     from harness.models.base import bounded
     from harness.models.calibrated import label_chance
+    from harness.models.reply_cache import Cache, request_key
     from harness.types import Request
 
+    identity = canonical_json(dict(model.describe()))
     found: dict[int, LabelSeen | None] = {}
 
     async def ask(item: tuple[int, TrainRecord]) -> None:
         number, record = item
-        answer = await model.answer(Request(f"{number}", record.prompt, 0.0, 1.0, max_tokens, (), 0))
+        request = Request(f"{number}", record.prompt, 0.0, 1.0, max_tokens, (), 0)
+        key = request_key(identity, request)
+        if (answer := cache.get(key)) is None:
+            answer = await model.answer(request)
+            answer = answer if answer.finish == "error" else cache.put(key, model.name, answer)
         found[number] = await label_chance(model, record.prompt, answer, positive, negative)
 
     try:
-        await bounded(enumerate(records), ask)
+        with Cache(file, what="file of the replies to calibrate by") as cache:
+            await bounded(enumerate(records), ask)
     finally:
         await model.close()
     read = [(one, (records[n].gold or "").strip() == positive) for n, one in sorted(found.items()) if one is not None]

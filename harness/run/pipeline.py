@@ -151,9 +151,8 @@ def _finish(opened: OpenJob, model: Model, seconds: float) -> RunResult | str | 
             opened.store.compact()
         return None
     graded = opened.scorer.finish()
-    if all(row.score.value is None for row in graded):
-        why = next((row.score.why for row in graded), "nothing was generated")
-        return f"{job.suite.name} by {job.spec.model}: none of {len(graded)} samples has a score: {why}"
+    if (why := _unscored(graded)) is not None:
+        return f"{job.suite.name} by {job.spec.model}: {why}"
     old = _readable(lambda: RunFolder(directory).result)
     environment = model.environment() if opened.missing or old is None else old.environment
     past = old.totals.get("seconds") if old is not None else None
@@ -169,12 +168,20 @@ def _finish(opened: OpenJob, model: Model, seconds: float) -> RunResult | str | 
     return result
 
 
+def _unscored(graded: Sequence[Graded]) -> str | None:
+    """Why there is no number to report; None where a sample has a score."""
+    if any(row.score.value is not None for row in graded):
+        return None
+    why = next((row.score.why for row in graded), "nothing was generated")
+    return f"none of {len(graded)} samples has a score: {why}"
+
+
 def rescore(folder: RunFolder, config: RunConfig) -> tuple[list[Graded], list[Graded], RunResult]:
     """Grade a stored run again; nothing is generated. Returns (old attempts, new attempts, new result).
 
     The old attempts are empty if the run was never graded, or if its scores are damaged. Raises `StoreError` if the run
     is of another suite version, data or prompt than this code has, since its answers then belong to other questions;
-    `DataError` if the suite's data cannot be loaded.
+    `DataError` if the suite's data cannot be loaded, or if no sample gets a score; `UsageError` where none is stored.
     """
     job = stored_job(folder, config)
     if job.suite.judging:
@@ -193,6 +200,10 @@ def rescore(folder: RunFolder, config: RunConfig) -> tuple[list[Graded], list[Gr
                 f"{folder}: {foreign} stored completions answer other prompts than suite {job.suite.name!r} has now"
             )
         graded = scorer.finish()
+    if not graded:
+        raise UsageError(f"{folder.name}: no completion is stored, so there is nothing to grade: run its command again")
+    if (why := _unscored(graded)) is not None:
+        raise DataError(f"{folder.name}: {why}; what was stored of its scores stays as it was")
     job = replace(job, metrics=_reported(old_result))
     environment = old_result.environment if old_result else {}
     result = summarise(job, graded, environment, None, scorer.unread.notes())

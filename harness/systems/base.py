@@ -118,6 +118,8 @@ class System(CannotScore, Generic[O]):
     """What the number of the spec counts, as its identity calls it; empty for a system without one."""
     roles: ClassVar[tuple[str, ...]] = ()
     """Options that name models."""
+    unplanned: ClassVar[str] = ""
+    """What its models read that no plan can count beforehand, as a dry run says it."""
 
     def __init__(self, parts: Assembly[O]) -> None:
         self.number, self.options, self.models = parts.number, parts.options, parts.models
@@ -288,3 +290,11 @@ def part_seed(seed: int, level: int, role: str, number: int) -> int:
 def calls_of(model: Model) -> int:
     """Most requests that one answer of a model takes."""
     return model.most() if isinstance(model, System) else 1
+
+
+def unplanned_of(model: Model) -> list[str]:
+    """What a plan of this model leaves out, a line for each system in it that has such."""
+    if not isinstance(model, System):
+        return []
+    own = [f"{model.name}: not counted: {model.unplanned}"] if model.unplanned else []
+    return own + [line for part in model.models.values() for line in unplanned_of(part)]

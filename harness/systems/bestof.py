@@ -68,6 +68,9 @@ class BestOf(System[BestOfOptions]):
     engine = "bestof"
     counted = "samples"
     roles = (BY,)
+    unplanned = (
+        "what ranks (by=…) reads every sample, once for the end of each step and once whole: as many as there are"
+    )
 
     def __init__(self, parts: Assembly[BestOfOptions]) -> None:
         scorer = Likelihoods(parts.models[BY], (GOOD, BAD))

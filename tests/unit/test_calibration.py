@@ -190,13 +190,18 @@ def calibrate(results: Path, *more: str) -> Result:
 def test_calibrate_and_evaluate(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.models.hf import HfModel
 
+    asked: list[str] = []
+
     async def answer(self: HfModel, request: Request) -> Completion:  # a random model says neither label
+        asked.append(request.messages[0].content)
         return Completion("So " + ("YES" if "2" in request.messages[0].content else "NO"), "stop")
 
     monkeypatch.setattr(HfModel, "answer", answer)
     data = records(tmp_path / "data.jsonl", ["YES", "NO", "YES", "NO"])
     done = calibrate(results, "--data", str(data), "--ratio", "0.2", "--model-arg", "dtype=float32")
     assert done.exception is None and "YES from P = " in done.stdout
+    again = calibrate(results, "--data", str(data), "--ratio", "0.2", "--model-arg", "dtype=float32")
+    assert again.stdout == done.stdout and len(asked) == 4  # what was answered is kept
     card = read_card(results / "models" / "tiny-sft-00000000")
     assert card.calibration is not None and card.calibration.ratio == 0.2 and card.calibration.records == 4
     named = load_model("trained:tiny-sft-00000000", {}, results)

@@ -86,18 +86,24 @@ def test_a_probe_asks_as_the_training_would(student: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_training_that_is_refused_late_leaves_no_folder(student: Path, tmp_path: Path) -> None:
+def test_a_training_that_is_refused_late_leaves_no_folder(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ConfigError("refused late")
+
+    monkeypatch.setattr("backends.trainers.setup.check_targets", refuse)
     config = TrainConfig(
         "grpo", f"hf:{student}", "synth:levels=1,per_level=8", max_length=512, rollout={"group": 4, "max_new": 8},
-        settings={"batch_size": 8, "max_steps": 2, "lora_rank": 2, "lora_targets": "nope"},
+        settings={"batch_size": 8, "max_steps": 2, "lora_rank": 2},
     )  # fmt: skip
-    with pytest.raises(HarnessError, match="lora_targets 'nope'"):
+    with pytest.raises(HarnessError, match="refused late"):
         train(config, tmp_path)
     assert not list(tmp_path.glob("models/*"))
     folder = tmp_path / "models" / plan_training(config, tmp_path).model_id
     folder.mkdir(parents=True)
     (folder / "metrics.jsonl").write_text("{}\n")
-    with pytest.raises(HarnessError, match="lora_targets 'nope'"):
+    with pytest.raises(HarnessError, match="refused late"):
         train(config, tmp_path)
     assert (folder / "metrics.jsonl").exists()  # what was done before stays
 

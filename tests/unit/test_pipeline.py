@@ -15,7 +15,7 @@ import pytest
 from harness import catalog
 from harness.config import RunConfig
 from harness.datasets import content_hash
-from harness.errors import ConfigError, Interrupted, ModelError, StoreError, TooManyFailures, UnknownName
+from harness.errors import ConfigError, HarnessError, Interrupted, ModelError, StoreError, TooManyFailures, UnknownName
 from harness.models.base import NotBegun
 from harness.run import pipeline
 from harness.run.folder import RECORDS, SCORES, RunFolder
@@ -327,6 +327,20 @@ def test_rescore_says_what_changed_and_generates_nothing(go: Any, tmp_path: Path
     old, new, result = rescore(RunFolder(folder), config)
     assert (old, len(new)) == ([], 20)
     assert RunFolder(folder).result == result
+
+
+@pytest.mark.parametrize("answer", [failed, None])
+def test_a_run_without_a_scored_sample_is_not_graded_again_and_says_why(go: Any, tmp_path: Path, answer: Any) -> None:
+    go(Scripted(answer or right))
+    folder = directory(tmp_path)
+    if answer is None:
+        for part in folder.glob("*records*"):
+            part.unlink()
+    kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    said = "none of 20 samples has a score: .*503 from the endpoint" if answer else "no completion is stored"
+    with pytest.raises(HarnessError, match=said):
+        rescore(RunFolder(folder), RunConfig(results_dir=str(tmp_path), grading_workers=1))
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == kept
 
 
 def test_answers_to_other_questions_are_not_regraded(go: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

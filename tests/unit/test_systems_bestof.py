@@ -133,6 +133,8 @@ def test_the_best_of_four_on_the_embedded_world_is_right_as_often_as_its_script_
     run = ["run", "--suite", "synth_easy", "--limit", "20", "--results-dir", tmp_path, "--model", "bestof:4:mock:gold"]
     made = command(*run, "--model-arg", "temperature=1", "--model-arg", "by=trained:x", "--format", "json")
     assert made.exit_code == 0, made.stderr
+    planned = command(*run, "--model-arg", "temperature=1", "--model-arg", "by=trained:x", "--dry-run")
+    assert "bestof:4:openai:scripted: not counted: what ranks (by=…) reads every sample" in planned.stdout
     row = json.loads(made.stdout)["rows"][0]
     assert row["value"] == 0.5 and row["tokens_in"] == 20 * (4 * 100 + 12 * 100)
     assert row["components"]["by"]["calls"] == 20 * 12 and row["components"]["by"]["cost"] is None

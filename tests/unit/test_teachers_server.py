@@ -21,7 +21,7 @@ from backends.records.collate import collate
 from backends.records.segments import CODE, Encoded, Example
 from backends.rollouts.settings import RolloutSettings
 from backends.teachers.local import LocalTeacher
-from backends.teachers.server import Served, ServerTeacher, token_teacher
+from backends.teachers.server import Served, ServerTeacher, _same, token_teacher
 from backends.trainers.account import Account
 from backends.trainers.batch import Batch, as_batch
 from harness.errors import ConfigError, ModelError, TrainingStopped
@@ -189,3 +189,22 @@ def test_the_size_of_a_teacher_is_known_without_its_weights(folder: Path) -> Non
     config = transformers.AutoConfig.from_pretrained(folder)
     own = transformers.AutoModelForCausalLM.from_pretrained(folder)
     assert parameters(config) == sum(weight.numel() for weight in own.parameters())
+
+
+@pytest.mark.parametrize(
+    ("root", "location", "same"),
+    [
+        ("teacher", "teacher", True),
+        ("/mnt/models/qwen-8b", "/data/qwen-8b", True),  # the server sees it elsewhere
+        ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B", True),
+        ("other/Qwen3-8B", "Qwen/Qwen3-8B", False),
+        ("/mnt/Qwen3-8B", "Qwen/Qwen3-8B", True),
+        ("/mnt/qwen-8b", "/mnt/qwen-4b", False),
+        ("/a/results/models/tiny-sft-1a2b/model", "/b/models/tiny-sft-1a2b/model", True),
+        ("/a/results/models/tiny-emo-3c4d/model", "/b/models/tiny-sft-1a2b/model", False),
+        ("/runs/one/checkpoint-100", "/runs/two/checkpoint-100", False),
+        ("/runs/one/checkpoint-100", "/elsewhere/one/checkpoint-100", True),
+    ],
+)
+def test_a_served_model_is_the_teacher_by_a_name_that_says_something(root: str, location: str, same: bool) -> None:
+    assert _same(root, location) == same

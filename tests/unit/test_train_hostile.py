@@ -21,6 +21,7 @@ from backends.plan import plan_training
 from backends.records.source import load_records
 from backends.train import train
 from backends.trainers.signals import StopRequest
+from backends.trainers.targets import check_targets
 from harness.cli.train import command
 from harness.errors import (
     BrokenModel,
@@ -161,11 +162,13 @@ def test_a_placeholder_without_an_embedding_is_told_where_the_data_hold_it(stude
         train(told, tmp_path, EACH)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("targets", ["q_proj+nope", "", "lm_head"])
-def test_names_that_are_no_layers(student: Path, tmp_path: Path, targets: str) -> None:
+def test_names_that_are_no_layers_are_refused_by_the_plan(student: Path, tmp_path: Path, targets: str) -> None:
+    told = config(student, settings={"lora_rank": 2, "lora_targets": targets})
     with pytest.raises(UnknownName, match=r"layer for lora_targets.* Known: .*q_proj"):
-        train(config(student, settings={"lora_rank": 2, "lora_targets": targets}), tmp_path, EACH)
+        plan_training(told, tmp_path)
+    with pytest.raises(UnknownName, match=r"layer for lora_targets.* Known: .*q_proj"):
+        check_targets(transformers.AutoModelForCausalLM.from_pretrained(student), targets)
 
 
 def test_a_reporter_that_is_not_installed(student: Path, tmp_path: Path) -> None:
