@@ -52,6 +52,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "smollm2": ("harness.models.smollm2:build", "SmolLM2-135M-Instruct from an installed package, no download"),
         "tiny12m": ("harness.models.tiny:build_12m", "12M parameters, the sibling of tiny with room for more"),
         "tiny": ("harness.models.tiny:build", "3.5M parameters, trained on the embedded world at the first use"),
+        "tiny_bpe": ("harness.models.tiny_bpe:build", "a teacher like tiny with another tokenizer (uld, gld, gold)"),
         "fewshot": (
             "harness.systems.shots:build_few_shot",
             "fewshot:<k>:<model>: the model is shown k solved items",

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness.hashing import short_hash
 from harness.models.hf import HfModel
@@ -40,18 +41,19 @@ def build(rest: str, options: Mapping[str, str]) -> HfModel:
 
     Raises `ConfigError` for `tiny:anything`, `MissingExtra` without torch and transformers.
     """
-    return _built("tiny", rest, options, None)
+    return built("tiny", rest, options, tiny_student)
 
 
 def build_12m(rest: str, options: Mapping[str, str]) -> HfModel:
     """The same of `tiny12m`."""
-    return _built("tiny12m", rest, options, TINY12M)
+    return built("tiny12m", rest, options, functools.partial(tiny_student, TINY12M))
 
 
-def _built(name: str, rest: str, options: Mapping[str, str], recipe: Recipe | None) -> HfModel:
+def built(name: str, rest: str, options: Mapping[str, str], make: Callable[[], Path]) -> HfModel:
+    """The engine over a model that `make` trains at its first use. Raises as `build` does."""
     # bfloat16 saves next to nothing at this size, and float32 gives every sample the same on any batch.
     parsed: HfOptions = options_of_one(name, rest, {"dtype": "float32", **options}, "are trained on this machine")
-    folder = tiny_student(recipe)
+    folder = make()
     return HfModel(name, replace(find_source(str(folder), parsed.adapter), called={"model": folder.name}), parsed)
 
 
@@ -68,10 +70,13 @@ def tiny_student(recipe: Recipe | None = None) -> Path:
 
 
 def _train(recipe: Recipe, name: str, folder: Path) -> None:
+    train_into(folder, recipe, tiny_tokenizer(), name, "a minute or two" if name == "tiny" else "about ten minutes")
+
+
+def train_into(folder: Path, recipe: Recipe, tokenizer: Any, name: str, long: str) -> None:
+    """Train a model of that recipe and write it, with its tokenizer, into a folder; stderr says how long it takes."""
     import torch
 
-    tokenizer = tiny_tokenizer()
-    long = "a minute or two" if name == "tiny" else "about ten minutes"
     print(f"training the model {name} once, {long}, into {folder.parent}", file=sys.stderr)
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)

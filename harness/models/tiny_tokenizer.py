@@ -46,7 +46,7 @@ def tiny_tokenizer() -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    tokenizer.train_from_iterator(world_texts(), trainer)
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
@@ -57,7 +57,7 @@ def tiny_tokenizer() -> Any:
     )
 
 
-def _texts() -> Iterator[str]:
+def world_texts() -> Iterator[str]:
     """Questions and chains of every story, and the words that every prompt and answer has."""
     for level in LEVELS:
         for problem in generate(0, level, _PER_LEVEL, "train"):
