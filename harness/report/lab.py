@@ -101,7 +101,7 @@ def lab_tables(report: LabReport, show: int) -> list[Table]:
         tables.append(subsets)
     tables += [table for arm in report.arms if (table := _dimensions(arm)) is not None]
     for comparison in report.comparisons:
-        tables += _changes(comparison, show)
+        tables += change_tables(comparison, show)
     return tables
 
 
@@ -308,7 +308,8 @@ def _interval(key: str, title: str, scale: float = _PLAIN) -> Column:
     return Column(title, show, right=True)
 
 
-def _changes(comparison: ArmDifference, show: int) -> list[Table]:
+def change_tables(comparison: ArmDifference, show: int) -> list[Table]:
+    """The pairs that got worse and those that got better, `show` of each with both reasons."""
     other = len(comparison.changes) - len(comparison.worse) - len(comparison.better)
     tables = []
     for direction, changes in (("got worse", comparison.worse), ("got better", comparison.better)):

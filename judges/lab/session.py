@@ -49,8 +49,20 @@ def lab(
     `own_names` are names under which a judge's own answers appear in the set, besides its own name. Raises what
     `judges.ask.judge_tasks` raises; what was judged until then is in the cache, and the same call goes on from there.
     """
+    outcomes = asyncio.run(_ask(arms, arm_names(arms), pairs, cache, budget, progress))
+    return lab_report(pairs, arms, outcomes, own_names=own_names, seed=seed)
+
+
+def lab_report(
+    pairs: PairSet,
+    arms: Sequence[JudgeArm],
+    outcomes: Sequence[Sequence[PairVotes]],
+    *,
+    own_names: Sequence[str] = (),
+    seed: int = 0,
+) -> LabReport:
+    """Measure and compare what every arm said about every pair; nobody is asked."""
     names = arm_names(arms)
-    outcomes = asyncio.run(_ask(arms, names, pairs, cache, budget, progress))
     reports = tuple(
         measure(name, arm, found, _own(arm.judge, own_names), seed)
         for name, arm, found in zip(names, arms, outcomes, strict=True)

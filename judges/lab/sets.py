@@ -77,6 +77,19 @@ def _rank(seed: int, pair_id: str) -> str:
     return hashlib.sha256(f"limit:{seed}:{pair_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def batches(pairs: Sequence[LabelledPair], seed: int, size: int) -> list[list[LabelledPair]]:
+    """All pairs in random order, `size` at a time or a few more: pairs about one question are never parted."""
+    clusters: dict[str, list[LabelledPair]] = {}
+    for pair in sorted(pairs, key=lambda pair: _rank(seed, pair.id)):
+        clusters.setdefault(pair.cluster or f"\0{pair.id}", []).append(pair)
+    found: list[list[LabelledPair]] = [[]]
+    for cluster in clusters.values():
+        if len(found[-1]) >= size:
+            found.append([])
+        found[-1] += cluster
+    return found
+
+
 def _chosen(name: str, pairs: Sequence[LabelledPair], subset: str | None) -> list[LabelledPair]:
     """The pairs of one subset; LLMBar proper is the default of "llmbar", everything is of the others."""
     if name == "llmbar" and subset is None:
