@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
@@ -65,6 +65,19 @@ Key: TypeAlias = tuple[GroupKey, str]
 """One ranking: comparable runs and a metric."""
 
 
+RunPair: TypeAlias = tuple[str, str]
+"""The ids of two runs of a group, the one that stands higher first."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The higher run minus the lower one on their common problems."""
+
+    outcome: Paired
+    p: float
+    """After Holm over all comparisons of the board."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """One run's place for one metric."""
@@ -93,6 +106,8 @@ class Group:
     key: GroupKey
     standings: tuple[Standing, ...]
     notes: tuple[str, ...] = ()
+    tests: Mapping[RunPair, Tested] = field(default_factory=dict)
+    """What was tested, by the run ids of the higher and the lower of two."""
 
 
 def group_key(result: RunResult) -> GroupKey:
@@ -168,12 +183,12 @@ def build(
     if results and not groups:
         raise UsageError("no stored run has the suites, models and metrics asked for together")
     named = {key: _unique_names(standings) for key, standings in groups.items()}
-    ranked = _rank(named)
+    ranked, tests = _rank(named)
     if baseline is not None:
         ranked = _against(ranked, baseline)
     ordered = sorted(ranked.items(), key=lambda item: (_sort_key(item[0][0]), item[0][1] != item[1][0].result.headline))
     told: set[str] = set()  # a run stands in a table for each metric; its warnings once, under the first of them
-    return tuple(Group(key, tuple(s), _notes(s, told)) for (key, _), s in ordered)
+    return tuple(Group(key, tuple(s), _notes(s, told), tests.get((key, name), {})) for (key, name), s in ordered)
 
 
 def _sort_key(key: GroupKey) -> tuple[str, ...]:
@@ -232,25 +247,23 @@ def display_names(results: Sequence[RunResult]) -> list[str]:
     ]
 
 
-def _rank(groups: Mapping[Key, list[Standing]]) -> dict[Key, list[Standing]]:
+def _rank(groups: Mapping[Key, list[Standing]]) -> tuple[dict[Key, list[Standing]], dict[Key, dict[RunPair, Tested]]]:
     """Order every group and give ranks; one Holm correction over all the tests of the board."""
     ordered = {key: _in_order(key[1], standings) for key, standings in groups.items()}
     testable = [key for key, standings in ordered.items() if len(standings) > 1 and _per_problem(standings)]
     all_pairs = sum(len(ordered[key]) * (len(ordered[key]) - 1) // 2 for key in testable) <= MAX_PAIRS
-    tests: list[tuple[Key, str, str]] = []
-    p_values: list[float] = []
+    tests: list[tuple[Key, RunPair, Paired]] = []
     for key in testable:
         standings = ordered[key]
         compare = pairing([s.result for s in standings])
         for i, j in combinations(range(len(standings)), 2):
             outcome = compare(i, j) if all_pairs or i == 0 else None
             if outcome is not None:
-                tests.append((key, standings[i].result.run_id, standings[j].result.run_id))
-                p_values.append(outcome.p)
-    corrected: dict[Key, dict[tuple[str, str], float]] = {}
-    for (key, a, b), p in zip(tests, holm(p_values), strict=True):
-        corrected.setdefault(key, {})[a, b] = p
-    return {key: _with_ranks(standings, corrected.get(key)) for key, standings in ordered.items()}
+                tests.append((key, (standings[i].result.run_id, standings[j].result.run_id), outcome))
+    tested: dict[Key, dict[RunPair, Tested]] = {}
+    for (key, pair, outcome), p in zip(tests, holm([outcome.p for _, _, outcome in tests]), strict=True):
+        tested.setdefault(key, {})[pair] = Tested(outcome, p)
+    return {key: _with_ranks(standings, tested.get(key)) for key, standings in ordered.items()}, tested
 
 
 def _per_problem(standings: Sequence[Standing]) -> bool:
@@ -258,9 +271,10 @@ def _per_problem(standings: Sequence[Standing]) -> bool:
     return all(s.metric == s.result.headline and s.result.items for s in standings)
 
 
-def _with_ranks(standings: list[Standing], p_values: Mapping[tuple[str, str], float] | None) -> list[Standing]:
-    if p_values is None:
+def _with_ranks(standings: list[Standing], tests: Mapping[RunPair, Tested] | None) -> list[Standing]:
+    if tests is None:
         return standings
+    p_values = {pair: test.p for pair, test in tests.items()}
     places = rank_groups([s.result.run_id for s in standings], p_values, ALPHA)
     return [
         replace(

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("harness.cli.models", "Look after trained models: list, show, diff, rollouts, calibrate, rm, add."),
     "leaderboard": ("harness.cli.leaderboard", "Rank all stored runs, with intervals and ties."),
     "compare": ("harness.cli.compare", "Compare runs problem by problem."),
+    "report": ("harness.cli.report", "Write stored runs as one HTML file to look through."),
     "gate": ("harness.cli.gate", "Say whether a candidate has become worse than a baseline; for CI."),
     "bench": ("harness.cli.bench", "Train several methods at the same budget and compare them."),
     "diversity": ("harness.cli.diversity", "Measure how different the responses of a run are."),

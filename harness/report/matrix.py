@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from harness.leaderboard import Standing, build
+from harness.leaderboard import Standing, build, group_key
 from harness.report.board import missing_of, value_of
 from harness.report.table import Column, Row, Table, column
 from harness.report.text import count
@@ -20,16 +21,20 @@ _IDS = 4
 
 def matrix(results: Sequence[RunResult]) -> Table:
     """One row a model: the headline of each suite with its interval, letters where a paired test was made."""
-    standings = {s.result.run_id: s for group in build(results) for s in group.standings}
+    groups = build(results)
+    standings = {s.result.run_id: s for group in groups for s in group.standings}
+    several = Counter((group.key.suite, group.key.judge) for group in groups)
     rows: dict[str, dict[str, Json]] = {}
     suites: dict[str, str] = {}
     for result in results:
         standing = standings[result.run_id]
         title = result.suite if standing.metric == "avg@n" else f"{result.suite} {standing.metric}"
-        if result.judge is not None:
+        if several[result.suite, result.judge] > 1:  # runs that are not comparable have a column each
+            title = group_key(result).describe()
+        elif result.judge is not None:
             title += f" by {result.judge}"
         suites[title] = title
-        row = rows.setdefault(result.model, {"model": result.model})
+        row = rows.setdefault(standing.model, {"model": standing.model})
         row[title] = _cell(standing)
         for total in ("tokens_out", "cost"):
             if (found := result.totals.get(total)) is not None:

@@ -60,16 +60,21 @@ def questions_of(
 
     The hub is not asked: a report of stored runs needs no network.
     """
-    try:
-        suite = load_suite(suite_name)
-        if not wanted or (data_dir is None and suite.data.generate is None):
-            return {}
-        problems = load_problems(suite, data_dir, seed, limit)
-    except HarnessError:  # the report does not need them
-        return {}
+    problems = problems_at_hand(suite_name, seed, limit, data_dir) if wanted else []
     return {
         one.id: " ".join(m.content for m in one.messages if m.role == "user") for one in problems if one.id in wanted
     }
+
+
+def problems_at_hand(suite_name: str, seed: int, limit: int | None, data_dir: Path | None) -> Sequence[Problem]:
+    """The problems of a suite, without asking the hub; none where its data are not at hand."""
+    try:
+        suite = load_suite(suite_name)
+        if data_dir is None and suite.data.generate is None:
+            return []
+        return load_problems(suite, data_dir, seed, limit)
+    except HarnessError:  # a report does not need them
+        return []
 
 
 def find_id(name: str, ids: Iterable[str], run: str, what: str) -> str:

@@ -1,0 +1,104 @@
+"""The file: head, what Python draws, the data, the page's own style and script, and a policy that allows only these."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.leaderboard import split_notes
+from harness.report.board import wide_tables
+from harness.report.matrix import matrix
+from harness.report.page.data import PageData, block, packed
+from harness.report.page.gather import Gathered, gather
+from harness.report.page.tables import notes_list, safe, section
+from harness.report.page.texts import Packed, Texts, pack_texts
+from harness.report.page.verdict import verdict
+from harness.run.folder import RunFolder
+
+_MB = 1_000_000
+_SPARE = 2_000
+
+
+@dataclass(frozen=True)
+class PageSpec:
+    """What a page is made of and may hold."""
+
+    title: str = "Report"
+    baseline: str | None = None
+    teacher: str | None = None
+    texts: Texts = "all"
+    max_size: float = 10.0
+    """Megabytes of the file."""
+    data_dir: Path | None = None
+
+
+def report(folders: Sequence[RunFolder], asked: PageSpec) -> str:
+    """The page of these runs as text; raises `UsageError` where the numbers alone are larger than is allowed."""
+    found = gather(folders, asked.data_dir, asked.baseline)
+    views = _views(found, asked)
+    numbers = packed(PageData(asked.title, tuple(one.board for one in found), ()))
+    bare = len(_document(asked.title, views, numbers, Packed(b"", ()))) + _SPARE
+    room = int((asked.max_size * _MB - bare) * 3 / 4)
+    if room < 0:
+        raise UsageError(
+            f"the numbers alone take {bare / _MB:.1f} MB, more than --max-size {asked.max_size:g}: name fewer runs, or "
+            "allow more"
+        )
+    texts = pack_texts(found, asked.texts, room)
+    numbers = packed(PageData(asked.title, tuple(one.board for one in found), texts.left_out))
+    return _document(asked.title, views, numbers, texts)
+
+
+def _views(found: Sequence[Gathered], asked: PageSpec) -> str:
+    """What is read without a script: verdicts, matrix, leaderboards."""
+    if not found:
+        return '<section id="verdict"><h2>Verdict</h2><p>There are no finished runs to report on.</p></section>'
+    groups = [one.group for one in found]
+    parts = ['<section id="verdict"><h2>Verdict</h2>']
+    for said in map(verdict, groups):
+        parts.append(f'<article><h3>{safe(said.suite)}</h3><p class="said">{safe(said.sentence)}</p>')
+        parts.append(f"{notes_list(said.doubts)}</article>")
+    parts.append(f"{notes_list(split_notes(groups))}</section>")
+    results = [one.result for group in groups for one in group.standings]
+    if len(groups) > 1:
+        parts.append(
+            f'<section id="matrix"><h2>Models and suites</h2>{section(matrix(results), notes=False)}</section>'
+        )
+    parts.append('<section id="board"><h2>Leaderboard</h2>')
+    for group, table in zip(groups, wide_tables(groups), strict=True):
+        lines = {
+            f"{name}: {model}": s.estimate.value
+            for name, model in (("baseline", asked.baseline), ("teacher", asked.teacher))
+            for s in group.standings
+            if model is not None and s.result.model == model
+        }
+        parts.append(section(table, lines))
+    return "".join([*parts, "</section>"])
+
+
+def asset(name: str) -> str:
+    """A file of the page's own: style or script, as it stands in the package."""
+    return resources.files("harness.report.page").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _document(title: str, views: str, numbers: bytes, texts: Packed) -> str:
+    style = asset("page.css")
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
+    left_out = f'<section id="left-out"><h2>Not in this file</h2>{notes_list(texts.left_out)}</section>'
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{safe(title)}</title><style>{style}</style></head>"
+        f"<body><header><h1>{safe(title)}</h1></header><main>{views}{left_out if texts.left_out else ''}</main>\n"
+        f"{block('data', numbers)}\n{block('texts', texts.content)}\n</body></html>\n"
+    )
