@@ -3,8 +3,7 @@
 The teacher is told an answer and explains it; what it writes is decoded against the same model that was told another
 one (`backends.makers.decoding`), so that it speaks for this answer and not for any. A record's `response` is the
 rationale of the right answer, its `rejected` that of a wrong one: the factual and the counterfactual rationale of
-method `scott`. The wrong answer is another of the record's `choices`, else what its `rejected` ends in, else the gold
-of another record with the same grader, by the record's id.
+method `scott`. Which wrong answer: `backends.makers.opposites`.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from backends.makers.asking import Ask, Query
 from backends.makers.base import Made, Maker, has_chain, option, replies, tally
 from backends.makers.decoding import ContrastiveDecoder, vocabulary_of
 from backends.makers.dual import without_hints
-from backends.records.inputs import grader_of, noted, problem_of, require_checkable
+from backends.makers.opposites import wrong_answers
+from backends.records.inputs import noted, problem_of, require_checkable
 from backends.records.record import TrainRecord
 from backends.records.spans import parts_of
-from backends.records.verify import grade, grade_texts
+from backends.records.verify import grade_texts
 from backends.templates import asked
 from harness.errors import UsageError
-from harness.hashing import short_hash
 from harness.models.hf_source import Source, find_source
 from harness.models.scoring import require_scores
-from harness.types import Completion, Json, Model, Problem, Sampling
+from harness.types import Completion, Json, Model, Sampling
 
 Side = Literal["factual", "counterfactual"]
 SIDES: tuple[Side, ...] = ("factual", "counterfactual")
@@ -79,30 +78,9 @@ class Contrastive(Maker):
         return ContrastiveDecoder(model, partial(vocabulary_of, source), self.weight, self.top)
 
     @cached_property
-    def _golds(self) -> dict[str | None, list[str]]:
-        """Grader -> the golds of its records."""
-        found: dict[str | None, dict[str, None]] = {}
-        for record in sorted(self.records, key=lambda one: one.id):
-            found.setdefault(grader_of(record), {})[str(record.gold).strip()] = None
-        return {name: list(golds) for name, golds in found.items()}
-
-    @cached_property
     def _wrong(self) -> dict[str, str]:
         """Record -> its wrong answer; one without any is left out."""
-        own = [record for record in self.records if record.rejected and not _options(record)]
-        read = dict(zip((one.id for one in own), grade([_rejected(one) for one in own]), strict=True))
-        found: dict[str, str] = {}
-        for record in self.records:
-            score, gold = read.get(record.id), str(record.gold).strip()
-            if score is not None and score.value == 0.0 and score.answer:
-                found[record.id] = score.answer
-                continue
-            others = [one for one in _options(record) if one != gold] or self._golds[grader_of(record)]
-            place = int(short_hash(record.id), 16) % len(others)
-            other = others[place] if others[place] != gold else others[(place + 1) % len(others)]
-            if other != gold:
-                found[record.id] = other
-        return found
+        return wrong_answers(self.records)
 
     def _told(self, record: TrainRecord, side: Side) -> str:
         return str(record.gold).strip() if side == "factual" else self._wrong[record.id]
@@ -174,13 +152,3 @@ class Contrastive(Maker):
 def ended(text: str, told: str) -> str:
     """A rationale with its answer behind it, where it does not say one itself."""
     return text if has_chain(text) else f"{text} Therefore, the answer is {told}."
-
-
-def _options(record: TrainRecord) -> list[str]:
-    """What a multiple choice may be answered with, in the form of its gold."""
-    choices, gold = problem_of(record).choices, str(record.gold).strip()
-    return [chr(ord("A") + place) for place in range(len(choices))] if len(gold) == 1 < len(choices) else [*choices]
-
-
-def _rejected(record: TrainRecord) -> tuple[Problem, Completion]:
-    return problem_of(record), Completion(record.rejected or "", "stop")

@@ -49,6 +49,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "backends.makers.select:Select",
             "Keep what is far from benchmarks or apart, hard, long, by chance.",
         ),
+        "opinions": ("backends.makers.opinions:Opinions", "Questions whose asker has an opinion (sycophancy)."),
         "decontaminate": (
             "backends.makers.decontaminate:Decontaminate",
             "Leave out what overlaps with the benchmarks.",

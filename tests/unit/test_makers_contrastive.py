@@ -18,6 +18,7 @@ from backends.makers import contrastive
 from backends.makers.asking import Asker
 from backends.makers.contrastive import Contrastive
 from backends.makers.decoding import ContrastiveDecoder, Vocabulary, contrasted, vocabulary_of
+from backends.makers.opposites import wrong_answers
 from backends.records.record import TrainRecord, write_records
 from backends.records.source import read_records
 from harness.cli import data_make
@@ -163,7 +164,7 @@ def test_the_wrong_answer_is_a_choice_or_the_rejected_one_or_another_record_s() 
         record("letter", gold="B", meta=letter),
         record("text", gold="six", meta={**letter, "grader": "exact"}),
     ]
-    wrong = Contrastive(given)._wrong
+    wrong = wrong_answers(given)
     assert wrong["twin"] == "77" and wrong["letter"] in ("A", "C") and wrong["text"] in ("five", "seven")
     for one in (*golds, given[9]):
         assert wrong[one.id] in set("01234567") - {one.gold}
