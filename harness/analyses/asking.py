@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -24,7 +24,7 @@ from harness.models.scoring import require_scores, scores_from_json, scores_to_j
 from harness.run.folder import Key, RunFolder
 from harness.run.replan import stored_job
 from harness.run.turns import walk
-from harness.types import Completion, Message, Model, TokenScores
+from harness.types import Completion, Message, Model, Problem, TokenScores
 
 T = TypeVar("T")
 FILE = "analysis-scores.sqlite"
@@ -39,20 +39,33 @@ class StoredText:
     text: str
 
 
+def stored_answers(
+    run: RunFolder, context: AnalysisContext, attempts: int | None = None, limit: int | None = None
+) -> Iterator[tuple[Problem, int, Completion]]:
+    """(problem, attempt, completion) of a run's answers, but for failed ones; the first `attempts` of each problem.
+
+    Raises `StoreError` for a run whose questions cannot be had again.
+    """
+    data_dir = None if context.data_dir is None else str(context.data_dir)
+    job = stored_job(run, RunConfig(results_dir=str(context.results_dir), data_dir=data_dir), limit)
+    stored = run.latest
+    numbers = sorted({attempt for _, attempt in stored})[:attempts]
+    for first in job.problems:
+        for attempt in numbers:
+            for problem, record in walk(job.suite, first, attempt, stored):
+                if record is not None and record.completion.finish != "error":
+                    yield problem, attempt, record.completion
+
+
 def stored_texts(run: RunFolder, context: AnalysisContext, attempts: int, limit: int | None = None) -> list[StoredText]:
     """The run's answers that hold any text, of the first `attempts` at each of at most `limit` problems.
 
     Raises `StoreError` for a run whose questions cannot be had again, `DataError` for one without a text.
     """
-    data_dir = None if context.data_dir is None else str(context.data_dir)
-    job = stored_job(run, RunConfig(results_dir=str(context.results_dir), data_dir=data_dir), limit)
-    stored = run.latest
     found = [
-        StoredText((problem.id, attempt), problem.messages, record.completion.text)
-        for first in job.problems
-        for attempt in range(attempts)
-        for problem, record in walk(job.suite, first, attempt, stored)
-        if record is not None and record.completion.finish != "error" and record.completion.text.strip()
+        StoredText((problem.id, attempt), problem.messages, completion.text)
+        for problem, attempt, completion in stored_answers(run, context, attempts, limit)
+        if completion.text.strip()
     ]
     if not found:
         raise DataError(f"{run.name}: no answer is stored that could be scored")

@@ -81,14 +81,7 @@ def side_by_side(runs: Sequence[RunFolder]) -> SideBySide:
 
     Raises `UsageError` for runs that were not asked the same or are given twice, `DataError` for no common problem.
     """
-    first, *others = runs
-    if len({run.path.resolve() for run in runs}) < len(runs):
-        raise UsageError("a run is given twice: it is always equal to itself")
-    for other in others:
-        if first.result.suite != other.result.suite:
-            raise UsageError(f"{first.name} is of suite {first.result.suite!r}, {other.name} of {other.result.suite!r}")
-        if different := differences(first.result, other.result):
-            raise UsageError(f"{first.name} and {other.name} cannot be held together: {'; '.join(different)}")
+    refuse_unlike(runs)
     found: list[dict[str, list[Graded]]] = []
     for run in runs:
         rows: dict[str, list[Graded]] = {}
@@ -107,6 +100,18 @@ def side_by_side(runs: Sequence[RunFolder]) -> SideBySide:
         rows=tuple({key: tuple(rows[key]) for key in common} for rows in found),
         left_out=len(asked) - len(common),
     )
+
+
+def refuse_unlike(runs: Sequence[RunFolder]) -> None:
+    """Raise `UsageError` for runs that were not asked the same or are given twice."""
+    first, *others = runs
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise UsageError("a run is given twice: it is always equal to itself")
+    for other in others:
+        if first.result.suite != other.result.suite:
+            raise UsageError(f"{first.name} is of suite {first.result.suite!r}, {other.name} of {other.result.suite!r}")
+        if different := differences(first.result, other.result):
+            raise UsageError(f"{first.name} and {other.name} cannot be held together: {'; '.join(different)}")
 
 
 def mean_of(values: Array, clusters: Sequence[str], *, share: bool = True) -> dict[str, Json]:

@@ -86,6 +86,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "number": ("harness.grading.number:GRADER", "decimals and fractions, compared exactly"),
         "math": ("harness.grading.math:GRADER", "formulas, lists, equations and units, compared at random points"),
         "choice": ("harness.grading.choice:GRADER", "multiple choice by letter"),
+        "abstain": (
+            "harness.grading.abstaining:GRADER",
+            "right where the reply says that the question cannot be answered",
+        ),
         "exact": ("harness.grading.exact:GRADER", 'normalised string equality after "the answer is"'),
         "json": ("harness.grading.json_fields:GRADER", "fields of exactly one JSON object"),
         "labels": ("harness.grading.labels:GRADER", "18 text-quality indicators in one JSON object, each on its own"),
@@ -133,6 +137,12 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "pairwise_2": ("rubrics:pairwise_2.toml", "two answers, one token: for log-probability preferences"),
         "pairwise_verdict": ("rubrics:pairwise_verdict.toml", "two answers, reasons, then VERDICT: 1 or 2 (`rjudge`)"),
         "leak": ("rubrics:leak.toml", "whether an answer appeals to what its question does not hold: yes or no"),
+        "attempted": ("rubrics:attempted.toml", "an answer against a reference: correct, incorrect or not attempted"),
+        "flaw_repetition": ("rubrics:flaw_repetition.toml", "whether a thought goes round in circles: yes or no"),
+        "thought_mismatch": (
+            "rubrics:thought_mismatch.toml",
+            "whether an answer leaves the thought before it: yes or no",
+        ),
         "match_step": ("rubrics:match_step.toml", "whether two steps are taken for the same purpose: yes or no"),
         "match_question": ("rubrics:match_question.toml", "whether two sub-problems ask the same thing: yes or no"),
         "match_result": ("rubrics:match_result.toml", "whether two results are equal: yes or no"),
@@ -188,6 +198,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "fidelity": (
             "harness.analyses.fidelity:Fidelity",
             "how closely a student follows its teacher: answers, words, next tokens",
+        ),
+        "hallucination": (
+            "harness.analyses.hallucination:Hallucination",
+            "wrong answers, silence, thoughts in circles, answers that leave their thought, calibration",
         ),
     },
 }

@@ -2,9 +2,8 @@
 
 An answer is worth giving if it is right and its problem needs one (`needs_answer` in the problem's meta; without that
 it does). F1, precision and recall are of giving what is worth giving; false alarms are the share of given answers that
-are not, 1 - precision, as ProactiveBench counts them. ECE: ten bins of equal width over p_accept, the mean distance
-between p_accept and the share that is right. Brier: the mean of (p_accept - right)^2. Intervals: 95 % of resamples of
-problems.
+are not, 1 - precision, as ProactiveBench counts them. ECE and Brier are of p_accept
+(`harness.stats.calibration`). Intervals: 95 % of resamples of problems.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.files import is_number
+from harness.stats.calibration import brier_score, calibration_error
 from harness.stats.resampling import cluster_intervals, ratio
 from harness.types import Completion, Graded, Json, Problem
 
-_BINS = 10
 _RESAMPLES = 1000
 _GATE = ("p_need", "p_accept", "acts", "slow")
 _LOOP = ("iterations", "agreed")
@@ -97,16 +96,14 @@ def _measures(columns: Mapping[str, Array], weights: Array) -> dict[str, float]:
     hits, given, worthy = float(weights @ (acts * worth)), float(weights @ acts), float(weights @ worth)
     total = float(weights.sum())
     p, right = columns["p_accept"], columns["right"]
-    bins = np.minimum((p * _BINS).astype(int), _BINS - 1)
-    gaps = np.abs(np.bincount(bins, weights * (p - right), _BINS)).sum()
     return {
         "acts": ratio(given, total),
         "f1": ratio(2 * hits, given + worthy),
         "precision": ratio(hits, given),
         "recall": ratio(hits, worthy),
         "false_alarms": ratio(given - hits, given),
-        "ece": ratio(float(gaps), total),
-        "brier": ratio(float(weights @ (p - right) ** 2), total),
+        "ece": calibration_error(p, right, weights),
+        "brier": brier_score(p, right, weights),
         "slow": ratio(float(weights @ columns["slow"]), total),
     }
 
