@@ -19,8 +19,9 @@ from types import TracebackType
 
 from harness.hashing import canonical_json
 from harness.models.budget import Budget
-from harness.models.replies import Asked, Progress, Replies
+from harness.models.replies import Asked, NoProgress, Progress, Replies
 from harness.models.reply_cache import Cache
+from harness.models.under_way import beating
 from harness.types import Completion, Model, Problem, Request, Sampling
 
 
@@ -146,5 +147,6 @@ class Asker:
         def done() -> str:
             return f"{len(heard):,} of {len(missing):,} requests to {self.model.name} made"
 
-        await self._replies.ask_all(missing, ask, done)
+        async with beating(self._progress or NoProgress(), self.model):
+            await self._replies.ask_all(missing, ask, done)
         return heard

@@ -52,6 +52,7 @@ async def _try(config: RunConfig, count: int, *, quiet: bool) -> list[Finding]:
     from harness.models import load_model
     from harness.models.budget import Budget
     from harness.models.reply_cache import Cache
+    from harness.models.under_way import beating
     from harness.run.judged.ask import CACHE
     from harness.run.judged.choose import rubric_judging
     from judges import canaries
@@ -72,7 +73,8 @@ async def _try(config: RunConfig, count: int, *, quiet: bool) -> list[Finding]:
     progress.start(judge.name, sum(len(judging.asks(task)) for task in tasks))
     with Cache(Path(config.results_dir) / CACHE) as cache:
         try:
-            judgments = await judge_tasks(judge, judging, tasks, cache, budget, progress.advance)
+            async with beating(progress, judge):
+                judgments = await judge_tasks(judge, judging, tasks, cache, budget, progress.advance)
         finally:
             progress.finish()
             await judge.close()

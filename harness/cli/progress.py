@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from harness.models.under_way import UnderWay, circle
 from harness.plain import clean, plural
 from harness.types import Completion
 from judges.types import Judgment
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_S = 30.0
 _REFRESH_S = 0.2
+_LONG_S = 10.0
+"""A reply that takes longer is worth a word."""
+_NAMED = 3
+"""Replies in circles that are named; of more only the number is told."""
 
 
 class Display:
@@ -37,6 +43,8 @@ class Display:
 
     def _line(self, text: str, *, last: bool = False) -> None:
         """Show a line, the last one for good."""
+        if self._live and not last:  # what goes over two lines could not be written over
+            text = text[: shutil.get_terminal_size().columns - 1]
         self._write(f"\r\x1b[2K{text}" + ("\n" if last else "") if self._live else f"{text}\n")
 
     def _write(self, text: str) -> None:
@@ -61,10 +69,14 @@ class _Meter(Display):
         self._note: Callable[[], str] = str
         self._done = self._tokens = self._errors = self._total = 0
         self._started = self._shown
+        self._open: Sequence[UnderWay] = ()
+        self._circling: set[str] = set()
+        self._turning = 0
 
     def _begin(self, name: str, total: int, note: Callable[[], str]) -> None:
         self._name, self._total, self._note = clean(name, 40), total, note
         self._done = self._tokens = self._errors = 0
+        self._open, self._circling, self._turning = (), set(), 0
         self._started = self._shown = time.monotonic()
 
     def _step(self, tokens: int, failed: bool) -> None:
@@ -72,16 +84,46 @@ class _Meter(Display):
         self._done += 1
         self._tokens += tokens
         self._errors += failed
-        if not self._due():
+        if self._due():
+            self._draw()
+
+    def beat(self, open_now: Sequence[UnderWay]) -> None:
+        """See `harness.models.replies.Progress`: show where it stands though nothing ended, and who goes in circles."""
+        self._open = open_now
+        if self._quiet or not self._due():
             return
+        turning = {one.id: period for one in open_now if (period := circle(one.tail)) is not None}
+        for name, period in turning.items():
+            if name not in self._circling and len(self._circling) < _NAMED:
+                self._line(
+                    f"{self._name}: {clean(name, 60)} repeats its last {plural(period, 'token')} again and again: it "
+                    "will probably go on to its limit (a lower --max-tokens, or a temperature above 0)",
+                    last=True,
+                )
+            self._circling.add(name)
+        self._turning = len(turning)
+        self._draw()
+
+    def _draw(self) -> None:
         seconds = max(self._shown - self._started, 1e-9)
-        left = (self._total - self._done) * seconds / max(self._done, 1)
-        parts = [f"{self._name}: {self._done}/{self._total}", _rate(self._tokens / seconds)]
-        parts += [f"ETA {duration(left)}", self._note(), f"{self._errors} {self._failed}" if self._errors else ""]
+        tokens = self._tokens + sum(one.tokens or 0 for one in self._open)
+        parts = [f"{self._name}: {self._done}/{self._total}", _rate(tokens / seconds), self._eta(seconds)]
+        parts += [self._note(), f"{self._errors} {self._failed}" if self._errors else "", _open_now(self._open)]
+        parts += [f"{self._turning} in circles"] if self._turning else []
         width = 20
         filled = width * self._done // max(self._total, 1)
         bar = f"[{'#' * filled}{'.' * (width - filled)}] " if self._live else ""
         self._line(bar + "  ".join(filter(None, parts)))
+
+    def _eta(self, seconds: float) -> str:
+        """At the pace so far; once nothing waits the longest reply decides, of which only a bound is known."""
+        left = self._total - self._done
+        if not self._done or left > len(self._open):
+            return f"ETA {duration(left * seconds / self._done)}" if self._done else ""
+        if not left:
+            return "ETA 0 s"
+        ends = [(one.most - one.tokens) * one.seconds / one.tokens for one in self._open if one.most and one.tokens]
+        return f"ETA up to {duration(max(ends))}" if len(ends) == len(self._open) else ""
 
     def _end(self, noun: str) -> None:
         if self._quiet or not self._total:
@@ -147,6 +189,19 @@ class JudgeProgress(_Meter):
     def finish(self) -> None:
         """See `harness.models.replies.Progress`."""
         self._end("judgments" + (f" ({self._cached} cached)" if self._cached else ""))
+
+
+def _open_now(rows: Sequence[UnderWay]) -> str:
+    """So many are being written, and how far the longest is, once that takes a while."""
+    if not rows:
+        return ""
+    longest = max(rows, key=lambda one: (one.tokens or 0, one.seconds))
+    if longest.seconds < _LONG_S:
+        return f"{len(rows)} open"
+    told = [one.tokens for one in rows if one.tokens is not None]
+    written = f" ({plural(sum(told), 'token')})" if told else ""
+    length = f"{plural(longest.tokens, 'token')}, " if longest.tokens is not None else ""
+    return f"{len(rows)} open{written}, the longest {length}{duration(longest.seconds)}"
 
 
 def _rate(tokens: float) -> str:

@@ -6,11 +6,13 @@ import asyncio
 import heapq
 import importlib
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from types import ModuleType
 from typing import TypeVar
 
 from harness.errors import MissingExtra, ModelError
+from harness.models.under_way import UnderWay
 from harness.types import Completion, Json, Message, Model, Request, Sampling
 
 T = TypeVar("T")
@@ -58,6 +60,12 @@ class Slots:
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
         self._open: set[str] = set()
+        self._begun: dict[str, tuple[float, int]] = {}
+
+    def under_way(self) -> list[UnderWay]:
+        """The requests that have room, and for how long."""
+        now = time.monotonic()
+        return [UnderWay(id, now - begun, most=most) for id, (begun, most) in self._begun.items()]
 
     async def use(self, request: Request, answer: Callable[[Request], Awaitable[Completion]]) -> Completion:
         """Answer the request once there is room.
@@ -68,11 +76,17 @@ class Slots:
         if request.id in self._open:
             raise ModelError(f"a request {request.id!r} is open already: await its reply, or give this one another id")
         self._open.add(request.id)
+
+        async def begin() -> Completion:
+            self._begun[request.id] = time.monotonic(), request.max_tokens
+            return await answer(request)
+
         try:
             replies = sum(message.role == "assistant" for message in request.messages)
-            return await self.hold(lambda: answer(request), replies, request.max_tokens)
+            return await self.hold(begin, replies, request.max_tokens)
         finally:
             self._open.discard(request.id)
+            self._begun.pop(request.id, None)
 
     async def hold(self, work: Callable[[], Awaitable[T]], replies: int = 0, max_tokens: int = 0) -> T:
         """Await work that is no request (a text to score) once there is room; of those that wait it goes last.

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import DataError, ModelError
+from harness.models.under_way import UnderWay, under_way
 from harness.reasoning import with_answer
 from harness.threshold import LabelThreshold
 from harness.types import Completion, Json, Message, Model, Request, TokenScores
@@ -79,6 +80,10 @@ class CalibratedModel:
     def environment(self) -> Mapping[str, Json]:
         """The model's."""
         return self.model.environment()
+
+    def under_way(self) -> list[UnderWay]:
+        """The model's."""
+        return under_way(self.model)
 
     async def answer(self, request: Request) -> Completion:
         """The model's answer with the label that the threshold asks for; an error where it could not be told."""

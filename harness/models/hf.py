@@ -29,6 +29,7 @@ from harness.models.base import SYSTEM_FOLDED, NotBegun, Slots, import_extra, ma
 from harness.models.hf_prompt import read_template
 from harness.models.hf_row import Row
 from harness.models.hf_source import HfOptions, Source, find_source, resolve_dtype
+from harness.models.under_way import UnderWay
 from harness.options import parse_options
 from harness.types import Completion, Json, Message, Request, TokenScores
 
@@ -157,6 +158,10 @@ class HfModel:
                 scores.set_result(found)
 
         return await self._between_tokens(scores, work)
+
+    def under_way(self) -> list[UnderWay]:
+        """The rows in the batch; read beside the thread that decodes, which may be a token further."""
+        return self._loaded.under_way() if self._loaded is not None else []
 
     async def close(self) -> None:
         """Give up what is open, drop the weights and end the worker thread; who asks again loads them anew."""

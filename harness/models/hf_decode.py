@@ -30,6 +30,7 @@ from harness.models.hf_cache import SlotCache, left_padded
 from harness.models.hf_prompt import PromptRenderer
 from harness.models.hf_row import Row
 from harness.models.hf_sampling import choose
+from harness.models.under_way import UnderWay, last_tokens
 from harness.types import Completion, Finish
 
 _PREFILL_TOKENS = 16_384
@@ -144,6 +145,15 @@ class Decoder:
             self.max_rows = max(1, len(again) // 2)
             self._waiting = sorted([*self._waiting, *again], key=_RANK)
             self._call(arrived)
+
+    def under_way(self) -> list[UnderWay]:
+        """The rows that are being decoded; may be called from another thread."""
+        now = time.perf_counter()
+        return [
+            UnderWay(row.request.id, now - row.started, len(row.tokens), row.max_new, last_tokens(row.tokens))
+            for row in list(self._running)
+            if row.started
+        ]
 
     @property
     def busy(self) -> bool:

@@ -26,6 +26,7 @@ from harness.files import parse_json
 from harness.models.base import SYSTEM_FOLDED, Slots, fold_system, markup_identity
 from harness.models.openai_options import OpenAIOptions
 from harness.models.openai_reply import Failure, read_reply, refuses_system, with_hint
+from harness.models.under_way import UnderWay
 from harness.options import parse_options
 from harness.redact import one_line, register_secret, secret_fields
 from harness.types import Completion, Json, Message, Request, TokenScores
@@ -158,6 +159,10 @@ class OpenAIModel:
     async def answer(self, request: Request) -> Completion:
         """See `harness.types.Model`; at most `concurrency` requests are in flight."""
         return await self._slots.use(request, self._ask)
+
+    def under_way(self) -> list[UnderWay]:
+        """The requests in flight; how far they are, a server says at the end."""
+        return self._slots.under_way()
 
     async def close(self) -> None:
         """Close all connections; `answer` opens them again."""

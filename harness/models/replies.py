@@ -9,7 +9,7 @@ the cache before anything is made of it: whatever stops the asking, the same cal
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from harness.errors import BudgetReached
 from harness.models import base
 from harness.models.budget import Budget, Meter
 from harness.models.reply_cache import Cache, storable
+from harness.models.under_way import UnderWay
 from harness.types import Completion, Model, Request
 
 T = TypeVar("T")
@@ -32,6 +33,9 @@ class Progress(Protocol[One]):
     def advance(self, one: One) -> None:
         """Called with each as it is settled."""
 
+    def beat(self, open_now: Sequence[UnderWay]) -> None:
+        """Called every second with what is being written (`harness.models.under_way`)."""
+
     def finish(self) -> None:
         """Called when this is done, however it ends."""
 
@@ -43,6 +47,9 @@ class NoProgress:
         """See `Progress`."""
 
     def advance(self, one: object) -> None:
+        """See `Progress`."""
+
+    def beat(self, open_now: Sequence[UnderWay]) -> None:
         """See `Progress`."""
 
     def finish(self) -> None:

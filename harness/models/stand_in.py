@@ -7,6 +7,7 @@ import dataclasses
 
 from harness.models.base import Slots
 from harness.models.scoring import CannotScore
+from harness.models.under_way import UnderWay
 from harness.types import Completion, Request
 
 
@@ -21,6 +22,10 @@ class StandIn(CannotScore):
     def reply(self, request: Request) -> Completion:
         """The reply to one request."""
         raise NotImplementedError
+
+    def under_way(self) -> list[UnderWay]:
+        """As a server: for how long, not how far."""
+        return self._slots.under_way()
 
     async def answer(self, request: Request) -> Completion:
         """See `harness.types.Model`; without latency the caller still gives way to others, as with any engine."""

@@ -33,6 +33,7 @@ from harness.models.base import SYSTEM_FOLDED, Slots, import_extra, markup_ident
 from harness.models.hf_prompt import PromptRenderer, read_template
 from harness.models.hf_source import Dtype, Source, WeightsOptions, find_source
 from harness.models.scoring import from_tables
+from harness.models.under_way import UnderWay, last_tokens
 from harness.options import parse_options
 from harness.redact import one_line
 from harness.types import Completion, Json, Message, Request, TokenScores
@@ -125,6 +126,8 @@ class VllmModel:
         self._closed = False
         self._prompts: PromptRenderer | None = None
         self._names = itertools.count()
+        self._asked: dict[str, str] = {}
+        """The engine's name of a request -> its id."""
 
     def describe(self) -> Mapping[str, Json]:
         """Engine, place, commit or fingerprint, number formats and template: what decides the answers."""
@@ -174,11 +177,24 @@ class VllmModel:
         top = min(top, int(self._engine.model_config.get_vocab_size()))
         wanted = {"prompt_logprobs": max(top, 0), "max_tokens": 1, "temperature": 0.0, "detokenize": False}
         try:
-            final = await self._run((*tokens, *ids), wanted)
+            final = await self._run((*tokens, *ids), wanted, str(next(self._names)))
         except ValueError as error:
             raise DataError(one_line(error, 400)) from error
         tables = [{token: entry.logprob for token, entry in at.items()} for at in final.prompt_logprobs[len(tokens) :]]
         return replace(from_tables(ids, tables, top, len(tokens) + len(ids)), starts=prompts.starts(continuation))
+
+    def under_way(self) -> list[UnderWay]:
+        """The requests in the engine, with their tokens where this version of it keeps them where others did."""
+        states = getattr(getattr(self._engine, "output_processor", None), "request_states", {})
+        written: dict[str, list[int]] = {}
+        for state in list(states.values()):
+            tokens = getattr(getattr(state, "detokenizer", None), "output_token_ids", None)
+            if isinstance(tokens, list):
+                written[self._asked.get(getattr(state, "external_req_id", ""), "")] = tokens
+        return [
+            replace(one, tokens=len(written[one.id]), tail=last_tokens(written[one.id])) if one.id in written else one
+            for one in self._slots.under_way()
+        ]
 
     async def close(self) -> None:
         """Stop the engine's process, once it has started; callers that wait for that raise `ModelError`."""
@@ -266,10 +282,13 @@ class VllmModel:
         if isinstance(new, str):
             return Completion(text="", finish="error", tokens_in=tokens_in, error=new)
         started = time.perf_counter()
+        self._asked[name := str(next(self._names))] = request.id
         try:
-            final = await self._run(prompt.tokens, self._sampling(request, new, prompts))
+            final = await self._run(prompt.tokens, self._sampling(request, new, prompts), name)
         except ValueError as error:
             return Completion(text="", finish="error", tokens_in=tokens_in, error=str(error).replace("\n", " "))
+        finally:
+            del self._asked[name]
         output = final.outputs[0] if final is not None and final.outputs else None
         if output is None or output.finish_reason not in ("stop", "length"):  # aborted: never a short answer
             reason = output.finish_reason if output is not None else "no output"
@@ -286,8 +305,10 @@ class VllmModel:
             alternatives=_alternatives(output.logprobs) if request.top_logprobs > 0 else None,
         )
 
-    async def _run(self, tokens: Sequence[int], sampling: Mapping[str, Any]) -> Any:
-        """The last that the engine says of a prompt; None if it says nothing. Cancelled, the engine drops it.
+    async def _run(self, tokens: Sequence[int], sampling: Mapping[str, Any], name: str) -> Any:
+        """The last that the engine says of a prompt, `name` to it; None if it says nothing.
+
+        Cancelled, the engine drops it.
 
         Raises `ModelError` if the engine dies, `ValueError` for what it does not take.
         """
@@ -300,7 +321,7 @@ class VllmModel:
             async for output in self._engine.generate(
                 {"prompt_token_ids": list(tokens)},
                 SamplingParams(**sampling, output_kind=RequestOutputKind.FINAL_ONLY),
-                str(next(self._names)),
+                name,
                 lora_request=self._adapter(),
             ):
                 final = output

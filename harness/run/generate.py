@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from harness.grading.pool import GradingPool
 from harness.models import base
 from harness.models.replies import Progress
+from harness.models.under_way import beating
 from harness.run.plan import PlannedRun
 from harness.run.rows import as_stored
 from harness.run.score import Scorer
@@ -136,7 +137,8 @@ async def generate(
     try:
         for job in opened:
             check(job)
-        await base.bounded(_in_order(opened), converse)
+        async with beating(progress, model):
+            await base.bounded(_in_order(opened), converse)
         await asyncio.gather(*ends)
     finally:
         progress.finish()

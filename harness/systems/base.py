@@ -24,6 +24,7 @@ from harness.models import load_model
 from harness.models.base import NotBegun, gives_logprob, named_markup, refuse_unfit
 from harness.models.reply_cache import Cache, request_key
 from harness.models.scoring import CannotScore
+from harness.models.under_way import UnderWay, under_way
 from harness.options import parse_options
 from harness.redact import contains_secret
 from harness.types import Completion, Composed, Json, Model, Request, Sampling
@@ -176,6 +177,10 @@ class System(CannotScore, Generic[O]):
                 raise
             raise NotBegun from None
         return asking.settle(chosen, time.monotonic() - started)
+
+    def under_way(self) -> list[UnderWay]:
+        """Of all its models; what follows from a reply is not known, so neither is the most."""
+        return [replace(one, most=None) for model in self.models.values() for one in under_way(model)]
 
     async def close(self) -> None:
         """Close all models, and the file of replies."""

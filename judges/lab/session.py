@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.models.budget import Budget
-from harness.models.replies import Progress
+from harness.models.replies import NoProgress, Progress
 from harness.models.reply_cache import Cache
+from harness.models.under_way import beating
 from harness.stats.multiple import holm
 from harness.types import Estimate, Model
 from judges.lab.arm import JudgeArm
@@ -99,7 +100,8 @@ async def _ask(
                 progress.start(name, size)
             told: Callable[[Judgment], None] | None = progress.advance if progress is not None else None
             try:
-                outcomes.append(await arm.run(pairs.pairs, cache, budget, told))
+                async with beating(progress or NoProgress(), arm.judge):
+                    outcomes.append(await arm.run(pairs.pairs, cache, budget, told))
             finally:
                 if progress is not None:
                     progress.finish()

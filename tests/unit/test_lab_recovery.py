@@ -199,6 +199,8 @@ class _Count:
     def advance(self, one: Judgment) -> None:
         self.seen.append(one)
 
+    def beat(self, open_now: object) -> None: ...
+
     def finish(self) -> None:
         assert list(self.told.values()) == [len(self.seen)]
 

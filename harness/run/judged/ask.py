@@ -28,6 +28,7 @@ from harness.models import load_model
 from harness.models.budget import Budget
 from harness.models.replies import Progress
 from harness.models.reply_cache import Cache
+from harness.models.under_way import beating
 from harness.run.folder import JUDGED, RESULT, VERDICTS, RunFolder
 from harness.run.judged.choose import choose_judging, refuse_self
 from harness.run.judged.tasks import Answers, baseline_answers, load_answers
@@ -159,7 +160,8 @@ async def _ask(
     progress.start(model.name, len(tasks) * len(case.judging.asks(tasks[0])))
     with cancel_on_sigterm():
         try:
-            return await judge_tasks(model, case.judging, tasks, cache, budget, progress.advance)
+            async with beating(progress, model):
+                return await judge_tasks(model, case.judging, tasks, cache, budget, progress.advance)
         finally:
             progress.finish()
             await model.close()
