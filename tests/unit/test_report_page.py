@@ -20,7 +20,7 @@ from harness.errors import DataError, UnknownName, UsageError
 from harness.leaderboard import build
 from harness.plain import UNSEEN
 from harness.report.page.data import read_data
-from harness.report.page.document import PageSpec, report
+from harness.report.page.document import SCRIPTS, PageSpec, asset, report
 from harness.report.page.verdict import SuiteVerdict, verdict
 from harness.run.folder import RunFolder, list_runs
 from harness.run.store import write_graded, write_records, write_result
@@ -134,9 +134,11 @@ def test_the_policy_allows_the_pages_own_style_and_nothing_else(tmp_path: Path) 
     make_run(tmp_path, "mock:a", [1.0, 0.0])
     out = page(tmp_path)
     (style,) = re.findall("<style>(.*?)</style>", out, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"default-src 'none'; style-src 'sha256-{digest}'" in out
-    assert not re.search(r"\s(src|href|style|on\w+)=", out)
+    (script,) = re.findall("<script>(.*?)</script>", out, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
+    assert f"default-src 'none'; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; base" in out
+    assert not re.search(r"\s(src|style|on\w+)=", out.replace(script, ""))
+    assert set(re.findall(r"href=.(.)", out)) == {"#"}
     assert "http:" not in out.replace("http-equiv", "")
     assert "https:" not in out
 
@@ -170,7 +172,7 @@ def test_what_is_no_page_is_refused() -> None:
 def test_any_number_of_models(tmp_path: Path, models: int) -> None:
     (tmp_path / "runs").mkdir()
     for i in range(models):
-        make_run(tmp_path, f"mock:{i}", coin(0.5, 30, i))
+        make_run(tmp_path, f"mock:{i}", coin(0.5, 8, i))
     out = page(tmp_path)
     assert ("There are no finished runs" in out) == (models == 0)
     assert out.count("<svg") == models
@@ -191,6 +193,16 @@ def test_a_matrix_shows_where_there_are_several_suites(tmp_path: Path) -> None:
     assert 'id="matrix"' in page(tmp_path)
 
 
+def test_the_script_never_writes_markup() -> None:
+    script = "".join(map(asset, SCRIPTS))
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|DOMParser", script
+    )
+    assert not re.search(r"fetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import\(", script)
+    assert all(asset(name).count("\n") < 400 for name in (*SCRIPTS, "page.css"))
+    assert "</" not in script
+
+
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 
@@ -198,7 +210,7 @@ def test_hostile_texts_are_data_and_nothing_in_them_is_invisible(tmp_path: Path)
     for position, model in enumerate(["a" + HOSTILE[0], "b" + HOSTILE[4]]):
         answered(tmp_path, model, [1.0, float(position)] * 5, HOSTILE, run_id=f"r{position}")
     out = page(tmp_path, title=HOSTILE[0])
-    assert len(re.findall("<script", out)) == 2
+    assert len(re.findall("<script", out)) == 3
     assert not UNSEEN.search(out)
     assert "onerror" not in out
     rows = texts(out)

@@ -90,15 +90,37 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+SCRIPTS = ("core.js", "explore.js", "item.js", "main.js")
+_EXPLORER = (
+    '<p id="failed" role="alert" hidden></p>'
+    '<section id="pairs" hidden><h2>Pairs</h2><div id="pair-table" class="scroll"></div></section>'
+    '<section id="explore" hidden><h2>Problems</h2>'
+    "<p>Keys: j k h l move, Enter opens, Esc closes, f changes the filter, t folds thoughts, d marks words that "
+    "differ, / searches. The address keeps the view.</p>"
+    '<div id="controls" role="search"></div><div class="frame"><div id="grid" role="grid" tabindex="0" '
+    'aria-label="problems by models" aria-activedescendant="current"><div id="head" role="rowgroup"></div>'
+    '<div id="rows" role="rowgroup"></div></div></div></section><section id="item" aria-live="polite" hidden></section>'
+    "<noscript><p>Problems, answers and pairs need a script, which this browser does not run.</p></noscript>"
+)
+_LINKS = {"verdict": "Verdict", "matrix": "Suites", "board": "Leaderboard", "pairs": "Pairs", "explore": "Problems"}
+
+
 def _document(title: str, views: str, numbers: bytes, texts: Packed) -> str:
     style = asset("page.css")
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
+    script = '(() => {\n"use strict";\n' + "".join(map(asset, SCRIPTS)) + "})();\n"
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
+        "form-action 'none'"
+    )
     left_out = f'<section id="left-out"><h2>Not in this file</h2>{notes_list(texts.left_out)}</section>'
+    body = f"{views}{_EXPLORER}{left_out if texts.left_out else ''}"
+    links = " · ".join(f'<a href="#{name}">{text}</a>' for name, text in _LINKS.items() if f'id="{name}"' in body)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{safe(title)}</title><style>{style}</style></head>"
-        f"<body><header><h1>{safe(title)}</h1></header><main>{views}{left_out if texts.left_out else ''}</main>\n"
-        f"{block('data', numbers)}\n{block('texts', texts.content)}\n</body></html>\n"
+        f"<body><header><h1>{safe(title)}</h1><nav>{links}</nav></header><main>{body}</main>\n"
+        # The script draws the numbers while the browser still reads the texts.
+        f"{block('data', numbers)}\n<script>{script}</script>\n{block('texts', texts.content)}\n</body></html>\n"
     )

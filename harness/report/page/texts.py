@@ -16,7 +16,7 @@ from harness.plain import UNSEEN, plural
 from harness.reasoning import with_answer
 from harness.report.page.data import as_json
 from harness.report.page.gather import Gathered
-from harness.run.folder import SCORES, RunFolder
+from harness.run.folder import SCORES, VERDICTS, RunFolder
 from harness.types import Completion, Json, Problem, Record, Score
 
 Texts = Literal["all", "flips", "none"]
@@ -142,6 +142,7 @@ def _answers(folder: RunFolder, names: Mapping[str, int]) -> Iterator[tuple[str,
     for record in source.records if source.path.is_dir() else ():
         if record.problem_id in names:
             latest[record.problem_id, record.attempt] = record
+    judged = _judged(folder, names)
     for key in sorted({*scores, *latest}):
         kept = latest.get(key)
         score = scores.get(key)
@@ -151,8 +152,26 @@ def _answers(folder: RunFolder, names: Mapping[str, int]) -> Iterator[tuple[str,
                 "k": key[1],
                 **({} if kept is None else _reply(kept.completion)),
                 **({} if score is None else _verdict(score)),
+                **({"judged": judged[key]} if key in judged else {}),
             },
         )
+
+
+def _judged(folder: RunFolder, names: Mapping[str, int]) -> dict[tuple[str, int], list[Json]]:
+    """What judges said of each sample, and why."""
+    found: dict[tuple[str, int], list[Json]] = {}
+    for row in folder.judgments if folder.has(VERDICTS) else ():
+        if row.problem_id not in names:
+            continue
+        facts: dict[str, Json] = {"judge": shown(row.judge, _SHORT), "order": row.order, "why": shown(row.why, _SHORT)}
+        if row.verdict is not None:
+            marks = [
+                [mark.dimension, shown(f"{mark.label or mark.level} {mark.reason}".strip(), _SHORT)]
+                for mark in row.verdict.marks
+            ]
+            facts |= {"label": shown(row.verdict.label, _SHORT), "reason": shown(row.verdict.reason), "marks": marks}
+        found.setdefault((row.problem_id, row.attempt), []).append(facts)
+    return found
 
 
 def _reply(completion: Completion) -> dict[str, Json]:
