@@ -257,7 +257,7 @@ def hub_commit(repo: str, revision: str | None, file: str) -> str:
     Raises `ModelError` saying which of repository, revision, file or network is the trouble.
     """
     hub = import_extra("huggingface_hub", "a model from the hub", "hf")
-    errors = hub.errors
+    errors = import_extra("huggingface_hub.errors", "a model from the hub", "hf")  # not there by itself
     try:
         path = hub.hf_hub_download(repo, file, revision=revision)
     except errors.GatedRepoError as error:

@@ -299,6 +299,7 @@ def test_the_hub_out_of_reach_is_one_clear_error(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delattr("huggingface_hub.errors")  # as it is before transformers has been imported
     with pytest.raises(ModelError, match="cannot be reached"):
         build("someone/some-model", {})
 
