@@ -140,7 +140,7 @@ class Select(Maker):
             raise DataError(f"{self.suite} has no questions to be far from")
         embed = Embedder(self.embedder)
         texts = [record.prompt[-1].content for record in self.records]
-        nearest, which = _nearest(embed(texts), embed(list(questions)))
+        nearest, which = nearest_of(embed(texts), embed(list(questions)))
         order = np.argsort(nearest, kind="stable")[: self.farthest]
         suites = list(questions.values())
         kept = tuple(
@@ -157,7 +157,7 @@ class Select(Maker):
         return Made(kept, {"given": len(texts), "kept": len(kept)}, facts=facts)
 
 
-def _nearest(rows: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> tuple[Any, Any]:
+def nearest_of(rows: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> tuple[Any, Any]:
     """The largest cosine of each row to any of the others, and to which."""
     unit = others / np.maximum(np.linalg.norm(others, axis=1, keepdims=True), 1e-12)
     found, which = [], []

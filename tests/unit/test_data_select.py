@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from backends.makers import select
+from backends.makers.decontaminate import Decontaminate
 from backends.makers.select import Select
 from backends.records.record import TrainRecord
 from harness.errors import UnknownName
@@ -53,6 +54,21 @@ def test_fewer_than_asked_for_are_all_kept_whatever_the_block(monkeypatch: pytes
     monkeypatch.setattr(select, "_ROWS", 2)
     made = Select(records("10", "80", "45"), suite="synth_easy", farthest=9).run(lambda queries: [])
     assert [one.meta["nearest"] for one in made.records] == [0.9848, 0.1736, 0.7071]
+
+
+def test_paraphrases_of_questions_are_left_out_from_a_cosine_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of what stays is as near as that, nothing of what goes is farther, unless it is the question itself."""
+    monkeypatch.setattr("harness.metrics.diversity_embed.Embedder", Angles)
+    given = records("10", "30", "80", QUESTION, "20", "45")
+    made = Decontaminate(given, suite="synth_easy", cosine=0.9, embedder="mine").run(lambda _: [])
+    assert [one.id for one in made.records] == ["r30", "r80", "r45"]
+    assert made.counts == {"given": 6, "contaminated": 3, "clean": 3}
+    assert (made.facts["paraphrases"], made.facts["embedder"]) == (2, "mine")
+    assert [one.id for one in Decontaminate(given, suite="synth_easy").run(lambda _: []).records] == [
+        *("r10", "r30", "r80", "r20", "r45")
+    ]
+    only = Decontaminate(records(QUESTION), suite="synth_easy", cosine=0.9).run(lambda _: [])
+    assert not only.records and only.facts["paraphrases"] == 0
 
 
 def test_a_suite_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
