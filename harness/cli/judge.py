@@ -16,6 +16,8 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.cli.judge:judge_run", "Judge a stored RUN; `harness judge RUN` is short for it."),
     "new": ("harness.cli.judge_new", "Write a rubric file to start from."),
     "lab": ("harness.cli.judge_lab", "Compare judge prompts on answers whose better one is known."),
+    "calibrate": ("harness.cli.judge_calibrate", "Correct a judged run for what its judge gets wrong, by labels."),
+    "bridge": ("harness.cli.judge_calibrate:bridge_command", "Bring a judged run onto another judge's scale."),
     "score": ("harness.cli.judge_score", "Score judgments in a benchmark's own files."),
     "check": ("harness.cli.judge_check", "Try canaries on a judge: answers that must not win."),
 }

@@ -14,7 +14,7 @@ from harness.report.published import Reference
 from harness.report.table import Column, Row, Table, number
 from harness.report.text import count, p_value, signed_interval, with_interval
 from harness.run.directions import described_in
-from harness.run.result import RunResult, warnings_of
+from harness.run.result import RunResult, judge_note, judge_notes, warnings_of
 from harness.stats.multiple import decide, disagreement
 from harness.types import STATUSES, Json
 
@@ -87,6 +87,7 @@ def _group_table(group: Group, references: Sequence[Reference]) -> Table:
     if shown:
         sources = sorted({reference.source for reference in shown})
         notes.append("* published, not measured here; other prompts, samples and judges. " + "; ".join(sources))
+    notes += judge_notes(standing.result for standing in group.standings)
     if any(s.tied for s in group.standings):
         notes.append("runs that share a letter are tied: no paired test tells them apart (5 %, Holm over all tables)")
     title = f"{group.key.describe()} - {first.metric}{'' if headline else ' (not the headline metric)'}"
@@ -140,6 +141,7 @@ def standing_row(standing: Standing) -> Row:
         "seconds": result.totals.get("seconds"),
         "cost": result.totals.get("cost"),
         **{name: found for name in ("components", "break_even") if (found := result.totals.get(name))},
+        **({"judge_note": judge_note(result)} if result.judge is not None else {}),
         **({"judging_cost": cost} if (cost := judging_cost(result)) is not None else {}),
         "finished": result.finished,
         "warnings": list(warnings_of(result)),

@@ -15,7 +15,7 @@ from harness.report.board import COLUMNS, DECISION, TRAINED, judging_cost, stand
 from harness.report.cot_table import cot_table, judged_alike
 from harness.report.matrix import matrix
 from harness.report.table import Column, Format, Row, Table, render
-from harness.run.result import RunResult, warnings_of
+from harness.run.result import RunResult, judge_notes, warnings_of
 from harness.types import Json
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def show_results(
     notes = dict.fromkeys(
         f"warning: {result.suite}, {result.model}: {w}" for result in results for w in warnings_of(result)
     )
-    table = Table("", columns, rows, tuple(notes))
+    table = Table("", columns, rows, (*notes, *judge_notes(results)))
     return render([table], form, tty=sys.stdout.isatty(), extra=extra)
 
 

@@ -12,7 +12,7 @@ from harness.report.board import missing_of, value_of
 from harness.report.table import Column, Row, Table, column
 from harness.report.text import count
 from harness.run.folder import RUNS
-from harness.run.result import RunResult, warnings_of
+from harness.run.result import RunResult, judge_notes, warnings_of
 from harness.types import Json
 
 _IDS = 4
@@ -73,7 +73,7 @@ def _notes(results: Sequence[RunResult], standings: Mapping[str, Standing]) -> l
     if any(standing.tied for standing in standings.values()):
         notes.append("of one suite, models that share a letter are tied: no paired test tells them apart (5 %, Holm)")
     warned = [f"warning: {one.suite}, {one.model}: {said}" for one in results for said in warnings_of(one)]
-    return list(dict.fromkeys([*notes, *warned]))
+    return list(dict.fromkeys([*notes, *warned, *judge_notes(results)]))
 
 
 def next_steps(results: Sequence[RunResult], results_dir: Path) -> list[str]:

@@ -10,6 +10,7 @@ from harness.compare import Pair, pair_row
 from harness.plain import clean, plural
 from harness.report.table import Column, Row, Table, column, number
 from harness.report.text import p_value, signed, signed_interval
+from harness.run.result import judge_notes
 from harness.types import Json
 
 Asked = Mapping[tuple[str, str], str]
@@ -26,6 +27,7 @@ def pair_tables(pairs: Sequence[Pair], show: int, asked: Asked = MappingProxyTyp
         problems = dict.fromkeys(str(row[key]) for key in ("token_problem", "chain_problem") if row[key])
         notes += [f"{row['name']} minus {row['reference_name']}: tokens saved: {problem}" for problem in problems]
     notes += [f"{row['name']} minus {row['reference_name']}: {row['why']}" for row in rows if row["why"]]
+    notes += judge_notes(run.result for pair in pairs for run in (pair.reference, pair.other))
     if len(rows) > 1:
         notes.append(f"p (Holm) is corrected for the {len(rows)} comparisons shown")
     overview = Table("Second minus first, on common problems", _COLUMNS, rows, tuple(notes))

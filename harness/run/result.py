@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from harness.files import is_number
 from harness.types import Estimate, Json
 
 SCHEMA = 1
+CALIBRATION = "calibration"
+"""Key in `RunResult.judging` of what labels said of the judge (`harness.run.judged.calibrate`)."""
 _OPEN = ("low", "high", "se")  # what another tool may not state, and one problem alone leaves unbounded
 
 
@@ -196,6 +199,37 @@ def count_warnings(counts: Mapping[str, int], max_tokens: Json) -> list[str]:
         split = f"{unscored} unscored, {errors} errors"
         found.append(f"{unscored + errors} of {sum(counts.values())} samples have no score ({split})")
     return found
+
+
+def judge_note(result: RunResult) -> str:
+    """Who judged, with which prompt and when, and whether that judge was ever held against labels."""
+    who = f"judged on {result.finished[:10]} with {result.judge}"
+    facts = result.judging.get(CALIBRATION)
+    if not isinstance(facts, Mapping):
+        return f"{who}, an uncalibrated judge: how often it errs is in no interval (`harness judge calibrate`)"
+    said = [_interval(facts.get("prediction_powered"), "prediction-powered")]
+    said.append(_interval(facts.get("rogan_gladen"), "Rogan-Gladen"))
+    return f"{who}, calibrated on {facts.get('labels')} labels: corrected mean {', '.join(filter(None, said))}"
+
+
+def judge_notes(results: Iterable[RunResult]) -> list[str]:
+    """A line for each judge behind these results, for the foot of a table; none for graded runs."""
+    judged = [result for result in results if result.judge is not None]
+    lines = []
+    for result in judged:
+        named = f"{result.model}, " if CALIBRATION in result.judging else ""
+        lines.append(f"judge: {named}{judge_note(result)}")
+    return list(dict.fromkeys(lines))
+
+
+def _interval(found: Json, how: str) -> str:
+    if not isinstance(found, Mapping):
+        return ""
+    value, low, high = (found.get(name) for name in ("value", "low", "high"))
+    if not all(is_number(one) for one in (value, low, high)):
+        return ""
+    assert isinstance(value, int | float) and isinstance(low, int | float) and isinstance(high, int | float)
+    return f"{100 * value:.1f} [{100 * low:.1f}, {100 * high:.1f}] ({how})"
 
 
 def warnings_of(result: RunResult) -> tuple[str, ...]:

@@ -88,11 +88,13 @@ def observed(results: Path, command: str) -> list[Any]:
 
 
 def of_then(now: Any, then: Any) -> Any:
-    """What is said now, without the keys that have been added since."""
+    """What is said now, without the keys, and the lines about a judge under a table, that have been added since."""
     if isinstance(now, dict) and isinstance(then, dict):
         return {key: of_then(value, then[key]) for key, value in now.items() if key in then}
     if isinstance(now, list) and isinstance(then, list) and len(now) == len(then):
         return [of_then(*pair) for pair in zip(now, then, strict=True)]
+    if isinstance(now, str) and isinstance(then, str) and "  judge: judged on " not in then:
+        return "".join(line for line in now.splitlines(keepends=True) if not line.startswith("  judge: judged on "))
     return now
 
 

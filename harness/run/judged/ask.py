@@ -30,6 +30,7 @@ from harness.models.replies import Progress
 from harness.models.reply_cache import Cache
 from harness.models.under_way import beating
 from harness.run.folder import JUDGED, RESULT, VERDICTS, RunFolder
+from harness.run.judged.calibrate import kept_calibration
 from harness.run.judged.choose import choose_judging, refuse_self
 from harness.run.judged.tasks import Answers, baseline_answers, load_answers
 from harness.run.plan import PlannedRun
@@ -204,6 +205,9 @@ def _write(
         }
     facts = {**spec.to_json(), "judgments": _counts(flat), "seconds": round(seconds, 3), **agreement}
     result = _result(case, summary, rows, judged, folder.name, facts, warnings, models)
+    if folder.has(RESULT):
+        with suppress(StoreError):
+            result = kept_calibration(result, folder.result)
     write_graded(folder.path, rows)
     write_result(folder.path, result)
     return result
