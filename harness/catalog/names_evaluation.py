@@ -38,6 +38,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "harness.suites.synth_logic:SYNTH_COUNTDOWN",
             "countdown: make a target of given numbers, each used once",
         ),
+        "synth_missing": (
+            "harness.suites.synth:SYNTH_MISSING",
+            "word problems, whole and without a number that they need",
+        ),
         "synth_distract": ("harness.suites.synth:SYNTH_DISTRACT", "word problems, clean and with irrelevant facts"),
         "synth_easy": ("harness.suites.synth:SYNTH_EASY", "levels 1 and 2 of synth, 100 problems: the quick look"),
         "synth_knights": ("harness.suites.synth_logic:SYNTH_KNIGHTS", "knights and knaves: who lies, who does not?"),
@@ -143,6 +147,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "rubrics:thought_mismatch.toml",
             "whether an answer leaves the thought before it: yes or no",
         ),
+        "abstained": (
+            "rubrics:abstained.toml",
+            "whether an answer says that its question cannot be answered: yes or no",
+        ),
         "match_step": ("rubrics:match_step.toml", "whether two steps are taken for the same purpose: yes or no"),
         "match_question": ("rubrics:match_question.toml", "whether two sub-problems ask the same thing: yes or no"),
         "match_result": ("rubrics:match_result.toml", "whether two results are equal: yes or no"),
@@ -202,6 +210,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "hallucination": (
             "harness.analyses.hallucination:Hallucination",
             "wrong answers, silence, thoughts in circles, answers that leave their thought, calibration",
+        ),
+        "missing_premise": (
+            "harness.analyses.missing_premise:MissingPremise",
+            "whether a model notices that a premise is missing: abstention, length, first doubt",
         ),
     },
 }

@@ -98,6 +98,12 @@ _DOUBTS = re.compile(
     ),
     re.IGNORECASE,
 )
+_MAY = re.compile(
+    r"n't|\b(?:no|not|cannot|never|nowhere|nothing|nobody|without|lack|miss|insuff|incompl|un|im|ind|ill-|ambig|vague|abs"
+    r"|you|please|forg|omit|leav|left|skips|withh|any|needs?|guess|gap|short|too|more|addit|further|depends|know|ha(?:s|ve)\sto)",
+    re.IGNORECASE,
+)
+"""What every sentence has that `_DOUBTS` finds: most have none of it, and one look is a tenth of forty."""
 _CERTAIN = re.compile(
     r"\bnothing\s(?:\w+\s){0,2}(?:missing|unclear|unknown|left\sout|omitted|skipped)"
     r"|\b(?:no|not\sany)\s(?:\w+\s){0,2}(?:missing|more|additional|further)\b"
@@ -118,20 +124,26 @@ _GUESS = re.compile(
 def doubts(sentence: str) -> bool:
     """Whether a sentence says that its question leaves out something that it needs."""
     plain = _plain(sentence)
+    if _MAY.search(plain) is None:
+        return False
     return _DOUBTS.search(plain) is not None and _CERTAIN.search(plain) is None and not _asks_itself(plain)
 
 
 def abstains(answer_text: str) -> bool:
     """Whether a reply ends by saying that its question cannot be answered, and not in an answer."""
-    tail = "\n\n".join(_paragraphs(answer_text)[-_TAIL:])
     verdict = False
-    for _, sentence in told_sentences(tail):
+    for _, sentence in told_sentences(tail(answer_text)):
         committed = _commits(sentence)
         if committed is not None:
             verdict = not committed
         elif doubts(sentence):
             verdict = True
     return verdict
+
+
+def tail(answer_text: str) -> str:
+    """The last two paragraphs."""
+    return "\n\n".join([part for part in re.split(r"\n[ \t]*\n", answer_text) if part.strip()][-_TAIL:])
 
 
 def told_sentences(text: str) -> Iterator[tuple[int, str]]:
@@ -169,10 +181,6 @@ def _asks_itself(plain: str) -> bool:
 def _plain(sentence: str) -> str:
     cut = sentence[:_LONGEST].replace("\u2019", "'").replace("*", "").replace("_", "")
     return re.sub(r"\s+", " ", cut)
-
-
-def _paragraphs(text: str) -> list[str]:
-    return [part for part in re.split(r"\n[ \t]*\n", text) if part.strip()]
 
 
 class AbstainGrader(InProcessGrader):

@@ -8,13 +8,17 @@ It needs no data and no network, and its problems are in no training corpus. Lev
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 
+from harness.grading.abstaining import UNANSWERABLE
 from harness.suites._render import open_problem, text
 from harness.synth import INSTRUCTION, LEVELS, Level, Split, SynthProblem, build, generate, render
 from harness.synth.composed import composed
 from harness.synth.distract import distracted
+from harness.synth.generate import stream
 from harness.synth.longer import longer
+from harness.synth.missing import Missing, with_missing
 from harness.types import DataRef, Json, Problem, Sampling, Suite
 
 SEED = 0
@@ -47,6 +51,25 @@ def _distract_rows(per_level: int, facts: int) -> tuple[Mapping[str, Json], ...]
     return tuple({**_row(told), "facts": n, "twin": problem.id} for problem, told, n in sides)
 
 
+@cache
+def _missing_rows(per_level: int) -> tuple[Mapping[str, Json], ...]:
+    """Word problems of levels 1 to 4, each whole and without a number; "twin" is the whole one's id."""
+    pairs = [pair for level in LEVELS[:4] for pair in with_missing(stream(SEED, level, SPLIT, "word"), per_level)]
+    return tuple(
+        {**row, "twin": whole.id}
+        for whole, taken in pairs
+        for row in ({**_row(whole), "missing": False}, _missing_row(taken))
+    )
+
+
+def _missing_row(taken: Missing) -> Mapping[str, Json]:
+    why = (
+        f"One number is not given: with {taken.number} the answer would be {taken.problem.answer}, with {taken.other} "
+        f"{taken.answer}. It cannot be determined."
+    )
+    return {**_row(taken.problem), "answer": UNANSWERABLE, "reference": why, "missing": True}
+
+
 def _row(problem: SynthProblem) -> Mapping[str, Json]:
     return {
         "id": problem.id,
@@ -61,14 +84,17 @@ def _row(problem: SynthProblem) -> Mapping[str, Json]:
 
 
 def _render(row: Mapping[str, Json], seed: int) -> Problem:
-    return open_problem(
+    problem = open_problem(
         row,
-        grader="integer",
+        grader="abstain" if row.get("missing") else "integer",
         question="question",
         instruction=INSTRUCTION,
         reference=text(row, "reference"),
-        meta={key: row[key] for key in ("level", "family", "template", "steps", "facts", "twin") if key in row},
+        meta={
+            key: row[key] for key in ("level", "family", "template", "steps", "facts", "missing", "twin") if key in row
+        },
     )
+    return replace(problem, cluster=str(row["twin"])) if "missing" in row else problem
 
 
 Rows = tuple[Mapping[str, Json], ...]
@@ -126,6 +152,14 @@ SYNTH_COMPOSED = _suite(
     lambda: _composed_rows(100),
     512,
     "157029fc47edf0e1cee53cff5da98999e112e1f70b69c5ad5611b6983ccd047c",
+)
+SYNTH_MISSING = _suite(
+    "synth_missing",
+    "100 word problems, each whole and without a number that it needs: right is to say so",
+    200,
+    lambda: _missing_rows(25),
+    512,
+    "f678e652e532da7b6687c28e1669d0b95cb52e382067bdb82c363559b94c35d0",
 )
 SYNTH_DISTRACT = _suite(
     "synth_distract",
