@@ -21,12 +21,18 @@ _LATEX = (
     (re.compile(r"\\div(?![a-zA-Z])"), "/"),
     (re.compile(r"\\(?:left|right|big|Big|displaystyle|quad)(?![a-zA-Z])|\\[,;!()\[\] ]"), " "),
     (re.compile(r"[$`\"“”]|\*\*(?=\s|$)|^\s*\*\*"), " "),
+    (re.compile(r"\(\s?=\s?(\d{1,18})\s?\)"), r" = \1"),
     (re.compile(r"(?<=[\d)])\s?[xX]\s?(?=[\d(])"), " * "),
 )
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{([^{}]{1,200})\}\s?\{([^{}]{1,200})\}")
-_LEAD = re.compile(r"^(?:\s|:|(?:the|an?|expression|equation|solution|is|as follows)\b)+", re.IGNORECASE)
-_REST = re.compile(r"^\s*(?:$|[.!]|,?\s*(?:which|because|since|as|using|where|and it|and this)\b|\()", re.IGNORECASE)
+_LEAD = re.compile(r"^(?:\s|:|(?:the|an?|final|expression|equation|solution|is|as follows)\b)+", re.IGNORECASE)
+_REST = re.compile(
+    r"^\s*(?:\W{0,8}$|[.!]|,?\s*(?:which|because|since|as|using|where|and it|and this)\b|\()", re.IGNORECASE
+)
 _BODY = re.compile(r"[\d+\-*/()=\s]*")
+_TOLD = re.compile(r"^[^\d(\[$\\]{1,80}")
+"""Words in front of an expression in a line that nothing marks as the answer."""
+_DENIED = re.compile(r"\b(?:not?|never|cannot|wrong|fails?)\b|n['’]t\b|≠", re.IGNORECASE)
 _OPPOSITE: dict[Op, Op] = {"+": "-", "-": "+", "*": "+", "/": "*"}
 
 
@@ -87,8 +93,12 @@ class CountdownGrader(InProcessGrader):
         marked = explicit_answer(answer_text)
         if marked is not None:
             return Extracted(marked[:MAX_ANSWER], True)
-        lines = [line for line in answer_text[-MAX_ANSWER:].splitlines() if len(_read(line)) and re.search(r"\d", line)]
-        return Extracted(lines[-1].strip(), False) if lines else None
+        for line in reversed(answer_text[-MAX_ANSWER:].splitlines()):
+            told = _TOLD.match(line)
+            said = line[told.end() :] if told and not _DENIED.search(told[0]) else line
+            if re.search(r"\d", said) and _read(said):
+                return Extracted(said.strip(), False)
+        return None
 
     def grade(self, target: str, answer: str) -> Score:
         """Right if every side has the target's value and one of them uses each number exactly once."""

@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 
+from backends.makers.traces import suite_prompts
 from backends.records.source import load_records
 from backends.records.verify import grade_texts
 from harness.errors import ConfigError, DataError, UnknownName
@@ -106,7 +107,8 @@ def test_splits_share_no_puzzle_whatever_its_names(kind: PuzzleKind) -> None:
     assert not keys["train"] & keys["test"] and not keys["train"] & keys["dev"] and not keys["dev"] & keys["test"]
     asked = {problem.messages for problem in load_problems(load_suite(f"synth_{kind}"), None, 0, None)}
     trained = {r.prompt for r in load_records(f"synth:family={kind},levels=2+3,per_level=60")}
-    assert len(asked) == 100 and not asked & trained
+    offered = {record.prompt for record in suite_prompts(f"synth_{kind}", 20, 0, False, None)}
+    assert len(asked) == 100 and not asked & trained and not asked & offered
 
 
 PINS = {
@@ -151,6 +153,11 @@ def value(problem: Problem, text: str) -> float | None:
         ("Ada is a knight, Ben is a knave", "The answer is Ada's claim: Ben is a knight.", False),
         ("(8 - 5) * 8 = 24", "8 * 8 = 64\n(8 - 5) * 8 = 24", True),
         ("(8 - 5) * 8 = 24", "The answer is 8 * 8 - 5 * 8.", False),
+        ("(8 - 5) * 8 = 24", "One way is (8 - 5) * 8 = 24 ✓", True),
+        ("(8 - 5) * 8 = 24", "The final expression is (8 - 5) * 8.", True),
+        ("(8 - 5) * 8 = 24", "The answer is (8 - 5) * 8 (= 24).", True),
+        ("(8 - 5) * 8 = 24", "It cannot be (8 - 5) * 8 = 24", False),
+        ("(8 - 5) * 8 = 24", "Here are 8 - 5 = 3 and then 3 * 8 = 24", False),
         ("6 / 4 * 2 = 3", "The answer is 6 * 2 / 4.", True),
         ("6 / 4 * 2 = 3", "The answer is 6 / (4 - 4).", False),
         ("6 / 4 * 2 = 3", "The answer is 6 ** 2 / 4 / 3.", False),
