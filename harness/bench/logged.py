@@ -11,7 +11,7 @@ from typing import Any
 from harness.bench.page import Points, curves
 from harness.errors import StoreError, UsageError
 from harness.files import iter_lines, parse_json, write_output
-from harness.report.html import page
+from harness.report.page.document import Own, PageSpec, report
 
 _MAX_LINES = 200_000
 _MOST = 8
@@ -59,7 +59,7 @@ def write_training_page(path: Path, title: str, metrics: Path) -> None:
         figure for stage in dict.fromkeys(str(row.get("stage")) for row in rows) for figure in _stage(stage, rows)
     ]
     alarms = [f"alarm: {line}" for row in rows for line in _lines(row.get("alarms"))]
-    write_output(path, page(f"{title}: what training logged", [], alarms, figures))
+    write_output(path, report([], PageSpec(f"{title}: what training logged"), Own(notes=alarms, figures=figures)))
 
 
 def _stage(stage: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -22,9 +22,10 @@ from harness.errors import UsageError
 from harness.files import iter_lines, parse_json, write_output
 from harness.plain import clean, plural
 from harness.registry import models_dir
-from harness.report.html import page
+from harness.report.page.document import Own, PageSpec, report
 from harness.report.table import to_markdown
 from harness.report.text import count, markdown
+from harness.run.folder import RunFolder, stored_folders
 from harness.stats.seeds import SOURCES, Seeded
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a900", "#777777")
@@ -262,7 +263,15 @@ def write_report(
         return
     figures = [figure for found in comparisons for figure in (scatter(found), *frontiers(found), noise_bars(found))]
     figures.append(curves(loss_curves(arms, results_dir)))
-    write_output(path, page(title, tables, figures=[figure for figure in figures if figure]))
+    own = Own(tables, figures=[figure for figure in figures if figure], verdicts=False)  # a method is several runs
+    write_output(path, report(_stored(arms, results_dir), PageSpec(title), own))
+
+
+def _stored(arms: Sequence[Arm], results_dir: Path) -> list[RunFolder]:
+    """The folders of all runs and judged runs, each once."""
+    members = (member for arm in arms for member in arm.members)
+    results = (result for one in members for result in (*one.runs.values(), *one.judged.values()))
+    return stored_folders(results_dir, results)
 
 
 def loss_curves(arms: Sequence[Arm], results_dir: Path) -> list[tuple[str, Points]]:

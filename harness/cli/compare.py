@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Count tokens with this one: a checkpoint's folder, trained:ID, or owner/name of the hub.",
 )
+@click.option(
+    "--html", type=options.FilePath(path_type=Path, dir_okay=False), help="Also write the page of `harness report`."
+)
 @options.data_dir
 @options.results_dir
 @options.output_format
@@ -34,6 +37,7 @@ def command(
     show: int,
     force: bool,
     tokenizer: str | None,
+    html: Path | None,
     data_dir: Path | None,
     results_dir: Path,
     form: Format,
@@ -49,7 +53,14 @@ def command(
     from harness.compare import compare_runs, with_answers
     from harness.report.pairs import pair_tables
 
-    pairs = compare_runs(_found(runs, results_dir), force=force, tokenizer=tokenizer)
+    found = _found(runs, results_dir)
+    pairs = compare_runs(found, force=force, tokenizer=tokenizer)
+    if html is not None:
+        from harness.files import write_output
+        from harness.report.page.document import Own, PageSpec, report
+
+        spec = PageSpec("Comparison", baseline=found[0].result.model, data_dir=data_dir)
+        write_output(html, report(found, spec, Own(pair_tables(pairs, 0))))
     if form in ("json", "csv"):
         tables = pair_tables(pairs, show)[:1]  # the flips are inside the rows
     else:

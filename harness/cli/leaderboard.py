@@ -19,7 +19,7 @@ from harness.report.table import Format
 @click.option("--reference", is_flag=True, help="Show published numbers, marked *, beside ours.")
 @options.output_format
 @click.option(
-    "--html", type=options.FilePath(path_type=Path, dir_okay=False), help="Also write one self-contained page."
+    "--html", type=options.FilePath(path_type=Path, dir_okay=False), help="Also write the page of `harness report`."
 )
 def command(
     results_dir: Path,
@@ -53,9 +53,13 @@ def command(
     else:
         click.echo(f"no finished runs in {results_dir}; try: harness run --suite synth --model mock:gold", err=True)
     if html is not None:
-        from harness.report.html import write_page
+        from harness.files import write_output
+        from harness.report.page.document import Own, PageSpec, report
+        from harness.run.folder import stored_folders
 
-        write_page(html, "Leaderboard", tables, notes)
+        shown = (standing.result for group in groups for standing in group.standings)
+        spec = PageSpec("Leaderboard", baseline=baseline)
+        write_output(html, report(stored_folders(results_dir, shown), spec, Own(tables, notes)))
     for note in notes:
         click.echo(clean(note, 1000), err=True)
     if unfinished:

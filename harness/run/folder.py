@@ -255,6 +255,12 @@ def list_runs(results_dir: Path) -> list[RunFolder]:
     return [RunFolder(path) for path in paths]
 
 
+def stored_folders(results_dir: Path, results: Iterable[RunResult]) -> list[RunFolder]:
+    """The folders of these results, each once; those that lie elsewhere are left out."""
+    names = dict.fromkeys(result.run_id for result in results if "/" not in result.run_id)
+    return [folder for folder in (RunFolder.of(results_dir, name) for name in names) if folder.has(RESULT)]
+
+
 def find_run(results_dir: Path, name: str) -> RunFolder:
     """The run that `name` means: a path, a run id, a unique beginning of one, a model with one run, or part of an id.
 

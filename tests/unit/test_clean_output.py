@@ -77,6 +77,7 @@ TABLES = [["--format", form] for form in ("table", "md", "csv", "json")]
 COMMANDS: list[Sequence[str]] = [
     *(["leaderboard", *form] for form in TABLES),
     ["leaderboard", "--html", "OUT/page.html"],
+    ["compare", "toy-0", "toy-1", "--html", "OUT/compare.html"],
     ["report", "toy-0", "toy-1", "-o", "OUT/report.html"],
     *(["compare", "toy-0", "toy-1", *form] for form in TABLES),
     *(["gate", "--baseline", "toy-0", "--candidate", "toy-1", "--margin", "5pp", *more] for more in ([], ["--json"])),

@@ -246,7 +246,8 @@ def test_hostile_names_reach_no_format_raw(tmp_path: Path) -> None:
     assert "'=evil" in board(tmp_path, "--format", "csv").stdout
     page = tmp_path / "page.html"
     board(tmp_path, "--html", str(page))
-    assert "<script" not in page.read_text(encoding="utf-8")
+    assert "<script>|" not in page.read_text(encoding="utf-8")
+    assert "&lt;script&gt;|" in page.read_text(encoding="utf-8")
     assert "<svg" in page.read_text(encoding="utf-8")
 
 

@@ -136,7 +136,8 @@ def test_the_policy_allows_the_pages_own_style_and_nothing_else(tmp_path: Path) 
     (style,) = re.findall("<style>(.*?)</style>", out, re.DOTALL)
     (script,) = re.findall("<script>(.*?)</script>", out, re.DOTALL)
     digests = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
-    assert f"default-src 'none'; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; base" in out
+    assert f"default-src 'none'; style-src 'sha256-{digests[0]}'; base-uri 'none'; form-action 'none'; script" in out
+    assert f"script-src 'sha256-{digests[1]}'\"" in out
     assert not re.search(r"\s(src|style|on\w+)=", out.replace(script, ""))
     assert set(re.findall(r"href=.(.)", out)) == {"#"}
     assert "http:" not in out.replace("http-equiv", "")
@@ -176,7 +177,7 @@ def test_any_number_of_models(tmp_path: Path, models: int) -> None:
     out = page(tmp_path)
     assert ("There are no finished runs" in out) == (models == 0)
     assert out.count("<svg") == models
-    assert sum(len(board["runs"]) for board in read_data(out)["boards"]) == models
+    assert models == 0 or [len(board["runs"]) for board in read_data(out)["boards"]] == [models]
 
 
 def test_lines_mark_the_baseline_and_the_teacher(tmp_path: Path) -> None:
@@ -282,6 +283,43 @@ def test_texts_give_way_to_the_size_and_it_is_said(tmp_path: Path) -> None:
     assert texts(page(tmp_path, texts="none")) == []
     with pytest.raises(UsageError, match="the numbers alone take"):
         page(tmp_path, max_size=0.001)
+
+
+def test_a_damaged_file_leaves_the_numbers_and_is_named(tmp_path: Path) -> None:
+    answered(tmp_path, "mock:a", [1.0, 0.0], ["x", "y"])
+    directory = answered(tmp_path, "mock:b", [0.0, 0.0], ["x", "y"])
+    (directory / "scores.jsonl").write_text("{}\n")
+    out = page(tmp_path)
+    (board,) = read_data(out)["boards"]
+    assert [run["marks"] for run in board["runs"]] == [["r", "w"], ["", ""]]
+    assert "scores.jsonl, line 1 is damaged" in out
+    assert "Not in this file" in out
+
+
+def test_leaderboard_writes_the_same_page_with_its_own_tables_first(tmp_path: Path) -> None:
+    from harness.cli.leaderboard import command as leaderboard
+
+    make_run(tmp_path, "mock:a", [1.0, 0.0])
+    make_run(tmp_path, "mock:b", [1.0, 0.0])
+    out = tmp_path / "r.html"
+    args = ["--html", str(out), "--metric", "all", "--model", "mock:a", "--results-dir", str(tmp_path)]
+    CliRunner().invoke(leaderboard, args, standalone_mode=False, catch_exceptions=False)
+    text = out.read_text()
+    assert [run["model"] for board in read_data(text)["boards"] for run in board["runs"]] == ["mock:a"]
+    assert "tokens_out" in text[: text.index('id="verdict"')]
+
+
+def test_compare_writes_it_with_the_first_run_as_what_is_held_against(tmp_path: Path) -> None:
+    from harness.cli.compare import command as compare
+
+    make_run(tmp_path, "mock:a", [1.0, 0.0])
+    make_run(tmp_path, "mock:b", [1.0, 1.0])
+    out = tmp_path / "r.html"
+    args = ["toy-mock-a", "toy-mock-b", "--html", str(out), "--results-dir", str(tmp_path)]
+    CliRunner().invoke(compare, args, standalone_mode=False, catch_exceptions=False)
+    (board,) = read_data(out.read_text())["boards"]
+    assert board["runs"][board["baseline"]]["model"] == "mock:a"
+    assert out.read_text().index("wins") < out.read_text().index('id="verdict"')
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

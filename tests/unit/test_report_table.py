@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.plain import clean
 from harness.report import text
-from harness.report.html import page
+from harness.report.page.document import Own, PageSpec, report
 from harness.report.table import Column, Table, render, to_csv
 
 EVIL = "=cmd()|'\x1b[31mred\x1b[0m' <script>alert(1)</script> [link](http://x) | \u202etxt\n**b**"
@@ -89,14 +89,14 @@ def test_long_cells_are_not_folded_in_a_pipe() -> None:
 
 
 def test_html_is_self_contained_and_escaped() -> None:
-    out = page("T <b>", [table(EVIL)], ["n & m"])
+    out = report([], PageSpec("T <b>"), Own([table(EVIL)], ["n & m"]))
     assert "<script" not in out
     assert "&lt;script&gt;" in out
     assert "n &amp; m" in out
     assert "src=" not in out
     assert "href=" not in out
     assert out.count("<svg") == 1
-    assert "Nothing to show" in page("T", [])
+    assert "Nothing to show" in report([], PageSpec("T"), Own())
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from harness.report.page.gather import Gathered, gather
 from harness.report.page.tables import notes_list, safe, section
 from harness.report.page.texts import Packed, Texts, pack_texts
 from harness.report.page.verdict import verdict
+from harness.report.table import Table
 from harness.run.folder import RunFolder
 
 _MB = 1_000_000
@@ -37,48 +38,74 @@ class PageSpec:
     data_dir: Path | None = None
 
 
-def report(folders: Sequence[RunFolder], asked: PageSpec) -> str:
-    """The page of these runs as text; raises `UsageError` where the numbers alone are larger than is allowed."""
-    found = gather(folders, asked.data_dir, asked.baseline)
-    views = _views(found, asked)
-    numbers = packed(PageData(asked.title, tuple(one.board for one in found), ()))
-    bare = len(_document(asked.title, views, numbers, Packed(b"", ()))) + _SPARE
-    room = int((asked.max_size * _MB - bare) * 3 / 4)
+@dataclass(frozen=True)
+class Own:
+    """What a command has to show itself; it stands first, in place of the leaderboard."""
+
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    figures: Sequence[str] = ()
+    """HTML already."""
+    verdicts: bool = True
+    """False where its tables decide by more than single runs."""
+
+
+def report(folders: Sequence[RunFolder], spec: PageSpec, own: Own | None = None) -> str:
+    """The page of these runs as text; raises `UsageError` where the numbers alone are larger than is allowed.
+
+    Without runs it is what the command shows itself, and no script.
+    """
+    found = gather(folders, spec.data_dir, spec.baseline)
+    views = _views(found, spec, own)
+    boards = tuple(one.board for one in found)
+    if not found:
+        return _document(spec.title, views, b"", Packed(b"", ()))
+    damaged = tuple(why for one in found for why in one.damaged)
+    bare = len(_document(spec.title, views, packed(PageData(spec.title, boards, damaged)), Packed(b"", damaged)))
+    room = int((spec.max_size * _MB - bare - _SPARE) * 3 / 4)
     if room < 0:
         raise UsageError(
-            f"the numbers alone take {bare / _MB:.1f} MB, more than --max-size {asked.max_size:g}: name fewer runs, or "
+            f"the numbers alone take {bare / _MB:.1f} MB, more than --max-size {spec.max_size:g}: name fewer runs, or "
             "allow more"
         )
-    texts = pack_texts(found, asked.texts, room)
-    numbers = packed(PageData(asked.title, tuple(one.board for one in found), texts.left_out))
-    return _document(asked.title, views, numbers, texts)
+    texts = pack_texts(found, spec.texts, room)
+    texts = Packed(texts.content, (*dict.fromkeys([*damaged, *texts.left_out]),))
+    return _document(spec.title, views, packed(PageData(spec.title, boards, texts.left_out)), texts)
 
 
-def _views(found: Sequence[Gathered], asked: PageSpec) -> str:
-    """What is read without a script: verdicts, matrix, leaderboards."""
+def _views(found: Sequence[Gathered], spec: PageSpec, own: Own | None) -> str:
+    """What is read without a script: verdicts, matrix, leaderboards, or first what the command shows itself."""
+    if own is not None:
+        parts = [notes_list(own.notes), *map(section, own.tables), *own.figures]
+        first = "".join(parts) or "<p>Nothing to show.</p>"
+        rest = _verdicts(found) if found and own.verdicts else ""
+        return f'<section id="board">{first}</section>{rest}'
     if not found:
         return '<section id="verdict"><h2>Verdict</h2><p>There are no finished runs to report on.</p></section>'
+    groups = [one.group for one in found]
+    parts = [_verdicts(found), '<section id="board"><h2>Leaderboard</h2>']
+    for group, table in zip(groups, wide_tables(groups), strict=True):
+        lines = {
+            f"{name}: {model}": s.estimate.value
+            for name, model in (("baseline", spec.baseline), ("teacher", spec.teacher))
+            for s in group.standings
+            if model is not None and s.result.model == model
+        }
+        parts.append(section(table, lines))
+    return "".join([*parts, "</section>"])
+
+
+def _verdicts(found: Sequence[Gathered]) -> str:
     groups = [one.group for one in found]
     parts = ['<section id="verdict"><h2>Verdict</h2>']
     for said in map(verdict, groups):
         parts.append(f'<article><h3>{safe(said.suite)}</h3><p class="said">{safe(said.sentence)}</p>')
         parts.append(f"{notes_list(said.doubts)}</article>")
     parts.append(f"{notes_list(split_notes(groups))}</section>")
-    results = [one.result for group in groups for one in group.standings]
     if len(groups) > 1:
-        parts.append(
-            f'<section id="matrix"><h2>Models and suites</h2>{section(matrix(results), notes=False)}</section>'
-        )
-    parts.append('<section id="board"><h2>Leaderboard</h2>')
-    for group, table in zip(groups, wide_tables(groups), strict=True):
-        lines = {
-            f"{name}: {model}": s.estimate.value
-            for name, model in (("baseline", asked.baseline), ("teacher", asked.teacher))
-            for s in group.standings
-            if model is not None and s.result.model == model
-        }
-        parts.append(section(table, lines))
-    return "".join([*parts, "</section>"])
+        table = matrix([one.result for group in groups for one in group.standings])
+        parts.append(f'<section id="matrix"><h2>Models and suites</h2>{section(table, notes=False)}</section>')
+    return "".join(parts)
 
 
 def asset(name: str) -> str:
@@ -106,21 +133,22 @@ _LINKS = {"verdict": "Verdict", "matrix": "Suites", "board": "Leaderboard", "pai
 
 
 def _document(title: str, views: str, numbers: bytes, texts: Packed) -> str:
-    style = asset("page.css")
-    script = '(() => {\n"use strict";\n' + "".join(map(asset, SCRIPTS)) + "})();\n"
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
-        "form-action 'none'"
-    )
+    style, script = asset("page.css"), ""
+    policy = f"default-src 'none'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
     left_out = f'<section id="left-out"><h2>Not in this file</h2>{notes_list(texts.left_out)}</section>'
-    body = f"{views}{_EXPLORER}{left_out if texts.left_out else ''}"
-    links = " · ".join(f'<a href="#{name}">{text}</a>' for name, text in _LINKS.items() if f'id="{name}"' in body)
+    body, nav, data = views, "", ""
+    if numbers:
+        script = '(() => {\n"use strict";\n' + "".join(map(asset, SCRIPTS)) + "})();\n"
+        policy += f"; script-src '{_hash(script)}'"
+        body = f"{views}{_EXPLORER}{left_out if texts.left_out else ''}"
+        links = (f'<a href="#{name}">{text}</a>' for name, text in _LINKS.items() if f'id="{name}"' in body)
+        nav = f"<nav>{' · '.join(links)}</nav>"
+        # The script draws the numbers while the browser still reads the texts.
+        data = f"{block('data', numbers)}\n<script>{script}</script>\n{block('texts', texts.content)}\n"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{safe(title)}</title><style>{style}</style></head>"
-        f"<body><header><h1>{safe(title)}</h1><nav>{links}</nav></header><main>{body}</main>\n"
-        # The script draws the numbers while the browser still reads the texts.
-        f"{block('data', numbers)}\n<script>{script}</script>\n{block('texts', texts.content)}\n</body></html>\n"
+        f"<body><header><h1>{safe(title)}</h1>{nav}</header><main>{body}</main>\n{data}</body></html>\n"
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DataError, UnknownName
+from harness.errors import DataError, StoreError, UnknownName
 from harness.leaderboard import Group, Standing, build
 from harness.power import ASSUMED, ASSUMED_ELSEWHERE, mde, measured
 from harness.report.page.data import MARKS, PageBoard, PageRun, PageTest
@@ -31,6 +32,8 @@ class Gathered:
     """In the order of the board's runs."""
     asked: Mapping[str, Problem]
     """The problems at hand, by id."""
+    damaged: tuple[str, ...] = ()
+    """Files that could not be read, and why."""
 
 
 def gather(folders: Sequence[RunFolder], data_dir: Path | None, baseline: str | None = None) -> list[Gathered]:
@@ -52,6 +55,7 @@ def _board(group: Group, folders: Sequence[RunFolder], data_dir: Path | None, ba
     scale, unit = metric.shown(first.estimate.value)
     problems = tuple(sorted({problem for result in results for problem in result.items}))
     asked = _asked(results[0], folders, data_dir)
+    damaged: list[str] = []
     base = next((place for place, result in enumerate(results) if result.model == baseline), None)
     board = PageBoard(
         title=group.key.describe(),
@@ -62,28 +66,41 @@ def _board(group: Group, folders: Sequence[RunFolder], data_dir: Path | None, ba
         lower_is_better=metric.lower_is_better,
         problems=problems,
         tags=tuple(_tags(asked[problem].meta) if problem in asked else "" for problem in problems),
-        runs=tuple(_run(s, folder, problems) for s, folder in zip(group.standings, folders, strict=True)),
+        runs=tuple(_run(s, folder, problems, damaged) for s, folder in zip(group.standings, folders, strict=True)),
         tests=tuple(_tests(group)),
         baseline=base,
     )
-    return Gathered(group, board, tuple(folders), asked)
+    return Gathered(group, board, tuple(folders), asked, tuple(damaged))
 
 
 def _asked(result: RunResult, folders: Sequence[RunFolder], data_dir: Path | None) -> dict[str, Problem]:
     """What was asked: of an import what it kept, else the suite's problems where its data are at hand."""
     if result.imported_from is None:
         return {one.id: one for one in problems_at_hand(result.suite, result.seed, result.limit, data_dir)}
-    return {one.id: one for folder in reversed(folders) for one in folder.problems}
+    asked: dict[str, Problem] = {}
+    for folder in reversed(folders):
+        with suppress(StoreError):  # a page does not need the questions
+            asked |= {one.id: one for one in folder.problems}
+    return asked
 
 
 def _tags(meta: Mapping[str, Json]) -> str:
     return ", ".join(f"{name} {meta[name]}" for name in _TAGS if isinstance(meta.get(name), str | int))
 
 
-def _run(standing: Standing, folder: RunFolder, problems: Sequence[str]) -> PageRun:
+def stored(folder: RunFolder, damaged: list[str]) -> Sequence[Graded]:
+    """Its graded samples; of a damaged file none, and why in the list: the numbers stand without them."""
+    try:
+        return folder.graded if folder.has(SCORES) else ()
+    except StoreError as error:
+        damaged.append(str(error))
+        return ()
+
+
+def _run(standing: Standing, folder: RunFolder, problems: Sequence[str], damaged: list[str]) -> PageRun:
     result, estimate = standing.result, standing.estimate
     by_problem: dict[str, list[Graded]] = {}
-    for row in folder.graded if folder.has(SCORES) else ():
+    for row in stored(folder, damaged):
         by_problem.setdefault(row.problem_id, []).append(row)
     items = [result.items.get(problem) for problem in problems]
     return PageRun(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.errors import StoreError
 from harness.interop.common import CONFIDENTIAL
 from harness.plain import UNSEEN, plural
 from harness.reasoning import with_answer
@@ -46,8 +47,9 @@ def pack_texts(found: Sequence[Gathered], which: Texts, budget: int) -> Packed:
         return Packed(b"", (*left_out, "all questions and answers (--texts none)"))
     compressor = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
     content, kept = b"", 0
+    damaged: list[str] = []
     for some in _rounds(found, wanted):
-        for line in _lines(found, some):
+        for line in _lines(found, some, damaged):
             before = compressor.copy()
             piece = compressor.compress(line) + compressor.flush(zlib.Z_SYNC_FLUSH)
             if len(content) + len(piece) + _SHORT > budget:
@@ -61,7 +63,7 @@ def pack_texts(found: Sequence[Gathered], which: Texts, budget: int) -> Packed:
         why = "--texts flips" if which == "flips" and kept == len(wanted) else "--max-size"
         first = "those on which runs differ came first"
         left_out.append(f"questions and answers of {plural(total - kept, 'problem')} of {total:,} ({why}; {first})")
-    return Packed(content + compressor.flush(), tuple(left_out))
+    return Packed(content + compressor.flush(), (*left_out, *dict.fromkeys(damaged)))
 
 
 def _secret(one: Gathered) -> bool:
@@ -103,15 +105,18 @@ def _rounds(found: Sequence[Gathered], wanted: Sequence[tuple[int, int]]) -> Ite
         yield some
 
 
-def _lines(found: Sequence[Gathered], wanted: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-    """A line for each of these problems, in this order."""
+def _lines(found: Sequence[Gathered], wanted: Sequence[tuple[int, int]], damaged: list[str]) -> Iterator[bytes]:
+    """A line for each of these problems, in this order; what could not be read is noted."""
     answers: dict[tuple[int, int], dict[str, list[Json]]] = {}
     for place in dict.fromkeys(place for place, _ in wanted):
         one = found[place]
         names = {one.board.problems[problem]: problem for at, problem in wanted if at == place}
         for run, folder in enumerate(one.folders):
-            for name, row in _answers(folder, names):
-                answers.setdefault((place, names[name]), {}).setdefault(str(run), []).append(row)
+            try:
+                for name, row in _answers(folder, names):
+                    answers.setdefault((place, names[name]), {}).setdefault(str(run), []).append(row)
+            except StoreError as error:
+                damaged.append(str(error))
     for place, problem in wanted:
         one = found[place]
         asked = one.asked.get(one.board.problems[problem])
