@@ -15,6 +15,7 @@ note                      meaning
 "decided_before_reason"   the decision stands before its reason, so the reason did not lead to it
 "wrong_total"             points that the judge added up itself are not what its levels are worth
 "invented_quote"          evidence that does not stand in the text under judgment
+"self_contradiction"      the reason asserts another decision than the verdict (`judges.replies.contradiction`)
 "no_logprobs"             a one-label reply without the log-probabilities of its labels: the value is all or nothing
 ========================  ============================================================================================
 
@@ -29,12 +30,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, assert_never
 
 from harness.answers import JsonObject
 from harness.hashing import canonical_json
 from harness.types import Completion, Json
+from judges.replies import contradiction
+from judges.replies.contradiction import contradicts
 from judges.replies.evidence import invented
 from judges.replies.jsonfind import FoundObject, find_objects, storable
 from judges.replies.labels import match_label, match_token, verdict_line
@@ -74,18 +77,25 @@ def parse_reply(rubric: Rubric, completion: Completion, *, judged_text: str) -> 
     if rubric.reply == "token":
         return _token(rubric, completion, text)
     if rubric.reply == "line":
-        return _line(rubric, text)
+        return _noted(rubric, _line(rubric, text))
     notes = _Notes()
     reply = _deciding_object(text, _DECIDES[rubric.kind], judged_text, notes)
     match rubric.kind:
         case "points":
-            return _points(rubric, reply, judged_text, notes)
+            return _noted(rubric, _points(rubric, reply, judged_text, notes))
         case "rating":
-            return _rating(rubric, reply, notes)
+            return _noted(rubric, _rating(rubric, reply, notes))
         case "pairwise" | "label":
-            return _choice(rubric, reply, notes)
+            return _noted(rubric, _choice(rubric, reply, notes))
         case _:
             assert_never(rubric.kind)
+
+
+def _noted(rubric: Rubric, verdict: Verdict) -> Verdict:
+    """The verdict, with a note if its reason says otherwise."""
+    if not contradicts(rubric, verdict):
+        return verdict
+    return replace(verdict, notes=(*verdict.notes, contradiction.NOTE))
 
 
 @dataclass
