@@ -207,14 +207,15 @@ def truncate(path: Path, size: int) -> None:
         os.close(descriptor)
 
 
-def open_lock(path: Path, *, wait: bool = False) -> IO[bytes]:
+def open_lock(path: Path, *, wait: bool = False, shared: bool = False) -> IO[bytes]:
     """A lock file, made if it is not there and never written to; the lock lasts until it is closed.
 
-    Raises `BlockingIOError` if another process holds it and `wait` is false, `OSError` for anything else.
+    `shared`: with others who share it, and with nobody who wants it alone. Raises `BlockingIOError` if another process
+    holds it and `wait` is false, `OSError` for anything else.
     """
     stream = os.fdopen(_open(path, os.O_RDWR | os.O_CREAT), "rb")
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BaseException:
         stream.close()
         raise

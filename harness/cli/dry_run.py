@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -23,14 +24,15 @@ from harness.run.plan import (
     refuse_unfit_suites,
 )
 from harness.run.sent import sent_sampling
+from harness.run.shards import Shard
 from harness.run.turns import count_stored, count_turns
 from harness.systems.base import calls_of, unplanned_of
 from harness.types import Json, Model
 
 
-def show_plan(config: RunConfig, form: Format) -> None:
+def show_plan(config: RunConfig, form: Format, shard: Shard | None = None) -> None:
     """Print the plan of a config: requests to make, expected tokens, cost and time, and the first prompt."""
-    plans = plan_suites(config)
+    plans = [replace(plan, shard=shard) for plan in plan_suites(config)]
     refuse_temperatures(plans, config)
     rows: list[dict[str, Json]] = []
     prompt: list[dict[str, Json]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -11,6 +11,20 @@ from click.core import ParameterSource
 from harness.cli import options
 from harness.cli.sections import Sections
 from harness.report.table import Format
+
+if TYPE_CHECKING:
+    from harness.run.pipeline import Outcome
+    from harness.run.shards import Shard
+
+
+def _shard(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Shard | None:
+    """I/N as a shard."""
+    from harness.run.shards import parse_shard
+
+    try:
+        return None if text is None else parse_shard(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}", ctx, parameter) from None
 
 
 @click.command("run", cls=Sections)
@@ -47,6 +61,12 @@ from harness.report.table import Format
     help="Folder that holds runs/. [default: results]",
 )
 @click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Only generate, and only the I-th of N parts; the same command without --shard merges all and scores.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Show the plan, the first prompt and the expected cost; generate nothing."
 )
 @click.option("--details", is_flag=True, help="Of several runs all metrics, a row each, in place of models by suites.")
@@ -56,6 +76,7 @@ def command(
     config_file: Path | None,
     assignments: tuple[str, ...],
     data_dir: Path | None,
+    shard: Shard | None,
     dry_run: bool,
     details: bool,
     quiet: bool,
@@ -89,7 +110,7 @@ def command(
     if dry_run:
         from harness.cli.dry_run import show_plan
 
-        show_plan(config, form)
+        show_plan(config, form, shard)
         return
 
     from harness.cli.progress import JudgeProgress, RunProgress
@@ -97,9 +118,11 @@ def command(
     from harness.report.matrix import next_steps
     from harness.run.pipeline import check_failures, run
 
-    outcome = run(config, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet))
+    outcome = run(config, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet), shard)
     try:
-        if outcome.results or form == "json":
+        if shard is not None:
+            _show_parts(outcome, form, quiet=quiet)
+        elif outcome.results or form == "json":
             judged = any(result.judge is not None for result in outcome.results)
             results_dir = Path(config.results_dir)
             if judged:
@@ -111,3 +134,11 @@ def command(
                 click.echo("\n".join(next_steps(outcome.results, results_dir)), err=True)
     finally:  # whether anybody reads the table or not
         check_failures(outcome, config.max_failures)
+
+
+def _show_parts(outcome: Outcome, form: Format, *, quiet: bool) -> None:
+    from harness.report.shards import parts_next, parts_table
+
+    options.emit([parts_table(outcome.parts)], form)
+    if outcome.parts and form == "table" and not quiet:
+        click.echo(parts_next(outcome.parts), err=True)

@@ -4,6 +4,7 @@ A run directory `<results>/runs/<run_id>/` holds
 
     spec.json        what was asked (written first)
     records.jsonl    completions, appended as they finish; compacted to records.parquet when the run is complete
+    records.2of4.jsonl  of a run in shards: those of the second of four, until somebody merges (`harness.run.shards`)
     scores.jsonl     one `Graded` per line, no texts; rewritten by scoring
     verdicts.jsonl   of a judged run: every judgment with the judge's own words
     problems.jsonl   of an imported run: what the other tool asked
@@ -26,6 +27,7 @@ from harness.errors import SeveralRuns, StoreError, UsageError
 from harness.files import iter_lines, open_binary, parse_json, read_json
 from harness.run.result import SCHEMA, RunResult, result_from_json
 from harness.run.rows import graded_from_json, judgment_from_json, problem_from_json, record_from_json
+from harness.run.shards import shards_with
 from harness.run.spec import RunSpec, spec_from_json
 from harness.types import Graded, Problem, Record
 
@@ -167,8 +169,9 @@ class RunFolder:
         A torn last line, which a kill can leave, is no damage: it is left out.
         """
         yield from read_compacted(self.path)
-        for record, _ in read_lines(self.path):
-            yield record
+        for file in (RECORDS, *(shard.own(RECORDS) for shard in shards_with(self.path, RECORDS))):
+            for record, _ in read_lines(self.path, file):
+                yield record
 
     @property
     def latest(self) -> dict[Key, Record]:
@@ -208,9 +211,12 @@ def read_compacted(directory: Path) -> Iterator[Record]:
         raise StoreError(f"{path} cannot be read ({error}): {_RESTORE}") from error
 
 
-def read_lines(directory: Path) -> Iterator[tuple[Record, int]]:
-    """The records of records.jsonl with the byte offset after each line; stops before a torn last line only."""
-    path = directory / RECORDS
+def read_lines(directory: Path, file: str = RECORDS) -> Iterator[tuple[Record, int]]:
+    """The records of records.jsonl, or a shard's, with the byte offset after each line; stops only before a torn one.
+
+    Torn is the last line at most.
+    """
+    path = directory / file
     if not os.path.lexists(path):
         return
     offset = number = 0

@@ -18,6 +18,7 @@ from harness.models.under_way import beating
 from harness.run.plan import PlannedRun
 from harness.run.rows import as_stored
 from harness.run.score import Scorer
+from harness.run.shards import read_notes
 from harness.run.spec import make_request, prompt_hash
 from harness.run.store import RunStore
 from harness.run.turns import NOT_ASKED, by_key, count_turns, follow_up, later_turns, walk
@@ -40,6 +41,10 @@ class OpenJob:
     """Completions that were missing when the job was opened, later turns included."""
     made: int = 0
     """Completions stored since then."""
+    failed: int = 0
+    """Those of them that are none."""
+    why: str = ""
+    """Why the first of them failed."""
 
     async def converse(self, model: Model, problem: Problem, attempt: int, progress: Progress[Completion]) -> None:
         """Make a completion, and those of the turns that follow from it; each is stored before it is graded."""
@@ -67,22 +72,29 @@ class OpenJob:
         record = Record(problem.id, attempt, seed, made_from, completion)
         self.store.append(record)
         self.made += 1
+        if completion.finish == "error":
+            self.failed += 1
+            self.why = self.why or completion.error or ""
         if completion.error is not None:
             self.store.log(f"{problem.id} attempt {attempt}: {completion.error}")
         return record
 
 
 def open_jobs(jobs: Sequence[PlannedRun], pool: GradingPool, stack: ExitStack) -> list[OpenJob]:
-    """Lock and read every run directory, grade what is stored, list what is missing.
+    """Lock and read every run directory, merge its shards, grade what is stored, list what is missing.
 
-    Raises `StoreError` before anything is generated.
+    A shard grades nothing that was stored: there is no score before all are merged. Raises `StoreError` before anything
+    is generated.
     """
     opened: list[OpenJob] = []
     for job in jobs:
-        store = stack.enter_context(RunStore(job.directory, job.spec))
+        store = stack.enter_context(RunStore(job.directory, job.spec, job.shard))
+        read_notes(job.directory)  # a damaged one is named before anything is spent
         scorer = Scorer(job, pool)
-        for record in store.current():
-            scorer.add_record(record)
+        if job.shard is None:
+            store.merge()
+            for record in store.current():
+                scorer.add_record(record)
         if job.suite.follow_up is not None:
             opened.append(_open_turns(job, store, scorer))
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -23,10 +23,12 @@ from harness.run.plan import PlannedRun, make_jobs, plan_suites, refuse_temperat
 from harness.run.replan import stored_job
 from harness.run.result import RunResult
 from harness.run.score import Scorer
+from harness.run.shards import Note, Shard, ShardResult, drop_notes, read_notes, with_shards, write_note
 from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.store import write_graded, write_result
 from harness.run.summarise import summarise
-from harness.types import Completion, Graded, Model
+from harness.run.turns import count_turns
+from harness.types import Completion, Graded, Json, Model
 
 if TYPE_CHECKING:
     from judges.types import Judgment
@@ -46,23 +48,26 @@ class Outcome:
     """Runs in which nothing could be scored, each with its first reason."""
     judged: bool = False
     """True if a judge was asked, or was to be."""
+    parts: tuple[ShardResult, ...] = ()
+    """Of a shard, in place of results: what it made of each run."""
 
 
 def run(
     config: RunConfig,
     progress: Callable[[], Progress[Completion]],
     judge_progress: Callable[[], Progress[Judgment]] | None = None,
+    shard: Shard | None = None,
 ) -> Outcome:
-    """Run a config to the end: generate, grade, and judge where a judge is named.
+    """Run a config to the end: generate, grade, and judge where a judge is named. A shard only generates its part.
 
     `progress` makes a progress display for a model's run, `judge_progress` one for judging. Raises what planning
     raises before anything is spent, and `Interrupted` on Ctrl-C or SIGTERM, once everything generated is on disk.
     """
     validate(config)
-    finished: list[RunResult | str] = []
+    finished: list[RunResult | ShardResult | str] = []
     try:
         with sigterm_interrupts():
-            plans = plan_suites(config)
+            plans = [replace(plan, shard=shard) for plan in plan_suites(config)]
             refuse_temperatures(plans, config)
             models = [load_model(spec, config.options_of(spec), config.results_dir) for spec in config.model]
             for model in models:
@@ -77,7 +82,7 @@ def run(
                 jobs = make_jobs(plans, model.name, model.describe(), config)
                 finished += _run_model(model, jobs, config, progress())
                 folders += [RunFolder(job.directory) for job in jobs]
-            if judged:
+            if judged and shard is None:
                 from harness.run.judged.ask import judge_case, prepare
 
                 assert judge_progress is not None
@@ -89,7 +94,8 @@ def run(
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise _interrupted(0) from None
     results = tuple(item for item in finished if isinstance(item, RunResult))
-    return Outcome(results, tuple(item for item in finished if isinstance(item, str)), judged)
+    failures = tuple(item for item in finished if isinstance(item, str))
+    return Outcome(results, failures, judged, tuple(item for item in finished if isinstance(item, ShardResult)))
 
 
 def _interrupted(unfinished: int) -> Interrupted:
@@ -101,7 +107,7 @@ def _interrupted(unfinished: int) -> Interrupted:
 
 def _run_model(
     model: Model, jobs: Sequence[PlannedRun], config: RunConfig, progress: Progress[Completion]
-) -> list[RunResult | str]:
+) -> list[RunResult | ShardResult | str]:
     """Only generation runs in the event loop: a signal during the long waits for graders must not wait for them too."""
     with (
         GradingPool(workers=config.grading_workers, timeout=config.grading_timeout) as pool,
@@ -109,13 +115,13 @@ def _run_model(
     ):
         opened = open_jobs(jobs, pool, stack)
         started = time.monotonic()
-        finished: dict[int, RunResult | str | None] = {}
+        finished: dict[int, RunResult | ShardResult | str | None] = {}
 
         def complete(job: OpenJob) -> None:
             # Suites share the engine, so each is charged its share of the wall time so far.
             made = sum(other.made for other in opened)
             seconds = (time.monotonic() - started) * job.made / made if made else 0.0
-            finished[id(job)] = _finish(job, model, seconds)
+            finished[id(job)] = (_finish if job.job.shard is None else _end_part)(job, model, seconds)
 
         asyncio.run(_generate(model, opened, progress, complete))
         for job in opened:  # outside the event loop: a signal during the waits for graders stops at once
@@ -149,20 +155,24 @@ def _finish(opened: OpenJob, model: Model, seconds: float) -> RunResult | str | 
     if job.suite.judging:
         if opened.store.complete():
             opened.store.compact()
+            drop_notes(directory)
         return None
     graded = opened.scorer.finish()
     if (why := _unscored(graded)) is not None:
         return f"{job.suite.name} by {job.spec.model}: {why}"
     old = _readable(lambda: RunFolder(directory).result)
-    environment = model.environment() if opened.missing or old is None else old.environment
+    left = read_notes(directory)
+    environment, moved = _environment(opened, model, old, left)
     past = old.totals.get("seconds") if old is not None else None
     total_seconds = seconds + (past if isinstance(past, int | float) else 0.0)
+    total_seconds += sum(note.seconds for note in left.values())
     # What an earlier call reported stays, even if this one asked for less: the samples behind it are still there.
     job = replace(job, metrics=(*job.metrics, *_reported(old)))
-    notes = opened.scorer.unread.notes()
+    notes = [*opened.scorer.unread.notes(), *moved]
     result = summarise(job, graded, environment, total_seconds, notes)
     write_graded(directory, graded)
     write_result(directory, result)
+    drop_notes(directory)
     if not any(row.score.status == "error" for row in graded):
         opened.store.compact()
     return result
@@ -174,6 +184,45 @@ def _unscored(graded: Sequence[Graded]) -> str | None:
         return None
     why = next((row.score.why for row in graded), "nothing was generated")
     return f"none of {len(graded)} samples has a score: {why}"
+
+
+def _environment(
+    opened: OpenJob, model: Model, old: RunResult | None, left: Mapping[Shard, Note]
+) -> tuple[dict[str, Json], list[str]]:
+    """Where the latest completions were made, with a warning where shards made them in different ones."""
+    if opened.missing or (old is None and not left):
+        here: Mapping[str, Json] = model.environment()
+    elif left:
+        here = next(iter(left.values())).environment
+    else:
+        assert old is not None
+        return dict(old.environment), []
+    return with_shards(here, left)
+
+
+def _end_part(opened: OpenJob, model: Model, seconds: float) -> ShardResult:
+    """Leave the note of a shard that has ended, for whoever merges."""
+    job, directory, shard = opened.job, opened.job.directory, opened.job.shard
+    assert shard is not None
+    notes = read_notes(directory)
+    old = notes.get(shard)
+    environment = model.environment() if opened.missing or old is None else old.environment
+    spent = seconds + (old.seconds if old is not None else 0.0)
+    asked, n = count_turns(job), job.spec.sampling.n
+    note = Note(n, asked, opened.failed, round(spent, 3), environment)
+    write_note(directory, shard, note)
+    ended = [one for one, left in {**notes, shard: note}.items() if one.count == shard.count and left.n == n]
+    return ShardResult(
+        suite=job.suite.name,
+        model=job.spec.model,
+        run_id=job.spec.run_id,
+        shard=shard,
+        asked=asked,
+        made=opened.made,
+        failed=opened.failed,
+        ended=tuple(sorted(ended)),
+        why=opened.why,
+    )
 
 
 def rescore(folder: RunFolder, config: RunConfig) -> tuple[list[Graded], list[Graded], RunResult]:
@@ -268,6 +317,12 @@ _NO_ROOM = (
 def check_failures(outcome: Outcome, allowed: float) -> None:
     """Raise `TooManyFailures` if a run failed whole, or its share of unscored and failed samples is above `allowed`."""
     reasons = list(outcome.failures)
+    for part in outcome.parts:
+        if part.failed > allowed * part.asked:
+            reasons.append(
+                f"{part.suite} by {part.model}, shard {part.shard}: {part.failed} of {part.asked} requests failed "
+                f"(allowed: {allowed:.1%}): {part.why}"
+            )
     for result in outcome.results:
         counts = result.estimates[result.headline].counts
         missing, total = counts["unscored"] + counts["error"], sum(counts.values())

@@ -17,6 +17,7 @@ from harness.run.folder import RunFolder, list_runs
 from harness.run.presets import SamplingPreset
 from harness.run.result import RunResult
 from harness.run.sent import changed_by_options
+from harness.run.shards import Shard
 from harness.run.spec import RunSpec, prompt_hash
 from harness.suites import load_problems, load_suite, parse_suite_arg
 from harness.types import Json, Model, Problem, Sampling, Suite
@@ -39,6 +40,8 @@ class PlannedRun:
     """Metrics asked for beside the suite's own."""
     directory: Path = Path()
     """Empty until a model is named."""
+    shard: Shard | None = None
+    """The part of its attempts that is asked here; None is all."""
 
     @cached_property
     def prompt_hashes(self) -> Mapping[str, str]:
@@ -46,10 +49,11 @@ class PlannedRun:
         return {problem.id: prompt_hash(problem.messages) for problem in self.problems}
 
     def attempts(self) -> Iterator[tuple[Problem, int]]:
-        """Every attempt that the spec asks for, attempt-major: a half-done run of few has whole attempts."""
-        for attempt in range(self.spec.sampling.n):
-            for problem in self.problems:
-                yield problem, attempt
+        """Every attempt that is asked here, attempt-major: a half-done run of few has whole attempts."""
+        places = ((problem, attempt) for attempt in range(self.spec.sampling.n) for problem in self.problems)
+        for ordinal, place in enumerate(places):
+            if self.shard is None or self.shard.has(ordinal):
+                yield place
 
 
 def plan_suites(config: RunConfig) -> list[PlannedRun]:

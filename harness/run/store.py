@@ -1,9 +1,10 @@
 """Writing a run directory: append-only completions, atomic everything else, nothing ever lost.
 
-`records.jsonl` is only ever appended to, by one process (a lock file says so). A `kill -9` can tear at most the last
-line; opening the run drops that line and its request is made again. Any other damage is named and refused: guessing
-about a researcher's data is worse than stopping. When a run is complete its records are compacted to
-`records.parquet`; both files are read (`harness.run.folder`), so raising n later simply starts a new `records.jsonl`.
+`records.jsonl` is only ever appended to, by one process (a lock file says so); a shard has a file and a lock of its own
+(`harness.run.shards`). A `kill -9` can tear at most the last line; opening the run drops that line and its request is
+made again. Any other damage is named and refused: guessing about a researcher's data is worse than stopping. When a run
+is complete its records are compacted to `records.parquet`; both files are read (`harness.run.folder`), so raising n
+later simply starts a new `records.jsonl`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from io import FileIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.clock import utc_now
 from harness.errors import PrerequisiteError, StoreError
@@ -26,7 +27,9 @@ from harness.files import (
     append_text,
     check_folder,
     open_append,
+    open_binary,
     open_lock,
+    read_bytes,
     remove_leftovers,
     replacing,
     truncate,
@@ -51,6 +54,7 @@ from harness.run.folder import (
 )
 from harness.run.result import RunResult, result_to_json
 from harness.run.rows import as_line, graded_to_json, problem_to_json, record_line, record_to_json
+from harness.run.shards import LOCK, Shard, shards_with
 from harness.run.spec import RunSpec
 from harness.types import Finish, Graded, Json, Problem, Record
 
@@ -116,14 +120,17 @@ class RunStore:
     records are damaged; `OSError` (for instance a full disk) on writing passes through after what was written is safe.
     """
 
-    def __init__(self, directory: Path, spec: RunSpec) -> None:
+    def __init__(self, directory: Path, spec: RunSpec, shard: Shard | None = None) -> None:
         self.directory = directory
         self.spec = spec
+        self.shard = shard
+        """Whose files are written; None is the run's own, which nobody else may be writing."""
+        self._records = RECORDS if shard is None else shard.own(RECORDS)
         self._index: dict[Key, _Place] = {}
         self._written = 0
         self._composed = False
         """Whether a system of models answered, whose records have one column more."""
-        self._lock: IO[bytes] | None = None
+        self._locks = ExitStack()
         self._stream: FileIO | None = None
         self._last_sync = 0.0
 
@@ -131,19 +138,31 @@ class RunStore:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             check_folder(self.directory)
-            self._lock = open_lock(self.directory / ".lock")
-        except BlockingIOError:
-            raise StoreError(f"{self.directory} is being written by another process: wait for it or stop it") from None
+            self._take(LOCK, str(self.directory))
+            if self.shard is not None:
+                self._take(self.shard.own(LOCK), f"shard {self.shard} of {self.directory}")
         except OSError as error:
+            self._locks.close()
             raise StoreError(
                 f"cannot write to {self.directory} ({error.strerror}): name another folder with --results-dir"
             ) from error
+        except BaseException:
+            self._locks.close()
+            raise
         try:
             self._open()
         except BaseException:
-            self._lock.close()
+            self._locks.close()
             raise
         return self
+
+    def _take(self, name: str, what: str) -> None:
+        """Take a lock: shards share the run's, and have their own alone."""
+        try:
+            shared = self.shard is not None and name == LOCK
+            self._locks.enter_context(open_lock(self.directory / name, shared=shared))
+        except BlockingIOError:
+            raise StoreError(f"{what} is being written by another process: wait for it or stop it") from None
 
     def _open(self) -> None:
         wanted = json.loads(redact(json.dumps(self.spec.to_json())))
@@ -152,16 +171,35 @@ class RunStore:
                 raise StoreError(f"{self.directory} belongs to another run; use another --results-dir")
         else:
             write_atomically(self.directory / SPEC, json.dumps(wanted, ensure_ascii=False, indent=1) + "\n")
-        remove_leftovers(self.directory / COMPACTED)
-        for record in read_compacted(self.directory):
+        if self.shard is None:
+            remove_leftovers(self.directory / COMPACTED)
+        else:
+            self._refuse_other_division(self.shard)
+        for record in self._before():
             self._add(record)
-        path, end = self.directory / RECORDS, 0
-        for record, offset in read_lines(self.directory):
+        path, end = self.directory / self._records, 0
+        for record, offset in read_lines(self.directory, self._records):
             self._add(record)
             end = offset
         if path.exists() and path.stat().st_size > end:
             truncate(path, end)
-            self.log(f"dropped a torn last line of {RECORDS}; its request is made again")
+            self.log(f"dropped a torn last line of {self._records}; its request is made again")
+
+    def _before(self) -> Iterator[Record]:
+        """What was stored before the file that is appended to. Other shards' records are nothing to this one."""
+        yield from read_compacted(self.directory)
+        if self.shard is not None:
+            for record, _ in read_lines(self.directory):
+                yield record
+
+    def _refuse_other_division(self, shard: Shard) -> None:
+        """In two divisions at once, two machines would make the same completion."""
+        other = next((one for one in shards_with(self.directory, RECORDS) if one.count != shard.count), None)
+        if other is not None:
+            raise StoreError(
+                f"{self.directory} is in {other.count} shards ({other.own(RECORDS)}), not {shard.count}: say "
+                f"--shard I/{other.count}, or run the command without --shard first, which merges them"
+            )
 
     def _add(self, record: Record) -> None:
         key = (record.problem_id, record.attempt)
@@ -179,17 +217,21 @@ class RunStore:
         return all(place.finish != "error" for place in self._index.values())
 
     def current(self) -> Iterator[Record]:
-        """Stream the stored records, each key once, as it counts now."""
+        """Stream the records stored here, each key once, as it counts now."""
         self.sync()
-        for ordinal, record in enumerate(RunFolder(self.directory).records):
+        appended = (record for record, _ in read_lines(self.directory, self._records))
+        for ordinal, record in enumerate(chain(self._before(), appended)):
             if self._index[record.problem_id, record.attempt].ordinal == ordinal:
                 yield record
 
     def append(self, record: Record) -> None:
         """Add one completion: safe from the death of this process at once, from a power cut within about a second."""
+        self._append(record, record_line(record))
+
+    def _append(self, record: Record, line: bytes) -> None:
         if self._stream is None:
-            self._stream = open_append(self.directory / RECORDS)
-        rest = memoryview(record_line(record))
+            self._stream = open_append(self.directory / self._records)
+        rest = memoryview(line)
         with self._writing():
             while rest:  # an unbuffered write may take only a part, as on a disk that is about to be full
                 rest = rest[self._stream.write(rest) :]
@@ -215,6 +257,47 @@ class RunStore:
                 f"cannot write to {self.directory} ({error.strerror}): everything up to the last second is safe; "
                 "free some space and run the same command again to resume"
             ) from error
+
+    def merge(self) -> int:
+        """Take over what shards left, and their logs, and delete their files; says how many shards there were.
+
+        Safe to kill at any point: a file goes only when all that counts of it is on disk here, and what is taken over
+        twice counts once.
+        """
+        shards = shards_with(self.directory, RECORDS)
+        for shard in shards:
+            self._take_over(self.directory / shard.own(RECORDS))
+        for shard in shards_with(self.directory, LOG):
+            path = self.directory / shard.own(LOG)
+            append_text(self.directory / LOG, read_bytes(path).decode("utf-8", "replace"))
+            path.unlink()
+        for shard in shards_with(self.directory, LOCK):  # nobody holds one while the run's own is held alone
+            (self.directory / shard.own(LOCK)).unlink()
+        if shards:
+            self.log(f"merged {len(shards)} shards: {', '.join(map(str, shards))}")
+        return len(shards)
+
+    def _take_over(self, path: Path) -> None:
+        """Append a shard's records as they stand, since writing them anew costs fifty times as much; then delete it."""
+        begin = 0
+        try:
+            lines = open_binary(path)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        with lines:
+            for record, end in read_lines(self.directory, path.name):
+                line, begin = lines.read(end - begin), end
+                if self._wanted(record):
+                    self._append(record, line)
+        self.sync()
+        path.unlink()
+
+    def _wanted(self, record: Record) -> bool:
+        """Whether a shard's record counts beside what is stored: a failed one is nothing where there is another."""
+        place = self._index.get((record.problem_id, record.attempt))
+        if place is None or place.prompt_hash != record.prompt_hash:
+            return True
+        return place.finish == "error" and record.completion.finish != "error"
 
     def compact(self) -> None:
         """Move all records into one Parquet file, then drop the lines. Safe to kill at any point."""
@@ -247,7 +330,8 @@ class RunStore:
 
     def log(self, line: str) -> None:
         """Append a redacted, time-stamped line to log.txt."""
-        append_text(self.directory / LOG, f"{utc_now()} {clean(line, 4000)}\n")
+        file = LOG if self.shard is None else self.shard.own(LOG)
+        append_text(self.directory / file, f"{utc_now()} {clean(line, 4000)}\n")
 
     def _close_stream(self) -> None:
         if self._stream is not None:
@@ -264,5 +348,4 @@ class RunStore:
                 raise
         finally:
             self._close_stream()
-            if self._lock is not None:
-                self._lock.close()
+            self._locks.close()

@@ -51,9 +51,9 @@ def later_turns(suite: Suite, problem: Problem) -> Iterator[Problem]:
 
 
 def count_turns(job: PlannedRun) -> int:
-    """Completions that the whole job is made of: problems, times turns, times attempts."""
-    turns = sum(1 + sum(1 for _ in later_turns(job.suite, problem)) for problem in job.problems)
-    return turns * job.spec.sampling.n
+    """Completions that the job asks for here: every turn of every attempt."""
+    turns = {problem.id: 1 + sum(1 for _ in later_turns(job.suite, problem)) for problem in job.problems}
+    return sum(turns[problem.id] for problem, _ in job.attempts())
 
 
 def count_stored(job: PlannedRun) -> int:
