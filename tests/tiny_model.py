@@ -19,6 +19,18 @@ CHAT = (
     "{{ m.role[0] }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}a:{% endif %}"
 )
 
+WORDS = tuple(
+    pair
+    for line in (
+        "h e, a n, e r, Ġ t, Ġt he, w er, s wer, t h, Ġ an, i n, T he, Ġ i, Ġi s, Ġ h, Ġ w, Ġan swer, th in",
+        "thin k, a s, Ġ s, Ġ 3, o n, Ġ m, Ġ d, a t, Ġh as, Ġ 2, a r, l l, Ġd o, Ġ e, r i, e s, A n, An swer",
+        "Ġw i, Ġwi th, Ġe q, Ġeq u, Ġequ at, Ġequat i, Ġequati on, Ġequation s, Ġthe n, Ġw ri, Ġwri t",
+        "Ġwrit e, Ġan d, Ġ n, Ġn u, Ġnu m, Ġnum b, Ġnumb er, Ġ 9",
+    )
+    for pair in line.split(", ")
+)
+"""Merges that halve the records of the embedded world, and what training on them takes."""
+
 
 def write_tokenizer(folder: Path, template: str | None = CHAT, merges: Sequence[str] = (), end: str = END) -> None:
     """A byte-level tokenizer of 259 tokens and one for each merge ("t h"): 256 bytes, end, pad, start, merged ones."""

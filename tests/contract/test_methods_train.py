@@ -16,7 +16,7 @@ from backends.base import TrainMethod, load_method
 from backends.config import Runtime, TrainConfig
 from backends.train import train
 from harness import catalog
-from tests.tiny_model import write_model
+from tests.tiny_model import WORDS, write_model
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ TRAINED = [
 ]
 OPTIONS: dict[str, dict[str, str]] = {}
 """What a method needs to be told on these data."""
-DATA = {"gsrm": "synth:levels=1,per_level=8,style=long", "prm": "synth:levels=1,per_level=8"}
+DATA = {"gsrm": "synth:levels=1,per_level=8,style=long", "prm": "synth:levels=1,per_level=4"}
 """Of a method that the data of the others do not fit."""
 TEACHERS = {"kd": "teacher", "uld": "other", "gld": "other"}
 """Of a method that reads a teacher's weights; "other" has another tokenizer."""
@@ -42,11 +42,12 @@ class _Killed(Exception):
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("models")
-    write_model(folder / "teacher", seed=1, context=1024)  # one that is the student would have nothing to teach
+    # One that is the student would have nothing to teach.
+    write_model(folder / "teacher", seed=1, context=1024, merges=WORDS)
     write_model(
         folder / "other", seed=1, context=1024, merges=("Ġ =", "Ġ 1", "t h", "i n", "in k", "th ink"), end="</s>"
     )
-    yield write_model(folder / "student", context=1024)
+    yield write_model(folder / "student", context=1024, merges=WORDS)
 
 
 def config(student: Path, method: str, **more: object) -> TrainConfig:
