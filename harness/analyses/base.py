@@ -40,7 +40,7 @@ class Analysis(ABC):
     """One analysis; the fields of a subclass are the options of its command, its docstring the help."""
 
     runs: ClassVar[str] = "RUN [RUN...]"
-    """How the command calls its runs."""
+    """How the command calls its runs; "" for none."""
     least: ClassVar[int] = 1
     """Fewest runs."""
 

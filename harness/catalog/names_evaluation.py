@@ -147,6 +147,11 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "rubrics:thought_mismatch.toml",
             "whether an answer leaves the thought before it: yes or no",
         ),
+        "adequacy": ("rubrics:adequacy.toml", "how much of its source's meaning a translation keeps, 1 to 5"),
+        "fluency": ("rubrics:fluency.toml", "how well formed a text is, 1 to 5"),
+        "coherence": ("rubrics:coherence.toml", "how well a summary hangs together, 1 to 5"),
+        "consistency": ("rubrics:consistency.toml", "how true a summary is to its source, 1 to 5"),
+        "relevance": ("rubrics:relevance.toml", "how well a summary picks what matters, 1 to 5"),
         "abstained": (
             "rubrics:abstained.toml",
             "whether an answer says that its question cannot be answered: yes or no",
@@ -214,6 +219,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "missing_premise": (
             "harness.analyses.missing_premise:MissingPremise",
             "whether a model notices that a premise is missing: abstention, length, first doubt",
+        ),
+        "meta_evaluation": (
+            "harness.analyses.meta_evaluation:MetaEvaluation",
+            "whether a judge rates translations and summaries as people do: correlations and coverage",
         ),
     },
 }

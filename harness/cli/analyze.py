@@ -56,7 +56,8 @@ def analysis_command(name: str, kind: type[Analysis]) -> click.Command:
         decorated = shared(decorated)
     for field in reversed(dataclasses.fields(kind)):
         decorated = field_option(field, hints[field.name], docs.get(field.name), "analysis")(decorated)
-    decorated = click.argument("runs", nargs=-1, required=True, metavar=kind.runs)(decorated)
+    if kind.runs:
+        decorated = click.argument("runs", nargs=-1, required=True, metavar=kind.runs)(decorated)
     return click.command(name, help=kind.__doc__)(decorated)
 
 
@@ -69,9 +70,10 @@ def analyze(kind: type[Analysis], given: Mapping[str, Any]) -> None:
     from harness.run.folder import find_run
 
     own = {field.name: given[field.name] for field in dataclasses.fields(kind)}
-    if len(given["runs"]) < kind.least:
+    runs = given.get("runs", ())
+    if len(runs) < kind.least:
         raise UsageError(f"it needs at least {kind.least} runs: {kind.runs}")
-    folders = [find_run(given["results_dir"], run) for run in given["runs"]]
+    folders = [find_run(given["results_dir"], run) for run in runs]
     context = AnalysisContext(
         given["results_dir"],
         given["data_dir"],
