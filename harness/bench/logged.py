@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.bench.page import Points, curves
 from harness.errors import StoreError, UsageError
 from harness.files import iter_lines, parse_json, write_output
+from harness.report.page.charts import Points, curves
 from harness.report.page.document import Own, PageSpec, report
 
 _MAX_LINES = 200_000

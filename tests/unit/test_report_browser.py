@@ -78,6 +78,8 @@ def test_filters_keys_and_the_address(tab: Page, page_file: Path) -> None:
     assert tab.run("document.getElementById('current').getAttribute('aria-label')") == "p000, other: 0/1 right, 1 cut"
     tab.press("f")
     assert "f=none" in tab.run("location.hash")
+    tab.run("document.querySelector('nav a').click()")  # a section of the page changes nothing of the view
+    assert rows(tab) == ["p005"]
     tab.press("/")
     assert tab.run("document.activeElement.id") == "search"
     tab.press("Escape")

@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
@@ -24,7 +25,7 @@ from harness.report.page.document import SCRIPTS, PageSpec, asset, report
 from harness.report.page.verdict import SuiteVerdict, verdict
 from harness.run.folder import RunFolder, list_runs
 from harness.run.store import write_graded, write_records, write_result
-from harness.types import Completion, Record
+from harness.types import Completion, Record, Score
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -176,7 +177,7 @@ def test_any_number_of_models(tmp_path: Path, models: int) -> None:
         make_run(tmp_path, f"mock:{i}", coin(0.5, 8, i))
     out = page(tmp_path)
     assert ("There are no finished runs" in out) == (models == 0)
-    assert out.count("<svg") == models
+    assert out.count('class="dot"') == models
     assert models == 0 or [len(board["runs"]) for board in read_data(out)["boards"]] == [models]
 
 
@@ -202,6 +203,25 @@ def test_the_script_never_writes_markup() -> None:
     assert not re.search(r"fetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import\(", script)
     assert all(asset(name).count("\n") < 400 for name in (*SCRIPTS, "page.css"))
     assert "</" not in script
+
+
+def test_pictures_say_what_became_of_samples_and_what_they_took(tmp_path: Path) -> None:
+    trained = {"trained": {"id": "m-1", "method": "krsl", "base": "tiny", "seed": 0}}
+    directory = make_run(tmp_path, "trained:m-1", [1.0, 1.0, 0.0, None], model_identity=trained)
+    rows = RunFolder(directory).graded
+    write_graded(directory, [*rows[:2], replace(rows[2], score=Score(0.0, "truncated")), rows[3]])
+    make_run(tmp_path, "mock:b" + HOSTILE[0], [0.0] * 4, tokens=300, run_id="b")
+    folder = tmp_path / "models" / "m-1"
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text("".join(f'{{"tokens": {i}, "loss": 1.5}}\n' for i in range(4)) + "{torn")
+    out = page(tmp_path)
+    for told in ("2 of 4 right", "1 of 4 cut", "1 of 4 unscored", "4 of 4 wrong", "66.7, 100 tokens"):
+        assert told in out
+    assert out.count("<polyline") == 1
+    assert 'id="training"' in out
+    assert "integer integer/1" in out[out.index('id="provenance"') :]
+    for drawing in re.findall(r"<figure>.*?</figure>", out, re.DOTALL):
+        ElementTree.fromstring(drawing.replace("&#160;", " "))
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from harness.report.page.gather import Gathered, gather
 from harness.report.page.tables import notes_list, safe, section
 from harness.report.page.texts import Packed, Texts, pack_texts
 from harness.report.page.verdict import verdict
+from harness.report.page.why import why
 from harness.report.table import Table
 from harness.run.folder import RunFolder
 
@@ -58,10 +59,13 @@ def report(folders: Sequence[RunFolder], spec: PageSpec, own: Own | None = None)
     found = gather(folders, spec.data_dir, spec.baseline)
     views = _views(found, spec, own)
     boards = tuple(one.board for one in found)
+    behind = why(found, drawn=own is None or own.verdicts)  # a bench has drawn its own, by method
     if not found:
         return _document(spec.title, views, b"", Packed(b"", ()))
     damaged = tuple(why for one in found for why in one.damaged)
-    bare = len(_document(spec.title, views, packed(PageData(spec.title, boards, damaged)), Packed(b"", damaged)))
+    bare = len(
+        _document(spec.title, views, packed(PageData(spec.title, boards, damaged)), Packed(b"", damaged), behind)
+    )
     room = int((spec.max_size * _MB - bare - _SPARE) * 3 / 4)
     if room < 0:
         raise UsageError(
@@ -70,7 +74,7 @@ def report(folders: Sequence[RunFolder], spec: PageSpec, own: Own | None = None)
         )
     texts = pack_texts(found, spec.texts, room)
     texts = Packed(texts.content, (*dict.fromkeys([*damaged, *texts.left_out]),))
-    return _document(spec.title, views, packed(PageData(spec.title, boards, texts.left_out)), texts)
+    return _document(spec.title, views, packed(PageData(spec.title, boards, texts.left_out)), texts, behind)
 
 
 def _views(found: Sequence[Gathered], spec: PageSpec, own: Own | None) -> str:
@@ -129,10 +133,20 @@ _EXPLORER = (
     '<div id="rows" role="rowgroup"></div></div></div></section><section id="item" aria-live="polite" hidden></section>'
     "<noscript><p>Problems, answers and pairs need a script, which this browser does not run.</p></noscript>"
 )
-_LINKS = {"verdict": "Verdict", "matrix": "Suites", "board": "Leaderboard", "pairs": "Pairs", "explore": "Problems"}
+_LINKS = {
+    "verdict": "Verdict",
+    "matrix": "Suites",
+    "board": "Leaderboard",
+    "pairs": "Pairs",
+    "explore": "Problems",
+    "why": "Why",
+    "training": "Training",
+    "provenance": "Provenance",
+    "left-out": "Not in this file",
+}
 
 
-def _document(title: str, views: str, numbers: bytes, texts: Packed) -> str:
+def _document(title: str, views: str, numbers: bytes, texts: Packed, behind: str = "") -> str:
     style, script = asset("page.css"), ""
     policy = f"default-src 'none'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
     left_out = f'<section id="left-out"><h2>Not in this file</h2>{notes_list(texts.left_out)}</section>'
@@ -140,7 +154,7 @@ def _document(title: str, views: str, numbers: bytes, texts: Packed) -> str:
     if numbers:
         script = '(() => {\n"use strict";\n' + "".join(map(asset, SCRIPTS)) + "})();\n"
         policy += f"; script-src '{_hash(script)}'"
-        body = f"{views}{_EXPLORER}{left_out if texts.left_out else ''}"
+        body = f"{views}{_EXPLORER}{behind}{left_out if texts.left_out else ''}"
         links = (f'<a href="#{name}">{text}</a>' for name, text in _LINKS.items() if f'id="{name}"' in body)
         nav = f"<nav>{' · '.join(links)}</nav>"
         # The script draws the numbers while the browser still reads the texts.

@@ -109,6 +109,7 @@ function cellOf(run, p) {
 function drawRows() {
   const of = board();
   const box = at("grid");
+  at("rows").style.height = `${shownRows.length * ROW}px`;
   const first = Math.max(0, Math.floor(box.scrollTop / ROW) - 4);
   const last = Math.min(shownRows.length, first + Math.ceil(box.clientHeight / ROW) + 8);
   const now = `${state.b} ${first} ${last} ${state.row} ${state.col} ${state.base} ${shownRows.length} ${shownRows[first]}`;
@@ -130,9 +131,7 @@ function drawRows() {
     });
     made.push(line);
   }
-  const body = at("rows");
-  body.style.height = `${shownRows.length * ROW}px`;
-  body.replaceChildren(...made);
+  at("rows").replaceChildren(...made);
 }
 
 /** Filters again and draws everything of the explorer. */

@@ -122,7 +122,11 @@ async function begin() {
   drawAll();
   at("grid").addEventListener("scroll", drawRows, {passive: true});
   window.addEventListener("resize", drawRows);
-  window.addEventListener("hashchange", () => { readHash(); drawAll(); });
+  window.addEventListener("hashchange", () => {
+    if (location.hash !== "" && !location.hash.includes("=")) return;  // a link to a section
+    readHash();
+    drawAll();
+  });
   document.addEventListener("keydown", onKey);
   document.documentElement.dataset.ready = "yes";
 }
