@@ -32,7 +32,7 @@ from harness.types import Json, Message, Request, TokenScores
 LETTERS = Vocabulary(lambda ids: "".join(map(chr, ids)), frozenset({0}))
 
 
-def asked(*messages: str, max_tokens: int = 20) -> Request:
+def asked(*messages: str, max_tokens: int = 12) -> Request:
     turns = tuple(Message("user", one) for one in messages)
     return Request("-".join(messages), turns, 0.0, 1.0, max_tokens, (), 0, 0)
 
@@ -44,7 +44,7 @@ def test_a_weight_of_nothing_is_the_model_s_own_greedy_answer(tmp_path: Path) ->
 
     async def all_of() -> list[tuple[Any, Any, Any]]:
         found = []
-        for text in ("Why?", "2 + 3", "Name a town.", "x", "The answer is: 20"):
+        for text in ("Why?", "2 + 3", "The answer is: 20"):
             own = await model.answer(asked(text))
             found.append((own, await decoder.answer(asked(text, "No.")), await other.answer(asked(text, "No."))))
         await model.close()
