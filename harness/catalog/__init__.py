@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Literal, get_args
 
 from harness.catalog import names_evaluation, names_training
+from harness.catalog.plugin_source import own_summary
 from harness.errors import UnknownName, UsageError
 
 Kind = Literal[
@@ -63,11 +64,16 @@ def _plugins() -> dict[str, metadata.EntryPoint]:
 def entries(kind: Kind) -> dict[str, Entry]:
     """Everything of a kind: name -> ("module:attribute", summary), plugins included; own names win."""
     plugins = {
-        name.split(".", 1)[1]: (point.value, f"plugin of {point.dist.name if point.dist else 'unknown'}")
+        name.split(".", 1)[1]: (point.value, _summary(point))
         for name, point in sorted(_plugins().items())
         if name.startswith(f"{kind}.")
     }
     return _CATALOG[kind] | {name: entry for name, entry in plugins.items() if name not in _CATALOG[kind]}
+
+
+def _summary(point: metadata.EntryPoint) -> str:
+    of, own = f"plugin of {point.dist.name if point.dist else 'unknown'}", own_summary(point.value)
+    return f"{of}: {own}" if own else of
 
 
 def load(kind: Kind, name: str) -> object:

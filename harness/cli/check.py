@@ -11,6 +11,7 @@ import click
 
 from harness.cli import options
 from harness.cli.progress import Display, duration
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.types import Json, Suite
@@ -47,6 +48,9 @@ _T = TypeVar("_T")
     type=click.Choice(["math-verify"]),
     help="With --deep: what the bare library says to the same replies; slow.",
 )
+@click.option(
+    "--plugin", metavar="NAME", help="Instead, try what every thing of its kind must keep on one of a plugin (or ours)."
+)
 @options.as_json
 def command(
     suites: tuple[str, ...],
@@ -57,6 +61,7 @@ def command(
     seed: int,
     forms: str,
     beside: str | None,
+    plugin: str | None,
     as_json: bool,
 ) -> None:
     """Check every suite: the data is what is pinned, the gold answer scores 1, a near miss scores 0.
@@ -64,7 +69,18 @@ def command(
     Suites whose data is not at hand are listed as skipped, unless they are named with --suite. Exit code 1 if any
     suite fails; with --deep a suite fails on one false positive, on one reply that could not be scored, or if less than
     99.9 % of the replies that must be right are.
+
+    With --plugin NAME: a suite as above; a method trains a small random student, all weights move, it resumes to the
+    same weights; a metric, an engine: values and replies that are known; of other kinds, that they load.
     """
+    if plugin is not None:
+        from harness.cli.check_plugin import check_plugin
+
+        if suites or deep:
+            raise UsageError("--plugin NAME is a check of its own: leave out --suite and --deep")
+        if not check_plugin(plugin, data_dir, as_json=as_json):
+            raise click.exceptions.Exit(1)
+        return
     from harness import catalog
     from harness.suites import parse_suite_arg
 

@@ -29,6 +29,7 @@ NEEDS = {
     r"\bRUN|_RUN\b|…|my-chain": "what the reader puts in its place",
     r"questions\.jsonl|korean\.jsonl|mathglm\.jsonl|duals\.jsonl|steps\.jsonl|train\.csv|my_": "a file of the reader's",
     r"data confident": "answers of a model that was asked for its confidence",
+    r"\bfocal\b": "the plugin of CONTRIBUTING",
     r"harness report\b|--recipe .* --data": "runs, or data and weights of the paper",
 }
 """Pattern -> what a line with it needs that this machine may not have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -92,6 +93,60 @@ def test_everything_is_listed_without_being_imported(installed: tuple[str, str])
     for name in NAMES:
         assert f"{name.partition('.')[2]} " in out
     assert out.count("plugin of arithmetician") == len(NAMES)
+
+
+def test_contributing_shows_the_method_as_it_is() -> None:
+    page = (PACKAGE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert (PACKAGE / "arithmetician" / "focal.py").read_text(encoding="utf-8") in shown
+
+
+def test_a_list_says_what_each_of_its_names_is(harness: Cli) -> None:
+    for kind, said in {
+        "metrics": "price plugin of arithmetician: A metric in a unit of its own that is better when lower",
+        "methods": "plugin of arithmetician: likelihood of the tokens that the student is unsure of",
+        "models": "plugin of arithmetician: An engine, `reckoner:<anything>`: works out",
+        "analyses": "plugin of arithmetician",
+    }.items():
+        assert " ".join(said.split()) in " ".join(harness("list", kind).split()), kind
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("sums", "16 golds score 1, near misses 0"),
+        ("price", "values of 48 known attempts"),
+        ("reckoner", "answers two at once, and the same again"),
+        ("worked", "options of `harness data worked`"),
+        ("lengths", "loads, and has what its kind must have"),
+        pytest.param("focal", "trains, learns, resumes, accumulates", marks=pytest.mark.slow),
+    ],
+)
+def test_each_is_checked_by_its_name(harness: Cli, name: str, said: str) -> None:
+    assert said in harness("check", "--plugin", name)
+
+
+def test_what_does_not_keep_its_promise_is_told(harness: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from arithmetician import price, reckoner
+
+    from harness.types import Completion, Estimate, Metric
+
+    def first(graded: Any, k: Any = None) -> Estimate:
+        value = float(graded[0].attempt)
+        return Estimate(value, 5.0, 6.0, 0.1, 1, 1)
+
+    async def fails(*_: Any) -> Completion:
+        return Completion("", "error", error="no sums today")
+
+    monkeypatch.setattr(price, "METRIC", Metric("price", first, unit="mct", lower_is_better=True))
+    told = harness("check", "--plugin", "price", code=1)
+    assert "its interval 5.0 to 6.0 does not hold its value 0.0" in told and "in another order are worth 3.0" in told
+    monkeypatch.setattr(reckoner.Reckoner, "_answer", fails)
+    assert "a reply failed: no sums today" in harness("check", "--plugin", "reckoner", code=1)
+    assert "unknown plugin 'nope'. Known: audited_sums, auditor, brevity" in harness(
+        "check", "--plugin", "nope", code=2
+    )
+    assert "leave out --suite" in harness("check", "--plugin", "sums", "--suite", "sums", code=2)
 
 
 def test_a_suite_runs_and_is_checked(harness: Cli) -> None:
