@@ -102,6 +102,7 @@ def test_an_item_shows_answers_side_by_side(tab: Page, page_file: Path) -> None:
     tab.wait("document.querySelectorAll('#item article').length === 2")
     assert tab.run("[...document.querySelectorAll('#item h4')].map((e) => e.textContent)") == ["student", "good"]
     assert tab.run("document.querySelector('#item mark').textContent") == "41"
+    assert tab.run("document.getElementById('item').innerText.includes('null')") is False
     assert tab.run("document.querySelector('#item details').open") is False
     tab.press("t")
     tab.wait("document.querySelector('#item details').open")

@@ -38,6 +38,9 @@ _OUTCOMES = {
 }
 _LEFT = 190.0
 _STEP = 26
+_NAME = 150.0
+_NAMED = 12
+"""Models whose names stand beside their dots; of more they would cover each other."""
 _MANY = 40
 """Models of one drawing; of more only the best."""
 
@@ -71,7 +74,9 @@ def against_tokens(board: PageBoard) -> str:
             f"<g><title>{told}</title>{line('', x, axes.y(board.scale * low), x, axes.y(board.scale * high), colour)}"
         )
         marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
-        marks.append(f"{text_at(x + 8, y - 6, clean(run.model, 24), 'start')}</g>")
+        side, anchor = (x - 8, "end") if x > WIDTH - _NAME else (x + 8, "start")
+        name = text_at(side, y - 6, clean(run.model, 24), anchor) if len(shown) <= _NAMED else ""
+        marks.append(f"{name}</g>")
     title = f"{board.suite}: {board.metric} against tokens of an answer"
     names = [run.model for run, _ in shown]
     return figure(title, axes.draw("tokens of an answer", board.metric) + "".join(marks), legend(names))

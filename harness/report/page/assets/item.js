@@ -111,10 +111,11 @@ async function drawItem() {
   const item = /** @type {Item|null} */ (line === undefined ? null : JSON.parse(line));
   const beside = [...new Set([state.base, state.col].filter((place) => place >= 0))];
   const places = state.all ? of.runs.map((_, place) => place) : beside;
-  const of_base = item?.runs[String(state.base)]?.[0] ?? null;
-  const columns = places.map((place) => column(of, place, item?.runs[String(place)] || [], diffing && place !== state.base ? of_base : null));
+  const ofBase = item?.runs[String(state.base)] || [];
+  const held = ofBase[Math.min(state.k, ofBase.length - 1)] ?? null;
+  const columns = places.map((place) => column(of, place, item?.runs[String(place)] || [], diffing && place !== state.base ? held : null));
   const toggle = () => { state.all = state.all ? 0 : 1; drawItem(); writeHash(); };
-  box.replaceChildren(
+  box.replaceChildren(el("div", {},
     el("h2", {}, `${of.problems[state.item]}`),
     el("p", {class: "facts"}, of.tags[state.item]),
     el("div", {class: "buttons"},
@@ -128,7 +129,7 @@ async function drawItem() {
     item !== null && !item.asked ? el("p", {}, "The question is not in this file: write it with --data-dir.") : null,
     ...(item?.options?.length && !item.asked ? [el("ul", {}, ...item.options.map((option) => el("li", {}, option)))] : []),
     el("div", {class: "answers"}, ...columns),
-  );
+  ));
   box.hidden = false;
 }
 
