@@ -20,7 +20,7 @@ import dataclasses
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -224,6 +224,13 @@ def in_form_of(original: str, text: str) -> str:
         return text
     chain, answer = parts_of(text)
     return render_response(chain, answer) if chain else text
+
+
+def as_pair(record: TrainRecord, right: str, wrong: str) -> TrainRecord:
+    """The record with a right response and a wrong one, which is the first of its negatives."""
+    think, answer = parts_of(right)
+    negatives = tuple(dict.fromkeys((wrong, *record.negatives)))
+    return replace(record, response=right, think=think, answer=answer, rejected=wrong, negatives=negatives)
 
 
 def has_chain(text: str) -> bool:

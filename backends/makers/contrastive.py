@@ -15,13 +15,12 @@ from functools import cached_property, partial
 from typing import ClassVar, Literal
 
 from backends.makers.asking import Ask, Query
-from backends.makers.base import Made, Maker, has_chain, option, replies, tally
+from backends.makers.base import Made, Maker, as_pair, has_chain, option, replies, tally
 from backends.makers.decoding import ContrastiveDecoder, vocabulary_of
 from backends.makers.dual import without_hints
 from backends.makers.opposites import wrong_answers
 from backends.records.inputs import noted, problem_of, require_checkable
 from backends.records.record import TrainRecord
-from backends.records.spans import parts_of
 from backends.records.verify import grade_texts
 from backends.templates import asked
 from harness.errors import UsageError
@@ -142,9 +141,7 @@ class Contrastive(Maker):
         return made
 
     def _pair(self, record: TrainRecord, right: str, wrong: str) -> TrainRecord:
-        think, answer = parts_of(right)
-        negatives = tuple(dict.fromkeys((wrong, *record.negatives)))
-        pair = replace(record, response=right, think=think, answer=answer, rejected=wrong, negatives=negatives)
+        pair = as_pair(record, right, wrong)
         by: dict[str, Json] = {"teacher": self.model, "template": self.templates["contrastive"].id, "verified": True}
         return noted(pair, **by, contrast_weight=self.weight, counterfactual_answer=self._wrong[record.id])
 

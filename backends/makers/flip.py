@@ -15,11 +15,10 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 from backends.makers.asking import Ask, Query
-from backends.makers.base import Made, Maker, has_chain, option, replies, tally
+from backends.makers.base import Made, Maker, as_pair, has_chain, option, replies, tally
 from backends.makers.dual import without_hints
 from backends.records.inputs import noted, require_checkable
 from backends.records.record import TrainRecord
-from backends.records.spans import parts_of
 from backends.records.verify import grade_texts
 from harness.errors import DataError
 from harness.hashing import short_hash
@@ -116,9 +115,7 @@ class FlippedLabels(Maker):
         return made
 
     def _pair(self, record: TrainRecord, right: str, wrong: str) -> TrainRecord:
-        think, answer = parts_of(right)
-        negatives = tuple(dict.fromkeys((wrong, *record.negatives)))
-        pair = replace(record, response=right, think=think, answer=answer, rejected=wrong, negatives=negatives)
+        pair = as_pair(record, right, wrong)
         told = self._told(record, "flipped")
         by = self.templates["flip"].id
         return noted(pair, pair="flipped", flipped_label=told, pair_teacher=self.model, template=by, verified=True)
