@@ -22,7 +22,9 @@ from harness.leaderboard import build
 from harness.plain import UNSEEN
 from harness.report.page.data import read_data
 from harness.report.page.document import SCRIPTS, PageSpec, asset, report
+from harness.report.page.gather import gather
 from harness.report.page.verdict import SuiteVerdict, verdict
+from harness.report.page.why import noise_table
 from harness.run.folder import RunFolder, list_runs
 from harness.run.store import write_graded, write_records, write_result
 from harness.types import Completion, Record, Score
@@ -222,6 +224,18 @@ def test_pictures_say_what_became_of_samples_and_what_they_took(tmp_path: Path) 
     assert "integer integer/1" in out[out.index('id="provenance"') :]
     for drawing in re.findall(r"<figure>.*?</figure>", out, re.DOTALL):
         ElementTree.fromstring(drawing.replace("&#160;", " "))
+
+
+def test_noise_is_split_by_source_where_there_are_samples_to_tell(tmp_path: Path) -> None:
+    make_run(tmp_path, "steady", [1.0, 0.0] * 20, n=4)
+    make_run(tmp_path, "shaky", [0.5] * 40, n=4)
+    found = {row["model"]: row for row in noise_table(gather(list_runs(tmp_path), None)).rows}
+    assert (found["steady"]["from samples"], found["steady"]["more helps"]) == ("0.00", "problems")
+    # p (1 - p) n / (n - 1) = 1/3 within a problem: 100 sqrt(1/3 / 4 / 40) points
+    assert (found["shaky"]["from samples"], found["shaky"]["from problems"]) == ("4.56", "0.00")
+    assert 'id="noise"' in page(tmp_path)
+    make_run(tmp_path / "single", "mock:a", [1.0, 0.0])
+    assert 'id="noise"' not in page(tmp_path / "single")
 
 
 # --- texts ------------------------------------------------------------------------------------------------------------

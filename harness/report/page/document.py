@@ -140,6 +140,7 @@ _LINKS = {
     "pairs": "Pairs",
     "explore": "Problems",
     "why": "Why",
+    "noise": "Noise",
     "training": "Training",
     "provenance": "Provenance",
     "left-out": "Not in this file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from harness.errors import DataError
 from harness.plain import clean
 from harness.registry import models_dir
 from harness.report.board import lineage_of
@@ -25,6 +26,7 @@ from harness.report.page.data import PageBoard, PageRun
 from harness.report.page.gather import Gathered
 from harness.report.page.tables import safe, section
 from harness.report.table import Row, Table, column
+from harness.stats import components
 from harness.types import Json
 
 _OUTCOMES = {
@@ -52,6 +54,8 @@ def why(found: Sequence[Gathered], *, drawn: bool = True) -> str:
         pictures = [against_tokens(one.board) if drawn else "", outcomes(one.board)]
         parts += [f"<h3>{safe(one.board.title)}</h3>", *pictures] if any(pictures) else []
     parts.append("</section>")
+    if (noise := noise_table(found)).rows:
+        parts.append(f'<section id="noise"><h2>Noise</h2>{section(noise)}</section>')
     training = curves([(name, tuple(points)) for name, points in _logged(found) if points]) if drawn else ""
     if training:
         parts.append(f'<section id="training"><h2>Training</h2>{training}</section>')
@@ -122,6 +126,36 @@ def outcomes(board: PageBoard) -> str:
     )
     title = f"{board.suite}: what became of the samples"
     return figure(title, "".join(parts), f"<figcaption>{swatches}</figcaption>", TOP + _STEP * len(counted) + 8)
+
+
+def noise_table(found: Sequence[Gathered]) -> Table:
+    """Standard error of each value by its source, of runs with two or more samples of a problem."""
+    rows: list[Row] = []
+    for one in found:
+        for standing in one.group.standings if one.board.unit == "%" else ():  # the split is of right and wrong
+            items = standing.result.items.values()
+            try:
+                _, between, within = components(items)
+            except DataError:  # one sample cannot tell the two apart
+                continue
+            known = [item.n for item in items if item.mean is not None]
+            problems = one.board.scale * between / math.sqrt(len(known))
+            samples = one.board.scale * within * math.sqrt(math.fsum(1.0 / n for n in known if n)) / len(known)
+            rows.append(
+                {
+                    "suite": one.board.suite,
+                    "model": standing.model,
+                    "from problems": f"{problems:.2f}",
+                    "from samples": f"{samples:.2f}",
+                    "more helps": "samples" if samples > problems else "problems",
+                }
+            )
+    notes = (
+        "standard errors of each value alone; a comparison on the same problems is rid of most of what comes from them",
+        "what another training seed or another judge would give is not in them",
+    )
+    names = ("suite", "model", "from problems", "from samples", "more helps")
+    return Table("", tuple(column(name, name) for name in names), tuple(rows), notes)
 
 
 def _logged(found: Sequence[Gathered]) -> list[tuple[str, list[tuple[float, float]]]]:
