@@ -50,6 +50,7 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
             "Keep what is far from benchmarks or apart, hard, long, by chance.",
         ),
         "opinions": ("backends.makers.opinions:Opinions", "Questions whose asker has an opinion (sycophancy)."),
+        "missing": ("backends.makers.missing:MissingPremises", "Questions without a number that they need (MiP)."),
         "decontaminate": (
             "backends.makers.decontaminate:Decontaminate",
             "Leave out what overlaps with the benchmarks.",

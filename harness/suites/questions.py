@@ -6,6 +6,7 @@ The file is JSON lines, a JSON list, parquet, CSV or TSV: a path, or the name of
 
 or training records, whose `prompt` is a list of turns. `question` may be called prompt, instruction, problem or query,
 `gold` answer or target; of a worked answer with `#### 72` the 72 counts. Without `id` a row is named by its content.
+Rows of `harness data missing` name their twin in their meta; of one that lacks a premise it is right to say so.
 Nothing is added to a question: what form an answer has to take stands in it. With the grader `choice` a row has its
 options in `choices` and as `gold` the right one, as its letter or in its words; they are shown in a seeded order.
 
@@ -16,6 +17,7 @@ eyes. Raises `DataError` for a row that is not as above.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from harness.datasets import clean_text
@@ -74,6 +76,9 @@ def _local(raw: Mapping[str, Json], grader: str) -> dict[str, Json]:
     turns, gold = _turns(_first(raw, QUESTIONS)), _gold(_first(raw, ANSWERS))
     content = canonical_json([turns, gold])
     row: dict[str, Json] = {"id": row_id(raw.get("id"), "question", content), "turns": turns, "gold": gold}
+    meta = raw.get("meta")
+    if isinstance(meta, Mapping) and isinstance(meta.get("missing"), bool) and isinstance(meta.get("twin"), str):
+        row |= {"missing": meta["missing"], "twin": meta["twin"]}
     if grader == "choice":
         row |= _choice(raw.get("choices"), gold, turns)
     _recognised(_open_problem({**row}, grader) if grader != "choice" else _choice_problem(row, 0))
@@ -113,7 +118,11 @@ def _open_problem(row: Mapping[str, Json], grader: str) -> Problem:
     turns = row["turns"]
     assert isinstance(turns, list)
     messages = tuple(Message(turn["role"], turn["content"]) for turn in turns)
-    return Problem(id=text(row, "id"), messages=messages, target=text(row, "gold"), grader=grader)
+    problem = Problem(id=text(row, "id"), messages=messages, target=text(row, "gold"), grader=grader)
+    if "missing" not in row:
+        return problem
+    pair = {"missing": row["missing"], "twin": row["twin"]}
+    return replace(problem, grader="abstain" if row["missing"] else grader, cluster=text(row, "twin"), meta=pair)
 
 
 def _choice_problem(row: Mapping[str, Json], seed: int) -> Problem:

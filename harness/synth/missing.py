@@ -45,10 +45,9 @@ def missing(problem: SynthProblem) -> Missing:
     """
     if problem.family != "word":
         raise DataError("only a word problem can have a missing premise")
-    told = [(found, number) for found, number in _told_once(problem.question) if _used(problem, number)]
+    told = [(found, number) for found, number in told_once(problem.question) if _used(problem, number)]
     for found, number in Rng("missing", problem.id).shuffled(told):
-        word = "several" if problem.question[found.end() :].startswith(" times ") else "some"
-        question = problem.question[: found.start()] + word + problem.question[found.end() :]
+        question = without(problem.question, found)
         for other in range(2, _MOST):
             answer = _answer(problem.subproblems, {number: other})
             if other != number and answer is not None and answer != problem.answer:
@@ -71,7 +70,13 @@ def with_missing(problems: Iterable[SynthProblem], count: int) -> Iterator[tuple
         yield problem, found
 
 
-def _told_once(question: str) -> Iterator[tuple[re.Match[str], int]]:
+def without(question: str, number: re.Match[str]) -> str:
+    """The question with "some" in the place of a number."""
+    word = "several" if question[number.end() :].startswith(" times ") else "some"
+    return question[: number.start()] + word + question[number.end() :]
+
+
+def told_once(question: str) -> Iterator[tuple[re.Match[str], int]]:
     """Numbers that stand in the text once, before the word that they count."""
     written = re.findall(r"\d+", question)
     for found in _NUMBER.finditer(question):
