@@ -13,7 +13,17 @@ _SECTIONS = {
         *("judge_temperature", "aggregate", "samples", "allow_self", "judge_budget"),
     ),
     PLACES: (
-        *("config_file", "max_failures", "data_dir", "results_dir", "dry_run", "details", "report", "junit_file"),
+        *(
+            "config_file",
+            "max_failures",
+            "data_dir",
+            "results_dir",
+            "shard",
+            "dry_run",
+            "details",
+            "report",
+            "junit_file",
+        ),
         *("annotations", "show", "quiet", "form", "as_json", "report_to", "keep_rollouts", "_click_default_help"),
     ),
 }
