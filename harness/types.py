@@ -15,8 +15,8 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 
 Role = Literal["system", "user", "assistant"]
 Finish = Literal["stop", "length", "error"]
-Status = Literal["scored", "no_answer", "truncated", "unscored", "error"]
-STATUSES: tuple[Status, ...] = ("scored", "no_answer", "truncated", "unscored", "error")
+Status = Literal["scored", "no_answer", "refused", "truncated", "unscored", "error"]
+STATUSES: tuple[Status, ...] = ("scored", "no_answer", "refused", "truncated", "unscored", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Score:
     """The verdict on one completion. A `value` of None is missing, never wrong: it enters no mean and is counted."""
 
     value: float | None
-    """1.0 right, 0.0 wrong; "no_answer" and "truncated" are 0.0, "unscored" and "error" are None."""
+    """1.0 right, 0.0 wrong; "no_answer", "refused" and "truncated" are 0.0; None otherwise, and for a judge's."""
     status: Status
     answer: str | None = None
     """The answer that was graded, in the grader's canonical form: equal strings are the same vote in maj@k."""

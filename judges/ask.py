@@ -21,6 +21,7 @@ from harness.models.budget import Budget
 from harness.models.replies import Replies
 from harness.models.reply_cache import Cache
 from harness.redact import one_line
+from harness.refusals import refuses
 from harness.types import Completion, Message, Model, Request, Sampling
 from judges.replies.thought import with_reply
 from judges.types import Ask, Judging, Judgment, Malformed, Task, Verdict
@@ -109,6 +110,8 @@ def _digest(text: str) -> bytes:
 
 NO_REPLY = "the judge gave no reply: "
 """How `Judgment.why` begins where the request itself failed; every other reason is about a reply."""
+REFUSED = "the judge refused: "
+"""How `Judgment.why` begins where the reply declines to judge."""
 _PLANNED_AT_ONCE = 256
 
 Place = tuple[int, int]
@@ -238,6 +241,8 @@ class _Session:
                     first, ask = completion, ask_again(ask, completion, why)
                     request = ask_request(self._identity, ask)
                     continue
+                if refuses(completion.answer_text or ""):
+                    why = REFUSED + why
             self._finish(place, ask, (completion,) if first is None else (first, completion), verdict, why, requested)
             return True
 

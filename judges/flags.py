@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from harness.refusals import refuses
+
 MOST = 0.02
 """Share of answers above which a sign is worth a warning."""
 CONSTANT = 0.5
@@ -43,6 +45,7 @@ def flag_answers(answers: Sequence[str], questions: Sequence[str]) -> list[str]:
             bool(answer) and answer == " ".join(question.split())
             for answer, question in zip(folded, questions, strict=True)
         ),
+        "refusals": sum(map(refuses, answers)),
         "text that talks to the judge": sum(_TO_THE_JUDGE.search(answer[:_HEAD]) is not None for answer in answers),
     }
     found += [f"{number} of {total} answers are {sign}" for sign, number in signs.items() if number > MOST * total]

@@ -80,7 +80,9 @@ def _fold(members: Sequence[Judged], how: Aggregate) -> Judged:
     values = [one.value for one in members if one.value is not None]
     failed = [one for one in members if one.value is None]
     if failed:
-        status: Status = "unscored" if any(one.status == "unscored" for one in failed) else "error"
+        lost = {one.status for one in failed}
+        worst: tuple[Status, ...] = ("unscored", "refused", "error")
+        status = next(status for status in worst if status in lost)
         why = f"{len(values)} of {len(members)} judges gave a value, all are needed; {failed[0].why}"
         return Judged(first.problem_id, first.attempt, None, status, why=why, cluster=first.cluster)
     names = dict.fromkeys(name for one in members for name in one.parts)

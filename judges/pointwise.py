@@ -15,7 +15,7 @@ from functools import partial
 from harness.errors import UsageError
 from harness.stats.agreement import Level
 from harness.types import Json, Status
-from judges.ask import NO_REPLY
+from judges.ask import NO_REPLY, REFUSED
 from judges.prompts.render import render
 from judges.prompts.schema import reply_schema
 from judges.prompts.templates import fields
@@ -152,9 +152,10 @@ def check_sampling(repeats: int, temperature: float) -> None:
 
 
 def unscored(task: Task, judgments: Sequence[Judgment]) -> Judged:
-    """No value: "unscored" if the judge said something that could not be read, "error" if it said nothing at all."""
+    """No value: "error" if the judge said nothing at all, "refused" if all that it said was that it will not judge."""
     failed = [one for one in judgments if one.verdict is None]
     said = next((one for one in failed if not one.why.startswith(NO_REPLY)), None)
     why = (said or failed[0]).why if failed else "there is no judgment"
-    status: Status = "unscored" if said is not None else "error"
+    refused = all(one.why.startswith(REFUSED) for one in failed if not one.why.startswith(NO_REPLY))
+    status: Status = "error" if said is None else "refused" if refused else "unscored"
     return Judged(task.problem_id, task.attempt, None, status, why=why, cluster=task.cluster)

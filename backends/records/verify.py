@@ -43,5 +43,5 @@ def grade_texts(items: Sequence[tuple[TrainRecord, str]]) -> list[str]:
 def verdict_of(score: Score) -> str:
     """What a score means: "right", "wrong", or the status of one that means neither ("truncated", "error", …)."""
     if score.status != "scored":
-        return score.status
+        return "no_answer" if score.status == "refused" else score.status
     return "right" if score.value == 1.0 else "wrong"

@@ -13,6 +13,7 @@ from harness import catalog
 from harness.errors import HarnessError
 from harness.grading.base import BaseGrader
 from harness.reasoning import with_answer
+from harness.refusals import refuses
 from harness.types import Completion, Extracted, Grader, Problem, Score
 
 
@@ -56,6 +57,8 @@ def score_completion(problem: Problem, completion: Completion) -> Score | Pendin
     if completion.finish == "length" and not _is_complete(grader, problem, answer_text, found):
         return Score(0.0, "truncated", None, "cut by the token limit before a complete marked answer")
     if found is None:
+        if refuses(answer_text):
+            return Score(0.0, "refused", None, "the model refused to answer")
         return Score(0.0, "no_answer", None, "no answer found")
     try:
         settled = _settled(grader, problem.target, found) if isinstance(grader, BaseGrader) else None

@@ -83,7 +83,7 @@ def _how(result: RunResult) -> str:
     if not isinstance(counts, dict):
         return ""
     parts = [plural(counts["asked"], "judgment")]
-    parts += [f"{counts[name]} {name}" for name in ("cached", "retried", "unscored") if counts[name]]
+    parts += [f"{counts[name]} {name}" for name in ("cached", "retried", "unscored", "refused") if counts.get(name)]
     if counts["tokens_in"] is not None and counts["tokens_out"] is not None:
         parts.append(f"{counts['tokens_in']:,} + {counts['tokens_out']:,} tokens")
     if (cost := judging_cost(result)) is not None:

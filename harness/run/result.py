@@ -194,6 +194,9 @@ def count_warnings(counts: Mapping[str, int], max_tokens: Json) -> list[str]:
     share = cut_share(counts)
     if share is not None and share > CUT:
         found.append(cut_warning(share, max_tokens))
+    refused = counts.get("refused", 0)
+    if refused > CUT * sum(counts.values()):
+        found.append(f"{refused} of {sum(counts.values())} samples refuse to answer: counted as wrong")
     unscored, errors = counts.get("unscored", 0), counts.get("error", 0)
     if unscored or errors:
         split = f"{unscored} unscored, {errors} errors"

@@ -113,7 +113,7 @@ def test_run_json_is_the_documented_shape(harness: Any) -> None:
         "avg@n",
         1.0,
     )
-    assert set(headline["counts"]) == {"scored", "no_answer", "truncated", "unscored", "error"}
+    assert set(headline["counts"]) == {"scored", "no_answer", "refused", "truncated", "unscored", "error"}
     assert headline["n_problems"] == 8
 
 

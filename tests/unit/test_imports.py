@@ -34,6 +34,7 @@ TIERS: list[tuple[str, ...]] = [
         "harness.answers",
         "harness.markup",
         "harness.reasoning",
+        "harness.refusals",
         "harness.sentences",
         "harness.formats",
         "harness.grading",

@@ -40,7 +40,7 @@ def test_json_is_the_documented_shape(tmp_path: Path) -> None:
     assert list(out) == ["rows"]
     assert list(out["rows"][0])[: len(KEYS)] == KEYS
     assert out["rows"][0]["n_problems"] == 100
-    assert set(out["rows"][0]["counts"]) == {"scored", "no_answer", "truncated", "unscored", "error"}
+    assert set(out["rows"][0]["counts"]) == {"scored", "no_answer", "refused", "truncated", "unscored", "error"}
 
 
 def test_one_run_and_none(tmp_path: Path) -> None:

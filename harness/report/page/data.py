@@ -17,7 +17,7 @@ from harness.report.table import finite
 
 FORMAT = 1
 """Raised whenever the script of an older page could not read the data."""
-MARKS = {"no_answer": "n", "truncated": "c", "unscored": "u", "error": "e"}
+MARKS = {"no_answer": "n", "refused": "n", "truncated": "c", "unscored": "u", "error": "e"}
 """Letter of a sample that is neither right (r), wrong (w) nor partly right (p)."""
 _MAX_INFLATED = 1 << 30
 _BLOCK = '<script type="application/octet-stream" id="{}">'

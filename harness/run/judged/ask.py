@@ -41,7 +41,7 @@ from harness.run.signals import cancel_on_sigterm, sigterm_interrupts
 from harness.run.spec import RunSpec
 from harness.run.store import write_graded, write_judgments, write_result, write_spec
 from harness.types import Graded, Json, Model
-from judges.ask import judge_tasks, refuse_unfit_judge
+from judges.ask import REFUSED, judge_tasks, refuse_unfit_judge
 from judges.flags import flag_answers
 from judges.panel import panel_agreement, panel_fold
 from judges.summary import graded as graded_rows
@@ -280,6 +280,7 @@ def _counts(judgments: Sequence[Judgment]) -> dict[str, Json]:
         "cached": sum(judgment.cached for judgment in judgments),
         "retried": sum(judgment.tries > 1 for judgment in judgments),
         "unscored": sum(judgment.verdict is None for judgment in judgments),
+        "refused": sum(judgment.why.startswith(REFUSED) for judgment in judgments if judgment.verdict is None),
         "tokens_in": sum(known_in) if known_in else None,
         "tokens_out": sum(known_out) if known_out else None,
         "notes": dict(sorted(notes.items())),
