@@ -54,7 +54,8 @@ def stored(results: Path) -> dict[tuple[str, int], Record]:
 
 def test_a_killed_shard_is_finished_by_whoever_comes(tmp_path: Path, untouched: Path) -> None:
     """Of three that are killed one is started again and two never come back; a fourth is refused meanwhile."""
-    first, second = (start(tmp_path, "--shard", f"{index}/3") for index in (1, 2))
+    # Slow enough that neither ends while the other is still starting.
+    first, second = (start(tmp_path, "--shard", f"{index}/3", latency=1.5) for index in (1, 2))
     third = start(tmp_path, "--shard", "3/3", latency=300)
     wait_for(tmp_path, "records.1of3.jsonl", 12, first)
     on_disk = wait_for(tmp_path, "records.2of3.jsonl", 12, second)
