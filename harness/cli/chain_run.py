@@ -365,6 +365,10 @@ def _parse(step: RecipeStep, arguments: Sequence[str]) -> None:
     depth = 2 if step.kind == "data" else 1
     context, found = _command(arguments[:depth])
     given = found.make_context(found.name, list(arguments[depth:]), parent=context.parent).params
+    once = {flag for one in found.params if isinstance(one, click.Option) and not one.multiple for flag in one.opts}
+    for key, value in (step.options or {}).items():
+        if isinstance(value, tuple) and f"--{key.replace('_', '-')}" in once:  # click would take the last, silently
+            raise UsageError(f"the option {key!r} takes one value, not a list: {', '.join(value)}")
     if step.kind == "evaluate":
         from harness.suites import load_suite, parse_suite_arg
 

@@ -135,6 +135,7 @@ def test_a_file_that_is_no_chain_is_one_line(text: str, said: str, tmp_path: Pat
         (STEP + 'options = { split = "evil" }\n', "'evil'"),
         ('[[steps]]\nname = "a"\ntrain = "nothing"\noptions = { student = "tiny", data = "x" }\n', "nothing"),
         ('[[steps]]\nname = "a"\ntrain = "sft"\noptions = { student = "tiny" }\n', "--data"),
+        ('[[steps]]\nname = "a"\ntrain = "sft"\noptions = { student = "tiny", data = ["x", "y"] }\n', "one value"),
         ('[[steps]]\nname = "a"\nevaluate = ["nothing"]\nmodels = ["tiny"]\n', "nothing"),
         (
             '[[steps]]\nname = "a"\ntrain = "sft"\noptions = { student = "tiny", data = "x" }\nsettings = { y = 1 }\n',
