@@ -79,7 +79,7 @@ def test_in_process(tie: float) -> None:
 
 @pytest.mark.slow
 def test_through_an_openai_compatible_server(tmp_path: Path) -> None:
-    pairs = synthetic_pairs(2500, seed=4)
+    pairs = synthetic_pairs(1000, seed=4)
     judge = ScriptedJudge(pairs, dataclasses.replace(ERRORS, tie=0.0))
     rubric = load_rubric("pairwise_5")
     with StubServer(keep=False) as server:
@@ -92,8 +92,8 @@ def test_through_an_openai_compatible_server(tmp_path: Path) -> None:
         assert server.count == asked, "the second run makes no request"
     check(first.arms[0], judge, pairs)
     replies = first.arms[0].replies
-    assert replies.judgments == 5000 and replies.cost_per_1000 is not None
-    assert replies.cost_per_1000 * 5 == pytest.approx(asked * (11 * 2 + 5 * 8) / 1e6)  # the stub's own usage
+    assert replies.judgments == 2000 and replies.cost_per_1000 is not None
+    assert replies.cost_per_1000 * 2 == pytest.approx(asked * (11 * 2 + 5 * 8) / 1e6)  # the stub's own usage
     assert again.arms[0].replies.requested == 0
     assert again.arms[0].values == first.arms[0].values
 
