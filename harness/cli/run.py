@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +120,8 @@ def command(
     from harness.report.matrix import next_steps
     from harness.run.pipeline import check_failures, run
 
-    outcome = run(config, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet), shard)
+    told = shlex.join(["harness", *sys.argv[1:]]) if sys.argv[1:2] == ["run"] else ""  # else another program's
+    outcome = run(config, lambda: RunProgress(quiet=quiet), lambda: JudgeProgress(quiet=quiet), shard, told)
     try:
         if shard is not None:
             _show_parts(outcome, form, quiet=quiet)

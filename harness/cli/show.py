@@ -271,6 +271,8 @@ def _run_facts(name: str, results_dir: Path, problem: str | None, data_dir: Path
     if problem is not None:
         return problem_facts(folder, problem, data_dir)
     facts: dict[str, Any] = {"directory": str(folder), "spec": folder.spec_json}
+    if command := folder.spec_json.get("command"):
+        facts["run again"] = command
     if folder.has(RESULT):
         shown = dataclasses.asdict(folder.result)
         left_out = {"items", *([] if folder.result.higher_is_better else ["higher_is_better"])}

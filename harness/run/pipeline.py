@@ -57,8 +57,11 @@ def run(
     progress: Callable[[], Progress[Completion]],
     judge_progress: Callable[[], Progress[Judgment]] | None = None,
     shard: Shard | None = None,
+    command: str = "",
 ) -> Outcome:
     """Run a config to the end: generate, grade, and judge where a judge is named. A shard only generates its part.
+
+    `command`: how it was asked for in a shell, which is kept with the runs.
 
     `progress` makes a progress display for a model's run, `judge_progress` one for judging. Raises what planning
     raises before anything is spent, and `Interrupted` on Ctrl-C or SIGTERM, once everything generated is on disk.
@@ -67,7 +70,9 @@ def run(
     finished: list[RunResult | ShardResult | str] = []
     try:
         with sigterm_interrupts():
-            plans = [replace(plan, shard=shard) for plan in plan_suites(config)]
+            plans = [
+                replace(plan, shard=shard, spec=replace(plan.spec, command=command)) for plan in plan_suites(config)
+            ]
             refuse_temperatures(plans, config)
             models = [load_model(spec, config.options_of(spec), config.results_dir) for spec in config.model]
             for model in models:

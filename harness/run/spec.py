@@ -55,6 +55,8 @@ class RunSpec:
     """Of an imported run: temperature, top_p, max_tokens, stop and seed as far as the tool recorded them."""
     judged: Mapping[str, Json] = field(default_factory=dict)
     """Of a judged run: judged_from, judging, judges, aggregate, against, baseline_sha256 and samples."""
+    command: str = field(default="", compare=False)
+    """Of a run of ours that was asked for in a shell: how, the last time; no part of what it is."""
 
     @property
     def judged_from(self) -> str | None:
@@ -100,7 +102,7 @@ class RunSpec:
         """As stored in spec.json: the identity, the preset's name, and whose run it is or what judged it."""
         tool: dict[str, Json] = {} if self.imported_from is None else {"imported_from": self.imported_from}
         asked = {"schema": self.schema, **tool, **self.identity(), **self.recorded, "protocol": self.protocol}
-        return {**asked, **self.judged}
+        return {**asked, **self.judged, **({"command": self.command} if self.command else {})}
 
 
 def spec_from_json(raw: Mapping[str, Any]) -> RunSpec:
@@ -123,6 +125,7 @@ def spec_from_json(raw: Mapping[str, Any]) -> RunSpec:
         imported_from=tool,
         recorded={name: raw.get(name) for name in _SAMPLING} if tool is not None else {},
         judged={name: raw.get(name) for name in _JUDGED} if "judged_from" in raw else {},
+        command=raw.get("command") or "",
     )
 
 
@@ -135,7 +138,7 @@ def _problem(raw: Mapping[str, Any]) -> str:
     for name in ("suite", "suite_version", "data_sha256", "model"):
         if not isinstance(raw.get(name), str):
             return f"{name} is not a text"
-    for name in ("protocol", "imported_from", "against"):
+    for name in ("protocol", "imported_from", "against", "command"):
         if not isinstance(raw.get(name), str | None):
             return f"{name} is not a text"
     if not isinstance(raw.get("model_identity"), Mapping):

@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from judges.types import Judgment
 
 _SYNC_EVERY_S = 1.0
+_ASIDE = {"protocol": None, "command": None}
+"""What two specs of one run may differ in."""
 
 
 def write_spec(directory: Path, spec: RunSpec) -> None:
@@ -166,11 +168,13 @@ class RunStore:
 
     def _open(self) -> None:
         wanted = json.loads(redact(json.dumps(self.spec.to_json())))
-        if os.path.lexists(self.directory / SPEC):
-            if {**RunFolder(self.directory).spec_json, "protocol": None} != {**wanted, "protocol": None}:
-                raise StoreError(f"{self.directory} belongs to another run; use another --results-dir")
-        else:
-            write_atomically(self.directory / SPEC, json.dumps(wanted, ensure_ascii=False, indent=1) + "\n")
+        stored = RunFolder(self.directory).spec_json if os.path.lexists(self.directory / SPEC) else None
+        if stored is not None and {**stored, **_ASIDE} != {**wanted, **_ASIDE}:
+            raise StoreError(f"{self.directory} belongs to another run; use another --results-dir")
+        said = wanted.get("command") if self.shard is None else None  # shards may be opened at once
+        if stored is None or said not in (None, stored.get("command")):
+            kept = wanted if stored is None else {**stored, "command": said}
+            write_atomically(self.directory / SPEC, json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
         if self.shard is None:
             remove_leftovers(self.directory / COMPACTED)
         else:

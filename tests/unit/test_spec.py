@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.run.presets import GREEDY, R1
-from harness.run.spec import RunSpec, prompt_hash, request_seed
+from harness.run.spec import RunSpec, prompt_hash, request_seed, spec_from_json
 from harness.types import Message, Sampling
 
 SPEC = RunSpec("aime24", "1", "ab" * 32, "hf:./a b", {"dtype": "bfloat16"}, Sampling(n=16, temperature=0.6), None)
@@ -18,6 +18,15 @@ SPEC = RunSpec("aime24", "1", "ab" * 32, "hf:./a b", {"dtype": "bfloat16"}, Samp
 
 def test_n_is_not_part_of_the_identity() -> None:
     assert replace(SPEC, sampling=replace(SPEC.sampling, n=64)).run_id == SPEC.run_id
+
+
+def test_neither_is_the_command_which_is_stored_where_there_was_one() -> None:
+    told = replace(SPEC, command="harness run --n 16")
+    assert told.run_id == SPEC.run_id and told.identity() == SPEC.identity()
+    assert told.to_json() == {**SPEC.to_json(), "command": "harness run --n 16"} and "command" not in SPEC.to_json()
+    assert spec_from_json(told.to_json()).command == told.command and spec_from_json(SPEC.to_json()).command == ""
+    with pytest.raises(ValueError, match="command is not a text"):
+        spec_from_json({**told.to_json(), "command": 5})
 
 
 @pytest.mark.parametrize(

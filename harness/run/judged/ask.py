@@ -244,7 +244,7 @@ def _spec(case: JudgingCase, config: RunConfig, models: Sequence[Model]) -> RunS
         "baseline_sha256": baseline.sha256 if baseline is not None else None,
         "samples": config.judge.samples,
     }
-    return replace(case.job.spec, judged=judged)
+    return replace(case.job.spec, judged=judged, command="")
 
 
 def _run_id(case: JudgingCase, models: Sequence[Model], spec: RunSpec) -> str:
