@@ -280,8 +280,8 @@ def test_answers_that_only_a_judge_scores_are_not_called_unfinished(harness: Cal
     for run in (tmp_path / "results" / "runs").iterdir():
         if "@" not in run.name:
             (run / "result.json").unlink()  # what a run of alpaca_eval looks like: it has no score of its own
-    lines = harness("list", "runs")[1].splitlines()
-    assert [line.split()[1].rstrip(":") for line in lines] == ["judged", "finished", "unfinished"]
+    lines = harness("list", "runs")[1].splitlines()[2:]
+    assert [line.split("  ")[-1].strip().partition(":")[0] for line in lines] == ["judged", "finished", "unfinished"]
     assert "in the judged runs" in harness("show", GOLD)[1] and "unfinished" in harness("show", WRONG)[1]
     assert harness("show", "mt_benhc")[2].count("mt_bench,") == 1  # a suite and a protocol: one name
 
