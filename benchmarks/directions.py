@@ -26,13 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from directions_registered import ARMS, CLAIMS, ELSEWHERE, FIRST, SHARED, Arm, Claim, Measure
+from directions_registered import ARMS, CLAIMS, ELSEWHERE, FIRST, PROVENANCE, SHARED, Arm, Claim, Measure
 
 from backends.load import find_weights
 from backends.records.record import TrainRecord, write_records
 from backends.records.synth import synth_records
 from harness.cli.main import entry
 from harness.run.folder import RunFolder
+from harness.stats.distributions import t_quantile
 from harness.stats.seeds import Cells, seeded_difference
 
 SAMPLES = 2
@@ -83,6 +84,11 @@ class World:
             if end.code:
                 raise
         return said.getvalue()
+
+    def analysed(self, run: RunFolder, base: str, teacher: str) -> list[dict[str, Any]]:
+        """The rows of `harness analyze provenance`."""
+        told = ("--base", base, "--teacher", teacher, "--samples", str(SAMPLES), "--json")
+        return list(json.loads(self._harness("analyze", "provenance", run.name, *told))["rows"])
 
     def run(self, model: str, suite: str = "") -> RunFolder:
         """The run of a model on the dev problems, or greedily on a suite."""
@@ -196,6 +202,22 @@ def line(row: Mapping[str, Any]) -> str:
     return f"| {row['plan']} | {registered} | {seen} | {row['verdict']} | {power} |"
 
 
+def provenance(world: World) -> str:
+    """R19 as a row: what the teacher's share loses from the first half of an answer to the second."""
+    students, base, teacher = (world.models(name) for name in PROVENANCE)
+    falls = []
+    for model in students:
+        tables = world.analysed(world.run(model), base[0], teacher[0])
+        shares = {row["tenth"]: float(row["teacher"]["value"]) for row in tables if row.get("tenth") is not None}
+        first, second = ([share for tenth, share in shares.items() if (tenth <= 5) is side] for side in (True, False))
+        falls.append(float(np.mean(first) - np.mean(second)))
+    mean, se = float(np.mean(falls)), float(np.std(falls, ddof=1) / len(falls) ** 0.5)
+    half = {level: t_quantile(len(falls) - 1, level) * se for level in (0.90, 0.95)}
+    verdict = "cannot tell" if abs(mean) <= half[0.90] else "reproduced" if mean > 0 else "not reproduced"
+    seen = f"{100 * mean:+.1f} [{100 * (mean - half[0.95]):+.1f}, {100 * (mean + half[0.95]):+.1f}]"
+    return f"| R19 | teacher's share, first half - second > 0 | {seen} | {verdict} | |"
+
+
 def outside(world: World) -> str:
     """Greedy accuracy out of distribution, the mean over seeds."""
     names = ("untrained", "sft", "kd", "teacher")
@@ -241,6 +263,7 @@ def main() -> None:
     if parsed.json:
         print(json.dumps({"rows": rows}, indent=1))
     elif parsed.only is None:
+        print(provenance(world))
         print("\n" + outside(world))
 
 

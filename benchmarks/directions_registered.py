@@ -119,8 +119,12 @@ CLAIMS = (
     Claim("R16", "sft_short", "sft_long", "tokens", "below", -0.693, ratio=True),
 )
 
+PROVENANCE = ("kd", "untrained", "teacher")
+"""R19: of the answers of these models, the share of the teacher's sentences is said to be larger in the first half of
+an answer than in the second (`harness analyze provenance`; a t test over the seeds). Registered after the arms above were
+trained and measured, before anything of this was computed."""
 ELSEWHERE = """\
 R5: rlkd_direction.py. R7 to R9, R11 (grpo, kdrl, trrd, opd, gkd, lightning_opd): on_policy_directions.py. R10:
 self_teacher_directions.py. R6 and R18 need a reward model of text and a model with lengths to lose; R14, R15, R17 and
-R19 to R22 students that write more than sums, or 64 samples each: for a GPU.
+R20 to R22 students that write more than sums, or 64 samples each: for a GPU.
 """
