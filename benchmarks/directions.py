@@ -72,11 +72,12 @@ class World:
         words += ["--precision", "bf16"]
         words += [word for pair in (SHARED | dict(arm.settings)).items() for word in ("--set", "=".join(pair))]
         words += ["--teacher", self.models("teacher")[0]] if arm.teacher else []
-        return f"trained:{json.loads(self._harness('train', *words, '--seed', str(seed), '--json'))['id']}"
+        words += ["--seed", str(seed), "--json", "--quiet"]
+        return f"trained:{json.loads(self._harness('train', *words))['id']}"
 
     def _harness(self, *words: str) -> str:
         """A command of this project, in this process; what it printed."""
-        said, sys.argv = io.StringIO(), ["harness", *words, "--results-dir", str(self.work), "--quiet"]
+        said, sys.argv = io.StringIO(), ["harness", *words, "--results-dir", str(self.work)]
         try:
             with contextlib.redirect_stdout(said):
                 entry()
@@ -85,16 +86,16 @@ class World:
                 raise
         return said.getvalue()
 
-    def analysed(self, run: RunFolder, base: str, teacher: str) -> list[dict[str, Any]]:
-        """The rows of `harness analyze provenance`."""
+    def places(self, run: RunFolder, base: str, teacher: str) -> list[dict[str, Any]]:
+        """By position in the answer: the rows of `harness analyze provenance`'s second table."""
         told = ("--base", base, "--teacher", teacher, "--samples", str(SAMPLES), "--json")
-        return list(json.loads(self._harness("analyze", "provenance", run.name, *told))["rows"])
+        return list(json.loads(self._harness("analyze", "provenance", run.name, *told))["tables"][0]["rows"])
 
     def run(self, model: str, suite: str = "") -> RunFolder:
         """The run of a model on the dev problems, or greedily on a suite."""
         how = ["--suite", suite or f"questions:integer:{self.work / 'dev.jsonl'}:{SAMPLES}", "--max-tokens", "160"]
-        how += [] if suite else ["--temperature", "0.7"]
-        (name,) = {row["run_id"] for row in json.loads(self._harness("run", *how, "--model", model, "--json"))["rows"]}
+        how += ["--json", "--quiet", *([] if suite else ["--temperature", "0.7"])]
+        (name,) = {row["run_id"] for row in json.loads(self._harness("run", *how, "--model", model))["rows"]}
         return RunFolder.of(self.work, name)
 
     @cache  # noqa: B019
@@ -207,10 +208,13 @@ def provenance(world: World) -> str:
     students, base, teacher = (world.models(name) for name in PROVENANCE)
     falls = []
     for model in students:
-        tables = world.analysed(world.run(model), base[0], teacher[0])
-        shares = {row["tenth"]: float(row["teacher"]["value"]) for row in tables if row.get("tenth") is not None}
-        first, second = ([share for tenth, share in shares.items() if (tenth <= 5) is side] for side in (True, False))
-        falls.append(float(np.mean(first) - np.mean(second)))
+        rows = world.places(world.run(model), base[0], teacher[0])
+        halves = [[row for row in rows if (row["tenth"] <= 5) is side] for side in (True, False)]
+        first, second = (
+            np.average([row["teacher"]["value"] for row in half], weights=[row["sentences"] for row in half])
+            for half in halves
+        )
+        falls.append(float(first - second))
     mean, se = float(np.mean(falls)), float(np.std(falls, ddof=1) / len(falls) ** 0.5)
     half = {level: t_quantile(len(falls) - 1, level) * se for level in (0.90, 0.95)}
     verdict = "cannot tell" if abs(mean) <= half[0.90] else "reproduced" if mean > 0 else "not reproduced"

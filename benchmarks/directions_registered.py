@@ -121,8 +121,8 @@ CLAIMS = (
 
 PROVENANCE = ("kd", "untrained", "teacher")
 """R19: of the answers of these models, the share of the teacher's sentences is said to be larger in the first half of
-an answer than in the second (`harness analyze provenance`; a t test over the seeds). Registered after the arms above were
-trained and measured, before anything of this was computed."""
+an answer than in the second (`harness analyze provenance`; a t test over the seeds). Registered after the arms above
+were trained and measured, before anything of this was computed."""
 ELSEWHERE = """\
 R5: rlkd_direction.py. R7 to R9, R11 (grpo, kdrl, trrd, opd, gkd, lightning_opd): on_policy_directions.py. R10:
 self_teacher_directions.py. R6 and R18 need a reward model of text and a model with lengths to lose; R14, R15, R17 and
