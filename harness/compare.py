@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from harness.errors import UsageError
-from harness.leaderboard import display_names
 from harness.metrics import described
 from harness.metrics.length import TokenReduction
 from harness.reduction import Reduction, reduction
 from harness.run.directions import described_in, doubt
 from harness.run.folder import SCORES, RunFolder
+from harness.run.naming import display_names
 from harness.run.result import RunResult, warnings_of
 from harness.stats.multiple import decide, disagreement, holm
 from harness.stats.paired import Paired, paired

@@ -9,6 +9,7 @@ a group, runs are compared pairwise on the same problems; Holm's correction cove
 from __future__ import annotations
 
 import gc
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from harness.metrics import described, is_listed
 from harness.ranking import pairing
 from harness.run.directions import described_in, doubt
 from harness.run.folder import JUDGED, RESULT, list_runs
+from harness.run.naming import display_names
 from harness.run.result import RunResult, warnings_of
 from harness.stats.multiple import holm, rank_groups
 from harness.stats.paired import Paired
@@ -185,10 +187,14 @@ def build(
     named = {key: _unique_names(standings) for key, standings in groups.items()}
     ranked, tests = _rank(named)
     if baseline is not None:
+        _known_baseline(baseline, ranked)
         ranked = _against(ranked, baseline)
     ordered = sorted(ranked.items(), key=lambda item: (_sort_key(item[0][0]), item[0][1] != item[1][0].result.headline))
     told: set[str] = set()  # a run stands in a table for each metric; its warnings once, under the first of them
-    return tuple(Group(key, tuple(s), _notes(s, told), tests.get((key, name), {})) for (key, name), s in ordered)
+    return tuple(
+        Group(key, tuple(s), (*_notes(s, told), *_held_against(s, baseline)), tests.get((key, name), {}))
+        for (key, name), s in ordered
+    )
 
 
 def _sort_key(key: GroupKey) -> tuple[str, ...]:
@@ -207,14 +213,15 @@ def _select(
     for suite in suites:
         if suite not in known_suites:
             raise UnknownName("suite among the stored runs", suite, known_suites)
-    for model in [*models, *([baseline] if baseline is not None else [])]:
+    for model in models:
         if model not in known_models:
             raise UnknownName("model among the stored runs", model, known_models)
     known_metrics = {metric for r in results for metric in r.estimates} | {ALL_METRICS, HEADLINE}
     for metric in metrics:
         if metric not in known_metrics:
             raise UnknownName("metric among the stored runs", metric, known_metrics)
-    wanted = {*models, *([baseline] if baseline is not None else [])} if models else known_models
+    held = {model for model in known_models if baseline is not None and f"{baseline} [".startswith(f"{model} [")}
+    wanted = {*models, *held} if models else known_models
     return [r for r in results if (not suites or r.suite in suites) and r.model in wanted]
 
 
@@ -229,22 +236,6 @@ def _unique_names(standings: Sequence[Standing]) -> list[Standing]:
     """Runs of one model in one group get names of their own."""
     names = display_names([standing.result for standing in standings])
     return [replace(standing, model=name) for standing, name in zip(standings, names, strict=True)]
-
-
-def display_names(results: Sequence[RunResult]) -> list[str]:
-    """The model of each run; runs of one model (two seeds, a checkpoint that changed) are told apart by their id.
-
-    By its hash, which is its end, and by all of it where even the ends are equal.
-    """
-    models = [result.model for result in results]
-    names = [
-        f"{result.model} [{result.run_id.rsplit('-', 1)[-1]}]" if models.count(result.model) > 1 else result.model
-        for result in results
-    ]
-    return [
-        f"{result.model} [{result.run_id}]" if names.count(name) > 1 else name
-        for result, name in zip(results, names, strict=True)
-    ]
 
 
 def _rank(groups: Mapping[Key, list[Standing]]) -> tuple[dict[Key, list[Standing]], dict[Key, dict[RunPair, Tested]]]:
@@ -297,11 +288,38 @@ def _in_order(metric: str, standings: Sequence[Standing]) -> list[Standing]:
     return sorted(standings, key=lambda s: (sign * s.estimate.value, s.model, s.result.run_id))
 
 
+def place_of(standings: Sequence[Standing], name: str | None) -> int | None:
+    """Which of them is meant: the run that is shown by that name, else the best one of that model; None for none."""
+    for names in ([s.model for s in standings], [s.result.model for s in standings]):
+        if name in names:
+            return names.index(name)
+    return None
+
+
+def _known_baseline(baseline: str, groups: Mapping[Key, Sequence[Standing]]) -> None:
+    """Raise `UnknownName` for a baseline that has no run on the board."""
+    known = {name for standings in groups.values() for s in standings for name in (s.model, s.result.model)}
+    if groups and baseline not in known:
+        raise UnknownName("model among the stored runs", baseline, known)
+
+
+def _held_against(standings: Sequence[Standing], baseline: str | None) -> list[str]:
+    """Which run the baseline is, where its model has several."""
+    place = place_of(standings, baseline)
+    if place is None or [s.result.model for s in standings].count(str(baseline)) < 2:
+        return []
+    others = [s.model for s in standings if s.result.model == baseline and s is not standings[place]]
+    return [
+        f"note: the baseline {baseline} has {len(others) + 1} runs here, and the best of them is held against: "
+        f"another by its name, --baseline {shlex.quote(others[0])}"
+    ]
+
+
 def _against(groups: Mapping[Key, list[Standing]], baseline: str) -> dict[Key, list[Standing]]:
     """Add each run's paired difference to the baseline of its own group, Holm over all of them."""
     versus: dict[tuple[Key, int], Paired] = {}
     for key, standings in groups.items():
-        base = next((i for i, s in enumerate(standings) if s.result.model == baseline), None)
+        base = place_of(standings, baseline)
         if base is None or not _per_problem(standings):
             continue
         compare = pairing([s.result for s in standings])

@@ -14,11 +14,11 @@ import numpy as np
 from harness import catalog
 from harness.compare import differences
 from harness.errors import DataError, UsageError
-from harness.leaderboard import display_names
 from harness.models.replies import NoProgress, Progress
 from harness.report.table import Column, Row, Table, number
 from harness.report.text import signed_interval, with_interval
 from harness.run.folder import RunFolder
+from harness.run.naming import display_names
 from harness.stats.standard_errors import Array, mean_interval
 from harness.types import Completion, Graded, Json
 

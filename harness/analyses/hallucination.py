@@ -27,11 +27,11 @@ from harness.analyses.base import Analysis, AnalysisContext, measured, refuse_un
 from harness.analyses.judging import Verdicts, judge_texts
 from harness.errors import DataError, UsageError
 from harness.grading.abstaining import abstains
-from harness.leaderboard import display_names
 from harness.reasoning import with_answer
 from harness.report.table import Column, Row, Table, column, number
 from harness.report.text import p_value
 from harness.run.folder import Key, RunFolder
+from harness.run.naming import display_names
 from harness.stats.calibration import auroc, brier_score, calibration_error
 from harness.stats.multiple import holm
 from harness.stats.paired import paired_differences

@@ -57,9 +57,11 @@ def command(
     pairs = compare_runs(found, force=force, tokenizer=tokenizer)
     if html is not None:
         from harness.files import write_output
+        from harness.leaderboard import build
         from harness.report.page.document import Own, PageSpec, report
 
-        spec = PageSpec("Comparison", baseline=found[0].result.model, data_dir=data_dir)
+        names = {s.result.run_id: s.model for group in build([run.result for run in found]) for s in group.standings}
+        spec = PageSpec("Comparison", baseline=names[found[0].result.run_id], data_dir=data_dir)
         write_output(html, report(found, spec, Own(pair_tables(pairs, 0))))
     if form in ("json", "csv"):
         tables = pair_tables(pairs, show)[:1]  # the flips are inside the rows

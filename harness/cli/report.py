@@ -68,9 +68,8 @@ def command(
 
     folders, refused = _found(runs, results_dir)
     models = {folder.result.model for folder in folders}
-    for name in (baseline, teacher):
-        if name is not None and name not in models:
-            raise UnknownName("model among these runs", name, models)
+    if teacher is not None and teacher not in models:
+        raise UnknownName("model among these runs", teacher, models)
     page = report(folders, PageSpec(title, baseline, teacher, texts, max_size, data_dir))
     write_output(out, page)
     click.echo(f"{out}: {plural(len(folders), 'run')}, {len(page) / 1e6:.1f} MB")

@@ -20,7 +20,7 @@ from harness.leaderboard import Standing, build, load_results, split_notes
 from harness.run.folder import RunFolder
 from harness.run.result import Item
 from harness.run.store import write_result
-from harness.types import Estimate
+from harness.types import Estimate, Json
 
 ESTIMATE = Estimate(0.5, 0.4, 0.6, 0.05, 2, 2)
 KEYS = ["suite", "model", "metric", "value", "low", "high", "n_problems", "n_samples", "counts"]
@@ -106,10 +106,43 @@ def test_different_n_is_one_group_with_a_note(tmp_path: Path) -> None:
     assert "samples per problem differ: 1, 4" in " ".join(group.notes)
 
 
-def test_two_runs_of_one_model_are_told_apart(tmp_path: Path) -> None:
-    make_run(tmp_path, "mock:a", [1.0] * 5, run_id="toy-mock-a-aaaa", seed=0)
-    make_run(tmp_path, "mock:a", [0.0] * 5, run_id="toy-mock-a-bbbb", seed=1)
-    assert sorted(s.model for s in standings(tmp_path)) == ["mock:a [aaaa]", "mock:a [bbbb]"]
+@pytest.mark.parametrize(
+    ("identities", "shown"),
+    [
+        (({}, {}), ("seed=0", "seed=1")),
+        (({"think": True, "w": "x"}, {"think": False, "w": "x"}), ("think=true, seed=0", "think=false, seed=1")),
+        (({"adapter": "a", "adapter_fingerprint": "1"}, {"adapter_fingerprint": "2"}),
+         ("adapter=a, seed=0", "adapter=unset, seed=1")),
+        (({"parts": {"n": 1}}, {"parts": {"n": 2}}), ("aaaa", "bbbb")),
+        (({"address": "h" * 60}, {"address": "i"}), ("aaaa", "bbbb")),
+    ],
+)  # fmt: skip
+def test_two_runs_of_one_model_are_told_apart(
+    tmp_path: Path, identities: tuple[dict[str, Json], dict[str, Json]], shown: tuple[str, str]
+) -> None:
+    for seed, (end, identity) in enumerate(zip(("aaaa", "bbbb"), identities, strict=True)):
+        make_run(tmp_path, "mock:a", [1.0 - seed] * 5, run_id=f"toy-mock-a-{end}", seed=seed, model_identity=identity)
+    assert [s.model for s in standings(tmp_path)] == [f"mock:a [{label}]" for label in shown]
+
+
+def test_runs_that_were_made_with_the_same_are_told_apart_by_id(tmp_path: Path) -> None:
+    for end in ("a-1", "b-1"):
+        make_run(tmp_path, "mock:a", [1.0] * 5, run_id=end)
+    assert [s.model for s in standings(tmp_path)] == ["mock:a [a-1]", "mock:a [b-1]"]
+
+
+def test_a_baseline_of_several_runs_is_said_and_one_of_them_can_be_named(tmp_path: Path) -> None:
+    for suite in ("toy", "other"):
+        for seed, right in enumerate((0.9, 0.5)):
+            make_run(tmp_path, "mock:a", coin(right, 50, seed), run_id=f"{suite}-a-{seed}", seed=seed, suite=suite)
+    out = board(tmp_path, "--baseline", "mock:a").stdout
+    assert out.count("has 2 runs here, and the best of them is held against: another by its name") == 2
+    assert "--baseline 'mock:a [seed=1]'" in out
+    held = standings(tmp_path, baseline="mock:a [seed=1]")
+    assert [(s.model, s.versus is None) for s in held] == [("mock:a [seed=0]", False), ("mock:a [seed=1]", True)] * 2
+    assert "note" not in board(tmp_path, "--baseline", "mock:a [seed=1]").stdout
+    with pytest.raises(UnknownName, match="model among the stored runs"):
+        standings(tmp_path, baseline="mock:a [seed=2]")
 
 
 def test_missing_and_truncated_are_warned_about(tmp_path: Path) -> None:

@@ -343,16 +343,17 @@ def test_leaderboard_writes_the_same_page_with_its_own_tables_first(tmp_path: Pa
     assert "tokens_out" in text[: text.index('id="verdict"')]
 
 
-def test_compare_writes_it_with_the_first_run_as_what_is_held_against(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["mock:b", "mock:a"])
+def test_compare_writes_it_with_the_first_run_as_what_is_held_against(tmp_path: Path, other: str) -> None:
     from harness.cli.compare import command as compare
 
-    make_run(tmp_path, "mock:a", [1.0, 0.0])
-    make_run(tmp_path, "mock:b", [1.0, 1.0])
+    make_run(tmp_path, "mock:a", [1.0, 0.0], run_id="first")
+    make_run(tmp_path, other, [1.0, 1.0], run_id="second")
     out = tmp_path / "r.html"
-    args = ["toy-mock-a", "toy-mock-b", "--html", str(out), "--results-dir", str(tmp_path)]
+    args = ["first", "second", "--html", str(out), "--results-dir", str(tmp_path)]
     CliRunner().invoke(compare, args, standalone_mode=False, catch_exceptions=False)
     (board,) = read_data(out.read_text())["boards"]
-    assert board["runs"][board["baseline"]]["model"] == "mock:a"
+    assert board["runs"][board["baseline"]]["id"] == "first"
     assert out.read_text().index("win/loss/tie") < out.read_text().index('id="verdict"')
 
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.leaderboard import split_notes
+from harness.leaderboard import place_of, split_notes
 from harness.report.board import wide_tables
 from harness.report.matrix import matrix
 from harness.report.page.data import PageData, block, packed
@@ -90,10 +90,9 @@ def _views(found: Sequence[Gathered], spec: PageSpec, own: Own | None) -> str:
     parts = [_verdicts(found), '<section id="board"><h2>Leaderboard</h2>']
     for group, table in zip(groups, wide_tables(groups), strict=True):
         lines = {
-            f"{name}: {model}": s.estimate.value
+            f"{name}: {model}": group.standings[place].estimate.value
             for name, model in (("baseline", spec.baseline), ("teacher", spec.teacher))
-            for s in group.standings
-            if model is not None and s.result.model == model
+            if (place := place_of(group.standings, model)) is not None
         }
         parts.append(section(table, lines))
     return "".join([*parts, "</section>"])

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DataError, StoreError, UnknownName
-from harness.leaderboard import Group, Standing, build
+from harness.errors import DataError, StoreError
+from harness.leaderboard import Group, Standing, build, place_of
 from harness.power import ASSUMED, ASSUMED_ELSEWHERE, mde, measured
 from harness.report.page.data import MARKS, PageBoard, PageRun, PageTest
 from harness.run.directions import described_in
@@ -39,8 +39,6 @@ class Gathered:
 def gather(folders: Sequence[RunFolder], data_dir: Path | None, baseline: str | None = None) -> list[Gathered]:
     """One for each group of comparable runs; raises `UnknownName` for a baseline that has none of the runs."""
     results = [folder.result for folder in folders]
-    if baseline is not None and baseline not in {result.model for result in results}:
-        raise UnknownName("model among these runs", baseline, {result.model for result in results})
     of = {id(result): folder for result, folder in zip(results, folders, strict=True)}
     return [
         _board(group, [of[id(s.result)] for s in group.standings], data_dir, baseline)
@@ -56,7 +54,6 @@ def _board(group: Group, folders: Sequence[RunFolder], data_dir: Path | None, ba
     problems = tuple(sorted({problem for result in results for problem in result.items}))
     asked = _asked(results[0], folders, data_dir)
     damaged: list[str] = []
-    base = next((place for place, result in enumerate(results) if result.model == baseline), None)
     board = PageBoard(
         title=group.key.describe(),
         suite=group.key.suite,
@@ -68,7 +65,7 @@ def _board(group: Group, folders: Sequence[RunFolder], data_dir: Path | None, ba
         tags=tuple(_tags(asked[problem].meta) if problem in asked else "" for problem in problems),
         runs=tuple(_run(s, folder, problems, damaged) for s, folder in zip(group.standings, folders, strict=True)),
         tests=tuple(_tests(group)),
-        baseline=base,
+        baseline=place_of(group.standings, baseline),
     )
     return Gathered(group, board, tuple(folders), asked, tuple(damaged))
 

@@ -100,7 +100,7 @@ function writeHash(step = false) {
 function shortNames(names) {
   let shared = names.length > 1 ? names[0] : "";
   for (const name of names) while (!name.startsWith(shared)) shared = shared.slice(0, -1);
-  const cut = Math.max(...[":", "/", "-", "_", " "].map((mark) => shared.lastIndexOf(mark))) + 1;
+  const cut = Math.max(...[":", "/", "-", "_", " ", "="].map((mark) => shared.lastIndexOf(mark))) + 1;
   return names.map((name) => name.slice(cut) || name);
 }
 
