@@ -353,7 +353,7 @@ def test_compare_writes_it_with_the_first_run_as_what_is_held_against(tmp_path: 
     args = ["first", "second", "--html", str(out), "--results-dir", str(tmp_path)]
     CliRunner().invoke(compare, args, standalone_mode=False, catch_exceptions=False)
     (board,) = read_data(out.read_text())["boards"]
-    assert board["runs"][board["baseline"]]["id"] == "first"
+    assert board["runs"][board["baseline"]]["run_id"] == "first"
     assert out.read_text().index("win/loss/tie") < out.read_text().index('id="verdict"')
 
 
