@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -41,8 +42,8 @@ def show_runs(
     )
     columns = (
         column("run", "name"),
-        column("suite"),
-        column("model"),
+        Column("suite", lambda row: str(row["suite"] or "-")),
+        Column("model", lambda row: str(row["model"] or "-")),
         Column("score", _score, right=True),
         Column("date", lambda row: str(row["finished"] or "-")[:16].replace("T", " ")),
         column("state", "summary"),
@@ -63,6 +64,8 @@ def _row(run: RunFolder, judged: set[str]) -> Row:
             return {**row, **empty, "suite": run.spec.suite, "model": run.spec.model}
         result = run.result
     except StoreError as error:  # a list of runs does not stop at a damaged one
+        with suppress(StoreError):
+            empty |= {"suite": run.spec.suite, "model": run.spec.model}
         return {**row, **empty, "damaged": str(error)}
     row |= {"suite": result.suite, "model": result.model, "metric": result.headline, "finished": result.finished}
     found = result.estimates.get(result.headline)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from harness.leaderboard import Standing, build, group_key
+from harness.files import is_number
+from harness.leaderboard import Group, GroupKey, Standing, build, group_key
 from harness.report.board import missing_of, value_of
 from harness.report.table import Column, Row, Table, column
 from harness.report.text import count
@@ -15,6 +17,7 @@ from harness.run.folder import RUNS
 from harness.run.result import RunResult, judge_notes, warnings_of
 from harness.types import Json
 
+_TOTALS = ("tokens_out", "cost")
 _IDS = 4
 """Run ids shown at the end; of more the command that lists them."""
 
@@ -23,22 +26,23 @@ def matrix(results: Sequence[RunResult]) -> Table:
     """One row a model: the headline of each suite with its interval, letters where a paired test was made."""
     groups = build(results)
     standings = {s.result.run_id: s for group in groups for s in group.standings}
-    several = Counter((group.key.suite, group.key.judge) for group in groups)
+    titles = _titles(groups)
     rows: dict[str, dict[str, Json]] = {}
     suites: dict[str, str] = {}
+    counted: set[tuple[str, str]] = set()
     for result in results:
         standing = standings[result.run_id]
-        title = result.suite if standing.metric == "avg@n" else f"{result.suite} {standing.metric}"
-        if several[result.suite, result.judge] > 1:  # runs that are not comparable have a column each
-            title = group_key(result).describe()
-        elif result.judge is not None:
-            title += f" by {result.judge}"
+        title = titles[group_key(result), standing.metric]
         suites[title] = title
         row = rows.setdefault(standing.model, {"model": standing.model})
         row[title] = _cell(standing)
-        for total in ("tokens_out", "cost"):
-            if (found := result.totals.get(total)) is not None:
-                row[total] = float(str(row.get(total, 0))) + float(str(found))
+        generated = (standing.model, str(result.judging.get("judged_from") or result.run_id))
+        if generated in counted:  # a judged run has the totals of the answers that it judged
+            continue
+        counted.add(generated)
+        for total in _TOTALS:
+            parts = (row.get(total, 0), result.totals.get(total))  # of which one that is unknown leaves no total
+            row[total] = math.fsum(float(str(part)) for part in parts) if all(map(is_number, parts)) else None
     columns = (
         column("model"),
         *(Column(title, _shown(title), right=True) for title in suites),
@@ -46,6 +50,25 @@ def matrix(results: Sequence[RunResult]) -> Table:
         Column("cost", _total("cost"), right=True),
     )
     return Table("", columns, tuple(rows.values()), tuple(_notes(results, standings)))
+
+
+def _titles(groups: Sequence[Group]) -> dict[tuple[GroupKey, str], str]:
+    """The column of each group: the suite, and of those that are not comparable what tells them apart."""
+    several = Counter((group.key.suite, group.key.judge) for group in groups)
+    titles: dict[tuple[GroupKey, str], str] = {}
+    for group in groups:
+        key, metric = group.key, group.standings[0].metric
+        title = key.suite if metric == "avg@n" else f"{key.suite} {metric}"
+        if several[key.suite, key.judge] > 1:
+            title = key.describe()
+        elif key.judge is not None:
+            title += f" by {key.judge}"
+        titles[key, metric] = title
+    same = Counter(titles.values())
+    return {
+        (key, metric): f"{title}, {metric}, data {key.data_sha256[:8]}" if same[title] > 1 else title
+        for (key, metric), title in titles.items()
+    }
 
 
 def _cell(standing: Standing) -> str:

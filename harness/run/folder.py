@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -109,7 +110,7 @@ class RunFolder:
 
     @cached_property
     def result(self) -> RunResult:
-        """The outcome."""
+        """The outcome; its run id is the folder's name, also of a folder that was copied or renamed."""
         path = self.path / RESULT
         try:
             raw: dict[str, Any] = read_json(path)
@@ -117,7 +118,7 @@ class RunFolder:
                 raise StoreError(
                     f"{path} has schema {raw['schema']!r}, this version reads {SCHEMA}: score the run again"
                 )
-            return result_from_json(raw)
+            return replace(result_from_json(raw), run_id=self.name)
         except FileNotFoundError:
             raise StoreError(f"{path} does not exist: finish the run with the same `harness run` command") from None
         except OSError as error:
@@ -327,5 +328,9 @@ def runs_of_model(runs: Iterable[RunFolder], name: str) -> list[RunFolder]:
         except StoreError:  # looking for a name does not stop at a damaged run
             return None
 
-    found = [run for run in runs if name and model(run) == name]
-    return [run for run in found if JUDGED not in run.name] or found
+    every = list(runs)
+    found = [run for run in every if name and model(run) == name]
+    # A run that was judged is of the same model, also where its own spec can no longer say so: it must not be replaced
+    # by what a judge said of it.
+    bases = {run.name.partition(JUDGED)[0] for run in found}
+    return [run for run in every if run.name in bases] or found

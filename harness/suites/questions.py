@@ -16,12 +16,14 @@ eyes. Raises `DataError` for a row that is not as above.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 from harness.datasets import clean_text
 from harness.errors import DataError, UnknownName, UsageError
+from harness.files import is_number
 from harness.grading import get_grader, score_completion
 from harness.hashing import canonical_json
 from harness.suites._own_file import Rows, own_data, row_id
@@ -67,6 +69,8 @@ def _said(given: Json, what: str) -> str:
 def _gold(given: Json) -> str:
     if isinstance(given, bool) or not isinstance(given, str | int | float):
         raise TypeError("the gold answer should be text or a number")
+    if isinstance(given, float) and not math.isfinite(given):
+        raise ValueError("the gold answer is a number too large to be read: write it as text")
     _, marker, last = str(given).rpartition("####")
     found = last.replace(",", "") if marker else last
     return _said(found, "the gold answer")
@@ -90,7 +94,7 @@ def _choice(given: Json, gold: str, turns: list[Json]) -> dict[str, Json]:
         raise TypeError(f"'choices' should be a list of 2 to {len(LETTERS)} texts")
     if len(turns) != 1:
         raise ValueError("a question with choices has one turn")
-    options = [_said(str(one) if isinstance(one, int | float) else one, "a choice") for one in given]
+    options = [_said(str(one) if is_number(one) else one, "a choice") for one in given]
     if len(set(options)) < len(options):
         raise ValueError("two of its choices are the same")
     by_words = [index for index, option in enumerate(options) if option == gold]

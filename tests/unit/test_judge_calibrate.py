@@ -131,6 +131,10 @@ def test_a_run_is_calibrated_and_every_table_says_so(harness: Call, tmp_path: Pa
     assert "calibrated on 20 labels: corrected mean" in board and "uncalibrated" not in board
     assert harness("judge", run.name.partition("@")[0], *judge)[0] == 0, "the same verdicts again"
     assert "calibrated on 20 labels" in judge_note(RunFolder(run.path).result), "and the same calibration"
+    stored = (run.path / "result.json").read_bytes()
+    labels.write_text("".join(json.dumps({**row, "attempt": 1}) + "\n" for row in rows), encoding="utf-8")
+    code, _, err = harness("judge", "calibrate", run.name, "--labels", str(labels))
+    assert code == 2 and "attempts are counted from 0" in err and (run.path / "result.json").read_bytes() == stored
     code, _, err = harness("judge", "calibrate", run.name.partition("@")[0], "--labels", str(labels))
     assert code == 2 and "is no judged run" in err and err.count("\n") == 1
 

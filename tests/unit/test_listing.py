@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from stored_runs import make_run
 
 from harness.cli.main import cli
 from harness.cli.run_list import SAID
 from harness.errors import SeveralRuns, UnknownName, UsageError
-from harness.run.folder import find_run, find_runs
+from harness.report.page.gather import gather
+from harness.run.folder import RunFolder, find_run, find_runs
 from harness.run.spec import RunSpec
 from harness.types import Sampling
 
@@ -177,3 +180,34 @@ def test_a_choice_by_name_shows_what_there_is_to_choose() -> None:
     out = CliRunner().invoke(cli, ["show", "opd"]).output
     assert "clip: Literal['ppo', 'off', 'cispo', 'dual'] | None = 'off'" in out
     assert "end: Literal['same', 'mask'] = 'same'" in out and "coef: float = 1.0" in out
+
+
+def test_a_damaged_run_is_not_replaced_by_what_a_judge_said_of_it(tmp_path: Path) -> None:
+    make_run(tmp_path, "m:a", [1.0] * 4, run_id="toy-a")
+    make_run(tmp_path, "m:a", [0.0] * 4, run_id="toy-a@r-j", judge="r@1 by j")
+    for name in ("toy-a", "toy-a@r-j"):
+        (tmp_path / "runs" / name / "spec.json").write_text(spec_of(MOCK).replace("file:m", "m:a"), encoding="utf-8")
+    (tmp_path / "runs" / "toy-a" / "spec.json").write_text("", encoding="utf-8")
+    assert find_run(tmp_path, "m:a").name == "toy-a" and [run.name for run in find_runs(tmp_path, "m:a")] == ["toy-a"]
+
+
+def test_a_folder_that_was_copied_is_a_run_of_its_own(tmp_path: Path) -> None:
+    shutil.copytree(make_run(tmp_path, "m:a", [1.0] * 4, run_id="toy-a"), tmp_path / "runs" / "backup")
+    assert find_run(tmp_path, "backup").result.run_id == "backup"
+
+
+def test_a_damaged_result_is_listed_with_what_is_known(tmp_path: Path) -> None:
+    for name, spec in (("a-run", spec_of(MOCK)), ("b-run", "{")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "spec.json").write_text(spec, encoding="utf-8")
+        (tmp_path / "runs" / name / "result.json").write_text("", encoding="utf-8")
+    out = CliRunner().invoke(cli, ["list", "runs", "--results-dir", str(tmp_path)]).output
+    assert "None" not in out and ["a-run", "toy", "file:m", "damaged"] in [
+        line.split()[:4] for line in out.splitlines()
+    ]
+
+
+def test_two_runs_of_one_name_are_refused(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / where, "m:a", [1.0] * 4, run_id="toy") for where in "ab"]
+    with pytest.raises(UsageError, match="two of these runs are called 'toy'"):
+        gather([RunFolder(path) for path in paths], None)

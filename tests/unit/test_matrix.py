@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from stored_runs import make_run
 
 from harness.cli.main import cli
+from harness.report.matrix import matrix
+from harness.run.folder import list_runs
 
 
 def run(results: Path, *words: str) -> Result:
@@ -60,3 +63,22 @@ def test_a_comparison_shows_what_was_asked_and_what_each_answered(tmp_path: Path
     assert (before, after, change) == ("100", "0", "-100.0") and ours != theirs and len(question) > 3
     rows = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)["rows"]
     assert rows[0]["flips"][0]["problem_id"]
+
+
+def test_runs_on_other_data_of_one_name_have_a_column_each(tmp_path: Path) -> None:
+    make_run(tmp_path, "m:a", [1.0] * 8, run_id="toy-a", data_sha256="a" * 64)
+    make_run(tmp_path, "m:a", [0.0] * 8, run_id="toy-b", data_sha256="b" * 64)
+    table = matrix([run.result for run in list_runs(tmp_path)])
+    (row,) = table.rows
+    shown = {title: str(value).split()[0] for title, value in row.items() if title.startswith("toy@1")}
+    assert sorted(shown.values()) == ["0.0", "100.0"] and any("data aaaaaaaa" in title for title in shown)
+
+
+def test_a_total_counts_answers_once_and_is_none_of_a_part(tmp_path: Path) -> None:
+    told = {"tokens_in": 1, "tokens_out": 2000, "seconds": 1.0, "cost": 0.5}
+    make_run(tmp_path, "m:a", [1.0] * 8, run_id="toy-a", totals=told)
+    judged = {"judge": "r@1 by j", "judging": {"judged_from": "toy-a"}, "totals": told}
+    make_run(tmp_path, "m:a", [1.0] * 8, run_id="toy-a@r-j", **judged)
+    make_run(tmp_path, "m:a", [1.0] * 8, suite="other", run_id="other-a", totals={**told, "cost": None})
+    (row,) = matrix([run.result for run in list_runs(tmp_path)]).rows
+    assert row["tokens_out"] == 4000 and row["cost"] is None

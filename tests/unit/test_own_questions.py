@@ -59,6 +59,7 @@ def test_choices_by_letter_and_by_words_are_one_question(tmp_path: Path) -> None
         ("exact", YES | {"id": 1.5}, "id should be text"),
         ("integer", YES, "not a number"),
         ("choice", YES, "'choices' should be a list"),
+        ("choice", YES | {"choices": [True, False], "gold": "A"}, "a choice should be text"),
         ("choice", YES | {"choices": ["NO", "MAYBE"]}, "letter of one of its 2"),
         ("choice", YES | {"choices": ["YES", "YES"]}, "the same"),
         ("choice", YES | {"choices": ["B", "A"], "gold": "A"}, "letter of one of its 2"),
@@ -68,6 +69,12 @@ def test_what_is_refused_before_anything_is_asked(tmp_path: Path, grader: str, r
     with pytest.raises(DataError, match=says) as error:
         problems(tmp_path, row, grader=grader)
     assert "mine.jsonl:1" in str(error.value)
+
+
+def test_a_number_that_overflows_is_no_gold(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"question": "How many?", "gold": 1e400}\n')
+    with pytest.raises(DataError, match="too large to be read"):
+        load_problems(load_suite(f"questions:exact:{tmp_path / 'mine.jsonl'}"), None, 0, None)
 
 
 def test_two_rows_of_one_id(tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DataError, StoreError
+from harness.errors import DataError, StoreError, UsageError
 from harness.leaderboard import Group, Standing, build, place_of
 from harness.power import ASSUMED, ASSUMED_ELSEWHERE, mde, measured
 from harness.report.page.data import MARKS, PageBoard, PageRun, PageTest
@@ -37,8 +38,15 @@ class Gathered:
 
 
 def gather(folders: Sequence[RunFolder], data_dir: Path | None, baseline: str | None = None) -> list[Gathered]:
-    """One for each group of comparable runs; raises `UnknownName` for a baseline that has none of the runs."""
+    """One for each group of comparable runs.
+
+    Raises `UnknownName` for a baseline that has none of the runs, `UsageError` for two runs of one name: tests and
+    answers go by it.
+    """
     results = [folder.result for folder in folders]
+    names = Counter(result.run_id for result in results)
+    if twice := next((name for name, times in names.items() if times > 1), None):
+        raise UsageError(f"two of these runs are called {twice!r}: name one of them, or rename the other's folder")
     of = {id(result): folder for result, folder in zip(results, folders, strict=True)}
     return [
         _board(group, [of[id(s.result)] for s in group.standings], data_dir, baseline)

@@ -78,7 +78,14 @@ def read_labels(path: Path) -> dict[Key, float]:
 
 def calibrate(folder: RunFolder, labels: Mapping[Key, float]) -> Calibration:
     """Correct a judged run by labels and keep that in its result. Raises `UsageError`, `DataError`, `StoreError`."""
-    found = corrected(_values(folder), _clusters(folder), labels, f"run {folder.name}")
+    values, clusters = _values(folder), _clusters(folder)
+    judged = {(row.problem_id, row.attempt) for row in folder.graded}
+    if beside := next((key for key in labels if key not in judged and key[0] in clusters), None):
+        raise DataError(
+            f"a label is of attempt {beside[1]} of problem {beside[0]!r}, which run {folder.name} does not have: "
+            "attempts are counted from 0"
+        )
+    found = corrected(values, clusters, labels, f"run {folder.name}")
     facts: dict[str, Json] = {
         "at": utc_now(),
         "labels": found.labels,
