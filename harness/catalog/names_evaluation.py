@@ -226,3 +226,11 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
 }
+
+SUITE_FORMS: dict[str, str] = {
+    "gym": "gym:<task>: a task that reasoning-gym generates",
+    "lighteval": "lighteval:<task>: a task of lighteval, asked and scored as it does",
+    "questions": "questions:<grader>:<file>: your own questions, e.g. a CSV; grader: exact, number, math or another",
+    "text_quality": "text_quality:<file>: 18 indicators of each of your texts, as one JSON object",
+}
+"""Prefix of a suite name -> how such a name is written, and what it is."""

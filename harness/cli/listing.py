@@ -86,5 +86,10 @@ def _entries(kind: str) -> list[tuple[str, str]]:
     singular = _ALSO.get(kind) or _PLURALS.get(kind, kind)
     for known in catalog.KINDS:
         if singular == known:
-            return [(name, summary) for name, (_, summary) in sorted(catalog.entries(known).items())]
+            rows = [(name, summary) for name, (_, summary) in sorted(catalog.entries(known).items())]
+            if known == "suite":
+                from harness.catalog.names_evaluation import SUITE_FORMS
+
+                rows += SUITE_FORMS.items()
+            return rows
     raise UnknownName("kind", kind, [*_PLURALS, "recipes", "chains", "runs"])

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness import catalog
+from harness.catalog.names_evaluation import SUITE_FORMS
 from harness.datasets import load_rows
 from harness.errors import DataError, UnknownName, UsageError
 from harness.types import Problem, Suite
@@ -40,10 +42,24 @@ def load_suite(name: str) -> Suite:
         module, _, attribute = PREFIXES[prefix].partition(":")
         suite = getattr(importlib.import_module(module), attribute)(task)
     else:
-        suite = catalog.load("suite", name)
+        suite = _listed(name)
     if not isinstance(suite, Suite):
         raise UsageError(f"suite {name!r} is a {type(suite).__name__}, not a harness.types.Suite")
     return suite
+
+
+def _listed(name: str) -> object:
+    try:
+        return catalog.load("suite", name)
+    except UnknownName:
+        if name in SUITE_FORMS:
+            raise UsageError(f"{name} is the beginning of a suite's name: {SUITE_FORMS[name]}") from None
+        if os.path.isfile(name):
+            raise UsageError(
+                f"{name} is a file: say how its answers are checked, as in --suite questions:math:{name} "
+                "(or exact, integer, number, choice)"
+            ) from None
+        raise
 
 
 def parse_suite_arg(argument: str) -> list[tuple[str, int | None]]:

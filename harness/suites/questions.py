@@ -8,7 +8,8 @@ or training records, whose `prompt` is a list of turns. `question` may be called
 `gold` answer or target; of a worked answer with `#### 72` the 72 counts. Without `id` a row is named by its content.
 Rows of `harness data missing` name their twin in their meta; of one that lacks a premise it is right to say so.
 Nothing is added to a question: what form an answer has to take stands in it. With the grader `choice` a row has its
-options in `choices` and as `gold` the right one, as its letter or in its words; they are shown in a seeded order.
+options in `choices` (in a table one cell with a JSON list) and as `gold` the right one, as its letter or in its words;
+they are shown in a seeded order.
 
 No grader is taken for granted, and none is believed: before anything is asked, each row's own gold must be right in its
 eyes. Raises `DataError` for a row that is not as above.
@@ -22,6 +23,7 @@ from dataclasses import replace
 from functools import partial
 
 from harness.datasets import clean_text
+from harness.datasets.tables import as_json
 from harness.errors import DataError, UnknownName, UsageError
 from harness.files import is_number
 from harness.grading import get_grader, score_completion
@@ -90,8 +92,10 @@ def _local(raw: Mapping[str, Json], grader: str) -> dict[str, Json]:
 
 
 def _choice(given: Json, gold: str, turns: list[Json]) -> dict[str, Json]:
+    if isinstance(given, str):
+        given = as_json(given)  # a cell of a table
     if not isinstance(given, list) or not 2 <= len(given) <= len(LETTERS):
-        raise TypeError(f"'choices' should be a list of 2 to {len(LETTERS)} texts")
+        raise TypeError(f"""'choices' should be a list of 2 to {len(LETTERS)} texts, in one cell as ["red", "blue"]""")
     if len(turns) != 1:
         raise ValueError("a question with choices has one turn")
     options = [_said(str(one) if is_number(one) else one, "a choice") for one in given]

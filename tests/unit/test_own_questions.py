@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from harness.catalog.names_evaluation import SUITE_FORMS
 from harness.cli.main import cli
 from harness.errors import DataError, HarnessError, UnknownName, UsageError
-from harness.suites import load_problems, load_suite, parse_suite_arg
+from harness.suites import PREFIXES, load_problems, load_suite, parse_suite_arg
 from harness.types import Json, Message, Problem
 
 YES: dict[str, Json] = {"question": "Is 7 prime? Say YES or NO.", "gold": "YES"}
@@ -94,6 +95,35 @@ def test_two_rows_of_one_id(tmp_path: Path) -> None:
 def test_names_that_say_too_little(name: str, kind: type[HarnessError]) -> None:
     with pytest.raises(kind):
         load_suite(name)
+
+
+def test_choices_stand_in_one_cell_of_a_table(tmp_path: Path) -> None:
+    rows: list[dict[str, Json]] = [{"id": "1", "question": "Capital?", "choices": ["Rome", "Paris"], "gold": "Paris"}]
+    path = tmp_path / "mine.csv"
+    path.write_text('id,question,choices,gold\n1,Capital?,"[""Rome"", ""Paris""]",Paris\n')
+    told = load_problems(load_suite(f"questions:choice:{path}"), None, 0, None)
+    assert told == problems(tmp_path, *rows, grader="choice")
+    for cell in ("Rome;Paris", '"{""a"": 1}"', "[Rome", "[" * 5000, '"[""Rome""]"'):
+        path.write_text(f"id,question,choices,gold\n1,Capital?,{cell},Paris\n")
+        with pytest.raises(DataError, match="in one cell as"):
+            load_problems(load_suite(f"questions:choice:{path}"), None, 0, None)
+
+
+def test_the_name_of_a_file_alone_is_told_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownName):
+        load_suite("mine.csv")
+    (tmp_path / "mine.csv").write_text("question,gold\nIs it?,YES\n")
+    with pytest.raises(UsageError, match=r"as in --suite questions:math:mine\.csv"):
+        load_suite("mine.csv")
+    with pytest.raises(UsageError, match="questions:<grader>:<file>"):
+        load_suite("questions")
+
+
+def test_the_list_of_suites_has_the_prefixes_with_how_they_are_written() -> None:
+    assert set(SUITE_FORMS) == set(PREFIXES)
+    out = CliRunner().invoke(cli, ["list", "suites"]).output
+    assert all(form in out for form in SUITE_FORMS.values())
 
 
 def test_samples_are_told_behind_the_file() -> None:

@@ -25,7 +25,7 @@ function drawPairs() {
   paired = of;
   /** @type {Map<string, Test>} */
   const tests = new Map(of.tests.map((test) => [`${test.a}:${test.b}`, test]));
-  const table = el("table", {class: "pairs"}, el("caption", {}, `${of.title}: row minus column, in ${of.unit === "%" ? "points" : of.unit || "units"}; ▲ ▼ where a test shows it (5 %, Holm)`));
+  const table = el("table", {class: "pairs"}, el("caption", {}, `${of.title}: row minus column, in ${of.unit === "%" ? "points" : of.unit || "units"}; ▲ ▼ where a test shows it (5 %, Holm)${data.boards.length > 1 ? "; the suite is chosen under Problems" : ""}`));
   table.append(el("tr", {}, el("td"), ...of.runs.map((run) => el("th", {scope: "col", title: run.model}, run.model))));
   of.runs.forEach((row, a) => {
     const line = el("tr", {}, el("th", {scope: "row"}, row.model));
