@@ -86,7 +86,7 @@ class MissingPremise(Analysis):
         left = len(pairs) - len(kept)
         notes = (
             f"{len(kept)} pairs; abstaining {how}",
-            *([f"{left} pairs are left out: not in every run"] if left else []),
+            *([f"{left} pairs are left out: a run lacks one of the two, or its score"] if left else []),
         )
         return [
             Table(f"Where a premise is missing, {runs[0].result.suite}", _ANSWERS, tuple(rows), notes),

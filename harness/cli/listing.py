@@ -29,7 +29,7 @@ _ALSO = {"judgings": "judging"}
 @click.option(
     "--state",
     type=click.Choice(["finished", "judged", "imported", "unfinished"]),
-    help="Of runs: those that are so far.",
+    help="Of runs: those that are so far; judged: answers that a judge has read, and what it said.",
 )
 @options.results_dir
 @options.as_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from harness.metrics import described
 from harness.report.table import Column, Row, Table, column, number
 from harness.report.text import with_interval
 from harness.run.folder import JUDGED, RESULT, RunFolder, list_runs
+from harness.run.naming import display_names
 from harness.types import Json
 
 State = Literal["finished", "judged", "imported", "unfinished"]
@@ -33,17 +35,18 @@ def show_runs(
     folders = list_runs(results_dir)
     judged = {run.name.partition(JUDGED)[0] for run in folders if JUDGED in run.name}
     rows = [_row(run, judged) for run in folders]
+    shown = _shown_models([run for run, row in zip(folders, rows, strict=True) if row["value"] is not None])
     kept = tuple(
         row
         for row in rows
         if (not suites or row["suite"] in suites)
         and (not models or row["model"] in models)
-        and state in (None, row["state"])
+        and (state in (None, row["state"]) or (state == "judged" and JUDGED in str(row["name"])))
     )
     columns = (
         column("run", "name"),
         Column("suite", lambda row: str(row["suite"] or "-")),
-        Column("model", lambda row: str(row["model"] or "-")),
+        Column("model", lambda row: shown.get(str(row["name"]), str(row["model"] or "-"))),
         Column("score", _score, right=True),
         Column("date", lambda row: str(row["finished"] or "-")[:16].replace("T", " ")),
         column("state", "summary"),
@@ -53,6 +56,20 @@ def show_runs(
         options.emit([Table("", columns, kept, (note,) if note else ())], "json" if as_json else "table")
     else:
         click.echo(f"no such run among {len(rows)}" if rows else "no runs yet: `harness run` makes one", err=True)
+
+
+def _shown_models(runs: Sequence[RunFolder]) -> dict[str, str]:
+    """The model of each finished run as the leaderboard shows it: two runs of one model by what differs in them."""
+    from harness.leaderboard import GroupKey, group_key
+
+    groups: dict[GroupKey, list[RunFolder]] = {}
+    for run in runs:
+        groups.setdefault(group_key(run.result), []).append(run)
+    return {
+        run.name: name
+        for members in groups.values()
+        for run, name in zip(members, display_names([run.result for run in members]), strict=True)
+    }
 
 
 def _row(run: RunFolder, judged: set[str]) -> Row:

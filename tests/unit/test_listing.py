@@ -47,6 +47,18 @@ def test_the_state_of_a_run_without_a_result(tmp_path: Path, spec: str, judged: 
     assert {row["name"]: row["summary"] for row in json.loads(out)["rows"]}["a-run"] == expected
 
 
+def test_runs_of_one_model_are_shown_by_what_differs_and_judged_ones_are_found(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        make_run(tmp_path, "mock:a", [1.0, 0.0], run_id=f"toy-{seed}", seed=seed)
+    make_run(tmp_path, "mock:a", [1.0, 0.0], run_id="toy-0@rubric-judge", judge="rubric by judge")
+    args = ["list", "runs", "--results-dir", str(tmp_path)]
+    out = CliRunner().invoke(cli, args).output
+    assert "mock:a [seed=0]" in out and "mock:a [seed=1]" in out
+    assert {row["model"] for row in json.loads(CliRunner().invoke(cli, [*args, "--json"]).output)["rows"]} == {"mock:a"}
+    judged = CliRunner().invoke(cli, [*args, "--state", "judged", "--json"]).output
+    assert [row["name"] for row in json.loads(judged)["rows"]] == ["toy-0@rubric-judge"]
+
+
 def test_show_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "runs" / "a-run").mkdir(parents=True)
     (tmp_path / "runs" / "a-run" / "spec.json").write_text(spec_of(FILE), encoding="utf-8")
