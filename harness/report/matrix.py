@@ -108,7 +108,7 @@ def next_steps(results: Sequence[RunResult], results_dir: Path) -> list[str]:
     models = list(dict.fromkeys(result.model for result in results))
     if len(models) > 1:
         pair = [next(one.run_id for one in results if one.model == model) for model in models[:2]]
-        lines.append(f"next: harness compare {' '.join(pair)}{where}")
+        lines.append(f"next: harness compare {' '.join(pair)}{where}, or all of them as a page: harness report{where}")
     else:
         lines.append(f"next: harness show {ids[0]}{where}, or harness leaderboard{where}")
     return lines

@@ -33,6 +33,7 @@ def test_models_stand_below_each_other_and_suites_beside(tmp_path: Path) -> None
     assert "synth_choice, mock:garbled: 6 no answer of 6" in result.stdout and "a letter are tied" in result.stdout
     assert "6 runs: harness list runs --results-dir" in result.stderr
     assert "next: harness compare synth_easy-6p-mock-gold-" in result.stderr
+    assert "as a page: harness report --results-dir" in result.stderr
     assert "next" not in run(tmp_path, *MODELS, "--quiet").stderr
 
 
