@@ -69,7 +69,7 @@ def _failures(config: TrainConfig, folder: Path) -> list[str]:
 
     def losses(results: Path) -> list[float]:
         (path,) = results.glob("models/*/metrics.jsonl")
-        return [json.loads(line)["loss"] for line in path.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line)["loss"] for line in path.read_text(encoding="utf-8-sig").splitlines()]
 
     whole, cut, other = (folder / name for name in ("whole", "cut", "other"))
     train(config, whole, _EACH)

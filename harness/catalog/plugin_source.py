@@ -43,7 +43,7 @@ def _source(module: str) -> str:
         path = Path(spec.origin or "") if spec is not None else Path()
         if path.suffix != ".py" or path.stat().st_size > _MOST_BYTES:
             return ""
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError, ImportError):
         return ""
 

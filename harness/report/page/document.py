@@ -113,7 +113,7 @@ def _verdicts(found: Sequence[Gathered]) -> str:
 
 def asset(name: str) -> str:
     """A file of the page's own: style or script, as it stands in the package."""
-    return resources.files("harness.report.page").joinpath("assets", name).read_text(encoding="utf-8")
+    return resources.files("harness.report.page").joinpath("assets", name).read_text(encoding="utf-8-sig")
 
 
 def _hash(text: str) -> str:
