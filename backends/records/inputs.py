@@ -8,7 +8,7 @@ answer is read as 72.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from harness.types import Json, Message, Problem
 
 TASK_GRADERS = {"math": "math"}
 """Grader of a record that names none, by its task."""
+CHECKED_BY = ("grader", "choices")
+"""What a plain row may say in its meta, as records do."""
 
 
 def read_prompts(path: Path, *, instruction: str = "", grader: str | None = None) -> tuple[list[TrainRecord], int]:
@@ -64,7 +66,9 @@ def _row(raw: Raw, instruction: str, grader: str | None) -> TrainRecord:
     record_id = named(row, where)["id"]
     if row.get("id") is None:
         record_id = short_hash(canonical_json([question, answer]), 16)
-    meta: dict[str, Json] = {"grader": grader} if grader is not None else {}
+    own = row.get("meta")
+    meta: dict[str, Json] = {name: own[name] for name in CHECKED_BY if name in own} if isinstance(own, Mapping) else {}
+    meta |= {"grader": grader} if grader is not None else {}
     turn = {"role": "user", "content": f"{question}\n\n{instruction}" if instruction else question}
     fields: dict[str, Json] = {"id": record_id, "prompt": [turn], "gold": _gold(answer), "meta": meta}
     return record_from_json({key: value for key, value in fields.items() if value is not None}, where)

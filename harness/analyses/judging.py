@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.analyses.base import AnalysisContext
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness.models import load_model
 from harness.models.reply_cache import Cache
 from harness.run.folder import Key, RunFolder
@@ -36,7 +36,7 @@ def judge_texts(
     """Rubric -> verdicts of its tasks, by one judge; `told` are its options KEY=VALUE.
 
     Raises `UsageError` for a judge that is the model of one of `runs` (none: let it), and what loading models and
-    rubrics raises, before anything is asked.
+    rubrics raises, before anything is asked; `DataError` for a judge that answers nothing.
     """
     judgings = {name: RubricJudging(load_rubric(name)) for name in tasks}
     options = dict(_option(one) for one in told)
@@ -66,9 +66,16 @@ async def _judge(
                 context.progress.start(f"{model.name} by {name}", len(tasks[name]))
                 told = await judge_tasks(model, judging, tasks[name], cache, None, settled)
                 context.progress.finish()
+                _refuse_silence(model, name, [said[0] for said in told])
                 found[name] = {task.key: said[0].verdict for task, said in zip(tasks[name], told, strict=True)}
     finally:
         await model.close()
+
+
+def _refuse_silence(model: Model, rubric: str, said: Sequence[Judgment]) -> None:
+    """Raise `DataError` if not one request was answered: such a judge was not there, it did not fail to rate."""
+    if said and not any(one.verdict is not None or one.raw for one in said):
+        raise DataError(f"{model.name} by {rubric} answered none of {len(said)} requests: {said[0].why}")
 
 
 def _option(given: str) -> tuple[str, str]:

@@ -136,6 +136,15 @@ def test_what_is_refused_before_anything_is_asked(ratings: Path, tmp_path: Path)
     assert not (tmp_path / "judgments.sqlite").exists()
 
 
+def test_a_judge_that_is_not_there_is_no_judge_that_cannot_rate(ratings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(self: Judge, asked: Request) -> Completion:
+        return Completion("", "error", error="connection refused")
+
+    monkeypatch.setattr(Judge, "answer", down)
+    said = asked(ratings, "--aspect", "adequacy", code=2)
+    assert "answered none of 15 requests" in said and "connection refused" in said
+
+
 def test_tables_of_other_forms_are_read(tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     path.write_text("source,system,output,fluency,segment,reference\na,A,x,4.5,s1,r\na,B,y,,s1,\n")

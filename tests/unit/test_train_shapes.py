@@ -177,3 +177,12 @@ def test_values_that_json_lacks_are_kept_as_text(tmp_path: Path) -> None:
     (record,) = read_records(write_file(tmp_path / "d.parquet", rows))
     assert record.meta == {"when": "2026-01-02T00:00:00", "price": "1.50", "raw": "b'\\x00'"}
     json.dumps(dict(record.meta))
+
+
+def test_a_plain_row_says_in_its_meta_what_checks_it(tmp_path: Path) -> None:
+    path = tmp_path / "asked.jsonl"
+    path.write_text('{"prompt": "3 + 4?", "gold": "7", "meta": {"grader": "integer", "note": "x"}}\n', encoding="utf-8")
+    (record,), _ = read_prompts(path)
+    assert record.meta == {"grader": "integer"}
+    (record,), _ = read_prompts(path, grader="math")
+    assert record.meta == {"grader": "math"}
