@@ -79,7 +79,9 @@ def stored_arm(results: Path, name: str, kind: Kind, columns: Sequence[Sequence[
     """An arm whose models (one column each) have stored runs of the suite "toy"."""
     members = []
     for seed, column in enumerate(columns):
-        where = make_run(results, f"mock:{name}-{seed}", column, run_id=f"toy-{name}-{seed}", **changes)
+        where = make_run(
+            results, f"mock:{name}-{seed}", column, run_id=f"toy-{name.replace('/', '-')}-{seed}", **changes
+        )
         trained = kind == "method"
         members.append(
             Member(
