@@ -287,7 +287,8 @@ def find_run(results_dir: Path, name: str) -> RunFolder:
     meant = [i for i in runs if (JUDGED in i) == bool(judged)]
     parts = {i: i.partition(JUDGED) for i in meant}
     begins = [i for i, part in parts.items() if part[0].startswith(run) and part[2].startswith(judge)]
-    of_model = [one.name for one in runs_of_model(runs.values(), name)]
+    # Every spec is read for a model's name: only where no id begins so.
+    of_model = [] if begins else [one.name for one in runs_of_model(runs.values(), name)]
     for what, matches in (
         ("is the beginning or part of", begins),
         ("is a model with", of_model),
