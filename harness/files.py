@@ -169,7 +169,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _filled_then_renamed(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name[:200]}.{os.urandom(8).hex()}.tmp")
-    descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        descriptor = _open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except OSError as error:
+        error.filename = str(path)  # what was asked for, not what stands in for it meanwhile
+        raise
     try:
         with os.fdopen(descriptor, "wb") as stream:
             yield stream

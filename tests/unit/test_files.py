@@ -128,6 +128,13 @@ def test_a_lock_keeps_what_is_in_its_file_and_keeps_others_out(run: Path) -> Non
     files.open_lock(path).close()
 
 
+def test_a_place_that_is_not_there_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
+    wanted = tmp_path / "none" / "page.html"
+    with pytest.raises(OSError) as told:
+        files.write_output(wanted, "text")
+    assert told.value.filename == str(wanted)
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(run: Path) -> None:
     path = run / "result.json"
     files.write_atomically(path, "old")
